@@ -1,0 +1,576 @@
+"""Compare `lambda-build` with the recipe of uv's guide for AWS Lambda.
+
+In: the project beside this file, every version of which is pinned. Out: a table
+of times, and with `--json` the same as data. What is measured, and how, stands in
+`README.md`; each figure is that of whole processes, and it is a report: only a
+command that fails makes the exit code other than 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+_HERE = Path(__file__).resolve().parent
+_PYTHON = "3.13"
+_RUNTIME = f"python{_PYTHON}"
+_ARCHITECTURE = "arm64"
+# The guide's aarch64-manylinux2014 is older than this runtime and leaves wheels out.
+_PLATFORM = "aarch64-manylinux_2_34"
+_PEAK_LIMIT = 120
+_MEGABYTE = 1_000_000
+_MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+_OURS = "lambda-build"
+_GUIDE = "uv's guide"
+_GUIDE_WITHOUT_ZIP = "uv's guide up to zip"
+_WHEEL = "uv: the project's wheel"
+_FLOOR = "lambda-build --version"
+_COLD_UV = "uv pip install alone"
+
+
+class BenchmarkError(Exception):
+    """Nothing can be measured: a program is missing, or it failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Programs:
+    """What is started; uv and ours stand beside the Python that runs this file."""
+
+    uv: str
+    ours: str | None
+    """None where only the peer is measured."""
+
+    zip: str | None
+    """None where this machine has no such program."""
+
+    @classmethod
+    def found(cls, *, peer_only: bool) -> Programs:
+        """Find the programs.
+
+        Raises:
+            BenchmarkError: one of our two is not installed.
+        """
+        return cls(
+            uv=_beside_python("uv"),
+            ours=None if peer_only else _beside_python("lambda-build"),
+            zip=shutil.which("zip"),
+        )
+
+
+def _beside_python(name: str) -> str:
+    folder = Path(sys.executable).parent
+    program = shutil.which(name, path=str(folder))
+    if program is None:
+        raise BenchmarkError(f"no `{name}` beside {sys.executable}: run `make bench`")
+    return program
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """The folder that all is made in; the caches stay there from run to run."""
+
+    root: Path
+
+    @property
+    def project(self) -> Path:
+        """The copy of the project, with its lock."""
+        return self.root / "project"
+
+    @property
+    def peer(self) -> Path:
+        """What the guide's commands make."""
+        return self.root / "peer"
+
+    @property
+    def wheel(self) -> Path:
+        """What building and installing the project's wheel makes."""
+        return self.root / "wheel"
+
+    @property
+    def cold(self) -> Path:
+        """The caches and results that are empty at the start of each cold run."""
+        return self.root / "cold"
+
+    @property
+    def our_zip(self) -> Path:
+        """The package that ours writes."""
+        return self.root / "ours" / "package.zip"
+
+    @property
+    def peer_zip(self) -> Path:
+        """The package that the guide's commands write."""
+        return self.peer / "package.zip"
+
+    @property
+    def requirements(self) -> Path:
+        """The lock as uv exports it."""
+        return self.peer / "requirements.txt"
+
+    @property
+    def our_cache(self) -> Path:
+        """The cache of ours that is warm."""
+        return self.root / "cache" / "ours"
+
+    @property
+    def uv_cache(self) -> Path:
+        """The cache of uv that is warm: on one disk with the rest, so that uv can link."""
+        return self.root / "cache" / "uv"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One process."""
+
+    name: str
+    command: tuple[str, ...]
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contestant:
+    """Steps that are timed one after the other, from the same state each time."""
+
+    name: str
+    steps: tuple[Step, ...]
+    fresh: tuple[Path, ...] = ()
+    """Folders that are emptied before each run, outside the time taken."""
+
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One process that ended well."""
+
+    seconds: float
+    peak: float
+    """Largest resident set, in MB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One line of the table: all runs of a contestant, or of one of its steps."""
+
+    name: str
+    samples: tuple[Sample, ...]
+    steps: tuple[Row, ...] = ()
+
+    @property
+    def median(self) -> float:
+        """The median of the times, in seconds."""
+        return statistics.median(sample.seconds for sample in self.samples)
+
+    @property
+    def least(self) -> float:
+        """The shortest time, in seconds."""
+        return min(sample.seconds for sample in self.samples)
+
+    @property
+    def peak(self) -> float:
+        """The largest resident set of all runs, in MB."""
+        return max(sample.peak for sample in self.samples)
+
+    def as_data(self) -> dict[str, object]:
+        """Give the row as the JSON report holds it."""
+        return {
+            "name": self.name,
+            "median_seconds": round(self.median, 4),
+            "min_seconds": round(self.least, 4),
+            "seconds": [round(sample.seconds, 4) for sample in self.samples],
+            "peak_mb": round(self.peak, 1),
+            "steps": [step.as_data() for step in self.steps],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """All that was measured."""
+
+    packages: int
+    """How many the peer installed, the project not counted."""
+
+    warm: tuple[Row, ...]
+    cold: tuple[Row, ...]
+    our_size: float | None
+    peer_size: float | None
+    """Sizes of the packages in MB, where there are any."""
+
+    @property
+    def ratio_warm(self) -> float | None:
+        """How many times as long the guide's commands take with full caches."""
+        return _ratio(self.warm, _GUIDE)
+
+    @property
+    def ratio_cold(self) -> float | None:
+        """How many times as long uv's install alone takes with empty caches."""
+        return _ratio(self.cold, _COLD_UV)
+
+    @property
+    def peak(self) -> float | None:
+        """Our largest resident set, warm or cold, in MB."""
+        ours = [row.peak for row in (*self.warm, *self.cold) if row.name == _OURS]
+        return max(ours, default=None)
+
+    def as_data(self) -> dict[str, object]:
+        """Give the results as the JSON report holds them."""
+        return {
+            "schema": 1,
+            "runtime": _RUNTIME,
+            "architecture": _ARCHITECTURE,
+            "packages": self.packages,
+            "warm": [row.as_data() for row in self.warm],
+            "cold": [row.as_data() for row in self.cold],
+            "ratio_warm": _rounded(self.ratio_warm),
+            "ratio_cold": _rounded(self.ratio_cold),
+            "peak_mb": _rounded(self.peak),
+            "peak_limit_mb": _PEAK_LIMIT,
+            "artifact_mb": _rounded(self.our_size),
+            "peer_artifact_mb": _rounded(self.peer_size),
+        }
+
+
+def _ratio(rows: Sequence[Row], peer: str) -> float | None:
+    medians = {row.name: row.median for row in rows}
+    if peer in medians and _OURS in medians:
+        return medians[peer] / medians[_OURS]
+    return None
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
+
+
+class _Arguments(argparse.Namespace):
+    """The command line, typed."""
+
+    rounds: int
+    cold_rounds: int
+    peer_only: bool
+    json: Path | None
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure, print the table, and return the exit code."""
+    arguments = _parser().parse_args(argv, namespace=_Arguments())
+    try:
+        programs = Programs.found(peer_only=arguments.peer_only)
+        results = measure(programs, rounds=arguments.rounds, cold_rounds=arguments.cold_rounds)
+    except BenchmarkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(table(results))
+    if programs.zip is None:
+        print("\nThere is no `zip` on this machine: the guide was followed up to it, no ratio.")
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps(results.as_data(), indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Compare lambda-build with uv and zip.")
+    parser.add_argument("--rounds", type=_at_least(1), default=7, help="with full caches (7)")
+    parser.add_argument("--cold-rounds", type=_at_least(0), default=3, help="with empty ones (3)")
+    parser.add_argument("--peer-only", action="store_true", help="leave lambda-build out")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there, too")
+    return parser
+
+
+def _at_least(limit: int) -> Callable[[str], int]:
+    def whole_number(text: str) -> int:
+        number = int(text)
+        if number < limit:
+            raise argparse.ArgumentTypeError(f"{number} is below {limit}")
+        return number
+
+    return whole_number
+
+
+def measure(programs: Programs, *, rounds: int, cold_rounds: int) -> Results:
+    """Measure everything, with full caches and then with empty ones.
+
+    Raises:
+        BenchmarkError: a command failed.
+    """
+    shop = Workshop(root=_HERE / ".work")
+    environment = _environment(shop)
+    _prepare(programs, shop, environment)
+
+    warm = _warm_contestants(programs, shop)
+    _say("filling the caches")
+    for contestant in warm:
+        _run(contestant, environment)
+    # From here on neither side has anything to ask of the index.
+    warm_rows = _alternated(warm, {**environment, "UV_OFFLINE": "1"}, rounds, "warm")
+    cold_rows = _alternated(_cold_contestants(programs, shop), environment, cold_rounds, "cold")
+
+    return Results(
+        packages=sum(1 for _ in (shop.peer / "packages").glob("*.dist-info")),
+        warm=warm_rows,
+        cold=cold_rows,
+        our_size=_size(shop.our_zip),
+        peer_size=_size(shop.peer_zip),
+    )
+
+
+def _environment(shop: Workshop) -> dict[str, str]:
+    """Give the environment of every child; the caller's index settings stay in it."""
+    unwanted = {"PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV"}
+    return {
+        **{key: value for key, value in os.environ.items() if key not in unwanted},
+        "UV_CACHE_DIR": str(shop.uv_cache),
+        "UV_NO_PROGRESS": "1",
+        # Looking for a Python, or fetching one, is not what is compared.
+        "UV_PYTHON": sys.executable,
+        "UV_PYTHON_DOWNLOADS": "never",
+    }
+
+
+def _prepare(programs: Programs, shop: Workshop, environment: Mapping[str, str]) -> None:
+    """Copy the project and lock it there: its lock names an index, so it is never committed."""
+    _emptied(shop.root, keep=shop.our_cache.parent)
+    shutil.copytree(_HERE / "project", shop.project)
+    for folder in (shop.our_zip.parent, shop.peer, shop.wheel, shop.cold):
+        folder.mkdir()
+    lock = Step(name="uv lock", command=(programs.uv, "lock"), folder=shop.project)
+    _run_step(lock, environment)
+
+
+def _emptied(folder: Path, *, keep: Path | None = None) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for entry in folder.iterdir():
+        if entry == keep:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def _warm_contestants(programs: Programs, shop: Workshop) -> tuple[Contestant, ...]:
+    peers = (_guide(programs, shop), _project_wheel(programs, shop))
+    if programs.ours is None:
+        return peers
+    build = _our_build(programs.ours, shop, shop.our_zip, shop.our_cache)
+    ours = Contestant(name=_OURS, steps=(build,), fresh=(shop.our_zip.parent,))
+    version = Step(name=_FLOOR, command=(programs.ours, "--version"), folder=shop.root)
+    return (ours, *peers, Contestant(name=_FLOOR, steps=(version,)))
+
+
+def _our_build(program: str, shop: Workshop, output: Path, cache: Path) -> Step:
+    target = ("--runtime", _RUNTIME, "--arch", _ARCHITECTURE)
+    places = ("--output", str(output), "--cache-dir", str(cache))
+    return Step(
+        name=_OURS,
+        command=(program, str(shop.project), *target, *places),
+        folder=shop.root,
+    )
+
+
+def _guide(programs: Programs, shop: Workshop) -> Contestant:
+    """Follow "Deploying a zip archive" of uv's guide, for the same project and target."""
+    export = Step(
+        name="uv export",
+        command=(
+            *(programs.uv, "export", "--frozen", "--no-dev", "--no-editable"),
+            *("--no-emit-project", "-o", str(shop.requirements)),
+        ),
+        folder=shop.project,
+    )
+    install = _install(programs, shop, shop.peer / "packages")
+    if programs.zip is None:
+        return Contestant(name=_GUIDE_WITHOUT_ZIP, steps=(export, install), fresh=(shop.peer,))
+    zips = (
+        Step(
+            name="zip -r packages",
+            command=(programs.zip, "-r", str(shop.peer_zip), "."),
+            folder=shop.peer / "packages",
+        ),
+        Step(
+            name="zip -r source",
+            command=(programs.zip, "-r", str(shop.peer_zip), "ledger"),
+            folder=shop.project / "src",
+        ),
+    )
+    return Contestant(name=_GUIDE, steps=(export, install, *zips), fresh=(shop.peer,))
+
+
+def _install(programs: Programs, shop: Workshop, target: Path) -> Step:
+    return Step(
+        name="uv pip install",
+        command=(
+            *(programs.uv, "pip", "install", "--no-installer-metadata", "--no-compile-bytecode"),
+            *("--python-platform", _PLATFORM, "--python-version", _PYTHON),
+            *("--target", str(target), "-r", str(shop.requirements)),
+        ),
+        folder=shop.project,
+    )
+
+
+def _project_wheel(programs: Programs, shop: Workshop) -> Contestant:
+    """Install the project as the wheel that it is: the guide adds its source folder as it lies."""
+    wheel = shop.wheel / "ledger-1.0.0-py3-none-any.whl"
+    build = Step(
+        name="uv build --wheel",
+        command=(programs.uv, "build", "--wheel", "--out-dir", str(shop.wheel)),
+        folder=shop.project,
+    )
+    install = Step(
+        name="uv pip install --no-deps",
+        command=(
+            *(programs.uv, "pip", "install", "--no-deps", "--no-installer-metadata"),
+            *("--target", str(shop.wheel / "packages"), str(wheel)),
+        ),
+        folder=shop.project,
+    )
+    return Contestant(name=_WHEEL, steps=(build, install), fresh=(shop.wheel,))
+
+
+def _cold_contestants(programs: Programs, shop: Workshop) -> tuple[Contestant, ...]:
+    """Give ours as a whole, and of the peer only the install."""
+    peer = Contestant(
+        name=_COLD_UV,
+        steps=(_install(programs, shop, shop.cold / "packages"),),
+        fresh=(shop.cold,),
+        environment={"UV_CACHE_DIR": str(shop.cold / "cache")},
+    )
+    if programs.ours is None:
+        return (peer,)
+    build = _our_build(programs.ours, shop, shop.cold / "package.zip", shop.cold / "cache")
+    return (Contestant(name=_OURS, steps=(build,), fresh=(shop.cold,)), peer)
+
+
+def _alternated(
+    contestants: Sequence[Contestant],
+    environment: Mapping[str, str],
+    rounds: int,
+    title: str,
+) -> tuple[Row, ...]:
+    """Run the contestants in turn, so that a slow moment of the machine meets them all."""
+    runs: dict[str, list[tuple[Sample, ...]]] = {each.name: [] for each in contestants}
+    for number in range(rounds):
+        _say(f"{title}, round {number + 1} of {rounds}")
+        for contestant in contestants:
+            runs[contestant.name].append(_run(contestant, environment))
+    return tuple(_row(each, runs[each.name]) for each in contestants if rounds)
+
+
+def _run(contestant: Contestant, environment: Mapping[str, str]) -> tuple[Sample, ...]:
+    for folder in contestant.fresh:
+        _emptied(folder)
+    # Else the disk is still busy with what the one before has left.
+    os.sync()
+    return tuple(
+        _run_step(step, {**environment, **contestant.environment}) for step in contestant.steps
+    )
+
+
+def _run_step(step: Step, environment: Mapping[str, str]) -> Sample:
+    """Run one process to its end.
+
+    Raises:
+        BenchmarkError: it failed; the message holds what it said.
+    """
+    log = _HERE / ".work" / "log.txt"
+    with log.open("wb") as output:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            step.command,
+            cwd=step.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        # Not `process.wait`: this gives the usage of that child alone.
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        said = log.read_text(encoding="utf-8", errors="replace").strip()
+        raise BenchmarkError(
+            f"`{step.name}` ended with {process.returncode}: {' '.join(step.command)}\n{said}"
+        )
+    return Sample(seconds=seconds, peak=usage.ru_maxrss * _MAXRSS_UNIT / _MEGABYTE)
+
+
+def _row(contestant: Contestant, runs: Sequence[tuple[Sample, ...]]) -> Row:
+    """Add up the steps of each run; a single step needs no line of its own."""
+    steps = tuple(
+        Row(name=step.name, samples=samples)
+        for step, samples in zip(contestant.steps, zip(*runs, strict=True), strict=True)
+    )
+    return Row(
+        name=contestant.name,
+        samples=tuple(
+            Sample(
+                seconds=sum(sample.seconds for sample in run),
+                peak=max(sample.peak for sample in run),
+            )
+            for run in runs
+        ),
+        steps=steps if len(steps) > 1 else (),
+    )
+
+
+def _size(file: Path) -> float | None:
+    return file.stat().st_size / _MEGABYTE if file.exists() else None
+
+
+def _say(news: str) -> None:
+    print(news, file=sys.stderr, flush=True)
+
+
+def table(results: Results) -> str:
+    """Give the results as text."""
+    head = f"{results.packages} packages for {_RUNTIME} on {_ARCHITECTURE}"
+    return "\n".join(
+        [
+            *_section(f"{head}, full caches", results.warm),
+            *_section(f"{head}, empty caches", results.cold),
+            _figure("ratio, full caches", results.ratio_warm, "x", f"{_GUIDE} / {_OURS}"),
+            _figure("ratio, empty caches", results.ratio_cold, "x", f"{_COLD_UV} / {_OURS}"),
+            _figure("our peak memory", results.peak, "MB", f"limit {_PEAK_LIMIT} MB"),
+            _figure("our package", results.our_size, "MB", ""),
+            _figure("the guide's package", results.peer_size, "MB", ""),
+        ]
+    )
+
+
+def _section(title: str, rows: Sequence[Row]) -> list[str]:
+    if not rows:
+        return []
+    return [
+        f"{title}, rounds: {len(rows[0].samples)}",
+        f"  {'':<30}{'median s':>10}{'min s':>10}{'peak MB':>10}",
+        *(line for row in rows for line in _lines(row, indent=1)),
+        "",
+    ]
+
+
+def _lines(row: Row, *, indent: int) -> list[str]:
+    name = "  " * indent + row.name
+    line = f"{name:<32}{row.median:>10.3f}{row.least:>10.3f}{row.peak:>10.0f}"
+    return [line, *(more for step in row.steps for more in _lines(step, indent=indent + 1))]
+
+
+def _figure(name: str, value: float | None, unit: str, remark: str) -> str:
+    shown = "not measured" if value is None else f"{value:.1f} {unit}"
+    return f"{name + ':':<22}{shown:>14}  {remark}".rstrip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,314 @@
+"""`StagedTree` → zip or folder; depends on the tree alone.
+
+Members that are deflated in their wheel are copied as they are: nothing is
+inflated, nothing deflated again. Headers are written here because `zipfile` has no
+way to write a member that is already compressed (APPNOTE 6.3.3, no zip64, no data
+descriptors, no folders). The same tree gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import secrets
+import stat
+import struct
+import zipfile
+import zlib
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+from lambda_build_plugin.errors import StageError
+from lambda_build_plugin.stage import Member
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from lambda_build_plugin.stage import Entry, StagedTree
+
+__all__ = [
+    "DamagedMemberError",
+    "OutputError",
+    "Written",
+    "moved_in",
+    "write_archive",
+    "write_folder",
+]
+
+_LOCAL = struct.Struct("<4s2B4HL2L2H")
+_CENTRAL = struct.Struct("<4s4B4HL2L5H2L")
+_END = struct.Struct("<4s4H2LH")
+_VERSION = 20  # 2.0: folders and deflate; nothing that we write needs more
+_UNIX = 3  # on other systems unzip would ignore the modes
+_UTF8 = 0x800
+_STORED, _DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
+_LEVEL = 6
+_FILE, _EXECUTABLE = 0o644, 0o755
+_HEADER_SLACK = 256  # bytes read beyond a member, for extra fields of its local header
+_CHUNK = 1 << 20
+_FIRST_DATE = datetime.datetime(1980, 1, 1, tzinfo=datetime.timezone.utc)
+_LAST_DATE = datetime.datetime(2107, 12, 31, 23, 59, 58, tzinfo=datetime.timezone.utc)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A finished archive."""
+
+    path: Path
+    size: int
+    """Bytes of the zip."""
+
+    sha256: bytes
+    compressed: tuple[int, ...]
+    """Compressed bytes of each entry of the tree, in its order."""
+
+
+class OutputError(StageError):
+    """The artifact cannot be written where it is wanted."""
+
+    def __init__(self, path: Path, problem: str, *, hint: str = "") -> None:
+        self.path = path
+        super().__init__(
+            f"cannot write {path}",
+            why=problem,
+            hint=hint or "choose another place with `--output`, or mend its permissions",
+        )
+
+
+@contextmanager
+def moved_in(path: Path) -> Iterator[Path]:
+    """Give a file beside a place; move it in when all went well, else leave no trace.
+
+    Folders that had to be made for it are removed again on failure.
+
+    Raises:
+        OutputError: The place cannot be written.
+    """
+    if path.is_dir():
+        raise OutputError(
+            path, "it is a folder", hint="end the name with `/` to write the default name into it"
+        )
+    made: list[Path] = []
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        for folder in reversed(path.parents):
+            if not folder.exists():
+                folder.mkdir()
+                made.append(folder)
+        yield temporary
+        temporary.replace(path)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+            for folder in reversed(made):
+                folder.rmdir()
+        if isinstance(error, OSError):
+            raise OutputError(path, error.strerror or str(error)) from error
+        raise
+
+
+def write_archive(tree: StagedTree, path: Path, *, epoch: int | None) -> Written:
+    """Write the tree as a zip.
+
+    Raises:
+        StageError: A member of a wheel is damaged.
+        OSError: The file cannot be written.
+    """
+    date, time = _dos_date(epoch)
+    with path.open("xb") as file, ExitStack() as wheels:
+        output = _Output(file)
+        reader = _Reader(wheels)
+        central: list[bytes] = []
+        compressed: list[int] = []
+        for entry in tree.entries:
+            packed = _packed(entry, reader)
+            name = entry.path.encode("utf-8")
+            flags = 0 if entry.path.isascii() else _UTF8
+            fields = (flags, packed.method, time, date, packed.crc, packed.size, entry.size)
+            mode = stat.S_IFREG | (_EXECUTABLE if entry.executable else _FILE)
+            central.append(
+                _CENTRAL.pack(
+                    b"PK\x01\x02",
+                    *(_VERSION, _UNIX, _VERSION, 0),
+                    *fields,
+                    *(len(name), 0, 0, 0, 0),
+                    *(mode << 16, output.offset),
+                )
+                + name
+            )
+            output.write(_LOCAL.pack(b"PK\x03\x04", _VERSION, 0, *fields, len(name), 0) + name)
+            for chunk in packed.chunks:
+                output.write(chunk)
+            compressed.append(packed.size)
+        start = output.offset
+        for header in central:
+            output.write(header)
+        count = len(central)
+        output.write(_END.pack(b"PK\x05\x06", 0, 0, count, count, output.offset - start, start, 0))
+        output.flush()
+    return Written(
+        path=path, size=output.offset, sha256=output.digest(), compressed=tuple(compressed)
+    )
+
+
+class _Output:
+    """Gathers small writes, and hashes what goes out."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._hash = hashlib.sha256()
+        self._pending = bytearray()
+        self.offset = 0
+
+    def write(self, data: bytes) -> None:
+        self.offset += len(data)
+        self._pending += data
+        if len(self._pending) >= _CHUNK:
+            self.flush()
+
+    def flush(self) -> None:
+        self._hash.update(self._pending)
+        self._file.write(self._pending)
+        self._pending.clear()
+
+    def digest(self) -> bytes:
+        return self._hash.digest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """The compressed form of one entry."""
+
+    method: int
+    crc: int
+    size: int
+    chunks: Iterable[bytes]
+
+
+def _packed(entry: Entry, reader: _Reader) -> _Packed:
+    data = entry.data
+    if isinstance(data, Member):
+        if data.method == _DEFLATED and data.size:
+            return _Packed(_DEFLATED, data.crc, data.compressed_size, reader.raw(data))
+        data = reader.content(data)
+    crc = zlib.crc32(data)
+    compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    deflated = compressor.compress(data) + compressor.flush()
+    if len(deflated) < len(data):
+        return _Packed(_DEFLATED, crc, len(deflated), (deflated,))
+    return _Packed(_STORED, crc, len(data), (data,))
+
+
+class _Reader:
+    """Reads members of wheels; each wheel is opened once."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+        self._files: dict[Path, BinaryIO] = {}
+        self._archives: dict[Path, zipfile.ZipFile] = {}
+
+    def raw(self, member: Member) -> Iterator[bytes]:
+        """Yield the compressed bytes of a member as they lie in the wheel.
+
+        One read brings the local header and, for small members, all of the data.
+        """
+        file = self._files.get(member.wheel)
+        if file is None:
+            file = self._stack.enter_context(member.wheel.open("rb", buffering=0))
+            self._files[member.wheel] = file
+        name = member.name.encode("utf-8")
+        file.seek(member.header_offset)
+        head = file.read(
+            _LOCAL.size + len(name) + _HEADER_SLACK + min(member.compressed_size, _CHUNK)
+        )
+        start = _start_of_data(member, head)
+        data = head[start : start + member.compressed_size]
+        yield data
+        file.seek(member.header_offset + start + len(data))
+        left = member.compressed_size - len(data)
+        while left:
+            chunk = file.read(min(left, _CHUNK))
+            if not chunk:
+                raise DamagedMemberError(member, "the file ends inside it")
+            left -= len(chunk)
+            yield chunk
+
+    def content(self, member: Member) -> bytes:
+        """Read a member that has to be compressed anew."""
+        archive = self._archives.get(member.wheel)
+        if archive is None:
+            archive = self._stack.enter_context(zipfile.ZipFile(member.wheel))
+            self._archives[member.wheel] = archive
+        try:
+            return archive.read(member.name)
+        except (zipfile.BadZipFile, NotImplementedError, zlib.error) as error:
+            raise DamagedMemberError(member, str(error)) from error
+
+
+def _start_of_data(member: Member, head: bytes) -> int:
+    """Find where the data begins, and that this is the member the directory meant."""
+    if len(head) < _LOCAL.size or head[:4] != b"PK\x03\x04":
+        raise DamagedMemberError(member, "no local header is where the directory says")
+    name_length, extra_length = struct.unpack_from("<2H", head, _LOCAL.size - 4)
+    name = head[_LOCAL.size : _LOCAL.size + name_length]
+    if name not in {member.name.encode("utf-8"), _as_cp437(member.name)}:
+        raise DamagedMemberError(member, "its local header bears another name")
+    return _LOCAL.size + int(name_length) + int(extra_length)
+
+
+def _as_cp437(name: str) -> bytes | None:
+    """Spell a name as archives without the UTF-8 flag do."""
+    try:
+        return name.encode("cp437")
+    except UnicodeEncodeError:
+        return None
+
+
+class DamagedMemberError(StageError):
+    """The bytes of a member are not where or what the wheel says."""
+
+    def __init__(self, member: Member, problem: str) -> None:
+        self.member = member
+        super().__init__(
+            f"`{member.name}` in a wheel is damaged",
+            why=f"{member.wheel}: {problem}",
+            hint="lock another version, and tell the authors of the package",
+        )
+
+
+def write_folder(tree: StagedTree, folder: Path) -> None:
+    """Write the tree as files, for people and tools that want to look at it.
+
+    Raises:
+        StageError: The folder holds something, or a member is damaged.
+        OSError: A file cannot be written.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputError(
+            folder,
+            "it is there already and not empty",
+            hint="remove it first, or choose another folder with `--unpacked`",
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        reader = _Reader(stack)
+        for entry in tree.entries:
+            path = folder / entry.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            data = reader.content(entry.data) if isinstance(entry.data, Member) else entry.data
+            path.write_bytes(data)
+            path.chmod(_EXECUTABLE if entry.executable else _FILE)
+
+
+def _dos_date(epoch: int | None) -> tuple[int, int]:
+    """Get date and time of every member: 1980, or `SOURCE_DATE_EPOCH` as far as zip reaches."""
+    moment = _FIRST_DATE
+    if epoch is not None:
+        moment = datetime.datetime.fromtimestamp(
+            min(max(epoch, _FIRST_DATE.timestamp()), _LAST_DATE.timestamp()),
+            tz=datetime.timezone.utc,
+        )
+    date = (moment.year - 1980) << 9 | moment.month << 5 | moment.day
+    return date, moment.hour << 11 | moment.minute << 5 | moment.second // 2

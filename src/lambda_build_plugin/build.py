@@ -1,0 +1,191 @@
+"""The pipeline: the few lines that join the stages. No other module joins two."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin import report, verify
+from lambda_build_plugin.archive import moved_in, write_archive, write_folder
+from lambda_build_plugin.fetch.cache import Cache
+from lambda_build_plugin.fetch.fetcher import Fetcher
+from lambda_build_plugin.fetch.sources import read_sources
+from lambda_build_plugin.lock.read import find_lock, read_lock
+from lambda_build_plugin.lock.walk import reached
+from lambda_build_plugin.selection import select
+from lambda_build_plugin.settings import Contents, Layout
+from lambda_build_plugin.source_build import build_project
+from lambda_build_plugin.stage import Wheel, stage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lambda_build_plugin.fetch.fetcher import Fetched
+    from lambda_build_plugin.lock.walk import LeftOut
+    from lambda_build_plugin.progress import Reporter
+    from lambda_build_plugin.report import BuildReport
+    from lambda_build_plugin.settings import Settings
+    from lambda_build_plugin.stage import StagedTree
+
+__all__ = ["build"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Dependencies:
+    """What the lock contributes."""
+
+    wheels: tuple[Wheel, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    warnings: tuple[str, ...] = ()
+    lock: Path | None = None
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Seconds by stage; the one place of the core that looks at a clock."""
+
+    reporter: Reporter
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        self.reporter.stage(name)
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
+
+
+def build(settings: Settings, reporter: Reporter) -> BuildReport:
+    """Turn one locked project into one deployment package.
+
+    Raises:
+        LambdaBuildError: With the reason and the remedy; nothing is left behind.
+    """
+    clock = _Clock(reporter)
+    with tempfile.TemporaryDirectory(prefix="lambda-build-") as scratch:
+        dependencies = _dependencies(settings, clock)
+        wheels = list(dependencies.wheels)
+        version = settings.project.version
+        if settings.contents is not Contents.DEPENDENCIES:
+            with clock.stage("build"):
+                project = build_project(
+                    settings.project,
+                    settings.target,
+                    Path(scratch),
+                    reporter=reporter,
+                    environ=settings.host.environ,
+                )
+            wheels.append(project)
+            version = str(project.version)
+        with clock.stage("stage"):
+            tree = stage(wheels, prefix=settings.prefix)
+        return _written(settings, dependencies, tree, _output(settings, version), clock)
+
+
+def _dependencies(settings: Settings, clock: _Clock) -> _Dependencies:
+    """Read the lock, choose for the target, fetch."""
+    if settings.contents is Contents.PROJECT:
+        return _Dependencies()
+    project, host = settings.project, settings.host
+    with clock.stage("lock"):
+        found = find_lock(project, settings.lock)
+        if found is None:
+            return _Dependencies()
+        lock = read_lock(found.path, project, host.environ)
+        applicable = reached(lock, settings.target, extras=settings.extras, groups=settings.groups)
+    fetcher = Fetcher(
+        read_sources(lock.indexes, environ=host.environ, home=host.home, project=project.root),
+        Cache(host.cache_dir),
+        reporter=clock.reporter,
+        offline=settings.offline,
+        jobs=settings.jobs,
+    )
+    with clock.stage("select"):
+        selected = select(fetcher.named(applicable.packages), settings.target)
+    with clock.stage("fetch"):
+        fetched = fetcher.fetch(selected)
+    if found.others:
+        clock.reporter.note(f"{found.path.name} is read, not {', '.join(found.others)}")
+    return _Dependencies(
+        wheels=tuple(_wheel(item) for item in fetched),
+        left_out=applicable.left_out,
+        warnings=lock.warnings,
+        lock=found.path,
+    )
+
+
+def _wheel(fetched: Fetched) -> Wheel:
+    selected = fetched.selected
+    return Wheel(
+        name=selected.name,
+        version=selected.version,
+        filename=selected.filename,
+        path=fetched.path,
+        sha256=fetched.sha256,
+        source="wheel",
+    )
+
+
+def _written(
+    settings: Settings,
+    dependencies: _Dependencies,
+    tree: StagedTree,
+    output: Path,
+    clock: _Clock,
+) -> BuildReport:
+    """Write the artifact beside its place, verify it, and only then move it in."""
+    warnings: list[str] = [
+        *settings.target.warnings(settings.host.today),
+        *dependencies.warnings,
+        *tree.warnings,
+    ]
+    with clock.stage("verify"):
+        warnings += verify.check_tree(
+            tree, layer=settings.layout is Layout.LAYER, handler=settings.handler
+        )
+    with moved_in(output) as temporary:
+        with clock.stage("archive"):
+            written = write_archive(tree, temporary, epoch=settings.epoch)
+        with clock.stage("verify"):
+            warnings += verify.check_archive(tree, written)
+        _check_strict(settings, warnings)
+        if settings.unpacked is not None:
+            with clock.stage("unpack"):
+                write_folder(tree, settings.unpacked)
+    return report.make(
+        settings,
+        tree,
+        written,
+        artifact=output,
+        lock=str(dependencies.lock) if dependencies.lock else None,
+        left_out=dependencies.left_out,
+        warnings=warnings,
+        seconds=clock.seconds,
+    )
+
+
+def _check_strict(settings: Settings, warnings: Sequence[str]) -> None:
+    if settings.strict and warnings:
+        raise verify.StrictError(warnings)
+
+
+def _output(settings: Settings, version: str | None) -> Path:
+    """Say where the zip goes: `dist/{name}-{version}-{layout}-{runtime}-{architecture}.zip`."""
+    if settings.output is not None and not settings.output_is_folder:
+        return settings.output
+    project, target = settings.project, settings.target
+    parts = (
+        project.name.replace("-", "_"),
+        version,
+        settings.layout.value,
+        target.runtime.name,
+        target.architecture.value,
+    )
+    folder = settings.output or project.root / "dist"
+    return folder / ("-".join(part for part in parts if part) + ".zip")

@@ -1,0 +1,110 @@
+"""Every failure that a user can meet: what happened, why, how to mend it.
+
+::
+
+    LambdaBuildError
+    ├── SettingsError        2   settings and usage
+    ├── LockError            3   finding, reading and trusting a lock
+    ├── SelectionError       4   no file for the target
+    ├── FetchError           5   indexes, downloads, digests, the cache
+    ├── SourceBuildError     6   building the project and other sources
+    ├── StageError           7   wheels into the tree, the tree into its place
+    └── VerificationError    8   the finished artifact breaks a rule
+
+One exit code a branch; leaves live beside the stage that raises them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "FetchError",
+    "LambdaBuildError",
+    "LockError",
+    "SelectionError",
+    "SettingsError",
+    "SourceBuildError",
+    "StageError",
+    "VerificationError",
+]
+
+
+class LambdaBuildError(Exception):
+    """A failure with its reason and its remedy; never shown as a traceback."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, *, why: str, hint: str) -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return "\n".join(
+            (
+                f"error: {_indented(self.what, 7)}",
+                f"  why: {_indented(self.why, 7)}",
+                "",
+                f"hint: {_indented(self.hint, 6)}",
+            )
+        )
+
+
+class SettingsError(LambdaBuildError):
+    """Settings or usage are wrong; reports all mistakes at once."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[str], *, hint: str = "") -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        super().__init__(
+            "the settings hold a mistake" if count == 1 else f"the settings hold {count} mistakes",
+            why="\n".join(self.problems),
+            hint=hint or "`lambda-build --help` lists the options and their values",
+        )
+
+
+class LockError(LambdaBuildError):
+    """A lock is missing, unreadable, stale, or cannot serve the target."""
+
+    exit_code = 3
+
+
+class SelectionError(LambdaBuildError):
+    """A locked package offers no file that the target can load."""
+
+    exit_code = 4
+
+
+class FetchError(LambdaBuildError):
+    """A locked file could not be had, or is not what was locked."""
+
+    exit_code = 5
+
+
+class SourceBuildError(LambdaBuildError):
+    """The project or another source could not be built for the target."""
+
+    exit_code = 6
+
+
+class StageError(LambdaBuildError):
+    """A wheel cannot be laid out, or the result cannot be written."""
+
+    exit_code = 7
+
+
+class VerificationError(LambdaBuildError):
+    """The finished artifact breaks a rule of Lambda's or of the lock's."""
+
+    exit_code = 8
+
+
+def _indented(text: str, width: int) -> str:
+    return text.replace("\n", "\n" + " " * width)

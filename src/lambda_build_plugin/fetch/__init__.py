@@ -1,0 +1,1 @@
+"""Selected files → verified files on this machine. `fetcher.Fetcher` is the door."""

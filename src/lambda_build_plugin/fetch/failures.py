@@ -1,0 +1,131 @@
+"""What can go wrong between the lock and a verified file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin.errors import FetchError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "AccessDeniedError",
+    "CacheError",
+    "DigestMismatchError",
+    "FileGoneError",
+    "HttpError",
+    "NotCachedError",
+    "SeveralFetchErrors",
+    "UnreachableError",
+]
+
+
+class DigestMismatchError(FetchError):
+    """A file is not the one that was locked."""
+
+    def __init__(self, filename: str, *, where: str, locked: str, found: str) -> None:
+        self.filename, self.locked, self.found = filename, locked, found
+        super().__init__(
+            f"{filename} is not what was locked",
+            why=f"from {where}\nlocked:   {locked}\nreceived: {found}",
+            hint="do not ship it: find out who changed it; lock again only if the change is known",
+        )
+
+
+class FileGoneError(FetchError):
+    """No index that may serve a package has the locked file."""
+
+    def __init__(self, filename: str, asked: Sequence[str]) -> None:
+        self.filename, self.asked = filename, tuple(asked)
+        super().__init__(
+            f"{filename} is not to be had",
+            why="\n".join(self.asked) or "no index and no --find-links location is configured",
+            hint="if it lies on another index, name that one (pip.conf, uv.toml, "
+            "--extra-index-url in the requirements file); if it was deleted, lock again",
+        )
+
+
+class NotCachedError(FetchError):
+    """Offline, and the file is not in the cache."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} is not in the cache",
+            why="the build is offline",
+            hint="build once without `--offline`",
+        )
+
+
+class UnreachableError(FetchError):
+    """A server does not answer, or not to the end."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url, self.reason = url, reason
+        super().__init__(
+            f"cannot reach {url}",
+            why=reason,
+            hint="check the network, the proxy (HTTPS_PROXY, NO_PROXY) and the certificates "
+            "(SSL_CERT_FILE); `--offline` uses the cache alone",
+        )
+
+
+class AccessDeniedError(FetchError):
+    """A server wants other credentials."""
+
+    def __init__(self, url: str, status: int, *, sent: bool) -> None:
+        self.url, self.status = url, status
+        super().__init__(
+            f"{url} refuses access (HTTP {status})",
+            why="the credentials that were sent are not accepted"
+            if sent
+            else "no credentials are known for this server",
+            hint="credentials are taken from the index URL, UV_INDEX_<NAME>_USERNAME and "
+            "_PASSWORD, or ~/.netrc, and sent to that server only",
+        )
+
+
+class HttpError(FetchError):
+    """A server answers with a status that is no file."""
+
+    def __init__(self, url: str, status: int) -> None:
+        self.url, self.status = url, status
+        super().__init__(
+            f"{url} answers with HTTP {status}",
+            why="the server does not serve it" if status < 500 else "the server has a fault",  # noqa: PLR2004
+            hint="try again later; if the file moved, lock again",
+        )
+
+
+class CacheError(FetchError):
+    """The cache cannot be written."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"cannot write the cache at {path}",
+            why=reason,
+            hint="free space or set another folder with `--cache-dir`",
+        )
+
+
+class SeveralFetchErrors(FetchError):
+    """Several files failed, each for its own reason."""
+
+    def __init__(self, errors: Sequence[FetchError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__(
+            f"{len(errors)} locked files could not be fetched",
+            why="\n".join(_Entry(error).text for error in errors),
+            hint="\n".join(dict.fromkeys(error.hint for error in errors)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    error: FetchError
+
+    @property
+    def text(self) -> str:
+        why = self.error.why.replace("\n", "\n  ")
+        return f"{self.error.what}:\n  {why}"

@@ -1,0 +1,416 @@
+"""Where files may come from: indexes and credentials as pip and uv are configured.
+
+Reads the configuration files and variables of both tools, so that a machine set up
+for one of them needs nothing more:
+
+* pip: https://pip.pypa.io/en/stable/topics/configuration/
+* uv: https://docs.astral.sh/uv/reference/settings/ and /reference/environment/
+
+Credentials are taken out of the URLs at once and kept by origin.
+"""
+
+from __future__ import annotations
+
+import configparser
+import netrc
+import os
+import re
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.tables import Table, TableError, read_toml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from lambda_build_plugin.lock.model import IndexOptions
+
+__all__ = [
+    "DEFAULT_INDEX",
+    "Credentials",
+    "Login",
+    "Sources",
+    "Tls",
+    "origin_of",
+    "read_sources",
+    "redacted",
+]
+
+DEFAULT_INDEX = "https://pypi.org/simple/"
+"""The index that is asked where none is configured."""
+
+_TRUE = {"1", "true", "yes", "on", "y", "t"}
+_PORTS = {"http": 80, "https": 443}
+
+Origin = tuple[str, str, int]
+"""Scheme, host and port: what credentials belong to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """A user name and a password for one origin."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """How servers prove who they are."""
+
+    ca_file: str | None = None
+    ca_folder: str | None = None
+    client_certificate: str | None = None
+    trusted_hosts: frozenset[str] = frozenset()
+    """`host` or `host:port` whose certificate the user wants not to be checked."""
+
+
+class Credentials:
+    """Logins by origin; none is ever given to another one."""
+
+    def __init__(self, logins: Mapping[Origin, Login], netrc_file: Path | None) -> None:
+        self._logins = dict(logins)
+        self._netrc = _read_netrc(netrc_file)
+
+    def of(self, url: str) -> Login | None:
+        """Find the login for the origin of a URL."""
+        origin = origin_of(url)
+        if (login := self._logins.get(origin)) is not None:
+            return login
+        found = self._netrc.authenticators(origin[1]) if self._netrc else None
+        if not found or found[2] is None:
+            return None
+        return Login(username=found[0] or "", password=found[2])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Everything the fetcher needs to know about the world outside."""
+
+    indexes: tuple[str, ...]
+    """URLs of simple indexes without credentials, in the order in which to ask."""
+
+    find_links: tuple[str, ...] = ()
+    """Folders, or URLs of pages, that list files."""
+
+    credentials: Credentials = field(repr=False)
+    tls: Tls = Tls()  # noqa: RUF009 - frozen
+    proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """By scheme, `all` for any, and `no` for the hosts that need none."""
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """What the configuration says, the strongest layer first."""
+
+    defaults: list[str] = field(default_factory=list)
+    extras: list[str] = field(default_factory=list)
+    explicit: list[str] = field(default_factory=list)
+    find_links: list[str] = field(default_factory=list)
+    no_index: bool = False
+    logins: dict[Origin, Login] = field(default_factory=dict)
+    ca_file: str | None = None
+    client_certificate: str | None = None
+    trusted_hosts: set[str] = field(default_factory=set)
+    proxy: str | None = None
+
+
+def read_sources(
+    options: IndexOptions, *, environ: Mapping[str, str], home: Path, project: Path
+) -> Sources:
+    """Read where files may come from: the lock's own options, uv's, then pip's.
+
+    With several indexes the extra ones are asked before the default one, so that a
+    public package cannot take the place of a private one of the same name.
+
+    Raises:
+        SettingsError: A configuration file cannot be read.
+    """
+    gathered = _Gathered(no_index=options.no_index)
+    if options.index_url:
+        gathered.defaults.append(options.index_url)
+    gathered.extras.extend(options.extra_index_urls)
+    gathered.find_links.extend(options.find_links)
+    _add_uv(gathered, environ, home, project)
+    _add_pip(gathered, environ, home)
+    return _sources(gathered, environ, home)
+
+
+def _sources(gathered: _Gathered, environ: Mapping[str, str], home: Path) -> Sources:
+    defaults = gathered.defaults or [DEFAULT_INDEX]
+    urls = [_bare(url, gathered.logins) for url in (*gathered.extras, *defaults)]
+    for url in gathered.explicit:
+        _bare(url, gathered.logins)
+    links = [_bare(url, gathered.logins) for url in gathered.find_links]
+    proxies = _proxies(environ)
+    if gathered.proxy:
+        proxies = {"all": gathered.proxy, "no": proxies.get("no", "")}
+    netrc_file = environ.get("NETRC")
+    return Sources(
+        indexes=() if gathered.no_index else tuple(dict.fromkeys(urls)),
+        find_links=tuple(dict.fromkeys(links)),
+        credentials=Credentials(
+            gathered.logins, Path(netrc_file) if netrc_file else _default_netrc(home)
+        ),
+        tls=Tls(
+            ca_file=_first(
+                environ.get("SSL_CERT_FILE"),
+                gathered.ca_file,
+                environ.get("REQUESTS_CA_BUNDLE"),
+                environ.get("CURL_CA_BUNDLE"),
+            ),
+            ca_folder=environ.get("SSL_CERT_DIR") or None,
+            client_certificate=_first(environ.get("SSL_CLIENT_CERT"), gathered.client_certificate),
+            trusted_hosts=frozenset(gathered.trusted_hosts),
+        ),
+        proxies=proxies,
+    )
+
+
+def origin_of(url: str) -> Origin:
+    """Get scheme, host and port of a URL."""
+    parts = urlsplit(url)
+    return (
+        parts.scheme.lower(),
+        (parts.hostname or "").lower(),
+        parts.port or _PORTS.get(parts.scheme.lower(), 0),
+    )
+
+
+def redacted(url: str) -> str:
+    """Take credentials, query and fragment out of a URL, for messages."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def _bare(url: str, logins: dict[Origin, Login]) -> str:
+    """Take the credentials out of a URL and remember them for its origin."""
+    if "://" not in url:
+        return url
+    parts = urlsplit(url)
+    if parts.username is not None or parts.password is not None:
+        logins.setdefault(
+            origin_of(url),
+            Login(username=unquote(parts.username or ""), password=unquote(parts.password or "")),
+        )
+    netloc = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, netloc, parts.path.rstrip("/") + "/", parts.query, ""))
+
+
+# --- uv -------------------------------------------------------------------------------
+
+
+def _add_uv(gathered: _Gathered, environ: Mapping[str, str], home: Path, project: Path) -> None:
+    named: dict[str, str] = {}
+    _add_uv_environment(gathered, environ, named)
+    for table, base in _uv_tables(environ, home, project):
+        try:
+            _add_uv_table(gathered, table, base, named)
+        except TableError as error:
+            raise SettingsError([str(error)], hint="mend the configuration of uv") from error
+    for name, url in named.items():
+        key = re.sub(r"[^A-Z0-9]", "_", name.upper())
+        username = environ.get(f"UV_INDEX_{key}_USERNAME")
+        password = environ.get(f"UV_INDEX_{key}_PASSWORD")
+        if username or password:
+            # Variables win over what stands in the URL.
+            gathered.logins[origin_of(url)] = Login(
+                username=username or "", password=password or ""
+            )
+
+
+def _add_uv_environment(
+    gathered: _Gathered, environ: Mapping[str, str], named: dict[str, str]
+) -> None:
+    def url_of(text: str) -> str:
+        name, equals, url = text.partition("=")
+        if equals and re.fullmatch(r"[\w.-]+", name):
+            named.setdefault(name, url)
+            return url
+        return text
+
+    for key in ("UV_DEFAULT_INDEX", "UV_INDEX_URL"):
+        gathered.defaults.extend(url_of(text) for text in environ.get(key, "").split()[:1])
+    for key in ("UV_INDEX", "UV_EXTRA_INDEX_URL"):
+        gathered.extras.extend(url_of(text) for text in environ.get(key, "").split())
+    gathered.find_links.extend(filter(None, re.split(r"[,\s]+", environ.get("UV_FIND_LINKS", ""))))
+    gathered.no_index |= _is_true(environ.get("UV_NO_INDEX"))
+    gathered.trusted_hosts.update(environ.get("UV_INSECURE_HOST", "").split())
+
+
+def _add_uv_table(gathered: _Gathered, table: Table, base: Path, named: dict[str, str]) -> None:
+    for index in table.tables("index"):
+        url = _uv_url(index.required_text("url"), base)
+        name = index.text("name")
+        if name:
+            named.setdefault(name, url)
+        if index.text("format") == "flat":
+            gathered.find_links.append(url)
+        elif index.flag("explicit"):
+            gathered.explicit.append(url)
+        else:
+            (gathered.defaults if index.flag("default") else gathered.extras).append(url)
+    for section in (table, table.table("pip")):
+        if url := section.text("index-url"):
+            gathered.defaults.append(_uv_url(url, base))
+        gathered.extras.extend(_uv_url(url, base) for url in section.texts("extra-index-url"))
+        gathered.find_links.extend(_uv_url(url, base) for url in section.texts("find-links"))
+        gathered.no_index |= section.flag("no-index") or False
+        gathered.trusted_hosts.update(section.texts("allow-insecure-host"))
+
+
+def _uv_url(text: str, base: Path) -> str:
+    return text if "://" in text else str(base / text)
+
+
+def _uv_tables(
+    environ: Mapping[str, str], home: Path, project: Path
+) -> Iterator[tuple[Table, Path]]:
+    """Yield uv's configuration: the project's or its workspace's, the user's, the system's."""
+    if _is_true(environ.get("UV_NO_CONFIG")):
+        return
+    if named := environ.get("UV_CONFIG_FILE"):
+        yield _toml(Path(named)), Path(named).parent
+        return
+    for folder in (project, *project.parents):
+        if (folder / "uv.toml").is_file():
+            yield _toml(folder / "uv.toml"), folder
+            break
+        if (folder / "pyproject.toml").is_file():
+            tool = _toml(folder / "pyproject.toml").table("tool")
+            if "uv" in tool:
+                yield tool.table("uv"), folder
+                break
+    for folder in _uv_folders(environ, home):
+        if (folder / "uv.toml").is_file():
+            yield _toml(folder / "uv.toml"), folder
+
+
+def _uv_folders(environ: Mapping[str, str], home: Path) -> Iterator[Path]:
+    if sys.platform == "win32":
+        yield Path(environ.get("APPDATA") or home / "AppData" / "Roaming") / "uv"
+        yield Path(environ.get("PROGRAMDATA") or "C:/ProgramData") / "uv"
+        return
+    yield Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "uv"
+    for folder in (environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep):
+        yield Path(folder) / "uv"
+    yield Path("/etc/uv")
+
+
+def _toml(path: Path) -> Table:
+    try:
+        return read_toml(path)
+    except (TableError, OSError) as error:
+        raise SettingsError([f"{path}: {error}"], hint="mend this file") from error
+
+
+# --- pip ------------------------------------------------------------------------------
+
+
+def _add_pip(gathered: _Gathered, environ: Mapping[str, str], home: Path) -> None:
+    values = _pip_values(environ, home)
+    if url := values.get("index-url"):
+        gathered.defaults.append(url)
+    gathered.extras.extend(values.get("extra-index-url", "").split())
+    gathered.find_links.extend(values.get("find-links", "").split())
+    gathered.no_index |= _is_true(values.get("no-index"))
+    gathered.trusted_hosts.update(values.get("trusted-host", "").split())
+    gathered.ca_file = values.get("cert") or None
+    gathered.client_certificate = values.get("client-cert") or None
+    gathered.proxy = values.get("proxy") or None
+
+
+def _pip_values(environ: Mapping[str, str], home: Path) -> Mapping[str, str]:
+    """Merge pip's files, the weakest first, and its variables over them."""
+    values: dict[str, str] = {}
+    for path in _pip_files(environ, home):
+        parser = configparser.RawConfigParser()
+        try:
+            parser.read(path, encoding="utf-8")
+        except (configparser.Error, UnicodeDecodeError) as error:
+            raise SettingsError(
+                [f"{path}: {error}"], hint="mend the configuration of pip"
+            ) from error
+        for section in ("global", "install", "download"):
+            if parser.has_section(section):
+                values.update(
+                    (key.replace("_", "-"), value.strip()) for key, value in parser.items(section)
+                )
+    for key, value in environ.items():
+        if key.startswith("PIP_") and value:
+            values[key[4:].lower().replace("_", "-")] = value
+    return values
+
+
+def _pip_files(environ: Mapping[str, str], home: Path) -> Iterator[Path]:
+    named = environ.get("PIP_CONFIG_FILE")
+    if named == os.devnull:
+        return
+    name = "pip.ini" if sys.platform == "win32" else "pip.conf"
+    if sys.platform == "win32":
+        yield Path(environ.get("PROGRAMDATA") or "C:/ProgramData") / "pip" / name
+        yield home / "pip" / name
+        yield Path(environ.get("APPDATA") or home / "AppData" / "Roaming") / "pip" / name
+    elif sys.platform == "darwin":
+        yield Path("/Library/Application Support/pip") / name
+        yield home / ".pip" / name
+        support = home / "Library" / "Application Support" / "pip"
+        yield (support if support.is_dir() else home / ".config" / "pip") / name
+    else:
+        for folder in (environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep):
+            yield Path(folder) / "pip" / name
+        yield Path("/etc") / name
+        yield home / ".pip" / name
+        yield Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip" / name
+    if prefix := environ.get("VIRTUAL_ENV"):
+        yield Path(prefix) / name
+    if named:
+        yield Path(named)
+
+
+# --- the environment ------------------------------------------------------------------
+
+
+def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    """Read `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`; lower case wins.
+
+    `HTTP_PROXY` in upper case is passed over under CGI, where a request sets it.
+    """
+    found: dict[str, str] = {}
+    for scheme in ("http", "https", "all", "no"):
+        lower, upper = f"{scheme}_proxy", f"{scheme.upper()}_PROXY"
+        value = environ.get(lower)
+        if value is None and not (scheme == "http" and "REQUEST_METHOD" in environ):
+            value = environ.get(upper)
+        if value:
+            found[scheme] = value
+    return found
+
+
+def _default_netrc(home: Path) -> Path | None:
+    for name in (".netrc", "_netrc"):
+        if (home / name).is_file():
+            return home / name
+    return None
+
+
+def _read_netrc(path: Path | None) -> netrc.netrc | None:
+    """Read a netrc file; one that is not right is no reason to fail, as in curl."""
+    if path is None:
+        return None
+    try:
+        return netrc.netrc(str(path))
+    except (OSError, netrc.NetrcParseError):
+        return None
+
+
+def _is_true(text: str | None) -> bool:
+    return (text or "").lower() in _TRUE
+
+
+def _first(*values: str | None) -> str | None:
+    return next((value for value in values if value), None)

@@ -1,0 +1,1 @@
+"""Doors to the pipeline, one a host; none imports another host."""

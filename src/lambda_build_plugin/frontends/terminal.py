@@ -1,0 +1,76 @@
+"""Progress for people: one line that moves on a terminal, plain notes elsewhere."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+from lambda_build_plugin.progress import Reporter
+from lambda_build_plugin.verify import size_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["TerminalReporter"]
+
+_CLEAR = "\r\x1b[K"
+
+
+class TerminalReporter(Reporter):
+    """Show each step: on a terminal as a line that is overwritten."""
+
+    def __init__(self, stream: TextIO, *, verbose: bool, live: bool) -> None:
+        self._stream = stream
+        self._verbose = verbose
+        self._live = live
+        self._lock = threading.Lock()
+        self._wanted = self._here = self._received = 0
+
+    def stage(self, name: str) -> None:
+        """Name the stage."""
+        self._draw(f"{name} …")
+
+    def note(self, text: str) -> None:
+        """Write the note on a line of its own, with `--verbose`."""
+        if self._verbose:
+            with self._lock:
+                self._stream.write(f"{_CLEAR if self._live else ''}{text}\n")
+                self._stream.flush()
+
+    def fetching(self, *, files: int) -> None:
+        """Remember how many files there are to come."""
+        with self._lock:
+            self._wanted = files
+
+    def received(self, size: int) -> None:
+        """Move the line."""
+        with self._lock:
+            self._received += size
+        self._draw(self._fetch_line())
+
+    def fetched(self, filename: str, *, cached: bool) -> None:
+        """Count the file."""
+        with self._lock:
+            self._here += 1
+        self.note(f"have {filename}" + (" (cached)" if cached else ""))
+
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        """Clear the line whatever happens."""
+        try:
+            yield
+        finally:
+            if self._live:
+                self._stream.write(_CLEAR)
+                self._stream.flush()
+
+    def _fetch_line(self) -> str:
+        return f"fetch {self._here}/{self._wanted} files, {size_text(self._received)}"
+
+    def _draw(self, text: str) -> None:
+        if not self._live:
+            return
+        with self._lock:
+            self._stream.write(f"{_CLEAR}{text}")
+            self._stream.flush()

@@ -1,0 +1,1 @@
+"""Locks of every tool → one model. `read.read_lock` is the door."""

@@ -1,0 +1,147 @@
+"""What can be wrong with a lock, each with its remedy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin.errors import LockError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from lambda_build_plugin.lock.model import Lock, LockedPackage
+    from lambda_build_plugin.target import Target
+
+__all__ = [
+    "AmbiguousPackageError",
+    "ExcludedTargetError",
+    "InvalidLockError",
+    "LockNotFoundError",
+    "MissingHashError",
+    "StaleLockError",
+    "UnknownGroupError",
+    "UnlockedRequirementError",
+    "UnsupportedLockError",
+]
+
+_MAKE_A_LOCK = """make one with the tool of the project:
+uv:      uv lock
+any:     uv pip compile --universal --generate-hashes pyproject.toml -o requirements.txt
+pip:     pip-compile --generate-hashes -o requirements.txt
+or name one that lies elsewhere: lambda-build --lock PATH"""
+
+
+class LockNotFoundError(LockError):
+    """The project has dependencies and no lock."""
+
+    def __init__(self, folder: Path, names: Sequence[str], foreign: Sequence[str] = ()) -> None:
+        self.folder = folder
+        unread = (
+            f"\n{', '.join(foreign)} is there, but this version does not read it" if foreign else ""
+        )
+        super().__init__(
+            f"no lock in {folder}",
+            why=f"none of these is there: {', '.join(names)}{unread}",
+            hint=_MAKE_A_LOCK,
+        )
+
+
+class InvalidLockError(LockError):
+    """The lock is not what its format says."""
+
+    def __init__(self, path: Path, problem: str, *, hint: str) -> None:
+        self.path = path
+        super().__init__(f"cannot read the lock {path.name}", why=problem, hint=hint)
+
+
+class UnsupportedLockError(LockError):
+    """The lock is of a format or version that cannot be read."""
+
+    def __init__(self, path: Path, problem: str, *, hint: str) -> None:
+        self.path = path
+        super().__init__(f"the lock {path.name} cannot be used", why=problem, hint=hint)
+
+
+class StaleLockError(LockError):
+    """The project asks for something else than what was locked."""
+
+    def __init__(self, path: Path, differences: Sequence[str], *, remedy: str) -> None:
+        self.path, self.differences = path, tuple(differences)
+        super().__init__(
+            f"the lock {path.name} is stale",
+            why="\n".join(("pyproject.toml and the lock differ:", *differences)),
+            hint=f"run `{remedy}` and look at what changed",
+        )
+
+
+class MissingHashError(LockError):
+    """A locked file has no digest that vouches for it."""
+
+    def __init__(self, path: Path, places: Iterable[str], *, remedy: str) -> None:
+        self.path, self.places = path, tuple(places)
+        super().__init__(
+            f"the lock {path.name} vouches for too little",
+            why="\n".join(f"{place}: has no sha256 or stronger digest" for place in self.places),
+            hint=f"lock again with hashes: `{remedy}`",
+        )
+
+
+class UnlockedRequirementError(LockError):
+    """Lines of a requirements file leave the version open."""
+
+    def __init__(self, path: Path, lines: Sequence[str]) -> None:
+        self.path, self.lines = path, tuple(lines)
+        super().__init__(
+            f"{path.name} is not a lock: it leaves versions open",
+            why="\n".join(lines),
+            hint="pin every line with `==`, best by a tool and with hashes:\n"
+            f"uv pip compile --universal --generate-hashes {path.stem}.in -o {path.name}",
+        )
+
+
+class UnknownGroupError(LockError):
+    """An extra or a dependency group was asked for that the lock does not have."""
+
+    def __init__(self, lock: Lock, kind: str, asked: Sequence[str], known: Iterable[str]) -> None:
+        self.lock, self.asked = lock, tuple(asked)
+        there = ", ".join(sorted(known)) or f"no {kind}s at all"
+        super().__init__(
+            f"{lock} holds no {kind} {', '.join(f'`{name}`' for name in asked)}",
+            why=f"it holds: {there}",
+            hint=f"check the spelling; if the {kind} is new, lock again: `{lock.remedy}`",
+        )
+
+
+class ExcludedTargetError(LockError):
+    """The lock says itself that it does not serve the target."""
+
+    def __init__(self, lock: Lock, target: Target, reason: str) -> None:
+        self.lock, self.target = lock, target
+        super().__init__(
+            f"the lock {lock} does not serve {target}",
+            why=reason,
+            hint=f"choose another runtime, or let the project admit this one "
+            f"and lock again: `{lock.remedy}`",
+        )
+
+
+class AmbiguousPackageError(LockError):
+    """Two entries of one package hold for the target."""
+
+    def __init__(
+        self, lock: Lock, target: Target, clashes: Sequence[Sequence[LockedPackage]]
+    ) -> None:
+        self.lock, self.target, self.clashes = lock, target, clashes
+        lines = [
+            f"{package}: {package.at}, marker: {package.marker or 'none'}"
+            for clash in clashes
+            for package in clash
+        ]
+        names = ", ".join(dict.fromkeys(f"`{clash[0].name}`" for clash in clashes))
+        super().__init__(
+            f"the lock {lock} holds {names} more than once for {target}",
+            why="\n".join(lines),
+            hint=f"lock again, so that markers or conflicting extras exclude each other: "
+            f"`{lock.remedy}`",
+        )

@@ -1,0 +1,93 @@
+"""Markers of locks: PEP 508 plus the gates of PEP 751, on any packaging from 24.2.
+
+PEP 751 adds `"name" in extras` and `"name" in dependency_groups`, which packaging
+knows from 25.0 on only, and lets several extras be active at once, which its
+`extra == "name"` does not. So both are answered here, for the active names, by a
+constant that is true or false everywhere, and packaging evaluates the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from packaging.markers import InvalidMarker, Marker
+from packaging.utils import canonicalize_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from packaging.utils import NormalizedName
+
+__all__ = ["Activated", "LockMarker"]
+
+_TRUE, _FALSE = 'python_version >= "0"', 'python_version < "0"'
+_QUOTED = r"""(?P<quote>["'])(?P<name>[^"']*)(?P=quote)"""
+_MEMBERSHIP = re.compile(
+    _QUOTED + r"\s+(?P<negated>not\s+)?in\s+(?P<variable>extras|dependency_groups)\b"
+)
+_EXTRA_FIRST = re.compile(r"\bextra\s*(?P<operator>==|!=)\s*" + _QUOTED)
+_EXTRA_LAST = re.compile(_QUOTED + r"\s*(?P<operator>==|!=)\s*extra\b")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Activated:
+    """What the user asked for beside the main dependencies."""
+
+    extras: frozenset[NormalizedName] = frozenset()
+    groups: frozenset[NormalizedName] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class LockMarker:
+    """A marker as the lock has it."""
+
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> LockMarker:
+        """Check a marker's syntax.
+
+        Raises:
+            ValueError: It is not one.
+        """
+        try:
+            _marker(_folded(text, Activated()))
+        except InvalidMarker as error:
+            raise ValueError(f"`{text}` is not a marker (PEP 508)") from error
+        return cls(text)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def holds(self, environment: Mapping[str, str], activated: Activated) -> bool:
+        """Evaluate it for a target, all of whose eleven variables are given."""
+        return _marker(_folded(self.text, activated)).evaluate(dict(environment))
+
+
+@lru_cache(maxsize=4096)
+def _marker(text: str) -> Marker:
+    return Marker(text)
+
+
+def _folded(text: str, activated: Activated) -> str:
+    """Replace each gate by a constant that answers it."""
+
+    def membership(match: re.Match[str]) -> str:
+        active = activated.extras if match["variable"] == "extras" else activated.groups
+        return _constant((canonicalize_name(match["name"]) in active) is not bool(match["negated"]))
+
+    def comparison(match: re.Match[str]) -> str:
+        active = canonicalize_name(match["name"]) in activated.extras
+        return _constant(active is (match["operator"] == "=="))
+
+    if "extra" not in text and "dependency_groups" not in text:
+        return text
+    text = _MEMBERSHIP.sub(membership, text)
+    return _EXTRA_LAST.sub(comparison, _EXTRA_FIRST.sub(comparison, text))
+
+
+def _constant(value: bool) -> str:  # noqa: FBT001 - the answer itself
+    return _TRUE if value else _FALSE

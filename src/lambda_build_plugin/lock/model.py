@@ -1,0 +1,212 @@
+"""The one model of a lock, shaped like PEP 751.
+
+Every reader fills it, everything behind it knows nothing else. Two additions to
+PEP 751: a file known only by its digest, and the indexes that may serve a
+package. Locks that keep their markers on the edges of a graph (uv.lock) bring
+the edges along; `walk.reached` flattens both kinds for one target.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NewType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from packaging.specifiers import SpecifierSet
+    from packaging.utils import NormalizedName
+    from packaging.version import Version
+
+    from lambda_build_plugin.lock.markers import LockMarker
+
+__all__ = [
+    "Digest",
+    "Edge",
+    "IndexOptions",
+    "Lock",
+    "LockedDirectory",
+    "LockedFile",
+    "LockedPackage",
+    "LockedVcs",
+    "Roots",
+    "digest",
+    "strongest",
+]
+
+Digest = NewType("Digest", str)
+"""`algorithm:hexadecimal`, such as `sha256:ab12…`; made by `digest` alone."""
+
+_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128, "blake2b": 128}
+"""Hexadecimal digits of the algorithms that vouch for a file, the preferred first."""
+
+
+def digest(algorithm: str, value: str) -> Digest | None:
+    """Make a digest; None where the algorithm is too weak or unknown to vouch for a file.
+
+    Raises:
+        ValueError: The value is no digest of that algorithm.
+    """
+    algorithm, value = algorithm.lower(), value.lower()
+    if algorithm not in _LENGTHS:
+        return None
+    if len(value) != _LENGTHS[algorithm] or value.strip("0123456789abcdef"):
+        raise ValueError(f"`{value}` is no {algorithm} digest")
+    return Digest(f"{algorithm}:{value}")
+
+
+def strongest(hashes: Mapping[str, str]) -> Digest | None:
+    """Choose the digest to hold a file against: sha256 where there is one.
+
+    Raises:
+        ValueError: A value is no digest of its algorithm.
+    """
+    known = [found for item in hashes.items() if (found := digest(*item)) is not None]
+    order = list(_LENGTHS)
+    return min(known, key=lambda d: order.index(d.partition(":")[0]), default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedFile:
+    """A wheel, an sdist or an archive that the lock vouches for."""
+
+    digest: Digest | None
+    """None in a requirements file without hashes only."""
+
+    filename: str | None = None
+    """None where the lock knows the digest alone."""
+
+    url: str | None = None
+    """Without credentials of its own, unless the lock has them."""
+
+    path: Path | None = None
+    """Absolute, where the file lies on this machine."""
+
+    size: int | None = None
+    """Bytes, where the lock says so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedDirectory:
+    """A folder of source code on this machine."""
+
+    path: Path
+    """Absolute."""
+
+    editable: bool = False
+    subdirectory: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedVcs:
+    """A commit of a repository."""
+
+    kind: str
+    """`git`, `hg`, …"""
+
+    url: str
+    commit: str
+    subdirectory: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """A requirement of one locked package on another."""
+
+    name: NormalizedName
+    candidates: tuple[int, ...]
+    """Places in `Lock.packages` that may answer it; markers choose among them."""
+
+    extras: frozenset[NormalizedName] = frozenset()
+    marker: LockMarker | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedPackage:
+    """One version of one package, with all files that the lock allows for it."""
+
+    name: NormalizedName
+    version: Version | None = None
+    """None for sources whose version is known only when they are built."""
+
+    at: str
+    """Its place in the lock, for messages."""
+
+    marker: LockMarker | None = None
+    requires_python: SpecifierSet | None = None
+    index: str | None = None
+    """The one index that may serve it; None where any configured one may."""
+
+    wheels: tuple[LockedFile, ...] = ()
+    sdist: LockedFile | None = None
+    unnamed: tuple[LockedFile, ...] = ()
+    """Files known by digest alone: wheels or sdists, the index will tell."""
+
+    archive: LockedFile | None = None
+    directory: LockedDirectory | None = None
+    vcs: LockedVcs | None = None
+    unhashed: bool = False
+    """Pinned by version only: the index decides which files there are."""
+
+    edges: tuple[Edge, ...] = ()
+    extra_edges: Mapping[NormalizedName, tuple[Edge, ...]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}" if self.version else self.name
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What to sort packages by, whatever the lock's order is."""
+        return (self.name, str(self.version or ""))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roots:
+    """Where the walk through a lock with edges begins."""
+
+    main: tuple[Edge, ...] = ()
+    extras: Mapping[NormalizedName, tuple[Edge, ...]] = field(default_factory=dict)
+    groups: Mapping[NormalizedName, tuple[Edge, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexOptions:
+    """What a lock itself says about where files are to be had."""
+
+    index_url: str | None = None
+    extra_index_urls: tuple[str, ...] = ()
+    find_links: tuple[str, ...] = ()
+    no_index: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """A whole lock file."""
+
+    path: Path
+    kind: str
+    """The format as a person names it, such as `uv.lock` or `requirements file`."""
+
+    remedy: str
+    """The command that makes or refreshes a lock of this kind."""
+
+    packages: tuple[LockedPackage, ...]
+    requires_python: SpecifierSet | None = None
+    environments: tuple[LockMarker, ...] = ()
+    """Where not empty, one of them has to hold."""
+
+    extras: frozenset[NormalizedName] | None = None
+    """The extras that can be asked for; None where the format does not say."""
+
+    groups: frozenset[NormalizedName] | None = None
+    default_groups: frozenset[NormalizedName] = frozenset()
+    roots: Roots | None = None
+    project: int | None = None
+    """Place of the project itself in `packages`; it never ships from the lock."""
+
+    indexes: IndexOptions = IndexOptions()  # noqa: RUF009 - frozen
+    warnings: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.path.name

@@ -1,0 +1,183 @@
+"""`pylock.toml` (PEP 751) → `Lock`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin.lock import parts
+from lambda_build_plugin.lock.failures import (
+    InvalidLockError,
+    MissingHashError,
+    UnsupportedLockError,
+)
+from lambda_build_plugin.lock.markers import LockMarker
+from lambda_build_plugin.lock.model import (
+    Lock,
+    LockedDirectory,
+    LockedFile,
+    LockedPackage,
+    LockedVcs,
+)
+from lambda_build_plugin.tables import Table, TableError, read_toml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lambda_build_plugin.lock.parts import Context
+
+__all__ = ["read"]
+
+_REMEDIES = {
+    "uv": "uv export --format pylock.toml --output-file pylock.toml",
+    "pdm": "pdm lock",
+    "poetry-plugin-export": "poetry export --format pylock.toml --output pylock.toml",
+    "pip": "pip lock",
+}
+
+
+def read(path: Path, context: Context) -> Lock:
+    """Read a pylock.toml.
+
+    Raises:
+        LockError: It is not one, of a version that is not known, or without digests.
+    """
+    try:
+        data = read_toml(path)
+        return _Reader(path, data, context).lock()
+    except TableError as error:
+        raise InvalidLockError(path, str(error), hint=_hint(path)) from error
+
+
+def _hint(path: Path) -> str:
+    first = next(
+        (
+            line
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+            if line.strip() and not line.lstrip().startswith("#")
+        ),
+        "",
+    )
+    if "==" in first or first.startswith(("-", "--")):
+        return (
+            f"this looks like a requirements file: give it a name that ends in .txt, such as "
+            f"requirements.txt, or make a real pylock.toml: `{_REMEDIES['uv']}`"
+        )
+    return "make it again with the tool that wrote it; a lock is not edited by hand"
+
+
+class _Reader:
+    """Reads one file; holds what every part of it needs to know."""
+
+    def __init__(self, path: Path, data: Table, context: Context) -> None:
+        self._path = path
+        self._data = data
+        self._context = context
+        self._without_hash: list[str] = []
+        created_by = data.text("created-by") or ""
+        self._remedy = _REMEDIES.get(created_by, "the tool that made it")
+
+    def lock(self) -> Lock:
+        warnings = tuple(self._check_version())
+        data = self._data
+        lock = Lock(
+            path=self._path,
+            kind="pylock.toml",
+            remedy=self._remedy,
+            requires_python=parts.specifier(data, "requires-python"),
+            environments=tuple(
+                _marker(data, f"environments[{index}]", text)
+                for index, text in enumerate(data.texts("environments"))
+            ),
+            extras=parts.names(data, "extras"),
+            groups=parts.names(data, "dependency-groups") | parts.names(data, "default-groups"),
+            default_groups=parts.names(data, "default-groups"),
+            packages=tuple(
+                package
+                for table in data.tables("packages")
+                if (package := self._package(table)) is not None
+            ),
+            warnings=warnings,
+        )
+        if self._without_hash:
+            raise MissingHashError(self._path, self._without_hash, remedy=self._remedy)
+        return lock
+
+    def _check_version(self) -> Iterator[str]:
+        """Accept 1.x (PEP 751: a higher minor may be read with a warning)."""
+        version = self._data.required_text("lock-version")
+        major, _, minor = version.partition(".")
+        if major != "1":
+            raise UnsupportedLockError(
+                self._path,
+                f"its lock-version is {version}; this version reads 1.x (PEP 751)",
+                hint="update lambda-build-plugin, or lock with an older version of the tool",
+            )
+        if minor != "0":
+            yield f"{self._path.name} has lock-version {version}; only 1.0 is known here"
+
+    def _package(self, table: Table) -> LockedPackage | None:
+        """Read one package; None for the project itself, which is built from its source."""
+        sources = [key for key in ("vcs", "directory", "archive") if key in table]
+        if len(sources) + ("sdist" in table or "wheels" in table) != 1:
+            raise TableError(
+                table.at, "exactly one of vcs, directory, archive, or sdist and wheels must be set"
+            )
+        directory = self._directory(table)
+        if directory is not None and parts.is_project(directory.path, self._context.project):
+            return None
+        return LockedPackage(
+            name=parts.name(table),
+            version=parts.version(table),
+            at=f"{table.at} ({table.text('name')})",
+            marker=parts.marker(table),
+            requires_python=parts.specifier(table, "requires-python"),
+            index=table.text("index"),
+            wheels=tuple(self._file(wheel) for wheel in table.tables("wheels")),
+            sdist=self._file(table.table("sdist")) if "sdist" in table else None,
+            archive=self._file(table.table("archive")) if "archive" in table else None,
+            directory=directory,
+            vcs=_vcs(table.table("vcs")) if "vcs" in table else None,
+        )
+
+    def _file(self, table: Table) -> LockedFile:
+        url, path = table.text("url"), table.text("path")
+        if url is None and path is None:
+            raise TableError(table.at, "one of `url` and `path` must be set")
+        hashes = table.table("hashes")
+        digest = parts.digest_of(table, {key: hashes.required_text(key) for key in hashes})
+        if digest is None:
+            self._without_hash.append(table.at)
+        return LockedFile(
+            filename=table.text("name") or parts.filename_of(path or url or ""),
+            url=url,
+            path=self._path.parent / path if path else None,
+            digest=digest,
+            size=table.number("size"),
+        )
+
+    def _directory(self, table: Table) -> LockedDirectory | None:
+        if "directory" not in table:
+            return None
+        directory = table.table("directory")
+        return LockedDirectory(
+            path=self._path.parent / directory.required_text("path"),
+            editable=directory.flag("editable") or False,
+            subdirectory=directory.text("subdirectory"),
+        )
+
+
+def _vcs(table: Table) -> LockedVcs:
+    return LockedVcs(
+        kind=table.required_text("type"),
+        url=table.text("url") or table.required_text("path"),
+        commit=table.required_text("commit-id"),
+        subdirectory=table.text("subdirectory"),
+    )
+
+
+def _marker(data: Table, key: str, text: str) -> LockMarker:
+    try:
+        return LockMarker.parse(text)
+    except ValueError as error:
+        raise TableError(data.place(key), str(error)) from error

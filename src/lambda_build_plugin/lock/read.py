@@ -1,0 +1,123 @@
+"""Find the project's lock and read it with the reader of its format.
+
+A new format is one module beside this one and one line in `_FORMATS`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin.lock import pylock, requirements, uv
+from lambda_build_plugin.lock.failures import (
+    InvalidLockError,
+    LockNotFoundError,
+    UnsupportedLockError,
+)
+from lambda_build_plugin.lock.parts import Context
+from lambda_build_plugin.tables import TableError, read_toml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from lambda_build_plugin.lock.model import Lock
+    from lambda_build_plugin.project import Project
+
+__all__ = ["Found", "find_lock", "read_lock"]
+
+_SEARCHED = (
+    "pylock.lambda.toml",
+    "pylock.toml",
+    "uv.lock",
+    "requirements.lock",
+    "requirements.txt",
+)
+_NOT_READ_YET = ("poetry.lock", "pdm.lock", "Pipfile.lock")
+
+_FORMATS: tuple[tuple[str, Callable[[Path, Context], Lock]], ...] = (
+    ("pylock.toml", pylock.read),
+    ("pylock.*.toml", pylock.read),
+    ("uv.lock", uv.read),
+    ("requirements.lock", requirements.read),
+    ("*.txt", requirements.read),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """The lock to read, and others that were passed over."""
+
+    path: Path
+    others: tuple[str, ...] = ()
+
+
+def find_lock(project: Project, named: Path | None) -> Found | None:
+    """Find the project's lock: the named one, else by the search order.
+
+    None where there is none and nothing to lock.
+
+    Raises:
+        LockError: There is none, and the project has dependencies.
+    """
+    if named is not None:
+        if not named.is_file():
+            raise InvalidLockError(
+                named, f"{named} is not a file", hint="check the setting `lock` (--lock)"
+            )
+        return Found(path=named)
+    there = [name for name in _SEARCHED if (project.root / name).is_file()]
+    if there:
+        return Found(path=project.root / there[0], others=tuple(there[1:]))
+    if (of_workspace := _workspace_lock(project)) is not None:
+        return Found(path=of_workspace)
+    foreign = [name for name in _NOT_READ_YET if (project.root / name).is_file()]
+    if project.needs_no_lock and not foreign:
+        return None
+    raise LockNotFoundError(project.root, _SEARCHED, foreign)
+
+
+def read_lock(path: Path, project: Project, environ: Mapping[str, str]) -> Lock:
+    """Read a lock of any format.
+
+    Raises:
+        LockError: The format is not known, or the lock is not right.
+    """
+    context = Context(project=project, environ=environ)
+    for pattern, reader in _FORMATS:
+        if fnmatch(path.name, pattern):
+            return _guarded(reader, path, context)
+    raise UnsupportedLockError(
+        path,
+        f"`{path.name}` is no file name of a lock that this version reads",
+        hint="name it pylock.toml or pylock.<name>.toml (PEP 751), uv.lock, requirements.lock, "
+        "or give a requirements file a name that ends in .txt",
+    )
+
+
+def _guarded(reader: Callable[[Path, Context], Lock], path: Path, context: Context) -> Lock:
+    try:
+        return reader(path, context)
+    except OSError as error:
+        raise InvalidLockError(
+            path, f"{path} cannot be read: {error.strerror}", hint="check its permissions"
+        ) from error
+
+
+def _workspace_lock(project: Project) -> Path | None:
+    """Find the uv.lock of the workspace whose member the project is."""
+    for folder in project.root.parents:
+        pyproject = folder / "pyproject.toml"
+        if (folder / "uv.lock").is_file() and _is_workspace(pyproject):
+            return folder / "uv.lock"
+        if (folder / ".git").exists():
+            return None
+    return None
+
+
+def _is_workspace(pyproject: Path) -> bool:
+    try:
+        return "workspace" in read_toml(pyproject).table("tool").table("uv")
+    except (OSError, TableError):
+        return False

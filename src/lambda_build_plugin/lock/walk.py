@@ -1,0 +1,238 @@
+"""Which packages of a lock belong to a target, its extras and its groups.
+
+For flat locks that is the marker of each package (PEP 751, "Installation", steps
+5 to 8); for locks with edges, a walk from the root. Pure: no network, no clock.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin.lock.failures import (
+    AmbiguousPackageError,
+    ExcludedTargetError,
+    InvalidLockError,
+    UnknownGroupError,
+)
+from lambda_build_plugin.lock.markers import Activated, LockMarker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from packaging.utils import NormalizedName
+
+    from lambda_build_plugin.lock.model import Edge, Lock, LockedPackage
+    from lambda_build_plugin.target import Target
+
+__all__ = ["LeftOut", "Reached", "reached"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A locked package that does not ship, and why."""
+
+    name: str
+    version: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """The packages that belong to the target, sorted by name; and all others."""
+
+    packages: tuple[LockedPackage, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def reached(
+    lock: Lock,
+    target: Target,
+    *,
+    extras: frozenset[NormalizedName],
+    groups: frozenset[NormalizedName],
+) -> Reached:
+    """Decide for each package of the lock whether it belongs to the target.
+
+    Raises:
+        LockError: The lock excludes the target, lacks an extra or a group, or holds
+            one package twice.
+    """
+    _check_names(lock, "extra", extras, lock.extras)
+    _check_names(lock, "dependency group", groups, lock.groups)
+    _check_python(lock, target)
+    activated = Activated(extras=extras, groups=groups | lock.default_groups)
+    _check_environments(lock, target, activated)
+    environment = target.marker_environment
+    if lock.roots is None:
+        chosen, reasons = _by_marker(lock, environment, activated)
+    else:
+        chosen, reasons = _by_edges(lock, environment, activated)
+    _check_unambiguous(lock, target, chosen)
+    _check_requires_python(lock, target, chosen)
+    present = {package.key for package in chosen}
+    left_out = {
+        package.key: LeftOut(
+            name=package.name,
+            version=str(package.version or ""),
+            reason=reasons.get(index, "nothing that ships needs it"),
+        )
+        for index, package in enumerate(lock.packages)
+        if package.key not in present and index != lock.project
+    }
+    return Reached(
+        packages=tuple(sorted(chosen, key=lambda package: package.key)),
+        left_out=tuple(left_out[key] for key in sorted(left_out)),
+    )
+
+
+def _check_names(
+    lock: Lock,
+    kind: str,
+    asked: frozenset[NormalizedName],
+    known: frozenset[NormalizedName] | None,
+) -> None:
+    """Refuse names that the lock does not offer (PEP 751, steps 3 and 4)."""
+    if unknown := sorted(asked - (known or frozenset())):
+        raise UnknownGroupError(lock, kind, unknown, known or ())
+
+
+def _check_python(lock: Lock, target: Target) -> None:
+    """Hold the lock's `requires-python` against the runtime (PEP 751, step 2)."""
+    if lock.requires_python is None or lock.requires_python.contains(target.python_version):
+        return
+    raise ExcludedTargetError(
+        lock,
+        target,
+        f"it requires Python `{lock.requires_python}`, "
+        f"{target.runtime.name} has {target.runtime.full_version}",
+    )
+
+
+def _check_environments(lock: Lock, target: Target, activated: Activated) -> None:
+    """One of the environments that were locked for has to be the target (step 1)."""
+    environment = target.marker_environment
+    if lock.environments and not any(
+        marker.holds(environment, activated) for marker in lock.environments
+    ):
+        listed = "\n".join(f"- {marker}" for marker in lock.environments)
+        raise ExcludedTargetError(
+            lock, target, f"it was locked for these environments only:\n{listed}"
+        )
+
+
+def _check_requires_python(lock: Lock, target: Target, chosen: Iterable[LockedPackage]) -> None:
+    """Hold each package's own `requires-python` against the runtime (step 7)."""
+    for package in chosen:
+        specifier = package.requires_python
+        if specifier is not None and not specifier.contains(target.python_version):
+            raise ExcludedTargetError(
+                lock,
+                target,
+                f"{package} ({package.at}) requires Python `{specifier}`, "
+                f"{target.runtime.name} has {target.runtime.full_version}",
+            )
+
+
+def _check_unambiguous(lock: Lock, target: Target, chosen: Iterable[LockedPackage]) -> None:
+    """Refuse two entries of one name (PEP 751, step 8)."""
+    by_name: defaultdict[str, list[LockedPackage]] = defaultdict(list)
+    for package in chosen:
+        by_name[package.name].append(package)
+    clashes = [entries for entries in by_name.values() if len(entries) > 1]
+    if clashes:
+        raise AmbiguousPackageError(lock, target, clashes)
+
+
+_Decision = tuple[list["LockedPackage"], dict[int, str]]
+
+
+def _by_marker(lock: Lock, environment: Mapping[str, str], activated: Activated) -> _Decision:
+    """Flat locks: a package ships if its own marker holds (PEP 751, step 6)."""
+    chosen, reasons = [], {}
+    for index, package in enumerate(lock.packages):
+        if _holds(package.marker, environment, activated):
+            chosen.append(package)
+        else:
+            reasons[index] = f"its marker is false: {package.marker}"
+    return chosen, reasons
+
+
+def _by_edges(lock: Lock, environment: Mapping[str, str], activated: Activated) -> _Decision:
+    """Locks with edges: a package ships if a walk from the root reaches it."""
+    assert lock.roots is not None  # noqa: S101 - the caller has looked
+    reasons: dict[int, str] = {}
+    chosen: dict[int, LockedPackage] = {}
+    visited: set[tuple[int, str]] = set()
+    todo: list[tuple[str, Edge]] = [("the project", edge) for edge in _root_edges(lock, activated)]
+    for _, edges in sorted(lock.roots.extras.items()):
+        _note_unasked(lock, edges, reasons, "only an extra that was not asked for needs it")
+    for _, edges in sorted(lock.roots.groups.items()):
+        _note_unasked(
+            lock, edges, reasons, "only a dependency group that was not asked for needs it"
+        )
+    while todo:
+        needer, edge = todo.pop()
+        if not _holds(edge.marker, environment, activated):
+            for index in edge.candidates:
+                reasons[index] = f"{needer} needs it only if {edge.marker}"
+            continue
+        index = _candidate(lock, edge, environment, activated, needer)
+        package = lock.packages[index]
+        if index != lock.project:
+            chosen[index] = package
+        for extra, edges in _edges_of(package, edge.extras):
+            if (index, extra) not in visited:
+                visited.add((index, extra))
+                todo.extend((package.name, following) for following in edges)
+    return list(chosen.values()), reasons
+
+
+def _root_edges(lock: Lock, activated: Activated) -> Iterator[Edge]:
+    assert lock.roots is not None  # noqa: S101
+    yield from lock.roots.main
+    for extra in sorted(activated.extras):
+        yield from lock.roots.extras.get(extra, ())
+    for group in sorted(activated.groups):
+        yield from lock.roots.groups.get(group, ())
+
+
+def _note_unasked(lock: Lock, edges: Iterable[Edge], reasons: dict[int, str], reason: str) -> None:
+    for edge in edges:
+        for index in edge.candidates:
+            reasons.setdefault(index, reason)
+
+
+def _edges_of(
+    package: LockedPackage, extras: frozenset[NormalizedName]
+) -> Iterator[tuple[str, tuple[Edge, ...]]]:
+    yield "", package.edges
+    for extra in sorted(extras):
+        yield extra, package.extra_edges.get(extra, ())
+
+
+def _candidate(
+    lock: Lock, edge: Edge, environment: Mapping[str, str], activated: Activated, needer: str
+) -> int:
+    """Choose among forks of one package by their own markers."""
+    fitting = [
+        index
+        for index in edge.candidates
+        if _holds(lock.packages[index].marker, environment, activated)
+    ]
+    if len(fitting) != 1 and len(edge.candidates) == 1:
+        # One entry only: its fork markers say where it was resolved, not where it is needed.
+        return edge.candidates[0]
+    if len(fitting) == 1:
+        return fitting[0]
+    raise InvalidLockError(
+        lock.path,
+        f"{needer} needs {edge.name}, and {len(fitting)} of its {len(edge.candidates)} "
+        "entries hold for the target",
+        hint=f"lock again: `{lock.remedy}`",
+    )
+
+
+def _holds(marker: LockMarker | None, environment: Mapping[str, str], activated: Activated) -> bool:
+    return marker is None or marker.holds(environment, activated)

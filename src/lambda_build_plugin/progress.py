@@ -1,0 +1,40 @@
+"""News of a running build: the pipeline tells a `Reporter`, which may show it.
+
+The library neither prints nor exits; a frontend that wants to show something
+overrides what it cares for. All methods may be called from worker threads.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+from contextlib import contextmanager
+
+__all__ = ["Reporter"]
+
+
+class Reporter:
+    """Hear of each step and stay silent."""
+
+    def stage(self, name: str) -> None:
+        """A stage of the pipeline begins: `lock`, `select`, `fetch`, `build`, …"""
+
+    def note(self, text: str) -> None:
+        """Something worth a line with `--verbose`; holds no credentials."""
+
+    def fetching(self, *, files: int) -> None:
+        """So many files are wanted."""
+
+    def received(self, size: int) -> None:
+        """`size` more bytes came over the network."""
+
+    def fetched(self, filename: str, *, cached: bool) -> None:
+        """One file is here and its digest is right."""
+
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        """Surround the build, so that a display can be cleared whatever happens."""
+        yield

@@ -1,0 +1,218 @@
+"""What a build did: data first, text and JSON as two views of it.
+
+The schema is versioned; a field changes its meaning only together with `schema`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, TypedDict
+
+from lambda_build_plugin.verify import UNZIPPED_LIMIT, ZIPPED_LIMIT, size_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from lambda_build_plugin.archive import Written
+    from lambda_build_plugin.lock.walk import LeftOut
+    from lambda_build_plugin.settings import Settings
+    from lambda_build_plugin.stage import StagedTree
+
+__all__ = [
+    "BuildReport",
+    "LeftOutReport",
+    "PackageReport",
+    "SizeReport",
+    "as_json",
+    "as_text",
+    "make",
+]
+
+SCHEMA = 1
+_BAR = 24
+_LISTED = 8
+
+
+class SizeReport(TypedDict):
+    """Bytes of the artifact and what Lambda allows."""
+
+    zipped: int
+    unzipped: int
+    limit_zipped: int
+    limit_unzipped: int
+
+
+class PackageReport(TypedDict):
+    """One distribution that ships."""
+
+    name: str
+    version: str
+    file: str
+    sha256: str
+    source: str
+    """`wheel`, `sdist`, `local` or `vcs`."""
+
+    unzipped: int
+    zipped: int
+    files: int
+
+
+class LeftOutReport(TypedDict):
+    """One locked package that does not ship."""
+
+    name: str
+    version: str
+    reason: str
+
+
+class BuildReport(TypedDict):
+    """Schema 1. Paths are absolute; sizes are bytes; times are seconds."""
+
+    schema: int
+    artifact: str
+    layout: str
+    runtime: str
+    runtime_reason: str
+    architecture: str
+    handler: str | None
+    size: SizeReport
+    sha256: str
+    """Hexadecimal."""
+
+    code_sha256: str
+    """Base64, as Lambda shows it and Terraform's `source_code_hash` compares it."""
+
+    packages: list[PackageReport]
+    left_out: list[LeftOutReport]
+    warnings: list[str]
+    lock: str | None
+    seconds: dict[str, float]
+
+
+def make(
+    settings: Settings,
+    tree: StagedTree,
+    written: Written,
+    *,
+    artifact: Path,
+    lock: str | None,
+    left_out: Sequence[LeftOut],
+    warnings: Sequence[str],
+    seconds: Mapping[str, float],
+) -> BuildReport:
+    """Gather the facts of one build."""
+    return BuildReport(
+        schema=SCHEMA,
+        artifact=str(artifact),
+        layout=settings.layout.value,
+        runtime=settings.target.runtime.name,
+        runtime_reason=settings.runtime_reason,
+        architecture=settings.target.architecture.value,
+        handler=settings.handler,
+        size=SizeReport(
+            zipped=written.size,
+            unzipped=tree.size,
+            limit_zipped=ZIPPED_LIMIT,
+            limit_unzipped=UNZIPPED_LIMIT,
+        ),
+        sha256=written.sha256.hex(),
+        code_sha256=base64.b64encode(written.sha256).decode(),
+        packages=_packages(tree, written),
+        left_out=[
+            LeftOutReport(name=item.name, version=item.version, reason=item.reason)
+            for item in left_out
+        ],
+        warnings=list(warnings),
+        lock=lock,
+        seconds={name: round(value, 4) for name, value in seconds.items()},
+    )
+
+
+def as_json(report: BuildReport) -> str:
+    """Write the report for machines."""
+    return json.dumps(report, indent=2, sort_keys=True) + "\n"
+
+
+def as_text(report: BuildReport, *, verbose: bool = False) -> str:
+    """Write the report for people."""
+    size = report["size"]
+    lines = [
+        f"Built {report['artifact']}",
+        "",
+        f"  runtime    {report['runtime']} {report['architecture']} ({report['runtime_reason']})",
+        f"  layout     {report['layout']}"
+        + (f", handler {report['handler']}" if report["handler"] else ""),
+        f"  lock       {report['lock'] or 'none needed'}",
+        f"  unzipped   {_bar(size['unzipped'], size['limit_unzipped'])}",
+        f"  zipped     {_bar(size['zipped'], size['limit_zipped'])}"
+        + (" for a direct upload" if size["zipped"] <= size["limit_zipped"] else ": upload via S3"),
+        f"  CodeSha256 {report['code_sha256']}",
+        "",
+        *_package_lines(report["packages"], verbose=verbose),
+        *_left_out_lines(report["left_out"]),
+        *(f"warning: {warning}" for warning in report["warnings"]),
+        f"{sum(report['seconds'].values()):.2f} s"
+        + (
+            " (" + ", ".join(f"{name} {s:.2f}" for name, s in report["seconds"].items()) + ")"
+            if verbose
+            else ""
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _packages(tree: StagedTree, written: Written) -> list[PackageReport]:
+    by_name: dict[str, PackageReport] = {
+        dist.wheel.name: PackageReport(
+            name=dist.wheel.name,
+            version=str(dist.wheel.version),
+            file=dist.wheel.filename,
+            sha256=dist.wheel.sha256,
+            source=dist.wheel.source,
+            unzipped=0,
+            zipped=0,
+            files=0,
+        )
+        for dist in tree.distributions
+    }
+    for entry, compressed in zip(tree.entries, written.compressed, strict=True):
+        package = by_name[entry.owner]
+        package["unzipped"] += entry.size
+        package["zipped"] += compressed
+        package["files"] += 1
+    return [by_name[name] for name in sorted(by_name)]
+
+
+def _bar(size: int, limit: int) -> str:
+    filled = min(_BAR, round(_BAR * size / limit))
+    return (
+        f"[{'#' * filled}{'.' * (_BAR - filled)}] "
+        f"{size_text(size)} of {size_text(limit)} ({size / limit:.0%})"
+    )
+
+
+def _package_lines(packages: Sequence[PackageReport], *, verbose: bool) -> list[str]:
+    ordered = sorted(packages, key=lambda package: (-package["unzipped"], package["name"]))
+    shown = ordered if verbose else ordered[:_LISTED]
+    width = max((len(f"{p['name']} {p['version']}") for p in shown), default=0)
+    lines = [
+        f"  {package['name'] + ' ' + package['version']:<{width}}  "
+        f"{size_text(package['unzipped']):>9}"
+        + ("  (built here)" if package["source"] == "local" else "")
+        for package in shown
+    ]
+    rest = ordered[len(shown) :]
+    if rest:
+        size = sum(package["unzipped"] for package in rest)
+        lines.append(f"  and {len(rest)} more{'':<{max(0, width - 8)}} {size_text(size):>9}")
+    plural = "" if len(packages) == 1 else "s"
+    return [f"{len(packages)} distribution{plural}", *lines, ""]
+
+
+def _left_out_lines(left_out: Sequence[LeftOutReport]) -> list[str]:
+    if not left_out:
+        return []
+    lines = [f"  {item['name']} {item['version']}: {item['reason']}" for item in left_out]
+    return ["Left out", *lines, ""]

@@ -1,0 +1,295 @@
+"""Decide which one file of each locked package the target will load.
+
+Follows the installation steps of PEP 751 ("Installation", steps 9 and 10) for every
+lock format: the readers have already brought them to one model. Pure: it touches
+neither network nor clock, and asks nothing of the running machine.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from packaging.utils import (
+    InvalidWheelFilename,
+    parse_wheel_filename,
+)
+
+from lambda_build_plugin.errors import SelectionError, SourceBuildError
+from lambda_build_plugin.target import RUNTIMES, Glibc, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from packaging.tags import Tag
+    from packaging.utils import BuildTag, NormalizedName
+    from packaging.version import Version
+
+    from lambda_build_plugin.lock.model import LockedFile, LockedPackage
+
+__all__ = [
+    "NoMatchingFileError",
+    "Selected",
+    "SourceItemError",
+    "best_wheel",
+    "explain",
+    "select",
+]
+
+_PLATFORM = re.compile(
+    r"(?P<family>manylinux|musllinux|macosx|win|linux|android|ios|emscripten|pyodide)"
+    r"(?P<level>1|2010|2014|_\d+_\d+)?(?:_(?P<machine>\w+)|(?P<bits>32))?"
+)
+_LEGACY = {"1": Glibc(2, 5), "2010": Glibc(2, 12), "2014": Glibc(2, 17)}
+_FAMILIES = {
+    "musllinux": "Linux with musl",
+    "macosx": "macOS",
+    "win": "Windows",
+    "android": "Android",
+    "ios": "iOS",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selected:
+    """The file that ships for one package."""
+
+    name: NormalizedName
+    version: Version
+    file: LockedFile
+    filename: str
+    package: LockedPackage
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wheel:
+    """A locked wheel, its file name taken apart (PEP 427)."""
+
+    file: LockedFile
+    filename: str
+    name: NormalizedName
+    version: Version
+    build: BuildTag
+    tags: frozenset[Tag]
+
+
+class NoMatchingFileError(SelectionError):
+    """Locked packages have no file that the target can load; reports all of them."""
+
+    def __init__(self, target: Target, packages: Sequence[LockedPackage]) -> None:
+        self.target, self.packages = target, tuple(packages)
+        count = len(packages)
+        names = ", ".join(f"`{package}`" for package in packages)
+        super().__init__(
+            f"no wheel of {names} loads in {target}"
+            if count == 1
+            else f"{count} locked packages have no wheel that loads in {target}: {names}",
+            why="\n".join(explain(package, target) for package in packages),
+            hint="choose another runtime or architecture, or lock a version that has such a wheel",
+        )
+
+
+class SourceItemError(SourceBuildError):
+    """The lock holds items that would have to be built."""
+
+    def __init__(self, packages: Sequence[LockedPackage]) -> None:
+        self.packages = tuple(packages)
+        super().__init__(
+            "the lock holds sources, and this version ships wheels only",
+            why="\n".join(f"{package} ({package.at}): {_source(package)}" for package in packages),
+            hint="lock a version that has wheels, or build a wheel of it and lock that",
+        )
+
+
+def select(packages: Iterable[LockedPackage], target: Target) -> tuple[Selected, ...]:
+    """Choose one file a package.
+
+    Raises:
+        SelectionError: With every package that has no file for the target.
+        SourceBuildError: With every package that is a source only.
+    """
+    chosen: list[Selected] = []
+    sources: list[LockedPackage] = []
+    unmatched: list[LockedPackage] = []
+    for package in packages:
+        if not package.wheels and _is_source(package):
+            sources.append(package)
+        elif (best := best_wheel(package, target)) is not None:
+            chosen.append(best)
+        else:
+            unmatched.append(package)
+    if unmatched:
+        raise NoMatchingFileError(target, unmatched)
+    if sources:
+        raise SourceItemError(sources)
+    return tuple(chosen)
+
+
+def best_wheel(package: LockedPackage, target: Target) -> Selected | None:
+    """Rank the wheels: the most specific tag first, then the highest build tag.
+
+    The file name decides between what is left (two names for the same build).
+    """
+    best: tuple[int, _Wheel] | None = None
+    for wheel in _wheels(package):
+        ranks = [rank for tag in wheel.tags if (rank := target.rank.get(tag)) is not None]
+        if ranks and (best is None or _precedes((min(ranks), wheel), best)):
+            best = (min(ranks), wheel)
+    if best is None:
+        return None
+    wheel = best[1]
+    return Selected(
+        name=package.name,
+        version=package.version or wheel.version,
+        file=wheel.file,
+        filename=wheel.filename,
+        package=package,
+    )
+
+
+def _precedes(one: tuple[int, _Wheel], two: tuple[int, _Wheel]) -> bool:
+    (rank, wheel), (other_rank, other) = one, two
+    if rank != other_rank:
+        return rank < other_rank
+    if wheel.build != other.build:
+        return (wheel.build or (-1, "")) > (other.build or (-1, ""))
+    return wheel.filename < other.filename
+
+
+def _wheels(package: LockedPackage) -> Iterator[_Wheel]:
+    """Yield the wheels that belong to the package by their own file name.
+
+    A file name of another package or version is a stranger, whatever the lock says.
+    """
+    for file in package.wheels:
+        try:
+            name, version, build, tags = parse_wheel_filename(file.filename or "")
+        except InvalidWheelFilename:
+            continue
+        if name == package.name and package.version in {None, version, _public(version)}:
+            yield _Wheel(
+                file=file,
+                filename=file.filename or "",
+                name=name,
+                version=version,
+                build=build,
+                tags=tags,
+            )
+
+
+def _public(version: Version) -> Version:
+    """Drop the local part: `==1.0` admits `1.0+cpu` (PEP 440)."""
+    return type(version)(version.public) if version.local else version
+
+
+def _is_source(package: LockedPackage) -> bool:
+    return bool(package.directory or package.vcs or package.archive or package.sdist)
+
+
+def _source(package: LockedPackage) -> str:
+    if package.directory:
+        return f"the folder {package.directory.path}"
+    if package.vcs:
+        return f"commit {package.vcs.commit or 'unknown'} of a {package.vcs.kind} repository"
+    file = package.archive or package.sdist
+    return f"the source distribution {file.filename}" if file else "nothing"
+
+
+def explain(package: LockedPackage, target: Target) -> str:
+    """Say in plain words why no wheel of a package loads in a target."""
+    wheels = list(_wheels(package))
+    lines = [f"{package}: {_reason(package, wheels, target)}"]
+    if wheels:
+        offered = sorted({_tag_text(wheel.filename) for wheel in wheels})
+        lines.append(f"  offered: {', '.join(offered)}")
+    return "\n".join(lines)
+
+
+def _reason(package: LockedPackage, wheels: Sequence[_Wheel], target: Target) -> str:
+    if not package.wheels:
+        return "the lock offers no file at all"
+    if not wheels:
+        return "the lock offers only files of another name or version: " + ", ".join(
+            sorted(file.filename or "?" for file in package.wheels)
+        )
+    return "; ".join(filter(None, (_mismatch(wheels, target), _advice(package, target))))
+
+
+def _mismatch(wheels: Sequence[_Wheel], target: Target) -> str:
+    """Name the first obstacle: glibc, then the Python, then the platform."""
+    loadable = {(tag.interpreter, tag.abi) for tag in target.tags}
+    tags = {tag for wheel in wheels for tag in wheel.tags}
+    right_python = {tag for tag in tags if (tag.interpreter, tag.abi) in loadable}
+    right_machine = {tag for tag in tags if _on_machine(tag.platform, target)}
+    if needed := sorted(
+        glibc for tag in right_python if (glibc := _glibc(tag.platform, target)) is not None
+    ):
+        return f"needs glibc {needed[0]}, {target.runtime.name} has {target.runtime.glibc}"
+    if right_machine:
+        pythons = sorted({f"{tag.interpreter}-{tag.abi}" for tag in right_machine})
+        return f"has no wheel for {_python(target)} (only {', '.join(pythons)})"
+    platforms = sorted({_platform_text(tag.platform) for tag in tags})
+    return f"has no wheel for Linux on {target.architecture.machine} (only {', '.join(platforms)})"
+
+
+def _advice(package: LockedPackage, target: Target) -> str:
+    """Name the runtimes whose targets would find a wheel, by selecting for them."""
+    fitting = [
+        runtime
+        for runtime in RUNTIMES.values()
+        if not runtime.preview
+        and best_wheel(package, Target(runtime=runtime, architecture=target.architecture))
+    ]
+    if not fitting:
+        return "lock a version that has one"
+    newest = [runtime for runtime in RUNTIMES.values() if not runtime.preview][-len(fitting) :]
+    if fitting == newest and len(fitting) > 1:
+        return f"use {fitting[0].name} or newer, or lock an older version"
+    names = " or ".join(runtime.name for runtime in fitting)
+    return f"use {names}, or lock another version"
+
+
+def _python(target: Target) -> str:
+    major, minor = target.runtime.python
+    return f"CPython {major}.{minor}"
+
+
+def _on_machine(platform: str, target: Target) -> bool:
+    match = _PLATFORM.fullmatch(platform)
+    return platform == "any" or (
+        match is not None
+        and match["family"] in {"manylinux", "linux"}
+        and match["machine"] == target.architecture.machine
+    )
+
+
+def _glibc(platform: str, target: Target) -> Glibc | None:
+    """Get the glibc that a manylinux tag of the target's machine asks for."""
+    match = _PLATFORM.fullmatch(platform)
+    if match is None or match["family"] != "manylinux" or not _on_machine(platform, target):
+        return None
+    level = match["level"] or ""
+    if level in _LEGACY:
+        return _LEGACY[level]
+    major, minor = level.lstrip("_").split("_")
+    return Glibc(int(major), int(minor))
+
+
+def _platform_text(platform: str) -> str:
+    match = _PLATFORM.fullmatch(platform)
+    if match is None:
+        return platform
+    family = _FAMILIES.get(match["family"])
+    if match["family"] == "macosx":
+        return "macOS"
+    machine = match["machine"] or match["bits"] or ""
+    return f"{family} {machine}".strip() if family else f"Linux {machine}".strip()
+
+
+def _tag_text(filename: str) -> str:
+    """Get the tags of a file name as they stand there."""
+    return "-".join(filename.removesuffix(".whl").split("-")[-3:])

@@ -1,0 +1,335 @@
+"""Tables, environment and flags → `Settings`; all mistakes at once, each with its key.
+
+Precedence: flag, environment (`LAMBDA_BUILD_<KEY>`), table, default. A frontend
+brings the layers; this module knows the keys. It reads no global state.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from packaging.utils import canonicalize_name
+
+from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.target import RUNTIMES, Architecture, Target, newest_admitted
+
+if TYPE_CHECKING:
+    import datetime
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from packaging.utils import NormalizedName
+
+    from lambda_build_plugin.project import Project
+
+__all__ = ["Contents", "Host", "Layer", "Layout", "Settings", "read_settings"]
+
+_E = TypeVar("_E", bound=enum.Enum)
+_T = TypeVar("_T")
+
+_HANDLER = re.compile(r"[^\s.]+(?:[./][^\s./]+)*\.[^\s./]+")
+_LONGEST_HANDLER = 128  # botocore's shape of `Handler`
+
+
+class Layout(enum.Enum):
+    """Where the importable files lie in the zip."""
+
+    FUNCTION = "function"
+    LAYER = "layer"
+
+
+class Contents(enum.Enum):
+    """Which distributions go in."""
+
+    ALL = "all"
+    DEPENDENCIES = "dependencies"
+    PROJECT = "project"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """What the frontend knows of the machine; the core asks nobody else."""
+
+    cwd: Path
+    home: Path
+    cache_dir: Path
+    today: datetime.date
+    environ: Mapping[str, str] = field(repr=False)
+    """The process environment; holds credentials, so it is never shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One source of settings: its values, and how it spells a key."""
+
+    values: Mapping[str, object]
+    """By key as in `[tool.lambda-build]`; None means not given."""
+
+    spell: Callable[[str], str]
+    base: Path
+    """Folder that relative paths of this layer start from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything one build needs to know."""
+
+    project: Project
+    target: Target
+    runtime_reason: str
+    layout: Layout = Layout.FUNCTION
+    layer_prefix: str = "python"
+    contents: Contents = Contents.ALL
+    extras: frozenset[NormalizedName] = frozenset()
+    groups: frozenset[NormalizedName] = frozenset()
+    handler: str | None = None
+    lock: Path | None = None
+    output: Path | None = None
+    """The zip, or a folder for the default name where `output_is_folder`."""
+
+    output_is_folder: bool = False
+    unpacked: Path | None = None
+    strict: bool = False
+    epoch: int | None = None
+    """`SOURCE_DATE_EPOCH`: seconds since 1970, UTC."""
+
+    offline: bool = False
+    jobs: int = 8
+    host: Host = field(repr=False)
+
+    @property
+    def prefix(self) -> str:
+        """Where the importable files lie in the zip; empty, or with a slash at its end."""
+        return f"{self.layer_prefix}/" if self.layout is Layout.LAYER else ""
+
+
+KEYS = (
+    "runtime",
+    "architecture",
+    "layout",
+    "layer-prefix",
+    "contents",
+    "extras",
+    "groups",
+    "handler",
+    "lock",
+    "output",
+    "unpacked",
+    "strict",
+    "offline",
+    "jobs",
+)
+"""Every key; the last two have no place in a table."""
+
+_NOT_IN_TABLES = frozenset({"offline", "jobs"})
+
+
+def read_settings(project: Project, layers: Sequence[Layer], host: Host) -> Settings:
+    """Merge the layers, the strongest first, into checked settings.
+
+    Raises:
+        SettingsError: With every mistake in every layer.
+    """
+    reader = _Reader(layers)
+    runtime, runtime_reason = _runtime(reader, project)
+    architecture = reader.choice("architecture", Architecture) or Architecture.X86_64
+    layout = reader.choice("layout", Layout) or Layout.FUNCTION
+    prefix = reader.text("layer-prefix") or "python"
+    settings_of_paths = {key: reader.path(key) for key in ("lock", "output", "unpacked")}
+    output = reader.text("output")
+    versioned = f"python/lib/{runtime}/site-packages"
+    if prefix.rstrip("/") not in {"python", versioned}:
+        reader.problem("layer-prefix", f"is `{prefix}`: use `python` or `{versioned}`")
+    handler = reader.text("handler")
+    if handler and (not _HANDLER.fullmatch(handler) or len(handler) > _LONGEST_HANDLER):
+        reader.problem(
+            "handler",
+            f"is `{handler}`: write `package.module.function`, at most {_LONGEST_HANDLER} "
+            "characters without spaces",
+        )
+    jobs = reader.number("jobs")
+    if jobs is not None and jobs < 1:
+        reader.problem("jobs", "must be at least 1")
+    values = {
+        "contents": reader.choice("contents", Contents) or Contents.ALL,
+        "extras": reader.names("extras"),
+        "groups": reader.names("groups"),
+        "strict": reader.flag("strict"),
+        "offline": reader.flag("offline"),
+        "epoch": _epoch(host.environ, reader.problems),
+    }
+    if reader.problems:
+        raise SettingsError(reader.problems)
+    return Settings(
+        project=project,
+        target=Target(runtime=RUNTIMES[runtime], architecture=architecture),
+        runtime_reason=runtime_reason,
+        layout=layout,
+        layer_prefix=prefix.rstrip("/"),
+        handler=handler,
+        output_is_folder=bool(output) and str(output).endswith(("/", "\\")),
+        jobs=jobs or 8,
+        host=host,
+        **settings_of_paths,  # type: ignore[arg-type]
+        **values,  # type: ignore[arg-type]
+    )
+
+
+def environment_layer(host: Host) -> Layer:
+    """Read the keys that `LAMBDA_BUILD_<KEY>` sets; an empty value is none."""
+    return Layer(
+        values={key: host.environ.get(_variable(key)) or None for key in KEYS},
+        spell=lambda key: f"environment variable {_variable(key)}",
+        base=host.cwd,
+    )
+
+
+def _variable(key: str) -> str:
+    return "LAMBDA_BUILD_" + key.upper().replace("-", "_")
+
+
+def table_layer(project: Project) -> Layer:
+    """Read `[tool.lambda-build]` of the project."""
+    table = project.tool.table("lambda-build")
+    return Layer(
+        values={key: table.raw(key) for key in table},
+        spell=lambda key: f"[tool.lambda-build] {key}",
+        base=project.root,
+    )
+
+
+class _Reader:
+    """Gets checked values from the layers and gathers what is wrong with them."""
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self._layers = layers
+        self.problems: list[str] = []
+        for layer in layers:
+            for key in layer.values:
+                if key not in KEYS:
+                    self.problems.append(f"{layer.spell(key)}: {_unknown(key)}")
+                elif key in _NOT_IN_TABLES and layer.spell(key).startswith("["):
+                    self.problems.append(f"{layer.spell(key)}: is a flag, not a key of a table")
+
+    def problem(self, key: str, text: str) -> None:
+        layer = self._first(key)
+        self.problems.append(f"{layer.spell(key) if layer else key}: {text}")
+
+    def origin(self, key: str) -> str:
+        layer = self._first(key)
+        return layer.spell(key) if layer else "default"
+
+    def text(self, key: str) -> str | None:
+        value = self._value(key)
+        if value is None or isinstance(value, str):
+            return value or None
+        self.problem(key, "must be a string")
+        return None
+
+    def choice(self, key: str, kind: type[_E]) -> _E | None:
+        text = self.text(key)
+        if text is None:
+            return None
+        try:
+            return kind(text)
+        except ValueError:
+            values = ", ".join(f"`{member.value}`" for member in kind)
+            self.problem(key, f"is `{text}`: use one of {values}")
+            return None
+
+    def flag(self, key: str) -> bool:
+        value = self._value(key)
+        if isinstance(value, str) and value.lower() in {"1", "true", "yes", "on"}:
+            return True
+        if value is None or (
+            isinstance(value, str) and value.lower() in {"0", "false", "no", "off", ""}
+        ):
+            return False
+        if not isinstance(value, bool):
+            self.problem(key, "must be true or false")
+            return False
+        return value
+
+    def number(self, key: str) -> int | None:
+        value = self._value(key)
+        if isinstance(value, str) and value.isdecimal():
+            return int(value)
+        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+            return value
+        self.problem(key, "must be a whole number")
+        return None
+
+    def names(self, key: str) -> frozenset[NormalizedName]:
+        value = self._value(key)
+        items = re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else (value or [])
+        if not isinstance(items, (list, tuple)) or not all(isinstance(i, str) for i in items):
+            self.problem(key, "must be a list of names")
+            return frozenset()
+        return frozenset(canonicalize_name(item) for item in items if item)
+
+    def path(self, key: str) -> Path | None:
+        layer, text = self._first(key), self.text(key)
+        return layer.base / text if layer and text else None
+
+    def _first(self, key: str) -> Layer | None:
+        return next((layer for layer in self._layers if layer.values.get(key) is not None), None)
+
+    def _value(self, key: str) -> object:
+        layer = self._first(key)
+        return layer.values[key] if layer else None
+
+
+def _runtime(reader: _Reader, project: Project) -> tuple[str, str]:
+    """Choose the runtime and say why it is this one."""
+    name = reader.text("runtime")
+    if name is not None:
+        if name not in RUNTIMES:
+            reader.problem("runtime", f"is `{name}`: use one of {_listed(RUNTIMES)}")
+            return next(reversed(RUNTIMES)), ""
+        reason = f"set by {reader.origin('runtime')}"
+    elif f"python{project.pinned_python}" in RUNTIMES:
+        name = f"python{project.pinned_python}"
+        reason = f"named in .python-version ({project.pinned_python})"
+    else:
+        newest = newest_admitted(project.requires_python)
+        if newest is None:
+            reader.problems.append(
+                f"requires-python `{project.requires_python}` of {project.name} admits no Lambda "
+                f"runtime: there are {_listed(RUNTIMES)}"
+            )
+            return next(reversed(RUNTIMES)), ""
+        name = newest.name
+        reason = (
+            f"the newest that requires-python `{project.requires_python}` admits"
+            if project.requires_python is not None
+            else "the newest; the project has no requires-python"
+        )
+    version = RUNTIMES[name].full_version
+    if project.requires_python is not None and not project.requires_python.contains(version):
+        reader.problems.append(
+            f"runtime {name} ({reason}) has Python {version}, "
+            f"but the project's requires-python is `{project.requires_python}`"
+        )
+    return name, reason
+
+
+def _epoch(environ: Mapping[str, str], problems: list[str]) -> int | None:
+    text = environ.get("SOURCE_DATE_EPOCH")
+    if not text:
+        return None
+    if not text.isdecimal():
+        problems.append(f"environment variable SOURCE_DATE_EPOCH: is `{text}`, not whole seconds")
+        return None
+    return int(text)
+
+
+def _unknown(key: str) -> str:
+    close = next((known for known in KEYS if known[:4] == key[:4]), None)
+    return "is no setting" + (f"; did you mean `{close}`?" if close else "")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

@@ -1,0 +1,409 @@
+"""Wheels → `StagedTree`: a map from archive path to where the bytes lie.
+
+Nothing is unpacked: `installer.install` (PEP 427) drives a destination that notes,
+for each file, the member of the wheel that holds it. Only RECORD is written anew,
+so that it is true to what ships. Headers and scripts stay behind; bytecode caches
+do, because they belong to the machine that wrote them.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import zipfile
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from installer import install
+from installer.destinations import WheelDestination
+from installer.exceptions import InstallerError
+from installer.records import RecordEntry, parse_record_file
+from installer.sources import WheelSource
+from packaging.utils import canonicalize_name
+
+from lambda_build_plugin.errors import StageError
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import BinaryIO
+
+    from installer.utils import Scheme
+    from packaging.utils import NormalizedName
+    from packaging.version import Version
+
+__all__ = [
+    "Distribution",
+    "Entry",
+    "InvalidWheelError",
+    "Member",
+    "StagedTree",
+    "UnsafePathError",
+    "Wheel",
+    "stage",
+]
+
+_SIGNATURES = ("RECORD.jws", "RECORD.p7s")
+_ENCRYPTED = 0x1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wheel:
+    """A wheel that is to be laid out."""
+
+    name: NormalizedName
+    version: Version
+    filename: str
+    path: Path
+    sha256: str
+    source: str
+    """Where it came from: `wheel`, or `local` where it was built here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Where the bytes of one file lie inside a wheel."""
+
+    wheel: Path
+    name: str
+    header_offset: int
+    compressed_size: int
+    size: int
+    crc: int
+    method: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file of the tree."""
+
+    path: str
+    """Inside the zip, with slashes."""
+
+    owner: NormalizedName
+    data: Member | bytes
+    digest: str
+    """sha256 as RECORD has it: `sha256=` and URL-safe base64 without padding."""
+
+    executable: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes, not compressed."""
+        return self.data.size if isinstance(self.data, Member) else len(self.data)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distribution:
+    """One distribution of the tree, as its wheel brought it."""
+
+    wheel: Wheel
+    dist_info: str
+    """Name of its metadata folder, such as `requests-2.32.0.dist-info`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedTree:
+    """Everything that goes into the artifact."""
+
+    entries: tuple[Entry, ...]
+    """Sorted by path."""
+
+    distributions: tuple[Distribution, ...]
+    prefix: str
+    """Where the importable files lie; empty, or with a slash at its end."""
+
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes of all entries, not compressed."""
+        return sum(entry.size for entry in self.entries)
+
+
+class InvalidWheelError(StageError):
+    """A wheel is not what PEP 427 says."""
+
+    def __init__(self, wheel: Wheel, problem: str) -> None:
+        self.wheel = wheel
+        super().__init__(
+            f"{wheel.filename} cannot be laid out",
+            why=problem,
+            hint=f"lock another version of `{wheel.name}`, and tell its authors",
+        )
+
+
+class UnsafePathError(StageError):
+    """A wheel wants to write outside of the artifact."""
+
+    def __init__(self, wheel: Wheel, path: str, problem: str) -> None:
+        self.wheel, self.path = wheel, path
+        super().__init__(
+            f"{wheel.filename} holds an unsafe path",
+            why=f"`{path!r}` {problem}",
+            hint=f"do not use this file; lock another version of `{wheel.name}`",
+        )
+
+
+def stage(wheels: Iterable[Wheel], *, prefix: str) -> StagedTree:
+    """Lay the wheels out under a prefix.
+
+    Where two write one path, the later by name wins, whatever order they come in.
+
+    Raises:
+        StageError: A wheel is broken or escapes.
+    """
+    entries: dict[str, Entry] = {}
+    claims: defaultdict[str, list[Entry]] = defaultdict(list)
+    distributions: list[Distribution] = []
+    written: dict[str, Sequence[Entry]] = {}
+    for wheel in sorted(wheels, key=lambda wheel: wheel.name):
+        dist_info, own = _laid_out(wheel, prefix)
+        distributions.append(Distribution(wheel=wheel, dist_info=dist_info))
+        written[dist_info] = own
+        for entry in own:
+            if entry.path in entries:
+                claims[entry.path].append(entries[entry.path])
+            entries[entry.path] = entry
+    for distribution in distributions:
+        record = _record(distribution, written[distribution.dist_info], entries, prefix)
+        entries[record.path] = record
+    _check_folders(entries)
+    return StagedTree(
+        entries=tuple(entries[path] for path in sorted(entries)),
+        distributions=tuple(distributions),
+        prefix=prefix,
+        warnings=tuple(_collisions(claims, entries)),
+    )
+
+
+def _laid_out(wheel: Wheel, prefix: str) -> tuple[str, Sequence[Entry]]:
+    destination = _TreeDestination(wheel, prefix)
+    try:
+        with zipfile.ZipFile(wheel.path) as archive:
+            source = _MappedWheel(wheel, archive)
+            install(source, destination, additional_metadata={})
+    except (InstallerError, zipfile.BadZipFile, NotImplementedError, ValueError, KeyError) as error:
+        raise InvalidWheelError(wheel, str(error) or type(error).__name__) from error
+    except OSError as error:
+        raise InvalidWheelError(wheel, f"it cannot be read: {error.strerror}") from error
+    return source.dist_info_dir, destination.entries
+
+
+class _Handle:
+    """Stands for a stream that nobody reads: the member itself."""
+
+    __slots__ = ("digest", "member")
+
+    def __init__(self, member: Member, digest: str) -> None:
+        self.member = member
+        self.digest = digest
+
+
+class _MappedWheel(WheelSource):
+    """A wheel whose contents are given as places instead of streams."""
+
+    def __init__(self, wheel: Wheel, archive: zipfile.ZipFile) -> None:
+        super().__init__(wheel.name, str(wheel.version))
+        self._wheel = wheel
+        self._archive = archive
+        self._dist_info = _dist_info(wheel, archive)
+
+    @property
+    def dist_info_dir(self) -> str:
+        return self._dist_info
+
+    @property
+    def data_dir(self) -> str:
+        return self._dist_info.removesuffix(".dist-info") + ".data"
+
+    @property
+    def dist_info_filenames(self) -> list[str]:
+        start = f"{self._dist_info}/"
+        return [
+            name.removeprefix(start)
+            for name in self._archive.namelist()
+            if name.startswith(start) and name != start
+        ]
+
+    def read_dist_info(self, filename: str) -> str:
+        return self._archive.read(f"{self._dist_info}/{filename}").decode("utf-8")
+
+    def get_contents(self) -> Iterator[tuple[tuple[str, str, str], BinaryIO, bool]]:
+        rows = {row[0]: row for row in parse_record_file(self._record_lines())}
+        skipped = {f"{self._dist_info}/{name}" for name in _SIGNATURES}
+        seen: set[str] = set()
+        for info in self._archive.infolist():
+            name = info.filename
+            if name.endswith("/") or name in skipped or "__pycache__" in name.split("/")[:-1]:
+                continue
+            if name in seen:
+                raise ValueError(f"`{name}` is there twice")
+            seen.add(name)
+            if info.flag_bits & _ENCRYPTED:
+                raise ValueError(f"`{name}` is encrypted")
+            handle = _Handle(self._member(info), self._digest(info, rows.get(name)))
+            element = (name, handle.digest, str(info.file_size))
+            # The destination takes the handle out again; installer only passes it on.
+            yield element, cast("BinaryIO", handle), _is_executable(info)
+
+    def _record_lines(self) -> list[str]:
+        return self.read_dist_info("RECORD").splitlines()
+
+    def _member(self, info: zipfile.ZipInfo) -> Member:
+        return Member(
+            self._wheel.path,
+            info.filename,
+            info.header_offset,
+            info.compress_size,
+            info.file_size,
+            info.CRC,
+            info.compress_type,
+        )
+
+    def _digest(self, info: zipfile.ZipInfo, row: Sequence[str] | None) -> str:
+        """Get the sha256 of a member: from RECORD where it is told, else from its bytes."""
+        if row is not None and row[2] and row[2] != str(info.file_size):
+            raise ValueError(
+                f"RECORD says that `{info.filename}` has {row[2]} bytes; it has {info.file_size}"
+            )
+        if row is not None and row[1].startswith("sha256="):
+            return row[1]
+        if info.filename == f"{self._dist_info}/RECORD":
+            return ""
+        return _digest_of(self._archive.read(info))
+
+
+class _TreeDestination(WheelDestination):
+    """Notes what a wheel brings, and drops what a function has no use for."""
+
+    def __init__(self, wheel: Wheel, prefix: str) -> None:
+        self._wheel = wheel
+        self._prefix = prefix
+        self.entries: list[Entry] = []
+
+    def write_script(self, name: str, module: str, attr: str, section: Any) -> RecordEntry:
+        _check_path(self._wheel, name)
+        return _UNRECORDED
+
+    def write_file(
+        self,
+        scheme: Scheme,
+        path: str | os.PathLike[str],
+        stream: BinaryIO,
+        is_executable: bool,  # noqa: FBT001 - installer's signature
+    ) -> RecordEntry:
+        name = str(path)
+        _check_path(self._wheel, name)
+        if scheme in {"scripts", "headers"} or (scheme == "data" and name.startswith("bin/")):
+            return _UNRECORDED
+        handle = cast("_Handle", stream)
+        self.entries.append(
+            Entry(
+                self._prefix + name, self._wheel.name, handle.member, handle.digest, is_executable
+            )
+        )
+        return _UNRECORDED
+
+    def finalize_installation(
+        self,
+        scheme: Scheme,
+        record_file_path: str,
+        records: Iterable[tuple[Scheme, RecordEntry]],
+    ) -> None:
+        """Write nothing: RECORD comes when all distributions are known."""
+
+
+_UNRECORDED = RecordEntry("unrecorded", None, None)
+
+
+def _dist_info(wheel: Wheel, archive: zipfile.ZipFile) -> str:
+    """Find the one metadata folder, which has to bear the wheel's name (PEP 427)."""
+    folders = {
+        name.partition("/")[0]
+        for name in archive.namelist()
+        if name.partition("/")[0].endswith(".dist-info")
+    }
+    if len(folders) != 1:
+        raise ValueError(f"it has {len(folders)} .dist-info folders instead of one")
+    folder = folders.pop()
+    name = folder.removesuffix(".dist-info").rpartition("-")[0]
+    if canonicalize_name(name) != wheel.name:
+        raise ValueError(f"its metadata folder is `{folder}`: that is another distribution")
+    return folder
+
+
+def _is_executable(info: zipfile.ZipInfo) -> bool:
+    return bool((info.external_attr >> 16) & 0o111)
+
+
+def _check_path(wheel: Wheel, path: str) -> None:
+    """Refuse every path that would leave the artifact on any system."""
+    if not path or path.startswith("/"):
+        raise UnsafePathError(wheel, path, "is absolute")
+    if "\\" in path or ":" in path.partition("/")[0]:
+        raise UnsafePathError(wheel, path, "is a Windows path")
+    if "\0" in path:
+        raise UnsafePathError(wheel, path, "holds a NUL byte")
+    if any(part in {"", ".", ".."} for part in path.split("/")):
+        raise UnsafePathError(wheel, path, "escapes or is not normalized")
+
+
+def _check_folders(entries: Mapping[str, Entry]) -> None:
+    """Refuse a file where another distribution needs a folder."""
+    for path, entry in entries.items():
+        parent = path.rpartition("/")[0]
+        while parent:
+            if parent in entries:
+                raise StageError(
+                    f"`{parent}` is a file and a folder at once",
+                    why=f"{entries[parent].owner} brings the file, {entry.owner} brings `{path}`",
+                    hint="leave one of the two distributions out",
+                )
+            parent = parent.rpartition("/")[0]
+
+
+def _collisions(
+    claims: Mapping[str, Sequence[Entry]], entries: Mapping[str, Entry]
+) -> Iterator[str]:
+    for path, losers in sorted(claims.items()):
+        winner = entries[path]
+        different = [loser.owner for loser in losers if not _same(loser, winner)]
+        if different:
+            yield (
+                f"`{path}` comes from {', '.join(different)} and from {winner.owner} with other "
+                f"content: that of {winner.owner} ships"
+            )
+
+
+def _same(one: Entry, other: Entry) -> bool:
+    return one.digest == other.digest and one.size == other.size
+
+
+def _record(
+    distribution: Distribution,
+    own: Sequence[Entry],
+    entries: Mapping[str, Entry],
+    prefix: str,
+) -> Entry:
+    """Write RECORD anew: sorted, and only of what ships with this content."""
+    path = f"{prefix}{distribution.dist_info}/RECORD"
+    rows = io.StringIO()
+    writer = csv.writer(rows, lineterminator="\n")
+    writer.writerows(
+        (entry.path.removeprefix(prefix), entry.digest, entry.size)
+        for entry in sorted(own, key=lambda entry: entry.path)
+        if entry.path != path and _same(entry, entries[entry.path])
+    )
+    writer.writerow((path.removeprefix(prefix), "", ""))
+    content = rows.getvalue().encode()
+    return Entry(path, distribution.wheel.name, content, _digest_of(content))
+
+
+def _digest_of(content: bytes) -> str:
+    encoded = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=")
+    return f"sha256={encoded.decode()}"

@@ -1,0 +1,127 @@
+"""Foreign data becomes typed values at the door: TOML and JSON tables with their place.
+
+Every getter knows where it stands (`uv.lock: package[3].wheels[0]`), so that a
+mistake in a file of ten thousand lines is found at once. Behind this door
+nothing takes a `dict[str, Any]`.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+__all__ = ["Table", "TableError", "read_toml"]
+
+_T = TypeVar("_T")
+
+_NAMES = {str: "a string", bool: "true or false", int: "a whole number", list: "a list"}
+
+
+class TableError(ValueError):
+    """A value is missing or of another kind than its format says."""
+
+    def __init__(self, at: str, problem: str) -> None:
+        super().__init__(f"{at}: {problem}")
+        self.at = at
+        self.problem = problem
+
+
+def read_toml(path: Path) -> Table:
+    """Read a TOML file into a table that knows its name.
+
+    Raises:
+        TableError: The file is not UTF-8 or not TOML.
+        OSError: It cannot be read.
+    """
+    try:
+        return Table(tomllib.loads(path.read_text(encoding="utf-8")), at=path.name)
+    except UnicodeDecodeError as error:
+        raise TableError(path.name, f"is not UTF-8 text ({error.reason})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise TableError(path.name, f"is not TOML: {error}") from error
+
+
+class Table:
+    """A mapping from a file, with the place it came from."""
+
+    __slots__ = ("_data", "at")
+
+    def __init__(self, data: Mapping[str, Any], *, at: str) -> None:
+        self._data = data
+        self.at = at
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._data
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._data)
+
+    def place(self, key: str) -> str:
+        """Name the place of a key, as a person would look for it."""
+        separator = "." if ":" in self.at else ": "
+        return f"{self.at}{separator}{key}"
+
+    def text(self, key: str) -> str | None:
+        """Get a string, or None where the key is absent."""
+        return self._get(key, str)
+
+    def required_text(self, key: str) -> str:
+        """Get a string that the format requires."""
+        value = self.text(key)
+        if value is None:
+            raise TableError(self.at, f"the required key `{key}` is missing")
+        return value
+
+    def flag(self, key: str) -> bool | None:
+        """Get a boolean, or None where the key is absent."""
+        return self._get(key, bool)
+
+    def number(self, key: str) -> int | None:
+        """Get a whole number, or None where the key is absent."""
+        value = self._get(key, int)
+        if isinstance(value, bool):
+            raise TableError(self.place(key), "must be a whole number, not true or false")
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Get a list of strings; empty where the key is absent."""
+        value = self._get(key, list) or []
+        if not all(isinstance(item, str) for item in value):
+            raise TableError(self.place(key), "must be a list of strings")
+        return tuple(value)
+
+    def table(self, key: str) -> Table:
+        """Get a table; empty where the key is absent."""
+        value = self._data.get(key, {})
+        if not isinstance(value, dict):
+            raise TableError(self.place(key), "must be a table")
+        return Table(value, at=self.place(key))
+
+    def tables(self, key: str) -> tuple[Table, ...]:
+        """Get a list of tables; empty where the key is absent."""
+        value = self._get(key, list) or []
+        place = self.place(key)
+        if not all(isinstance(item, dict) for item in value):
+            raise TableError(place, "must be a list of tables")
+        return tuple(Table(item, at=f"{place}[{index}]") for index, item in enumerate(value))
+
+    def raw(self, key: str) -> object:
+        """Get a value whose kind the caller has yet to tell."""
+        return self._data.get(key)
+
+    def _get(self, key: str, kind: type[_T]) -> _T | None:
+        value = self._data.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, kind):
+            raise TableError(self.place(key), f"must be {_NAMES[kind]}")
+        return value

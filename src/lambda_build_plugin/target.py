@@ -1,0 +1,222 @@
+"""What a Lambda function runs on: runtimes as dated data, and the target they make.
+
+A runtime and an architecture become the ordered list of wheel tags that the
+function can load (PEP 425, PEP 600) and the marker environment (PEP 508) in
+which requirements are evaluated. Nothing here asks the running interpreter or
+machine: `packaging.tags.sys_tags` and `default_environment` are never called.
+"""
+
+from __future__ import annotations
+
+import datetime
+import enum
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from packaging import tags
+from packaging.version import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from packaging.specifiers import SpecifierSet
+    from packaging.tags import Tag
+
+__all__ = ["AS_OF", "RUNTIMES", "Architecture", "Glibc", "Runtime", "Target", "newest_admitted"]
+
+AS_OF = datetime.date(2026, 11, 21)
+"""The day on which the table of runtimes was true."""
+
+
+class Glibc(NamedTuple):
+    """A version of the GNU C library; PEP 600 compares it as a pair."""
+
+    major: int
+    minor: int
+
+    def __str__(self) -> str:
+        return f"{self.major}.{self.minor}"
+
+
+_AMAZON_LINUX_2 = Glibc(2, 26)
+_AMAZON_LINUX_2023 = Glibc(2, 34)
+
+_LEGACY_MANYLINUX = {
+    Glibc(2, 5): "manylinux1",  # PEP 513
+    Glibc(2, 12): "manylinux2010",  # PEP 571
+    Glibc(2, 17): "manylinux2014",  # PEP 599
+}
+
+
+class Architecture(enum.Enum):
+    """Instruction sets that Lambda offers, spelled as Lambda spells them."""
+
+    X86_64 = "x86_64"
+    ARM64 = "arm64"
+
+    @property
+    def machine(self) -> str:
+        """Spelling of wheel tags and markers, where it differs from Lambda's."""
+        return "aarch64" if self is Architecture.ARM64 else self.value
+
+    @property
+    def oldest_glibc(self) -> Glibc:
+        """The first glibc that manylinux wheels of this architecture may ask for."""
+        return Glibc(2, 17) if self is Architecture.ARM64 else Glibc(2, 5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """One managed Python runtime, as AWS documents it on `AS_OF`."""
+
+    name: str
+    """Lambda's identifier, such as `python3.13`."""
+
+    python: tuple[int, int]
+    patch: int
+    """Patch level of the interpreter; AWS moves it without notice.
+
+    Observed in user agents that functions sent (3.12.13 and 3.14.3 in 2026),
+    else the last release of the same age; never above what AWS can have.
+    """
+
+    glibc: Glibc
+    deprecated: datetime.date | None = None
+    """From this day on AWS gives no security patches."""
+
+    preview: bool = False
+
+    @property
+    def full_version(self) -> str:
+        """`python_full_version`: major, minor and patch."""
+        major, minor = self.python
+        return f"{major}.{minor}.{self.patch}"
+
+
+def _runtime(  # one row of the table below
+    minor: int,
+    patch: int,
+    glibc: Glibc,
+    deprecated: tuple[int, int, int] | None,
+    *,
+    preview: bool = False,
+) -> Runtime:
+    return Runtime(
+        name=f"python3.{minor}",
+        python=(3, minor),
+        patch=patch,
+        glibc=glibc,
+        deprecated=datetime.date(*deprecated) if deprecated else None,
+        preview=preview,
+    )
+
+
+RUNTIMES: dict[str, Runtime] = {
+    runtime.name: runtime
+    for runtime in (
+        # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
+        _runtime(8, 20, _AMAZON_LINUX_2, (2024, 10, 14)),
+        _runtime(9, 25, _AMAZON_LINUX_2, (2025, 12, 15)),
+        _runtime(10, 19, _AMAZON_LINUX_2, (2026, 10, 31)),
+        _runtime(11, 14, _AMAZON_LINUX_2, (2027, 6, 30)),
+        _runtime(12, 13, _AMAZON_LINUX_2023, (2028, 10, 31)),
+        _runtime(13, 12, _AMAZON_LINUX_2023, (2029, 6, 30)),
+        _runtime(14, 3, _AMAZON_LINUX_2023, (2029, 6, 30)),
+        _runtime(15, 0, _AMAZON_LINUX_2023, None, preview=True),
+    )
+}
+"""Every managed Python runtime by its identifier, oldest first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A runtime on an architecture: which wheels load, which markers hold."""
+
+    runtime: Runtime
+    architecture: Architecture
+
+    def __str__(self) -> str:
+        return f"{self.runtime.name} {self.architecture.value}"
+
+    @property
+    def python_version(self) -> Version:
+        """The interpreter's full version, to hold against `Requires-Python`."""
+        return Version(self.runtime.full_version)
+
+    @cached_property
+    def tags(self) -> tuple[Tag, ...]:
+        """Every tag that the target can load, the most specific first.
+
+        `abis` is given because packaging would otherwise read the flags of the
+        running interpreter, and a free-threaded host would ask for `cp313t`.
+        """
+        python = self.runtime.python
+        platforms = list(self._platforms())
+        interpreter = f"cp{python[0]}{python[1]}"
+        return (
+            *tags.cpython_tags(python, abis=[interpreter], platforms=platforms),
+            *tags.compatible_tags(python, interpreter=interpreter, platforms=platforms),
+        )
+
+    @cached_property
+    def rank(self) -> dict[Tag, int]:
+        """Position of each tag in `tags`; smaller is better."""
+        return {tag: place for place, tag in enumerate(self.tags)}
+
+    @cached_property
+    def marker_environment(self) -> dict[str, str]:
+        """All eleven variables of PEP 508, so that none is filled in from the host."""
+        version = self.runtime.full_version
+        major, minor = self.runtime.python
+        return {
+            "implementation_name": "cpython",
+            "implementation_version": version,
+            "os_name": "posix",
+            "platform_machine": self.architecture.machine,
+            "platform_python_implementation": "CPython",
+            # Lambda's kernel is not promised; a plain number keeps comparisons defined.
+            "platform_release": "5.10",
+            "platform_system": "Linux",
+            "platform_version": "",
+            "python_full_version": version,
+            "python_version": f"{major}.{minor}",
+            "sys_platform": "linux",
+        }
+
+    def warnings(self, today: datetime.date) -> tuple[str, ...]:
+        """Say what a user should know about this runtime on the given day."""
+        runtime = self.runtime
+        if runtime.preview:
+            return (f"{runtime.name} is a preview: AWS gives no support and may change it",)
+        if runtime.deprecated and runtime.deprecated <= today:
+            return (
+                f"{runtime.name} is deprecated since {runtime.deprecated}: "
+                f"AWS no longer patches it (table of {AS_OF})",
+            )
+        return ()
+
+    def _platforms(self) -> Iterator[str]:
+        """Yield the platform tags from the glibc ceiling downwards (PEP 600).
+
+        PEP 600 lets a platform load every `manylinux_2_N` up to its own glibc, and
+        the legacy names stand for fixed levels. `linux_*` is last: only wheels that
+        were built for the target itself carry it.
+        """
+        machine = self.architecture.machine
+        major, newest = self.runtime.glibc
+        for minor in range(newest, self.architecture.oldest_glibc.minor - 1, -1):
+            yield f"manylinux_{major}_{minor}_{machine}"
+            if legacy := _LEGACY_MANYLINUX.get(Glibc(major, minor)):
+                yield f"{legacy}_{machine}"
+        yield f"linux_{machine}"
+
+
+def newest_admitted(requires_python: SpecifierSet | None) -> Runtime | None:
+    """Choose the newest runtime out of preview that a `requires-python` admits."""
+    for runtime in reversed(RUNTIMES.values()):
+        if runtime.preview:
+            continue
+        if requires_python is None or requires_python.contains(runtime.full_version):
+            return runtime
+    return None

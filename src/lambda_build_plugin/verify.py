@@ -1,0 +1,237 @@
+"""The finished artifact against Lambda's rules and the lock's.
+
+Limits: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html,
+where MB means 1024 x 1024 bytes. What is written is read again by the standard
+library's `zipfile`: what Lambda will unpack is judged, not what was meant.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from lambda_build_plugin.errors import VerificationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lambda_build_plugin.archive import Written
+    from lambda_build_plugin.stage import StagedTree
+
+__all__ = [
+    "MOST_ENTRIES",
+    "UNZIPPED_LIMIT",
+    "ZIPPED_LIMIT",
+    "ArtifactError",
+    "EmptyArtifactError",
+    "HandlerError",
+    "OversizeError",
+    "StrictError",
+    "TooManyEntriesError",
+    "check_archive",
+    "check_tree",
+]
+
+UNZIPPED_LIMIT = 262_144_000
+"""Bytes that a function and its layers have to stay below together, unzipped."""
+
+ZIPPED_LIMIT = 52_428_800
+"""Bytes of a zip above which it has to be uploaded through S3."""
+
+MOST_ENTRIES = 65_535
+"""Entries that a zip without zip64 can count; Lambda is not known to read zip64."""
+
+_LISTED = 5
+_DOUBTFUL = 0.95
+
+
+class OversizeError(VerificationError):
+    """The artifact is larger than Lambda unpacks."""
+
+    def __init__(self, size: int, biggest: Sequence[tuple[str, int]]) -> None:
+        self.size, self.biggest = size, tuple(biggest)
+        lines = [f"- {name}: {size_text(bytes_)}" for name, bytes_ in biggest]
+        super().__init__(
+            f"the artifact is too large: {size:,} bytes unzipped, "
+            f"Lambda wants less than {UNZIPPED_LIMIT:,}",
+            why="\n".join(("the biggest distributions are:", *lines)),
+            hint="leave out what the function does not need, or deploy a container image",
+        )
+
+
+class TooManyEntriesError(VerificationError):
+    """The artifact has more files than a zip without zip64 can count."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            f"the artifact has {count:,} files",
+            why=f"a zip that Lambda reads for certain has at most {MOST_ENTRIES:,}",
+            hint="leave out what the function does not need, or split it into layers",
+        )
+
+
+class EmptyArtifactError(VerificationError):
+    """A layer would hold nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the layer would be empty",
+            why="no distribution is chosen",
+            hint="add dependencies to the project, name extras or groups, or check `contents`",
+        )
+
+
+class HandlerError(VerificationError):
+    """The handler is not in the artifact."""
+
+    def __init__(self, handler: str, looked_for: Sequence[str]) -> None:
+        super().__init__(
+            f"the handler `{handler}` is not in the artifact",
+            why=f"none of these is there: {', '.join(looked_for)}",
+            hint="check the setting `handler` (--handler): `package.module.function`",
+        )
+
+
+class ArtifactError(VerificationError):
+    """What was written is not what was meant: a fault of ours, or of the disk."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            "the artifact is not what was to be built",
+            why=problem,
+            hint="build again; if it stays, report it to lambda-build-plugin",
+        )
+
+
+class StrictError(VerificationError):
+    """There are warnings, and `strict` makes them errors."""
+
+    def __init__(self, warnings: Sequence[str]) -> None:
+        self.warnings = tuple(warnings)
+        super().__init__(
+            "there are warnings, and the build is strict",
+            why="\n".join(f"- {warning}" for warning in warnings),
+            hint="mend them, or build without `strict`",
+        )
+
+
+def check_tree(tree: StagedTree, *, layer: bool, handler: str | None) -> tuple[str, ...]:
+    """Hold what is to be written against Lambda's limits; give warnings.
+
+    Raises:
+        VerificationError: It breaks one.
+    """
+    if layer and not tree.entries:
+        raise EmptyArtifactError
+    if len(tree.entries) > MOST_ENTRIES:
+        raise TooManyEntriesError(len(tree.entries))
+    if tree.size >= UNZIPPED_LIMIT:
+        raise OversizeError(tree.size, biggest(tree)[:_LISTED])
+    if handler is not None and not layer:
+        _check_handler(tree, handler)
+    if tree.size > UNZIPPED_LIMIT * _DOUBTFUL:
+        return (f"unzipped size is {tree.size / UNZIPPED_LIMIT:.1%} of Lambda's limit",)
+    return ()
+
+
+def check_archive(tree: StagedTree, written: Written) -> tuple[str, ...]:
+    """Read the written zip and hold it against the tree and the lock; give warnings.
+
+    Raises:
+        VerificationError: Something is missing, twice there, or too much.
+    """
+    try:
+        with zipfile.ZipFile(written.path) as archive:
+            _check_members(tree, archive)
+            for problem in _metadata_problems(tree, archive):
+                raise ArtifactError(problem)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise ArtifactError(f"it cannot be read again: {error}") from error
+    if written.size > ZIPPED_LIMIT:
+        return (
+            f"the zip has {written.size:,} bytes; above {ZIPPED_LIMIT:,} it has to be uploaded "
+            "through S3",
+        )
+    return ()
+
+
+def biggest(tree: StagedTree) -> list[tuple[str, int]]:
+    """List the distributions by unzipped size in bytes, the biggest first."""
+    sizes: Counter[str] = Counter()
+    for entry in tree.entries:
+        sizes[entry.owner] += entry.size
+    return sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
+
+
+def size_text(size: int) -> str:
+    """Write a number of bytes for people, in the MB that Lambda's documents use."""
+    megabytes = size / (1 << 20)
+    return f"{megabytes:.1f} MB" if megabytes >= 0.1 else f"{size / 1024:.1f} KB"  # noqa: PLR2004
+
+
+def _check_handler(tree: StagedTree, handler: str) -> None:
+    """Find the module as the runtime would (awslambdaric, `_get_handler`)."""
+    module = handler.rpartition(".")[0].replace(".", "/")
+    looked_for = (f"{module}.py", f"{module}/__init__.py", f"{module}.pyc")
+    paths = {entry.path for entry in tree.entries}
+    if paths.isdisjoint(looked_for) and not any(
+        path.startswith(f"{module}.") and path.endswith(".so") for path in paths
+    ):
+        raise HandlerError(handler, looked_for)
+
+
+def _check_members(tree: StagedTree, archive: zipfile.ZipFile) -> None:
+    found = [(info.filename, info.file_size) for info in archive.infolist()]
+    wanted = [(entry.path, entry.size) for entry in tree.entries]
+    if found != wanted:
+        odd = sorted(set(found) ^ set(wanted))[:_LISTED]
+        raise ArtifactError(f"its members differ from the tree: {odd or 'their order'}")
+
+
+def _metadata_problems(tree: StagedTree, archive: zipfile.ZipFile) -> Iterator[str]:
+    """Yield where the metadata folders are not exactly those of the chosen wheels.
+
+    A name, a version or a folder too many means that something else ships than what
+    was locked (core metadata: packaging.python.org/specifications/core-metadata/).
+    """
+    chosen = {dist.wheel.name: dist.wheel.version for dist in tree.distributions}
+    seen: Counter[str] = Counter()
+    for name in archive.namelist():
+        folder, slash, file = name.removeprefix(tree.prefix).partition("/")
+        if not (slash and file == "METADATA" and folder.endswith(".dist-info")):
+            continue
+        headers = _headers(archive.read(name))
+        package = canonicalize_name(headers.get("name", ""))
+        seen[package] += 1
+        if package not in chosen:
+            yield f"{folder} is of `{package}`, which was not chosen"
+        elif not _is_version(headers.get("version", ""), chosen[package]):
+            yield (
+                f"{folder} says it is {package} {headers.get('version')}, "
+                f"chosen was {chosen[package]}"
+            )
+    yield from (f"`{name}` has no METADATA" for name in chosen if not seen[name])
+    yield from (f"`{name}` is there {count} times" for name, count in seen.items() if count > 1)
+
+
+def _headers(metadata: bytes) -> dict[str, str]:
+    """Read the first Name and Version of core metadata."""
+    found: dict[str, str] = {}
+    for line in metadata.decode("utf-8", errors="replace").splitlines():
+        if not line.strip():
+            break
+        key, colon, value = line.partition(":")
+        if colon:
+            found.setdefault(key.lower(), value.strip())
+    return found
+
+
+def _is_version(text: str, wanted: Version) -> bool:
+    try:
+        return Version(text) == wanted
+    except InvalidVersion:
+        return False

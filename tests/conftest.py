@@ -1,0 +1,47 @@
+"""Fixtures that more than one test module asks for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+import pytest
+
+_CACHE = Path(__file__).parents[1] / ".cache" / "tests"
+
+
+@pytest.fixture(scope="session")
+def runtime_interface_client() -> Path:
+    """Give the folder that holds `awslambdaric` for this interpreter.
+
+    It is installed from the package index once per machine, so a test that asks
+    for it bears the mark `index`.
+    """
+    # A minor version's extension modules load in that minor version alone.
+    key = f"{sys.implementation.cache_tag}-{sysconfig.get_platform()}"
+    folder = _CACHE / f"awslambdaric-{key}"
+    if not folder.is_dir():
+        _CACHE.mkdir(parents=True, exist_ok=True)
+        # Beside its place: a rename works within one file system, and then at once.
+        with tempfile.TemporaryDirectory(dir=_CACHE) as scratch:
+            made = Path(scratch, "target")
+            _install("awslambdaric", made)
+            try:
+                made.rename(folder)
+            except OSError:
+                if not folder.is_dir():  # or another worker has been quicker
+                    raise
+    return folder
+
+
+def _install(requirement: str, target: Path) -> None:
+    beside = Path(sys.executable).parent
+    uv = shutil.which("uv", path=f"{beside}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
+    assert uv, "uv is in the dependency group `test`"
+    command = [uv, "pip", "install", "--quiet", "--python", sys.executable]
+    subprocess.run([*command, "--target", target, requirement], check=True)
