@@ -20,7 +20,7 @@ class Reporter:
     """Hear of each step and stay silent."""
 
     def stage(self, name: str) -> None:
-        """A stage of the pipeline begins: `lock`, `select`, `fetch`, `build`, …"""
+        """A stage of the pipeline begins, such as `lock`, `fetch` or `archive`."""
 
     def note(self, text: str) -> None:
         """Something worth a line with `--verbose`; holds no credentials."""

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["Contents", "Host", "Layer", "Layout", "Settings", "read_settings"]
 
 _E = TypeVar("_E", bound=enum.Enum)
-_T = TypeVar("_T")
 
 _HANDLER = re.compile(r"[^\s.]+(?:[./][^\s./]+)*\.[^\s./]+")
 _LONGEST_HANDLER = 128  # botocore's shape of `Handler`

@@ -141,9 +141,9 @@ def _built_here(project: Project, backend: _InProcess, folder: Path) -> Path:
 
 
 def _with_hatchling(root: Path, folder: Path) -> object:
-    from hatchling.builders.wheel import WheelBuilder  # noqa: PLC0415
-    from hatchling.metadata.core import ProjectMetadata  # noqa: PLC0415
-    from hatchling.plugin.manager import PluginManager  # noqa: PLC0415
+    from hatchling.builders.wheel import WheelBuilder
+    from hatchling.metadata.core import ProjectMetadata
+    from hatchling.plugin.manager import PluginManager
 
     plugins = PluginManager()
     metadata = ProjectMetadata(str(root), plugins)
@@ -152,14 +152,14 @@ def _with_hatchling(root: Path, folder: Path) -> object:
 
 
 def _with_poetry_core(root: Path, folder: Path) -> object:
-    from poetry.core.factory import Factory  # noqa: PLC0415
-    from poetry.core.masonry.builders.wheel import WheelBuilder  # noqa: PLC0415
+    from poetry.core.factory import Factory
+    from poetry.core.masonry.builders.wheel import WheelBuilder
 
     return WheelBuilder(Factory().create_poetry(root)).build(folder)
 
 
 def _with_pdm_backend(root: Path, folder: Path) -> object:
-    from pdm.backend.wheel import WheelBuilder  # noqa: PLC0415
+    from pdm.backend.wheel import WheelBuilder
 
     # It leaves `.pdm-build` in the project only where it is asked to keep it.
     with WheelBuilder(root) as builder:
@@ -180,18 +180,18 @@ _IN_PROCESS = {
 
 def _built_in_isolation(project: Project, folder: Path, environ: Mapping[str, str]) -> Path:
     """Build through PEP 517 in an environment of its own, with uv or pip as installer."""
-    from build import BuildBackendException, BuildException, ProjectBuilder  # noqa: PLC0415
-    from build.env import DefaultIsolatedEnv  # noqa: PLC0415
+    from build import BuildBackendException, BuildException, ProjectBuilder
+    from build.env import DefaultIsolatedEnv
 
     output: list[str] = []
 
     def run(
-        command: Sequence[str],
+        cmd: Sequence[str],
         cwd: str | None = None,
         extra_environ: Mapping[str, str] | None = None,
     ) -> None:
         result = subprocess.run(
-            command,
+            cmd,
             cwd=cwd,
             env={**environ, **(extra_environ or {})},
             stdout=subprocess.PIPE,
@@ -202,7 +202,7 @@ def _built_in_isolation(project: Project, folder: Path, environ: Mapping[str, st
         )
         output.append(result.stdout)
         if result.returncode:
-            raise subprocess.CalledProcessError(result.returncode, command, result.stdout)
+            raise subprocess.CalledProcessError(result.returncode, cmd, result.stdout)
 
     backend = project.build_system.backend
     try:

@@ -15,7 +15,6 @@ import io
 import zipfile
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from installer import install
@@ -30,6 +29,7 @@ from lambda_build_plugin.errors import StageError
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
     from typing import BinaryIO
 
     from installer.utils import Scheme
@@ -286,7 +286,13 @@ class _TreeDestination(WheelDestination):
         self._prefix = prefix
         self.entries: list[Entry] = []
 
-    def write_script(self, name: str, module: str, attr: str, section: Any) -> RecordEntry:
+    def write_script(
+        self,
+        name: str,
+        module: str,  # noqa: ARG002 - installer's signature
+        attr: str,  # noqa: ARG002
+        section: Any,  # noqa: ARG002
+    ) -> RecordEntry:
         _check_path(self._wheel, name)
         return _UNRECORDED
 
@@ -295,7 +301,7 @@ class _TreeDestination(WheelDestination):
         scheme: Scheme,
         path: str | os.PathLike[str],
         stream: BinaryIO,
-        is_executable: bool,  # noqa: FBT001 - installer's signature
+        is_executable: bool,  # noqa: FBT001
     ) -> RecordEntry:
         name = str(path)
         _check_path(self._wheel, name)

@@ -47,6 +47,7 @@ MOST_ENTRIES = 65_535
 
 _LISTED = 5
 _DOUBTFUL = 0.95
+_KILOBYTES_SHOWN = 100
 
 
 class OversizeError(VerificationError):
@@ -169,8 +170,8 @@ def biggest(tree: StagedTree) -> list[tuple[str, int]]:
 
 def size_text(size: int) -> str:
     """Write a number of bytes for people, in the MB that Lambda's documents use."""
-    megabytes = size / (1 << 20)
-    return f"{megabytes:.1f} MB" if megabytes >= 0.1 else f"{size / 1024:.1f} KB"  # noqa: PLR2004
+    kilobytes = size / 1024
+    return f"{kilobytes / 1024:.1f} MB" if kilobytes >= _KILOBYTES_SHOWN else f"{kilobytes:.1f} KB"
 
 
 def _check_handler(tree: StagedTree, handler: str) -> None:

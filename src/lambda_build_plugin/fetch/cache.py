@@ -13,13 +13,13 @@ import os
 import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from lambda_build_plugin.fetch.failures import CacheError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from pathlib import Path
 
     from lambda_build_plugin.lock.model import Digest
 
@@ -130,7 +130,7 @@ class Cache:
             descriptor, name = tempfile.mkstemp(dir=folder, prefix=".part-")
         except OSError as error:
             raise CacheError(str(self._root), error.strerror or str(error)) from error
-        temporary = folder / os.path.basename(name)  # noqa: PTH119 - a name, not a path
+        temporary = Path(name)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 yield file, temporary

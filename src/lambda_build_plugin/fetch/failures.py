@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import FetchError
@@ -17,7 +18,7 @@ __all__ = [
     "FileGoneError",
     "HttpError",
     "NotCachedError",
-    "SeveralFetchErrors",
+    "SeveralFilesError",
     "UnreachableError",
 ]
 
@@ -93,7 +94,9 @@ class HttpError(FetchError):
         self.url, self.status = url, status
         super().__init__(
             f"{url} answers with HTTP {status}",
-            why="the server does not serve it" if status < 500 else "the server has a fault",  # noqa: PLR2004
+            why="the server does not serve it"
+            if status < HTTPStatus.INTERNAL_SERVER_ERROR
+            else "the server has a fault",
             hint="try again later; if the file moved, lock again",
         )
 
@@ -109,7 +112,7 @@ class CacheError(FetchError):
         )
 
 
-class SeveralFetchErrors(FetchError):
+class SeveralFilesError(FetchError):
     """Several files failed, each for its own reason."""
 
     def __init__(self, errors: Sequence[FetchError]) -> None:

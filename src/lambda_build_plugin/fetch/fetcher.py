@@ -22,23 +22,25 @@ from packaging.utils import (
 )
 
 from lambda_build_plugin.errors import FetchError
-from lambda_build_plugin.fetch.cache import Cache, Checked, check_file
+from lambda_build_plugin.fetch.cache import check_file
 from lambda_build_plugin.fetch.failures import (
     DigestMismatchError,
     FileGoneError,
     NotCachedError,
-    SeveralFetchErrors,
+    SeveralFilesError,
     UnreachableError,
 )
 from lambda_build_plugin.fetch.pages import ACCEPT, Link, Page, UnknownPageError
 from lambda_build_plugin.fetch.sources import redacted
-from lambda_build_plugin.lock.model import Digest, LockedFile, LockedPackage
+from lambda_build_plugin.lock.model import Digest, LockedFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from lambda_build_plugin.fetch.cache import Cache, Checked
     from lambda_build_plugin.fetch.http import HttpClient, Response
     from lambda_build_plugin.fetch.sources import Sources
+    from lambda_build_plugin.lock.model import LockedPackage
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.selection import Selected
 
@@ -305,7 +307,7 @@ class Fetcher:
     def _client(self) -> HttpClient:
         if self._given_client is None:
             # urllib3 and the certificates are loaded only where the cache does not do.
-            from lambda_build_plugin.fetch.http import HttpClient  # noqa: PLC0415
+            from lambda_build_plugin.fetch.http import HttpClient
 
             self._given_client = HttpClient(self._sources, connections=self._jobs)
         return self._given_client
@@ -318,7 +320,7 @@ def _right(checked: Checked, filename: str, digest: Digest | None, where: str) -
 
 
 def _together(errors: Sequence[FetchError]) -> FetchError:
-    return errors[0] if len(errors) == 1 else SeveralFetchErrors(errors)
+    return errors[0] if len(errors) == 1 else SeveralFilesError(errors)
 
 
 def _folder_page(folder: Path) -> Page | list[Link]:
@@ -351,9 +353,8 @@ def _unhashed_key(link: Link) -> str:
     return f"{link.url}#{link.sha256 or ''}"
 
 
-def _filled(package: LockedPackage, names: dict[str, str] | object) -> LockedPackage:
+def _filled(package: LockedPackage, names: Mapping[str, str]) -> LockedPackage:
     """Put the named files in the place of those known by digest or version."""
-    assert isinstance(names, dict)  # noqa: S101 - both callers give one
     files = [_named(key, filename) for key, filename in sorted(names.items())]
     sdists = [file for file in files if not (file.filename or "").endswith(".whl")]
     return replace(

@@ -158,18 +158,13 @@ class HttpClient:
             raise UnreachableError(
                 redacted(url), f"addresses of the kind `{scheme}:` are not known"
             )
-        pools = self._pools_trusting(
-            host in self._sources.tls.trusted_hosts
-            or f"{host}:{port}" in self._sources.tls.trusted_hosts
-        )
+        trusted = self._sources.tls.trusted_hosts
+        pools = self._unchecked if {host, f"{host}:{port}"} & trusted else self._checked
         proxies = self._sources.proxies
         proxy = proxies.get(scheme) or proxies.get("all")
         if proxy is None or proxy_bypass_environment(host, {"no": proxies.get("no", "")}):
             return pools.direct
         return pools.through(proxy)
-
-    def _pools_trusting(self, blindly: bool) -> _Pools:  # noqa: FBT001 - the choice itself
-        return self._unchecked if blindly else self._checked
 
     @cached_property
     def _checked(self) -> _Pools:
@@ -242,7 +237,7 @@ def _system_has_certificates() -> bool:
 def _add_certifi(context: ssl.SSLContext) -> None:
     """Pythons that bring their own OpenSSL may know no certificates at all."""
     try:
-        import certifi  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415
+        import certifi  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
         return
     context.load_verify_locations(cafile=certifi.where())

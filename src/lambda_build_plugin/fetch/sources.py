@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from lambda_build_plugin.errors import SettingsError
-from lambda_build_plugin.tables import Table, TableError, read_toml
+from lambda_build_plugin.tables import TableError, read_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from lambda_build_plugin.lock.model import IndexOptions
+    from lambda_build_plugin.tables import Table
 
 __all__ = [
     "DEFAULT_INDEX",
@@ -98,7 +99,7 @@ class Sources:
     """Folders, or URLs of pages, that list files."""
 
     credentials: Credentials = field(repr=False)
-    tls: Tls = Tls()  # noqa: RUF009 - frozen
+    tls: Tls = Tls()
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
     """By scheme, `all` for any, and `no` for the hosts that need none."""
 
@@ -255,8 +256,8 @@ def _add_uv_table(gathered: _Gathered, table: Table, base: Path, named: dict[str
         else:
             (gathered.defaults if index.flag("default") else gathered.extras).append(url)
     for section in (table, table.table("pip")):
-        if url := section.text("index-url"):
-            gathered.defaults.append(_uv_url(url, base))
+        if default := section.text("index-url"):
+            gathered.defaults.append(_uv_url(default, base))
         gathered.extras.extend(_uv_url(url, base) for url in section.texts("extra-index-url"))
         gathered.find_links.extend(_uv_url(url, base) for url in section.texts("find-links"))
         gathered.no_index |= section.flag("no-index") or False
@@ -277,17 +278,24 @@ def _uv_tables(
         yield _toml(Path(named)), Path(named).parent
         return
     for folder in (project, *project.parents):
-        if (folder / "uv.toml").is_file():
-            yield _toml(folder / "uv.toml"), folder
+        table = _uv_table_in(folder)
+        if table is not None:
+            yield table, folder
             break
-        if (folder / "pyproject.toml").is_file():
-            tool = _toml(folder / "pyproject.toml").table("tool")
-            if "uv" in tool:
-                yield tool.table("uv"), folder
-                break
     for folder in _uv_folders(environ, home):
         if (folder / "uv.toml").is_file():
             yield _toml(folder / "uv.toml"), folder
+
+
+def _uv_table_in(folder: Path) -> Table | None:
+    """Get a project folder's settings: uv.toml wins over `[tool.uv]`."""
+    if (folder / "uv.toml").is_file():
+        return _toml(folder / "uv.toml")
+    if (folder / "pyproject.toml").is_file():
+        tool = _toml(folder / "pyproject.toml").table("tool")
+        if "uv" in tool:
+            return tool.table("uv")
+    return None
 
 
 def _uv_folders(environ: Mapping[str, str], home: Path) -> Iterator[Path]:
@@ -340,9 +348,11 @@ def _pip_values(environ: Mapping[str, str], home: Path) -> Mapping[str, str]:
                 values.update(
                     (key.replace("_", "-"), value.strip()) for key, value in parser.items(section)
                 )
-    for key, value in environ.items():
-        if key.startswith("PIP_") and value:
-            values[key[4:].lower().replace("_", "-")] = value
+    values.update(
+        (key.removeprefix("PIP_").lower().replace("_", "-"), value)
+        for key, value in environ.items()
+        if key.startswith("PIP_") and value
+    )
     return values
 
 

@@ -77,10 +77,10 @@ def main(argv: Sequence[str]) -> int:
     try:
         return _run(arguments, os.environ)
     except LambdaBuildError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - the terminal is ours here
+        print(error, file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)  # noqa: T201
+        print("interrupted", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:
         # Whoever read the report has gone; the artifact is there.
@@ -208,7 +208,7 @@ def _host(arguments: _Arguments, environ: Mapping[str, str]) -> Host:
     import datetime
     from pathlib import Path
 
-    from lambda_build_plugin.settings import Host, Layer
+    from lambda_build_plugin.settings import Host
 
     cwd = Path.cwd()
     named = arguments.cache_dir or environ.get("LAMBDA_BUILD_CACHE_DIR")
@@ -254,7 +254,7 @@ def _show(result: BuildReport, arguments: _Arguments, host: Host) -> None:
         return
     if arguments.json:
         for warning in result["warnings"]:
-            print(f"warning: {warning}", file=sys.stderr)  # noqa: T201
+            print(f"warning: {warning}", file=sys.stderr)
         text = as_json(result)
     else:
         text = as_text(result, verbose=arguments.verbose)

@@ -9,11 +9,11 @@ the edges along; `walk.reached` flattens both kinds for one target.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, NewType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from packaging.specifiers import SpecifierSet
     from packaging.utils import NormalizedName
@@ -205,7 +205,7 @@ class Lock:
     project: int | None = None
     """Place of the project itself in `packages`; it never ships from the lock."""
 
-    indexes: IndexOptions = IndexOptions()  # noqa: RUF009 - frozen
+    indexes: IndexOptions = IndexOptions()
     warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:

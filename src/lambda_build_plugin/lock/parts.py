@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -14,15 +13,17 @@ from packaging.version import InvalidVersion, Version
 
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import strongest
-from lambda_build_plugin.tables import Table, TableError
+from lambda_build_plugin.tables import TableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from packaging.utils import NormalizedName
 
     from lambda_build_plugin.lock.model import Digest
     from lambda_build_plugin.project import Project
+    from lambda_build_plugin.tables import Table
 
 __all__ = [
     "Context",

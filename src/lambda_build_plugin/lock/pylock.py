@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.lock import parts
@@ -19,12 +18,14 @@ from lambda_build_plugin.lock.model import (
     LockedPackage,
     LockedVcs,
 )
-from lambda_build_plugin.tables import Table, TableError, read_toml
+from lambda_build_plugin.tables import TableError, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from lambda_build_plugin.lock.parts import Context
+    from lambda_build_plugin.tables import Table
 
 __all__ = ["read"]
 

@@ -37,7 +37,7 @@ from lambda_build_plugin.lock.model import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from packaging.utils import NormalizedName
 

@@ -34,7 +34,7 @@ from lambda_build_plugin.lock.model import (
     LockedVcs,
     Roots,
 )
-from lambda_build_plugin.tables import Table, TableError, read_toml
+from lambda_build_plugin.tables import TableError, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
     from lambda_build_plugin.lock.parts import Context
+    from lambda_build_plugin.tables import Table
 
 __all__ = ["read"]
 
@@ -172,10 +173,11 @@ class _Reader:
             self._without_hash.append(table.at)
         file_url = table.text("url") or url
         file_path = table.text("path")
+        located: Path | None = None
         if file_path is not None:
             located = (folder or self._path.parent) / file_path
-        else:
-            located = self._path.parent / path if path else None
+        elif path is not None:
+            located = self._path.parent / path
         return LockedFile(
             filename=table.text("filename")
             or parts.filename_of(file_path or file_url or path or ""),

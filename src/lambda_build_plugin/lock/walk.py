@@ -16,14 +16,15 @@ from lambda_build_plugin.lock.failures import (
     InvalidLockError,
     UnknownGroupError,
 )
-from lambda_build_plugin.lock.markers import Activated, LockMarker
+from lambda_build_plugin.lock.markers import Activated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from packaging.utils import NormalizedName
 
-    from lambda_build_plugin.lock.model import Edge, Lock, LockedPackage
+    from lambda_build_plugin.lock.markers import LockMarker
+    from lambda_build_plugin.lock.model import Edge, Lock, LockedPackage, Roots
     from lambda_build_plugin.target import Target
 
 __all__ = ["LeftOut", "Reached", "reached"]
@@ -68,7 +69,7 @@ def reached(
     if lock.roots is None:
         chosen, reasons = _by_marker(lock, environment, activated)
     else:
-        chosen, reasons = _by_edges(lock, environment, activated)
+        chosen, reasons = _by_edges(lock, lock.roots, environment, activated)
     _check_unambiguous(lock, target, chosen)
     _check_requires_python(lock, target, chosen)
     present = {package.key for package in chosen}
@@ -159,19 +160,18 @@ def _by_marker(lock: Lock, environment: Mapping[str, str], activated: Activated)
     return chosen, reasons
 
 
-def _by_edges(lock: Lock, environment: Mapping[str, str], activated: Activated) -> _Decision:
+def _by_edges(
+    lock: Lock, roots: Roots, environment: Mapping[str, str], activated: Activated
+) -> _Decision:
     """Locks with edges: a package ships if a walk from the root reaches it."""
-    assert lock.roots is not None  # noqa: S101 - the caller has looked
     reasons: dict[int, str] = {}
     chosen: dict[int, LockedPackage] = {}
     visited: set[tuple[int, str]] = set()
-    todo: list[tuple[str, Edge]] = [("the project", edge) for edge in _root_edges(lock, activated)]
-    for _, edges in sorted(lock.roots.extras.items()):
-        _note_unasked(lock, edges, reasons, "only an extra that was not asked for needs it")
-    for _, edges in sorted(lock.roots.groups.items()):
-        _note_unasked(
-            lock, edges, reasons, "only a dependency group that was not asked for needs it"
-        )
+    todo: list[tuple[str, Edge]] = [("the project", edge) for edge in _root_edges(roots, activated)]
+    for _, edges in sorted(roots.extras.items()):
+        _note_unasked(edges, reasons, "only an extra that was not asked for needs it")
+    for _, edges in sorted(roots.groups.items()):
+        _note_unasked(edges, reasons, "only a dependency group that was not asked for needs it")
     while todo:
         needer, edge = todo.pop()
         if not _holds(edge.marker, environment, activated):
@@ -189,16 +189,15 @@ def _by_edges(lock: Lock, environment: Mapping[str, str], activated: Activated) 
     return list(chosen.values()), reasons
 
 
-def _root_edges(lock: Lock, activated: Activated) -> Iterator[Edge]:
-    assert lock.roots is not None  # noqa: S101
-    yield from lock.roots.main
+def _root_edges(roots: Roots, activated: Activated) -> Iterator[Edge]:
+    yield from roots.main
     for extra in sorted(activated.extras):
-        yield from lock.roots.extras.get(extra, ())
+        yield from roots.extras.get(extra, ())
     for group in sorted(activated.groups):
-        yield from lock.roots.groups.get(group, ())
+        yield from roots.groups.get(group, ())
 
 
-def _note_unasked(lock: Lock, edges: Iterable[Edge], reasons: dict[int, str], reason: str) -> None:
+def _note_unasked(edges: Iterable[Edge], reasons: dict[int, str], reason: str) -> None:
     for edge in edges:
         for index in edge.candidates:
             reasons.setdefault(index, reason)
