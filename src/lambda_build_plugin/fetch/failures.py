@@ -124,6 +124,10 @@ class SeveralFilesError(FetchError):
         )
 
 
+def _phrase(status: int) -> str:
+    return HTTPStatus(status).phrase if status in set(HTTPStatus) else "unknown"
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
     error: FetchError
