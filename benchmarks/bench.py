@@ -37,7 +37,6 @@ _MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 _OURS = "lambda-build"
 _GUIDE = "uv's guide"
 _GUIDE_WITHOUT_ZIP = "uv's guide up to zip"
-_WHEEL = "uv: the project's wheel"
 _FLOOR = "lambda-build --version"
 _COLD_UV = "uv pip install alone"
 
@@ -361,13 +360,13 @@ def _emptied(folder: Path, *, keep: Path | None = None) -> None:
 
 
 def _warm_contestants(programs: Programs, shop: Workshop) -> tuple[Contestant, ...]:
-    peers = (_guide(programs, shop), _project_wheel(programs, shop))
+    peer = _guide(programs, shop)
     if programs.ours is None:
-        return peers
+        return (peer,)
     build = _our_build(programs.ours, shop, shop.our_zip, shop.our_cache)
     ours = Contestant(name=_OURS, steps=(build,), fresh=(shop.our_zip.parent,))
     version = Step(name=_FLOOR, command=(programs.ours, "--version"), folder=shop.root)
-    return (ours, *peers, Contestant(name=_FLOOR, steps=(version,)))
+    return (ours, peer, Contestant(name=_FLOOR, steps=(version,)))
 
 
 def _our_build(program: str, shop: Workshop, output: Path, cache: Path) -> Step:
@@ -393,19 +392,13 @@ def _guide(programs: Programs, shop: Workshop) -> Contestant:
     install = _install(programs, shop, shop.peer / "packages")
     if programs.zip is None:
         return Contestant(name=_GUIDE_WITHOUT_ZIP, steps=(export, install), fresh=(shop.peer,))
-    zips = (
-        Step(
-            name="zip -r packages",
-            command=(programs.zip, "-r", str(shop.peer_zip), "."),
-            folder=shop.peer / "packages",
-        ),
-        Step(
-            name="zip -r source",
-            command=(programs.zip, "-r", str(shop.peer_zip), "ledger"),
-            folder=shop.project / "src",
-        ),
+    archive = Step(
+        name="zip -r",
+        command=(programs.zip, "-r", str(shop.peer_zip), "."),
+        folder=shop.peer / "packages",
     )
-    return Contestant(name=_GUIDE, steps=(export, install, *zips), fresh=(shop.peer,))
+    steps = (export, install, *_project_wheel(programs, shop), archive)
+    return Contestant(name=_GUIDE, steps=steps, fresh=(shop.peer, shop.wheel))
 
 
 def _install(programs: Programs, shop: Workshop, target: Path) -> Step:
@@ -420,8 +413,8 @@ def _install(programs: Programs, shop: Workshop, target: Path) -> Step:
     )
 
 
-def _project_wheel(programs: Programs, shop: Workshop) -> Contestant:
-    """Install the project as the wheel that it is: the guide adds its source folder as it lies."""
+def _project_wheel(programs: Programs, shop: Workshop) -> tuple[Step, ...]:
+    """Build the project's wheel and install it beside its dependencies."""
     wheel = shop.wheel / "ledger-1.0.0-py3-none-any.whl"
     build = Step(
         name="uv build --wheel",
@@ -429,14 +422,14 @@ def _project_wheel(programs: Programs, shop: Workshop) -> Contestant:
         folder=shop.project,
     )
     install = Step(
-        name="uv pip install --no-deps",
+        name="uv pip install (the project)",
         command=(
             *(programs.uv, "pip", "install", "--no-deps", "--no-installer-metadata"),
-            *("--target", str(shop.wheel / "packages"), str(wheel)),
+            *("--target", str(shop.peer / "packages"), str(wheel)),
         ),
         folder=shop.project,
     )
-    return Contestant(name=_WHEEL, steps=(build, install), fresh=(shop.wheel,))
+    return (build, install)
 
 
 def _cold_contestants(programs: Programs, shop: Workshop) -> tuple[Contestant, ...]:
