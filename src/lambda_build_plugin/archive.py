@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import queue
 import secrets
 import stat
 import struct
+import threading
 import zipfile
 import zlib
 from contextlib import ExitStack, contextmanager, suppress
@@ -24,7 +26,10 @@ from lambda_build_plugin.stage import Member
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from io import FileIO
     from pathlib import Path
+
+    from typing_extensions import Self
 
     from lambda_build_plugin.stage import Entry, StagedTree
 
@@ -47,7 +52,9 @@ _STORED, _DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
 _LEVEL = 6
 _FILE, _EXECUTABLE = 0o644, 0o755
 _HEADER_SLACK = 256  # bytes read beyond a member, for extra fields of its local header
+_MOST_BYTES_A_CHARACTER = 4  # of UTF-8
 _CHUNK = 1 << 20
+_BLOCKS_AHEAD = 4  # of _CHUNK bytes each, that wait to be hashed and written
 _FIRST_DATE = datetime.datetime(1980, 1, 1, tzinfo=datetime.timezone.utc)
 _LAST_DATE = datetime.datetime(2107, 12, 31, 23, 59, 58, tzinfo=datetime.timezone.utc)
 
@@ -117,64 +124,97 @@ def write_archive(tree: StagedTree, path: Path, *, epoch: int | None) -> Written
         OSError: The file cannot be written.
     """
     date, time = _dos_date(epoch)
-    with path.open("xb") as file, ExitStack() as wheels:
-        output = _Output(file)
+    central: list[bytes] = []
+    compressed: list[int] = []
+    with path.open("xb", buffering=0) as file, ExitStack() as wheels, _Output(file) as output:
         reader = _Reader(wheels)
-        central: list[bytes] = []
-        compressed: list[int] = []
         for entry in tree.entries:
             packed = _packed(entry, reader)
             name = entry.path.encode("utf-8")
             flags = 0 if entry.path.isascii() else _UTF8
             fields = (flags, packed.method, time, date, packed.crc, packed.size, entry.size)
-            mode = stat.S_IFREG | (_EXECUTABLE if entry.executable else _FILE)
-            central.append(
-                _CENTRAL.pack(
-                    b"PK\x01\x02",
-                    *(_VERSION, _UNIX, _VERSION, 0),
-                    *fields,
-                    *(len(name), 0, 0, 0, 0),
-                    *(mode << 16, output.offset),
-                )
-                + name
-            )
-            output.write(_LOCAL.pack(b"PK\x03\x04", _VERSION, 0, *fields, len(name), 0) + name)
-            for chunk in packed.chunks:
-                output.write(chunk)
+            central.append(_central_header(entry, name, fields, output.offset))
+            output.write(_LOCAL.pack(b"PK\x03\x04", _VERSION, 0, *fields, len(name), 0), name)
+            output.write(*packed.chunks)
             compressed.append(packed.size)
-        start = output.offset
-        for header in central:
-            output.write(header)
-        count = len(central)
+        start, count = output.offset, len(central)
+        output.write(*central)
         output.write(_END.pack(b"PK\x05\x06", 0, 0, count, count, output.offset - start, start, 0))
-        output.flush()
     return Written(
-        path=path, size=output.offset, sha256=output.digest(), compressed=tuple(compressed)
+        path=path, size=output.offset, sha256=output.digest, compressed=tuple(compressed)
     )
 
 
-class _Output:
-    """Gathers small writes, and hashes what goes out."""
+def _central_header(entry: Entry, name: bytes, fields: tuple[int, ...], offset: int) -> bytes:
+    mode = stat.S_IFREG | (_EXECUTABLE if entry.executable else _FILE)
+    versions = (_VERSION, _UNIX, _VERSION, 0)
+    lengths = (len(name), 0, 0, 0, 0)
+    packed = _CENTRAL.pack(b"PK\x01\x02", *versions, *fields, *lengths, mode << 16, offset)
+    return packed + name
 
-    def __init__(self, file: BinaryIO) -> None:
+
+class _Output:
+    """Gathers small writes; a second thread hashes and writes what was gathered.
+
+    Both release the interpreter's lock, so that the next members are read meanwhile.
+    """
+
+    def __init__(self, file: BinaryIO | FileIO) -> None:
         self._file = file
         self._hash = hashlib.sha256()
-        self._pending = bytearray()
+        self._pending: list[bytes] = []
+        self._gathered = 0
+        self._blocks: queue.Queue[bytes | None] = queue.Queue(maxsize=_BLOCKS_AHEAD)
+        self._thread = threading.Thread(target=self._drain, daemon=True)
+        self._failure: OSError | None = None
         self.offset = 0
 
-    def write(self, data: bytes) -> None:
-        self.offset += len(data)
-        self._pending += data
-        if len(self._pending) >= _CHUNK:
-            self.flush()
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
 
-    def flush(self) -> None:
-        self._hash.update(self._pending)
-        self._file.write(self._pending)
-        self._pending.clear()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._hand_over()
+        self._blocks.put(None)
+        self._thread.join()
+        if kind is None and self._failure is not None:
+            raise self._failure
 
+    @property
     def digest(self) -> bytes:
         return self._hash.digest()
+
+    def write(self, *parts: bytes) -> None:
+        size = sum(map(len, parts))
+        self.offset += size
+        self._gathered += size
+        self._pending += parts
+        if self._gathered >= _CHUNK:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        self._blocks.put(b"".join(self._pending))
+        self._pending.clear()
+        self._gathered = 0
+
+    def _drain(self) -> None:
+        while (block := self._blocks.get()) is not None:
+            if self._failure is not None:
+                continue
+            self._hash.update(block)
+            try:
+                self._write_all(block)
+            except OSError as error:
+                self._failure = error
+
+    def _write_all(self, block: bytes) -> None:
+        """Write a block to the end: an unbuffered file may take a part only."""
+        rest = memoryview(block)
+        while rest:
+            rest = rest[self._file.write(rest) or 0 :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +230,7 @@ class _Packed:
 def _packed(entry: Entry, reader: _Reader) -> _Packed:
     data = entry.data
     if isinstance(data, Member):
-        if data.method == _DEFLATED and data.size:
+        if data.method == _DEFLATED and data.size:  # nothing is best stored
             return _Packed(_DEFLATED, data.crc, data.compressed_size, reader.raw(data))
         data = reader.content(data)
     crc = zlib.crc32(data)
@@ -206,11 +246,10 @@ class _Reader:
 
     def __init__(self, stack: ExitStack) -> None:
         self._stack = stack
-        self._files: dict[Path, BinaryIO] = {}
-        self._archives: dict[Path, zipfile.ZipFile] = {}
+        self._files: dict[Path, FileIO] = {}
 
     def raw(self, member: Member) -> Iterator[bytes]:
-        """Yield the compressed bytes of a member as they lie in the wheel.
+        """Yield the bytes of a member as they lie in the wheel, compressed or not.
 
         One read brings the local header and, for small members, all of the data.
         """
@@ -218,16 +257,19 @@ class _Reader:
         if file is None:
             file = self._stack.enter_context(member.wheel.open("rb", buffering=0))
             self._files[member.wheel] = file
-        name = member.name.encode("utf-8")
         file.seek(member.header_offset)
         head = file.read(
-            _LOCAL.size + len(name) + _HEADER_SLACK + min(member.compressed_size, _CHUNK)
+            _LOCAL.size
+            + _MOST_BYTES_A_CHARACTER * len(member.name)
+            + _HEADER_SLACK
+            + min(member.compressed_size, _CHUNK)
         )
         start = _start_of_data(member, head)
         data = head[start : start + member.compressed_size]
         yield data
-        file.seek(member.header_offset + start + len(data))
         left = member.compressed_size - len(data)
+        if left:
+            file.seek(member.header_offset + start + len(data))
         while left:
             chunk = file.read(min(left, _CHUNK))
             if not chunk:
@@ -236,15 +278,28 @@ class _Reader:
             yield chunk
 
     def content(self, member: Member) -> bytes:
-        """Read a member that has to be compressed anew."""
-        archive = self._archives.get(member.wheel)
-        if archive is None:
-            archive = self._stack.enter_context(zipfile.ZipFile(member.wheel))
-            self._archives[member.wheel] = archive
+        """Read what a member holds, and check it against its CRC."""
+        if member.method in {_STORED, _DEFLATED}:
+            content = b"".join(self.raw(member))
+            if member.method == _DEFLATED:
+                content = _inflated(member, content)
+            if len(content) != member.size or zlib.crc32(content) != member.crc:
+                raise DamagedMemberError(member, "its size or CRC is wrong")
+            return content
         try:
-            return archive.read(member.name)
-        except (zipfile.BadZipFile, NotImplementedError, zlib.error) as error:
+            with zipfile.ZipFile(member.wheel) as archive:
+                return archive.read(member.name)
+        except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError) as error:
             raise DamagedMemberError(member, str(error)) from error
+
+
+def _inflated(member: Member, content: bytes) -> bytes:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        # One byte more than declared is enough to see that the declaration lies.
+        return inflater.decompress(content, member.size + 1)
+    except zlib.error as error:
+        raise DamagedMemberError(member, str(error)) from error
 
 
 def _start_of_data(member: Member, head: bytes) -> int:
@@ -253,7 +308,7 @@ def _start_of_data(member: Member, head: bytes) -> int:
         raise DamagedMemberError(member, "no local header is where the directory says")
     name_length, extra_length = struct.unpack_from("<2H", head, _LOCAL.size - 4)
     name = head[_LOCAL.size : _LOCAL.size + name_length]
-    if name not in {member.name.encode("utf-8"), _as_cp437(member.name)}:
+    if name != member.name.encode("utf-8") and name != _as_cp437(member.name):
         raise DamagedMemberError(member, "its local header bears another name")
     return _LOCAL.size + int(name_length) + int(extra_length)
 

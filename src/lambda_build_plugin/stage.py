@@ -89,12 +89,10 @@ class Entry:
     digest: str
     """sha256 as RECORD has it: `sha256=` and URL-safe base64 without padding."""
 
-    executable: bool = False
+    size: int
+    """Bytes, not compressed."""
 
-    @property
-    def size(self) -> int:
-        """Bytes, not compressed."""
-        return self.data.size if isinstance(self.data, Member) else len(self.data)
+    executable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,7 +308,12 @@ class _TreeDestination(WheelDestination):
         handle = cast("_Handle", stream)
         self.entries.append(
             Entry(
-                self._prefix + name, self._wheel.name, handle.member, handle.digest, is_executable
+                self._prefix + name,
+                self._wheel.name,
+                handle.member,
+                handle.digest,
+                handle.member.size,
+                is_executable,
             )
         )
         return _UNRECORDED
@@ -407,7 +410,7 @@ def _record(
     )
     writer.writerow((path.removeprefix(prefix), "", ""))
     content = rows.getvalue().encode()
-    return Entry(path, distribution.wheel.name, content, _digest_of(content))
+    return Entry(path, distribution.wheel.name, content, _digest_of(content), len(content))
 
 
 def _digest_of(content: bytes) -> str:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from packaging.utils import (
     InvalidSdistFilename,
@@ -32,6 +31,7 @@ from lambda_build_plugin.fetch.failures import (
 )
 from lambda_build_plugin.fetch.pages import ACCEPT, Link, Page, UnknownPageError
 from lambda_build_plugin.fetch.sources import redacted
+from lambda_build_plugin.lock.parts import path_of
 from lambda_build_plugin.lock.model import Digest, LockedFile
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ if TYPE_CHECKING:
     from lambda_build_plugin.fetch.cache import Cache, Checked
     from lambda_build_plugin.fetch.http import HttpClient, Response
     from lambda_build_plugin.fetch.sources import Sources
-    from lambda_build_plugin.lock.model import LockedPackage
+    from lambda_build_plugin.lock.parts import path_of
+from lambda_build_plugin.lock.model import LockedPackage
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.selection import Selected
 
@@ -73,7 +74,7 @@ class _Place:
     @property
     def folder(self) -> Path | None:
         if self.url.startswith("file:"):
-            return Path(url2pathname(urlsplit(self.url).path))
+            return path_of(self.url)
         return None if "://" in self.url else Path(self.url)
 
 
@@ -161,7 +162,7 @@ class Fetcher:
             link = self._link(selected)
             url = link.url
         if urlsplit(url).scheme == "file":
-            return self._local(Path(url2pathname(urlsplit(url).path)), selected)
+            return self._local(path_of(url), selected)
         kept: list[Checked] = []
         digest = selected.file.digest
 

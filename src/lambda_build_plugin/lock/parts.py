@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -17,7 +18,6 @@ from lambda_build_plugin.tables import TableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from packaging.utils import NormalizedName
 
@@ -33,6 +33,7 @@ __all__ = [
     "marker",
     "name",
     "names",
+    "path_of",
     "sdist_suffixes",
     "specifier",
     "version",
@@ -104,6 +105,14 @@ def digest_of(table: Table, hashes: Mapping[str, str]) -> Digest | None:
 def filename_of(url: str) -> str:
     """Get the file name at the end of a URL or path."""
     return unquote(posixpath.basename(urlsplit(url).path if "://" in url else url))
+
+
+def path_of(url: str) -> Path:
+    """Get the path that a `file:` URL names on this system."""
+    # Loaded here because it brings http.client and ssl along, and file URLs are rare.
+    from urllib.request import url2pathname
+
+    return Path(url2pathname(urlsplit(url).path))
 
 
 def is_project(path: Path, project: Project) -> bool:

@@ -12,8 +12,6 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -358,7 +356,7 @@ def _local_path(line: _Line, text: str) -> Path | None:
     if bare.startswith("file:"):
         location = bare.partition("#")[0].removeprefix("file:")
         if location.startswith("//"):
-            return Path(url2pathname(urlsplit(bare).path))
+            return parts.path_of(bare)
         return line.path.parent / location
     if bare == "." or bare.startswith(("./", "../", "/")) or bare == "..":
         return line.path.parent / bare

@@ -11,8 +11,6 @@ import re
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from packaging.utils import canonicalize_name
 
@@ -262,7 +260,7 @@ def _registry_folder(base: Path, registry: str | None) -> Path | None:
     if registry is None:
         return None
     if registry.startswith("file:"):
-        return Path(url2pathname(urlsplit(registry).path))
+        return parts.path_of(registry)
     return None if "://" in registry else base / registry
 
 
