@@ -31,8 +31,8 @@ from lambda_build_plugin.fetch.failures import (
 )
 from lambda_build_plugin.fetch.pages import ACCEPT, Link, Page, UnknownPageError
 from lambda_build_plugin.fetch.sources import redacted
-from lambda_build_plugin.lock.parts import path_of
 from lambda_build_plugin.lock.model import Digest, LockedFile
+from lambda_build_plugin.lock.parts import path_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -40,8 +40,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.fetch.cache import Cache, Checked
     from lambda_build_plugin.fetch.http import HttpClient, Response
     from lambda_build_plugin.fetch.sources import Sources
-    from lambda_build_plugin.lock.parts import path_of
-from lambda_build_plugin.lock.model import LockedPackage
+    from lambda_build_plugin.lock.model import LockedPackage
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.selection import Selected
 
