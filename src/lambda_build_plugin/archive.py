@@ -12,6 +12,7 @@ import datetime
 import hashlib
 import queue
 import secrets
+import shutil
 import stat
 import struct
 import threading
@@ -86,17 +87,14 @@ class OutputError(StageError):
 
 @contextmanager
 def moved_in(path: Path) -> Iterator[Path]:
-    """Give a file beside a place; move it in when all went well, else leave no trace.
+    """Give a name beside a place; move it in when all went well, else leave no trace.
 
-    Folders that had to be made for it are removed again on failure.
+    A file may be written there, or a folder made. Folders that had to be made on the
+    way are removed again on failure.
 
     Raises:
         OutputError: The place cannot be written.
     """
-    if path.is_dir():
-        raise OutputError(
-            path, "it is a folder", hint="end the name with `/` to write the default name into it"
-        )
     made: list[Path] = []
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
@@ -108,12 +106,19 @@ def moved_in(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     except BaseException as error:
         with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            _remove(temporary)
             for folder in reversed(made):
                 folder.rmdir()
         if isinstance(error, OSError):
             raise OutputError(path, error.strerror or str(error)) from error
         raise
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_archive(tree: StagedTree, path: Path, *, epoch: int | None) -> Written:
@@ -337,16 +342,10 @@ def write_folder(tree: StagedTree, folder: Path) -> None:
     """Write the tree as files, for people and tools that want to look at it.
 
     Raises:
-        StageError: The folder holds something, or a member is damaged.
+        StageError: A member is damaged.
         OSError: A file cannot be written.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError(
-            folder,
-            "it is there already and not empty",
-            hint="remove it first, or choose another folder with `--unpacked`",
-        )
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir()
     with ExitStack() as stack:
         reader = _Reader(stack)
         for entry in tree.entries:

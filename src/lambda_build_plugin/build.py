@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin import report, verify
-from lambda_build_plugin.archive import moved_in, write_archive, write_folder
+from lambda_build_plugin.archive import OutputError, moved_in, write_archive, write_folder
 from lambda_build_plugin.fetch.cache import Cache
 from lambda_build_plugin.fetch.fetcher import Fetcher
 from lambda_build_plugin.fetch.sources import read_sources
@@ -67,6 +67,7 @@ def build(settings: Settings, reporter: Reporter) -> BuildReport:
     Raises:
         LambdaBuildError: With the reason and the remedy; nothing is left behind.
     """
+    _check_places(settings)
     clock = _Clock(reporter)
     with tempfile.TemporaryDirectory(prefix="lambda-build-") as scratch:
         dependencies = _dependencies(settings, clock)
@@ -156,8 +157,8 @@ def _written(
             warnings += verify.check_archive(tree, written)
         _check_strict(settings, warnings)
         if settings.unpacked is not None:
-            with clock.stage("unpack"):
-                write_folder(tree, settings.unpacked)
+            with clock.stage("unpack"), moved_in(settings.unpacked) as folder:
+                write_folder(tree, folder)
     return report.make(
         settings,
         tree,
@@ -168,6 +169,25 @@ def _written(
         warnings=warnings,
         seconds=clock.seconds,
     )
+
+
+def _check_places(settings: Settings) -> None:
+    """Refuse places that hold something else before any work is done."""
+    output, unpacked = settings.output, settings.unpacked
+    if output is not None and not settings.output_is_folder and output.is_dir():
+        raise OutputError(
+            output, "it is a folder", hint="end the name with `/` to write the default name into it"
+        )
+    if unpacked is not None and unpacked.exists() and not _is_empty_folder(unpacked):
+        raise OutputError(
+            unpacked,
+            "it is there already and no empty folder",
+            hint="remove it first, or choose another folder with `--unpacked`",
+        )
+
+
+def _is_empty_folder(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
 
 
 def _check_strict(settings: Settings, warnings: Sequence[str]) -> None:
