@@ -1,19 +1,23 @@
 """Source code → wheels: the project itself, always as what a user would install.
 
-The backends poetry-core, hatchling and pdm-backend are called in this process, in
-milliseconds, when nothing would differ: the running environment satisfies every
-`build-system.requires`, and nothing but the backend is required. Everything else is
-built in isolation through `build` (PEP 517), with uv as installer where it is at hand.
+The hooks (PEP 517) of poetry-core, hatchling and pdm-backend are called in this
+process, in milliseconds, when nothing would differ: the running environment satisfies
+every `build-system.requires`, and nothing but the backend is required. Everything else
+is built in isolation through `build`, with uv as installer where it is at hand.
 """
 
 from __future__ import annotations
 
+import configparser
 import hashlib
+import importlib
 import importlib.metadata
+import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+import tempfile
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,13 +28,24 @@ from lambda_build_plugin.errors import SourceBuildError
 from lambda_build_plugin.stage import Wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import TextIO
 
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.project import Project
     from lambda_build_plugin.target import Target
 
 __all__ = ["BackendError", "NotAPackageError", "WrongWheelError", "build_project"]
+
+_IN_PROCESS = {
+    "hatchling.build": "hatchling",
+    "pdm.backend": "pdm-backend",
+    "poetry.core.masonry.api": "poetry-core",
+}
+"""Backends that can be called here: `build-backend` → distribution."""
+
+_LEFTOVERS = (".pdm-build", "__pycache__")
+"""What a backend or its hooks may leave at the root of a project."""
 
 
 class NotAPackageError(SourceBuildError):
@@ -72,17 +87,6 @@ class WrongWheelError(SourceBuildError):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _InProcess:
-    """A backend that can be called here."""
-
-    module: str
-    """As `build-backend` names it."""
-
-    distribution: str
-    build: Callable[[Path, Path], object]
-
-
 def build_project(
     project: Project,
     target: Target,
@@ -99,88 +103,103 @@ def build_project(
     """
     if not project.is_package:
         raise NotAPackageError(project)
-    backend = _backend_at_hand(project)
-    if backend is not None:
-        reporter.note(f"build {project.name} with {backend.distribution} in this process")
-        path = _built_here(project, backend, folder)
-    else:
-        reporter.note(f"build {project.name} with {project.build_system.backend} in isolation")
-        path = _built_in_isolation(project, folder, environ)
-    return _checked(project, target, path)
+    with _no_trace_in(project.root):
+        backend = _backend_at_hand(project)
+        if backend is not None and _built_here(project, backend, folder):
+            reporter.note(f"{project.name} is built with {backend} in this process")
+        else:
+            reporter.note(f"build {project.name} with {project.build_system.backend} in isolation")
+            _build_in_isolation(project, folder, environ)
+    return _checked(project, target, _only_wheel(project, folder))
 
 
-def _backend_at_hand(project: Project) -> _InProcess | None:
-    """Get the backend if building here is what building in isolation would be."""
+@contextmanager
+def _no_trace_in(root: Path) -> Iterator[None]:
+    """Remove what a build leaves in the project, unless it was there before."""
+    absent = [root / name for name in _LEFTOVERS if not (root / name).exists()]
+    try:
+        yield
+    finally:
+        for path in absent:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _backend_at_hand(project: Project) -> str | None:
+    """Get the backend's distribution if building here is what isolation would be."""
     system = project.build_system
     backend = _IN_PROCESS.get(system.backend)
     if backend is None or system.has_backend_path or not system.requires:
         return None
-    return backend if all(_is_satisfied(text, backend) for text in system.requires) else None
+    if not all(_is_satisfied(text, backend) for text in system.requires):
+        return None
+    # An isolated build would not have the plugins that are installed here.
+    if backend == "pdm-backend" and importlib.metadata.entry_points(group="pdm.build.hook"):
+        return None
+    return backend
 
 
-def _is_satisfied(text: str, backend: _InProcess) -> bool:
+def _is_satisfied(text: str, backend: str) -> bool:
     try:
         requirement = Requirement(text)
-        version = importlib.metadata.version(backend.distribution)
+        version = importlib.metadata.version(backend)
     except (InvalidRequirement, importlib.metadata.PackageNotFoundError):
         return False
     return (
-        canonicalize_name(requirement.name) == backend.distribution
+        canonicalize_name(requirement.name) == backend
         and not requirement.extras
         and requirement.url is None
         and requirement.specifier.contains(version, prereleases=True)
     )
 
 
-def _built_here(project: Project, backend: _InProcess, folder: Path) -> Path:
+def _built_here(project: Project, backend: str, folder: Path) -> bool:
+    """Call the hooks of the backend here; False where it asks for more than is here."""
+    with tempfile.TemporaryFile("w+", buffering=1, encoding="utf-8", errors="replace") as output:
+        try:
+            with _writing_to(output), _working_in(project.root):
+                hooks = importlib.import_module(project.build_system.backend)
+                if hooks.get_requires_for_build_wheel():
+                    return False
+                hooks.build_wheel(str(folder))
+        except (Exception, SystemExit) as error:  # whatever a backend or its plugins raise
+            output.seek(0)
+            said = "\n".join(part for part in (output.read().strip(), str(error)) if part)
+            raise BackendError(project, backend, said) from error
+    return True
+
+
+@contextmanager
+def _writing_to(file: TextIO) -> Iterator[None]:
+    """Lead what backends and the programs they start write into a file.
+
+    Standard output is not theirs: a report may be on its way to another program.
+    """
+    with ExitStack() as stack:
+        for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
+            stream.flush()
+            kept = os.dup(descriptor)
+            stack.callback(os.close, kept)
+            stack.callback(os.dup2, kept, descriptor)
+            os.dup2(file.fileno(), descriptor)
+        stack.enter_context(redirect_stdout(file))
+        stack.enter_context(redirect_stderr(file))
+        yield
+
+
+@contextmanager
+def _working_in(folder: Path) -> Iterator[None]:
+    """Change the working directory, as PEP 517 wants it for hooks."""
+    before = Path.cwd()
+    os.chdir(folder)
     try:
-        backend.build(project.root, folder)
-    except (Exception, SystemExit) as error:  # whatever a backend or its plugins raise
-        raise BackendError(project, backend.distribution, str(error)) from error
-    return _only_wheel(project, backend.distribution, folder)
+        yield
+    finally:
+        os.chdir(before)
 
 
-def _with_hatchling(root: Path, folder: Path) -> object:
-    from hatchling.builders.wheel import WheelBuilder
-    from hatchling.metadata.core import ProjectMetadata
-    from hatchling.plugin.manager import PluginManager
-
-    plugins = PluginManager()
-    metadata = ProjectMetadata(str(root), plugins)
-    builder = WheelBuilder(str(root), plugin_manager=plugins, metadata=metadata)
-    return list(builder.build(directory=str(folder), versions=["standard"]))
-
-
-def _with_poetry_core(root: Path, folder: Path) -> object:
-    from poetry.core.factory import Factory
-    from poetry.core.masonry.builders.wheel import WheelBuilder
-
-    return WheelBuilder(Factory().create_poetry(root)).build(folder)
-
-
-def _with_pdm_backend(root: Path, folder: Path) -> object:
-    from pdm.backend.wheel import WheelBuilder
-
-    # It leaves `.pdm-build` in the project only where it is asked to keep it.
-    with WheelBuilder(root) as builder:
-        return builder.build(str(folder))
-
-
-_IN_PROCESS = {
-    backend.module: backend
-    for backend in (
-        _InProcess(module="hatchling.build", distribution="hatchling", build=_with_hatchling),
-        _InProcess(
-            module="poetry.core.masonry.api", distribution="poetry-core", build=_with_poetry_core
-        ),
-        _InProcess(module="pdm.backend", distribution="pdm-backend", build=_with_pdm_backend),
-    )
-}
-
-
-def _built_in_isolation(project: Project, folder: Path, environ: Mapping[str, str]) -> Path:
+def _build_in_isolation(project: Project, folder: Path, environ: Mapping[str, str]) -> None:
     """Build through PEP 517 in an environment of its own, with uv or pip as installer."""
-    from build import BuildBackendException, BuildException, ProjectBuilder
+    from build import BuildBackendException, BuildException, FailedProcessError, ProjectBuilder
     from build.env import DefaultIsolatedEnv
 
     output: list[str] = []
@@ -193,7 +212,7 @@ def _built_in_isolation(project: Project, folder: Path, environ: Mapping[str, st
         result = subprocess.run(
             cmd,
             cwd=cwd,
-            env={**environ, **(extra_environ or {})},
+            env={**environ, **aside, **(extra_environ or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -201,22 +220,45 @@ def _built_in_isolation(project: Project, folder: Path, environ: Mapping[str, st
             check=False,
         )
         output.append(result.stdout)
-        if result.returncode:
-            raise subprocess.CalledProcessError(result.returncode, cmd, result.stdout)
+        result.check_returncode()
 
-    backend = project.build_system.backend
     try:
-        with DefaultIsolatedEnv(installer="uv" if _has_uv(environ) else "pip") as env:
+        with (
+            tempfile.TemporaryDirectory(prefix="lambda-build-") as scratch,
+            DefaultIsolatedEnv(installer="uv" if _has_uv(environ) else "pip") as env,
+        ):
+            aside = _aside(Path(scratch), environ)
             builder = ProjectBuilder.from_isolated_env(env, str(project.root), runner=run)
             env.install(builder.build_system_requires)
             env.install(builder.get_requires_for_build("wheel"))
             builder.build("wheel", str(folder))
-    except (BuildException, BuildBackendException, subprocess.CalledProcessError) as error:
-        said = getattr(error, "output", None) or getattr(error, "stdout", None)
-        if isinstance(said, bytes):
-            said = said.decode(errors="replace")
-        raise BackendError(project, backend, said or "".join(output) or str(error)) from error
-    return _only_wheel(project, backend, folder)
+    except subprocess.CalledProcessError as error:
+        said = _text(error.stdout) + _text(error.stderr)
+        raise BackendError(project, project.build_system.backend, said or str(error)) from error
+    except (BuildException, BuildBackendException, FailedProcessError) as error:
+        said = "".join((*output, str(error)))
+        raise BackendError(project, project.build_system.backend, said) from error
+
+
+def _aside(scratch: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Keep the working files of setuptools out of the project.
+
+    Its `build` and `*.egg-info` would stay there, and what lies in a stale `build`
+    would be packed again. It reads a configuration file that this variable names.
+    """
+    config = configparser.RawConfigParser()
+    config.read(environ.get("DIST_EXTRA_CONFIG", ""), encoding="utf-8")
+    config.read_dict(
+        {"build": {"build_base": str(scratch)}, "egg_info": {"egg_base": str(scratch)}}
+    )
+    path = scratch / "extra.cfg"
+    with path.open("w", encoding="utf-8") as file:
+        config.write(file)
+    return {"DIST_EXTRA_CONFIG": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _text(output: bytes | str | None) -> str:
+    return output.decode(errors="replace") if isinstance(output, bytes) else output or ""
 
 
 def _has_uv(environ: Mapping[str, str]) -> bool:
@@ -227,10 +269,11 @@ def _has_uv(environ: Mapping[str, str]) -> bool:
     )
 
 
-def _only_wheel(project: Project, backend: str, folder: Path) -> Path:
+def _only_wheel(project: Project, folder: Path) -> Path:
     wheels = sorted(folder.glob("*.whl"))
     if len(wheels) != 1:
-        raise BackendError(project, backend, f"it wrote {len(wheels)} wheels instead of one")
+        problem = f"it wrote {len(wheels)} wheels instead of one"
+        raise BackendError(project, project.build_system.backend, problem)
     return wheels[0]
 
 

@@ -1,0 +1,468 @@
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import sys
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from fakes.wheels import a_wheel
+from packaging.version import Version
+
+from lambda_build_plugin.progress import Reporter
+from lambda_build_plugin.project import read_project
+from lambda_build_plugin.source_build import (
+    BackendError,
+    NotAPackageError,
+    WrongWheelError,
+    build_project,
+)
+from lambda_build_plugin.stage import Wheel
+from lambda_build_plugin.target import RUNTIMES, Architecture, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_TARGET = Target(runtime=RUNTIMES["python3.13"], architecture=Architecture.X86_64)
+_BACKENDS = {
+    "hatchling": "hatchling.build",
+    "pdm-backend": "pdm.backend",
+    "poetry-core": "poetry.core.masonry.api",
+    "setuptools": "setuptools.build_meta",
+}
+_IN_PROCESS = ("hatchling", "pdm-backend", "poetry-core")
+
+# A backend that hands over the wheels in the folder `ready`.
+_READY = """\
+import pathlib
+import shutil
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    ready = sorted(pathlib.Path("ready").iterdir())
+    for wheel in ready:
+        shutil.copy(wheel, wheel_directory)
+    return ready[0].name if ready else "none.whl"
+"""
+_HATCH_HOOK = """\
+import subprocess
+import sys
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+class Hook(BuildHookInterface):
+    def initialize(self, version, build_data):
+        {}
+"""
+
+
+class Notes(Reporter):
+    """Keeps what is noted."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let uv find no package at all, whatever this machine is configured to use."""
+    for name in [name for name in os.environ if name.startswith(("UV_", "PIP_"))]:
+        monkeypatch.delenv(name)
+    for name in ("UV_NO_CONFIG", "UV_NO_INDEX", "UV_OFFLINE"):
+        monkeypatch.setenv(name, "1")
+
+
+def a_project(
+    folder: Path,
+    backend: str = "hatchling",
+    *,
+    requires: Sequence[str] | None = None,
+    more: str = "",
+    files: Mapping[str, str] | None = None,
+) -> Path:
+    """Write a project with one package in `src`; `more` is the end of pyproject.toml."""
+    requires = [backend] if requires is None else requires
+    pyproject = f"""\
+[build-system]
+requires = {list(requires)}
+build-backend = "{_BACKENDS[backend]}"
+
+[project]
+name = "Demo.App"
+version = "1.0"
+{more}
+"""
+    package = {"src/demo_app/__init__.py": "answer = 42\n", "src/demo_app/data.txt": "text\n"}
+    return written(folder, {"pyproject.toml": pyproject, **package, **(files or {})})
+
+
+def a_project_with_wheels(folder: Path, *filenames: str) -> Path:
+    """Write a project whose own backend yields files of these names."""
+    pyproject = """\
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+
+[project]
+name = "demo"
+version = "1.0"
+"""
+    written(folder, {"pyproject.toml": pyproject, "backend.py": _READY})
+    (folder / "ready").mkdir()
+    for filename in filenames:
+        (folder / "ready" / filename).write_bytes(a_wheel().content)
+    return folder
+
+
+def written(folder: Path, files: Mapping[str, str]) -> Path:
+    """Write each text under its name."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return folder
+
+
+def built(root: Path, *, reporter: Reporter | None = None) -> Wheel:
+    """Build the project into a new folder beside it."""
+    out = root.parent / "out"
+    out.mkdir()
+    return build_project(
+        read_project(root),
+        _TARGET,
+        out,
+        reporter=reporter or Reporter(),
+        environ={"PATH": os.defpath},
+    )
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    """Get the members of a wheel with their bytes."""
+    with zipfile.ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def snapshot(folder: Path) -> dict[str, bytes | None]:
+    """Get every path below a folder, with the bytes of files."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*")
+    }
+
+
+@pytest.mark.parametrize("backend", _IN_PROCESS)
+def test_known_backend(tmp_path: Path, backend: str) -> None:
+    """A project of one of the three backends is built in this process."""
+    notes = Notes()
+
+    wheel = built(a_project(tmp_path / "demo", backend), reporter=notes)
+
+    path = tmp_path / "out" / "demo_app-1.0-py3-none-any.whl"
+    assert notes.texts == [f"demo-app is built with {backend} in this process"]
+    assert wheel == Wheel(
+        name=wheel.name,
+        version=Version("1.0"),
+        filename=path.name,
+        path=path,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        source="local",
+    )
+    assert wheel.name == "demo-app"
+
+
+@pytest.mark.parametrize("backend", _IN_PROCESS)
+def test_never_editable(tmp_path: Path, backend: str) -> None:
+    """The wheel holds the files themselves, and no link to the project."""
+    found = contents(built(a_project(tmp_path / "demo", backend)).path)
+
+    code = {name: data for name, data in found.items() if ".dist-info/" not in name}
+    assert code == {"demo_app/__init__.py": b"answer = 42\n", "demo_app/data.txt": b"text\n"}
+
+
+@pytest.mark.index
+@pytest.mark.parametrize("backend", _IN_PROCESS)
+def test_here_is_as_in_isolation(tmp_path: Path, backend: str) -> None:
+    """Building in this process makes the members that an isolated build makes, byte by byte."""
+    pin = f"{backend}=={importlib.metadata.version(backend)}"
+    here = a_project(tmp_path / "here" / "demo", backend, requires=[pin])
+    apart = a_project(tmp_path / "apart" / "demo", backend, requires=[pin, "packaging"])
+    notes = Notes()
+
+    both = [contents(built(root, reporter=notes).path) for root in (here, apart)]
+
+    assert notes.texts == [
+        f"demo-app is built with {backend} in this process",
+        f"build demo-app with {_BACKENDS[backend]} in isolation",
+    ]
+    assert both[0] == both[1]
+
+
+@pytest.mark.parametrize(
+    ("backend", "requires", "more"),
+    [
+        pytest.param("hatchling", ["hatchling>=9999"], "", id="version not at hand"),
+        pytest.param("hatchling", ["hatchling", "left-out"], "", id="further requirement"),
+        pytest.param("hatchling", ["hatchling[left-out]"], "", id="extra of the backend"),
+        pytest.param(
+            "hatchling", ["hatchling @ file:///left-out.whl"], "", id="backend from elsewhere"
+        ),
+        pytest.param("poetry-core", ["hatchling"], "", id="another backend required"),
+        pytest.param(
+            "hatchling",
+            None,
+            '[tool.hatch.build.targets.wheel]\ndependencies = ["left-out"]',
+            id="hatch build dependency",
+        ),
+        pytest.param(
+            "pdm-backend", None, "[tool.pdm.build]\nrun-setuptools = true", id="pdm with setuptools"
+        ),
+        pytest.param("setuptools", None, "", id="another backend"),
+    ],
+)
+@pytest.mark.usefixtures("offline")
+def test_isolated_where_it_would_differ(
+    tmp_path: Path, backend: str, requires: Sequence[str] | None, more: str
+) -> None:
+    """What this process would build otherwise than pip is built in isolation: not offline."""
+    notes = Notes()
+
+    with pytest.raises(BackendError):
+        built(a_project(tmp_path / "demo", backend, requires=requires, more=more), reporter=notes)
+
+    assert notes.texts == [f"build demo-app with {_BACKENDS[backend]} in isolation"]
+
+
+@pytest.mark.usefixtures("offline")
+def test_installer_output(tmp_path: Path) -> None:
+    """What the installer says of a build requirement that it cannot find is shown."""
+    with pytest.raises(BackendError, match="left-out"):
+        built(a_project(tmp_path / "demo", requires=["left-out==1.0"]))
+
+
+@pytest.mark.index
+def test_setuptools(tmp_path: Path) -> None:
+    """A project of setuptools is built in isolation."""
+    root = a_project(
+        tmp_path / "demo",
+        "setuptools",
+        more='[tool.setuptools.package-data]\n"*" = ["*.txt"]',
+    )
+
+    found = contents(built(root).path)
+
+    code = {name: data for name, data in found.items() if ".dist-info/" not in name}
+    assert code == {"demo_app/__init__.py": b"answer = 42\n", "demo_app/data.txt": b"text\n"}
+
+
+@pytest.mark.index
+def test_stale_build_folder(tmp_path: Path) -> None:
+    """What an earlier build of setuptools left in `build` is not packed again."""
+    stale = {"build/lib/demo_app/deleted.py": "", "build/lib/demo_app/__init__.py": "answer = 0"}
+    root = a_project(tmp_path / "demo", "setuptools", files=stale)
+
+    found = contents(built(root).path)
+
+    code = {name: data for name, data in found.items() if ".dist-info/" not in name}
+    assert code == {"demo_app/__init__.py": b"answer = 42\n"}
+
+
+@pytest.mark.index
+def test_project_without_pyproject(tmp_path: Path) -> None:
+    """A project with a setup.py alone is built by setuptools, as pip does it."""
+    setup = 'import setuptools\n\nsetuptools.setup(name="old", version="2", py_modules=["old"])\n'
+    root = written(tmp_path / "old", {"setup.py": setup, "old.py": ""})
+
+    wheel = built(root)
+
+    assert (wheel.name, wheel.version, wheel.source) == ("old", Version("2"), "local")
+
+
+@pytest.mark.parametrize(
+    ("backend", "more", "files"),
+    [
+        *(pytest.param(backend, "", {}, id=backend) for backend in _IN_PROCESS),
+        pytest.param(
+            "hatchling",
+            "[tool.hatch.build.hooks.custom]",
+            {"hatch_build.py": _HATCH_HOOK.format("pass")},
+            id="hatch hook",
+        ),
+        pytest.param(
+            "pdm-backend",
+            "",
+            {
+                "pdm_build.py": "def pdm_build_initialize(context):\n    context.ensure_build_dir()\n"
+            },
+            id="pdm hook",
+        ),
+        pytest.param("setuptools", "", {}, id="setuptools", marks=pytest.mark.index),
+    ],
+)
+def test_no_trace(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    backend: str,
+    more: str,
+    files: Mapping[str, str],
+) -> None:
+    """A build leaves nothing in the project's folder."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    root = a_project(tmp_path / "demo", backend, more=more, files=files)
+    before = snapshot(root)
+
+    built(root)
+
+    assert snapshot(root) == before
+
+
+def test_leftovers_of_others_stay(tmp_path: Path) -> None:
+    """What lay in the project before a build is not taken for a trace of it."""
+    root = a_project(tmp_path / "demo", files={"__pycache__/mine.txt": ""})
+
+    built(root)
+
+    assert (root / "__pycache__" / "mine.txt").is_file()
+
+
+def test_working_directory(tmp_path: Path) -> None:
+    """The working directory is what it was, although hooks want to run in the project."""
+    before = Path.cwd()
+
+    built(a_project(tmp_path / "demo"))
+
+    assert Path.cwd() == before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        pytest.param('print("heard")', id="print"),
+        pytest.param('print("heard", file=sys.__stderr__, flush=True)', id="original stream"),
+        pytest.param('subprocess.run([sys.executable, "-c", "print()"])', id="child process"),
+    ],
+)
+def test_silence(tmp_path: Path, capfd: pytest.CaptureFixture[str], statement: str) -> None:
+    """Nothing that a backend or its hooks write mixes with our own output."""
+    root = a_project(
+        tmp_path / "demo",
+        more="[tool.hatch.build.hooks.custom]",
+        files={"hatch_build.py": _HATCH_HOOK.format(statement)},
+    )
+
+    built(root)
+
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        pytest.param('raise OSError("no luck")', "heard\nno luck", id="exception"),
+        pytest.param('self.app.abort("no luck", code=3)', "heard\nno luck\n3", id="exit"),
+    ],
+)
+def test_failing_hook(tmp_path: Path, statement: str, why: str) -> None:
+    """A backend that fails in this process is shown with all that it said."""
+    hook = _HATCH_HOOK.format(f'print("heard"); {statement}')
+    root = a_project(
+        tmp_path / "demo", more="[tool.hatch.build.hooks.custom]", files={"hatch_build.py": hook}
+    )
+
+    with pytest.raises(BackendError) as caught:
+        built(root)
+
+    assert (caught.value.what, caught.value.why) == ("building demo-app failed in hatchling", why)
+
+
+def test_failing_backend_in_isolation(tmp_path: Path) -> None:
+    """A backend that fails in isolation is shown with all that it said."""
+    root = a_project_with_wheels(tmp_path / "demo")
+    backend = _READY.replace(
+        "    ready =", '    print("heard")\n    raise OSError("no luck")\n    #'
+    )
+    written(root, {"backend.py": backend})
+
+    with pytest.raises(BackendError) as caught:
+        built(root)
+
+    assert caught.value.what == "building demo failed in backend"
+    assert caught.value.why.startswith("heard\n")
+    assert "OSError: no luck\n" in caught.value.why
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        pytest.param("py3-none-any", id="pure"),
+        pytest.param("cp313-cp313-manylinux_2_34_x86_64", id="for the target"),
+        pytest.param("cp38-abi3-manylinux2014_x86_64.linux_x86_64", id="one of several"),
+    ],
+)
+def test_fitting_wheel(tmp_path: Path, tag: str) -> None:
+    """A wheel that the target can load is taken."""
+    filename = f"demo-1.0-{tag}.whl"
+
+    assert built(a_project_with_wheels(tmp_path / "demo", filename)).filename == filename
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        pytest.param("cp313-cp313-linux_x86_64", id="made on this machine"),
+        pytest.param("py3-none-linux_x86_64", id="with a library of this machine"),
+        pytest.param("cp312-cp312-manylinux_2_34_x86_64", id="for another Python"),
+        pytest.param("cp313-cp313-manylinux_2_34_aarch64", id="for another machine"),
+        pytest.param("cp313-cp313-macosx_14_0_arm64", id="for another system"),
+    ],
+)
+def test_wrong_wheel(tmp_path: Path, tag: str) -> None:
+    """A wheel that the target cannot load for certain is refused."""
+    filename = f"demo-1.0-{tag}.whl"
+
+    with pytest.raises(WrongWheelError) as caught:
+        built(a_project_with_wheels(tmp_path / "demo", filename))
+
+    assert (caught.value.what, caught.value.filename) == (
+        "the wheel of demo does not load in python3.13 x86_64",
+        filename,
+    )
+
+
+@pytest.mark.parametrize(
+    ("filenames", "why"),
+    [
+        pytest.param([], "it wrote 0 wheels instead of one", id="none"),
+        pytest.param(
+            ["demo-1.0-py3-none-any.whl", "demo-1.0-py2-none-any.whl"],
+            "it wrote 2 wheels instead of one",
+            id="two",
+        ),
+        pytest.param(
+            ["demo.whl"],
+            "Invalid wheel filename (wrong number of parts): 'demo.whl'",
+            id="misnamed",
+        ),
+    ],
+)
+def test_disorderly_backend(tmp_path: Path, filenames: Sequence[str], why: str) -> None:
+    """A backend has to write one wheel with a wheel's name."""
+    with pytest.raises(BackendError) as caught:
+        built(a_project_with_wheels(tmp_path / "demo", *filenames))
+
+    assert caught.value.why == why
+
+
+def test_no_package(tmp_path: Path) -> None:
+    """A folder of which no wheel can be made says how to go on without one."""
+    (tmp_path / "scripts").mkdir()
+
+    with pytest.raises(NotAPackageError) as caught:
+        built(tmp_path / "scripts")
+
+    assert caught.value.what == "scripts is not a package: there is nothing to build a wheel of"
+    assert "--contents dependencies" in caught.value.hint
