@@ -1,0 +1,126 @@
+"""The options that every door has, as data: no imports, no parser.
+
+`lambda-build` and PDM make argparse arguments of them, Poetry makes cleo options.
+A host whose own word for something differs leaves that option out.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["OPTIONS", "Option"]
+
+
+class Option(NamedTuple):
+    """One option of the command line."""
+
+    key: str
+    """As in `settings.KEYS`, or one of the keys that a frontend answers itself."""
+
+    names: tuple[str, ...]
+    """Without dashes, the one for messages first; one letter is a short one."""
+
+    group: str
+    metavar: str | None
+    """None for a switch."""
+
+    help: str
+    repeated: bool = False
+
+
+OPTIONS = (
+    Option(
+        "runtime",
+        ("runtime",),
+        "target",
+        "NAME",
+        "python3.10 … python3.14; default: .python-version, else the newest that "
+        "requires-python admits",
+    ),
+    Option(
+        "architecture",
+        ("arch", "architecture"),
+        "target",
+        "NAME",
+        "x86_64 (default) or arm64",
+    ),
+    Option("layout", ("layout",), "target", "NAME", "function (default) or layer"),
+    Option(
+        "layer-prefix",
+        ("layer-prefix",),
+        "target",
+        "PATH",
+        "python (default) or python/lib/python3.X/site-packages",
+    ),
+    Option(
+        "handler",
+        ("handler",),
+        "target",
+        "NAME",
+        "package.module.function: fail if its module is not in the artifact",
+    ),
+    Option(
+        "contents",
+        ("contents",),
+        "contents",
+        "WHAT",
+        "all (default), dependencies or project",
+    ),
+    Option(
+        "extras",
+        ("extra",),
+        "contents",
+        "NAME",
+        "add an extra of the project; may be repeated",
+        repeated=True,
+    ),
+    Option(
+        "groups",
+        ("group",),
+        "contents",
+        "NAME",
+        "add a dependency group; may be repeated",
+        repeated=True,
+    ),
+    Option(
+        "lock",
+        ("lock",),
+        "contents",
+        "FILE",
+        "default: the first of pylock.lambda.toml, pylock.toml, uv.lock, requirements.lock, "
+        "requirements.txt",
+    ),
+    Option(
+        "output",
+        ("output", "o"),
+        "output",
+        "FILE",
+        "the zip; a name ending in / is a folder for the default name; default: "
+        "dist/{name}-{version}-{layout}-{runtime}-{architecture}.zip",
+    ),
+    Option(
+        "unpacked",
+        ("unpacked",),
+        "output",
+        "DIR",
+        "also write the files into this empty or new folder",
+    ),
+    Option("strict", ("strict",), "output", None, "treat warnings as errors"),
+    Option("json", ("json",), "output", None, "print the report as JSON (schema 1)"),
+    Option("report", ("report",), "output", "FILE", "write the JSON report to a file"),
+    Option("offline", ("offline",), "files and network", None, "use the cache alone"),
+    Option(
+        "cache-dir",
+        ("cache-dir",),
+        "files and network",
+        "DIR",
+        "where fetched files are kept",
+    ),
+    Option(
+        "jobs",
+        ("jobs",),
+        "files and network",
+        "N",
+        "files to fetch at once; default: 8",
+    ),
+)
