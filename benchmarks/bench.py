@@ -1,7 +1,8 @@
 """Compare `lambda-build` with the recipe of uv's guide for AWS Lambda.
 
 In: the project beside this file, every version of which is pinned. Out: a table
-of times, and with `--json` the same as data. What is measured, and how, stands in
+of times, and with `--json` the same as data. The same project with a poetry.lock shows
+what `poetry build-lambda` takes beyond the start of Poetry. What is measured, and how, stands in
 `README.md`; each figure is that of whole processes, and it is a report: only a
 command that fails makes the exit code other than 0.
 """
@@ -21,6 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.fetch.sources import read_sources
+from lambda_build_plugin.lock.model import IndexOptions
+from lambda_build_plugin.tables import read_toml
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -39,6 +44,9 @@ _GUIDE = "uv's guide"
 _GUIDE_WITHOUT_ZIP = "uv's guide up to zip"
 _FLOOR = "lambda-build --version"
 _COLD_UV = "uv pip install alone"
+_POETRY = "poetry build-lambda"
+_POETRY_FLOOR = "poetry --version"
+_POETRY_LIMIT = 1
 
 
 class BenchmarkError(Exception):
@@ -56,8 +64,11 @@ class Programs:
     zip: str | None
     """None where this machine has no such program."""
 
+    with_poetry: bool = True
+    """Whether Poetry, which is installed on the way, is measured too."""
+
     @classmethod
-    def found(cls, *, peer_only: bool) -> Programs:
+    def found(cls, *, peer_only: bool, with_poetry: bool) -> Programs:
         """Find the programs.
 
         Raises:
@@ -67,6 +78,7 @@ class Programs:
             uv=_beside_python("uv"),
             ours=None if peer_only else _beside_python("lambda-build"),
             zip=shutil.which("zip"),
+            with_poetry=with_poetry and not peer_only,
         )
 
 
@@ -88,6 +100,26 @@ class Workshop:
     def project(self) -> Path:
         """The copy of the project, with its lock."""
         return self.root / "project"
+
+    @property
+    def poetry_project(self) -> Path:
+        """The same project for Poetry, with its lock."""
+        return self.root / "poetry-project"
+
+    @property
+    def poetry_zip(self) -> Path:
+        """The package that `poetry build-lambda` writes."""
+        return self.root / "poetry" / "package.zip"
+
+    @property
+    def poetry_host(self) -> Path:
+        """The environment that holds Poetry and this plugin."""
+        return self.root / "cache" / "poetry"
+
+    @property
+    def poetry(self) -> str:
+        """Poetry itself."""
+        return str(self.poetry_host / "bin" / "poetry")
 
     @property
     def peer(self) -> Path:
@@ -219,6 +251,14 @@ class Results:
         return _ratio(self.cold, _COLD_UV)
 
     @property
+    def poetry_share(self) -> float | None:
+        """How many seconds `poetry build-lambda` takes beyond the start of Poetry."""
+        medians = {row.name: row.median for row in self.warm}
+        if _POETRY in medians:
+            return medians[_POETRY] - medians[_POETRY_FLOOR]
+        return None
+
+    @property
     def peak(self) -> float | None:
         """Our largest resident set, warm or cold, in MB."""
         ours = [row.peak for row in (*self.warm, *self.cold) if row.name == _OURS]
@@ -235,6 +275,8 @@ class Results:
             "cold": [row.as_data() for row in self.cold],
             "ratio_warm": _rounded(self.ratio_warm),
             "ratio_cold": _rounded(self.ratio_cold),
+            "poetry_share_seconds": _rounded(self.poetry_share),
+            "poetry_limit_seconds": _POETRY_LIMIT,
             "peak_mb": _rounded(self.peak),
             "peak_limit_mb": _PEAK_LIMIT,
             "artifact_mb": _rounded(self.our_size),
@@ -259,6 +301,7 @@ class _Arguments(argparse.Namespace):
     rounds: int
     cold_rounds: int
     peer_only: bool
+    poetry: bool
     json: Path | None
 
 
@@ -266,7 +309,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the table, and return the exit code."""
     arguments = _parser().parse_args(argv, namespace=_Arguments())
     try:
-        programs = Programs.found(peer_only=arguments.peer_only)
+        programs = Programs.found(peer_only=arguments.peer_only, with_poetry=arguments.poetry)
         results = measure(programs, rounds=arguments.rounds, cold_rounds=arguments.cold_rounds)
     except BenchmarkError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -284,6 +327,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=_at_least(1), default=7, help="with full caches (7)")
     parser.add_argument("--cold-rounds", type=_at_least(0), default=3, help="with empty ones (3)")
     parser.add_argument("--peer-only", action="store_true", help="leave lambda-build out")
+    parser.add_argument(
+        "--no-poetry", action="store_false", dest="poetry", help="leave Poetry's door out"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there, too")
     return parser
 
@@ -346,6 +392,60 @@ def _prepare(programs: Programs, shop: Workshop, environment: Mapping[str, str])
         folder.mkdir()
     lock = Step(name="uv lock", command=(programs.uv, "lock"), folder=shop.project)
     _run_step(lock, environment)
+    if programs.with_poetry:
+        _prepare_poetry(programs, shop, environment)
+
+
+def _prepare_poetry(programs: Programs, shop: Workshop, environment: Mapping[str, str]) -> None:
+    """Install Poetry with this plugin, and lock the project with it."""
+    _say("installing Poetry")
+    shutil.copytree(_HERE / "project", shop.poetry_project)
+    shop.poetry_zip.parent.mkdir()
+    pyproject = shop.poetry_project / "pyproject.toml"
+    pyproject.write_text(_for_poetry(pyproject), encoding="utf-8")
+    python = str(shop.poetry_host / "bin" / "python")
+    ours = ("--reinstall-package", "lambda-build-plugin", str(_HERE.parent))
+    for step in (
+        Step(
+            name="uv venv",
+            command=(programs.uv, "venv", "--clear", str(shop.poetry_host)),
+            folder=shop.root,
+        ),
+        Step(
+            name="uv pip install poetry",
+            command=(programs.uv, "pip", "install", "--python", python, "poetry>=2.5", *ours),
+            folder=shop.root,
+        ),
+        Step(name="poetry lock", command=(shop.poetry, "lock"), folder=shop.poetry_project),
+    ):
+        _run_step(step, environment)
+
+
+def _for_poetry(pyproject: Path) -> str:
+    """Rewrite the project for Poetry: its backend, uv's constraints as a group, the index."""
+    constraints = read_toml(pyproject).table("tool").table("uv").texts("constraint-dependencies")
+    pins = (pin.replace("==", ' = "') + '"' for pin in constraints)
+    index = read_sources(
+        IndexOptions(), environ=os.environ, home=Path.home(), project=_HERE
+    ).indexes[-1]
+    text = pyproject.read_text(encoding="utf-8").partition("[tool.uv]")[0]
+    for uvs, poetrys in (
+        ("hatchling>=1.27", "poetry-core>=2"),
+        ("hatchling.build", "poetry.core.masonry.api"),
+        ('">=3.10"', '">=3.10,<4"'),  # Poetry locks for the whole range
+    ):
+        text = text.replace(uvs, poetrys)
+    return "\n".join(
+        [
+            text,
+            "[tool.poetry]",
+            'packages = [{ include = "ledger", from = "src" }]',
+            "[tool.poetry.group.constraints.dependencies]",
+            *pins,
+            "[[tool.poetry.source]]",
+            f'name = "index"\nurl = "{index}"\npriority = "primary"\n',
+        ]
+    )
 
 
 def _emptied(folder: Path, *, keep: Path | None = None) -> None:
@@ -366,7 +466,27 @@ def _warm_contestants(programs: Programs, shop: Workshop) -> tuple[Contestant, .
     build = _our_build(programs.ours, shop, shop.our_zip, shop.our_cache)
     ours = Contestant(name=_OURS, steps=(build,), fresh=(shop.our_zip.parent,))
     version = Step(name=_FLOOR, command=(programs.ours, "--version"), folder=shop.root)
-    return (ours, peer, Contestant(name=_FLOOR, steps=(version,)))
+    floor = Contestant(name=_FLOOR, steps=(version,))
+    return (ours, peer, floor, *(_poetry(shop) if programs.with_poetry else ()))
+
+
+def _poetry(shop: Workshop) -> tuple[Contestant, ...]:
+    """Give Poetry's door, and the start of Poetry, which it cannot avoid."""
+    build = Step(
+        name=_POETRY,
+        command=(
+            *(shop.poetry, "build-lambda", "--runtime", _RUNTIME, "--arch", _ARCHITECTURE),
+            *("--output", str(shop.poetry_zip), "--cache-dir", str(shop.our_cache)),
+        ),
+        folder=shop.poetry_project,
+    )
+    version = Step(
+        name=_POETRY_FLOOR, command=(shop.poetry, "--version"), folder=shop.poetry_project
+    )
+    return (
+        Contestant(name=_POETRY, steps=(build,), fresh=(shop.poetry_zip.parent,)),
+        Contestant(name=_POETRY_FLOOR, steps=(version,)),
+    )
 
 
 def _our_build(program: str, shop: Workshop, output: Path, cache: Path) -> Step:
@@ -536,6 +656,12 @@ def table(results: Results) -> str:
             *_section(f"{head}, empty caches", results.cold),
             _figure("ratio, full caches", results.ratio_warm, "x", f"{_GUIDE} / {_OURS}"),
             _figure("ratio, empty caches", results.ratio_cold, "x", f"{_COLD_UV} / {_OURS}"),
+            _figure(
+                "poetry's door",
+                results.poetry_share,
+                "s",
+                f"{_POETRY} - {_POETRY_FLOOR}, limit {_POETRY_LIMIT} s",
+            ),
             _figure("our peak memory", results.peak, "MB", f"limit {_PEAK_LIMIT} MB"),
             _figure("our package", results.our_size, "MB", ""),
             _figure("the guide's package", results.peer_size, "MB", ""),
@@ -561,7 +687,7 @@ def _lines(row: Row, *, indent: int) -> list[str]:
 
 
 def _figure(name: str, value: float | None, unit: str, remark: str) -> str:
-    shown = "not measured" if value is None else f"{value:.1f} {unit}"
+    shown = "not measured" if value is None else f"{value:.{2 if unit == 's' else 1}f} {unit}"
     return f"{name + ':':<22}{shown:>14}  {remark}".rstrip()
 
 

@@ -98,10 +98,22 @@ def _dependencies(settings: Settings, clock: _Clock) -> _Dependencies:
         found = find_lock(project, settings.lock)
         if found is None:
             return _Dependencies()
-        lock = read_lock(found.path, project, host.environ)
-        applicable = reached(lock, settings.target, extras=settings.extras, groups=settings.groups)
+        lock = read_lock(found.path, project, host.environ, lock_is_fresh=settings.lock_is_fresh)
+        applicable = reached(
+            lock,
+            settings.target,
+            extras=settings.extras,
+            groups=settings.groups,
+            main=settings.main,
+        )
     fetcher = Fetcher(
-        read_sources(lock.indexes, environ=host.environ, home=host.home, project=project.root),
+        read_sources(
+            lock.indexes,
+            environ=host.environ,
+            home=host.home,
+            project=project.root,
+            access=settings.access,
+        ),
         Cache(host.cache_dir),
         reporter=clock.reporter,
         offline=settings.offline,

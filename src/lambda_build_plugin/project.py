@@ -15,6 +15,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.poetry_constraint import Constraint
 from lambda_build_plugin.tables import Table, TableError, read_toml
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Project:
     """Whether a wheel can be built of it."""
 
     build_system: BuildSystem = _LEGACY
+    pyproject: Table = field(default_factory=lambda: Table({}, at="pyproject.toml"))
     tool: Table = field(default_factory=lambda: Table({}, at="pyproject.toml: tool"))
     pinned_python: str | None = None
     """The first version that `.python-version` names, such as `3.13`."""
@@ -108,14 +110,13 @@ def _from_pyproject(root: Path, data: Table, *, legacy: bool, pinned: str | None
     project, tool = data.table("project"), data.table("tool")
     poetry = tool.table("poetry")
     dynamic = project.texts("dynamic")
-    requires_python = project.text("requires-python")
     declared = project.text("name") or poetry.text("name")
     optional = project.table("optional-dependencies")
     return Project(
         root=root,
         name=canonicalize_name(declared or root.name or "root"),
         version=project.text("version") or poetry.text("version"),
-        requires_python=_specifier(project, requires_python) if requires_python else None,
+        requires_python=_requires_python(project) or _poetry_python(poetry.table("dependencies")),
         dependencies=(
             None if "dependencies" in dynamic else _requirements(project, "dependencies")
         ),
@@ -124,6 +125,7 @@ def _from_pyproject(root: Path, data: Table, *, legacy: bool, pinned: str | None
         },
         is_package=_is_package(data, declared=declared is not None, legacy=legacy),
         build_system=_build_system(data),
+        pyproject=data,
         tool=tool,
         pinned_python=pinned,
     )
@@ -157,11 +159,21 @@ def _build_system(data: Table) -> BuildSystem:
     )
 
 
-def _specifier(table: Table, text: str) -> SpecifierSet:
+def _requires_python(project: Table) -> SpecifierSet | None:
+    text = project.text("requires-python")
     try:
-        return SpecifierSet(text)
+        return SpecifierSet(text) if text else None
     except InvalidSpecifier as error:
-        raise TableError(table.place("requires-python"), str(error)) from error
+        raise TableError(project.place("requires-python"), str(error)) from error
+
+
+def _poetry_python(dependencies: Table) -> SpecifierSet | None:
+    """Read the Python that a project asks for in Poetry's own table."""
+    text = dependencies.text("python")
+    try:
+        return Constraint.parse(text).requires_python if text else None
+    except ValueError as error:
+        raise TableError(dependencies.place("python"), str(error)) from error
 
 
 def _requirements(table: Table, key: str) -> tuple[Requirement, ...]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.project import Project
 
-__all__ = ["Contents", "Host", "Layer", "Layout", "Settings", "read_settings"]
+__all__ = ["Contents", "Host", "IndexAccess", "Layer", "Layout", "Settings", "read_settings"]
 
 _E = TypeVar("_E", bound=enum.Enum)
 
@@ -73,6 +73,21 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IndexAccess:
+    """How a host has been told to reach one index; counts for its origin alone."""
+
+    url: str
+    """Without credentials."""
+
+    username: str | None = field(default=None, repr=False)  # may be a token
+    password: str | None = field(default=None, repr=False)
+    ca_file: str | None = None
+    client_certificate: str | None = None
+    verify: bool = True
+    """False where the user wants the server's certificate not to be checked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything one build needs to know."""
 
@@ -84,6 +99,12 @@ class Settings:
     contents: Contents = Contents.ALL
     extras: frozenset[NormalizedName] = frozenset()
     groups: frozenset[NormalizedName] = frozenset()
+    main: bool = True
+    """Whether the main dependencies ship; not with Poetry's `--only` or PDM's `--no-default`."""
+
+    lock_is_fresh: bool = False
+    """Whether the host has already held the lock against pyproject.toml, by its own means."""
+
     handler: str | None = None
     lock: Path | None = None
     output: Path | None = None
@@ -97,6 +118,7 @@ class Settings:
 
     offline: bool = False
     jobs: int = 8
+    access: tuple[IndexAccess, ...] = field(default=(), repr=False)
     host: Host = field(repr=False)
 
     @property

@@ -13,11 +13,12 @@ import hashlib
 import importlib
 import importlib.metadata
 import os
+import posixpath
 import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 
 from lambda_build_plugin.errors import SourceBuildError
 from lambda_build_plugin.stage import Wheel
+from lambda_build_plugin.tables import TableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +37,13 @@ if TYPE_CHECKING:
     from lambda_build_plugin.project import Project
     from lambda_build_plugin.target import Target
 
-__all__ = ["BackendError", "NotAPackageError", "WrongWheelError", "build_project"]
+__all__ = [
+    "BackendError",
+    "NotAPackageError",
+    "OutsideCodeError",
+    "WrongWheelError",
+    "build_project",
+]
 
 _IN_PROCESS = {
     "hatchling.build": "hatchling",
@@ -53,11 +61,17 @@ class NotAPackageError(SourceBuildError):
 
     def __init__(self, project: Project) -> None:
         self.project = project
+        poetry_says_so = project.tool.table("poetry").flag("package-mode") is False
         super().__init__(
             f"{project.name} is not a package: there is nothing to build a wheel of",
-            why=f"{project.root} has no pyproject.toml with a [build-system], or says itself "
+            why=f"{project.root / 'pyproject.toml'} says `package-mode = false`"
+            if poetry_says_so
+            else f"{project.root} has no pyproject.toml with a [build-system], or says itself "
             "that it is no package",
-            hint="add a [build-system] (hatchling, poetry-core, pdm-backend, …), or package the "
+            hint="remove `package-mode = false` and say which code belongs to it (`packages`), "
+            "or package the dependencies alone: `--contents dependencies`"
+            if poetry_says_so
+            else "add a [build-system] (hatchling, poetry-core, pdm-backend, …), or package the "
             "dependencies alone: `--contents dependencies`",
         )
 
@@ -71,6 +85,22 @@ class BackendError(SourceBuildError):
             f"building {project.name} failed in {backend}",
             why=output.strip() or "it said nothing",
             hint=f"try it alone: python -m build --wheel {project.root}",
+        )
+
+
+class OutsideCodeError(SourceBuildError):
+    """poetry-core takes no code from outside the project's folder."""
+
+    def __init__(self, project: Project, outside: Sequence[str], output: str) -> None:
+        self.project, self.outside, self.output = project, tuple(outside), output
+        listed = "\n".join(f"- {place}" for place in outside)
+        super().__init__(
+            f"the code of {project.name} lies in part outside its folder",
+            why=f"poetry-core builds a wheel of what lies below {project.root} only, and "
+            f"`packages` names:\n{listed}\nit says: {output.strip()}",
+            hint="move that code below the project's folder, or make a package of it, add its "
+            "wheel to the dependencies and lock again; `--contents dependencies` packages the "
+            "dependencies meanwhile",
         )
 
 
@@ -103,6 +133,16 @@ def build_project(
     """
     if not project.is_package:
         raise NotAPackageError(project)
+    try:
+        _build(project, folder, reporter, environ)
+    except BackendError as error:
+        if outside := _code_outside(project):
+            raise OutsideCodeError(project, outside, error.output) from error
+        raise
+    return _checked(project, target, _only_wheel(project, folder))
+
+
+def _build(project: Project, folder: Path, reporter: Reporter, environ: Mapping[str, str]) -> None:
     with _no_trace_in(project.root):
         backend = _backend_at_hand(project)
         if backend is not None and _built_here(project, backend, folder):
@@ -110,7 +150,18 @@ def build_project(
         else:
             reporter.note(f"build {project.name} with {project.build_system.backend} in isolation")
             _build_in_isolation(project, folder, environ)
-    return _checked(project, target, _only_wheel(project, folder))
+
+
+def _code_outside(project: Project) -> list[str]:
+    """List the places of `[tool.poetry] packages` that are not below the project."""
+    with suppress(TableError):
+        return [
+            place
+            for table in project.tool.table("poetry").tables("packages")
+            if (place := posixpath.join(table.text("from") or "", table.text("include") or ""))
+            and not (project.root / place).resolve().is_relative_to(project.root)
+        ]
+    return []
 
 
 @contextmanager
@@ -131,6 +182,9 @@ def _backend_at_hand(project: Project) -> str | None:
     if backend is None or system.has_backend_path or not system.requires:
         return None
     if not all(_is_satisfied(text, backend) for text in system.requires):
+        return None
+    # A build script may ask for more than poetry-core; Poetry isolates it, too.
+    if backend == "poetry-core" and "build" in project.tool.table("poetry"):
         return None
     # An isolated build would not have the plugins that are installed here.
     if backend == "pdm-backend" and importlib.metadata.entry_points(group="pdm.build.hook"):

@@ -83,7 +83,8 @@ class AccessDeniedError(FetchError):
             if sent
             else "no credentials are known for this server",
             hint="credentials are taken from the index URL, UV_INDEX_<NAME>_USERNAME and "
-            "_PASSWORD, or ~/.netrc, and sent to that server only",
+            "_PASSWORD, POETRY_HTTP_BASIC_<NAME>_USERNAME and _PASSWORD for Poetry's sources, or "
+            "~/.netrc, and sent to that server only",
         )
 
 

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 import urllib3
-from urllib3.exceptions import HTTPError, SSLError
+from urllib3.exceptions import HTTPError, InsecureRequestWarning, SSLError
 
 from lambda_build_plugin.fetch.failures import AccessDeniedError, HttpError, UnreachableError
 from lambda_build_plugin.fetch.sources import origin_of, redacted
@@ -25,7 +25,7 @@ from lambda_build_plugin.fetch.sources import origin_of, redacted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from lambda_build_plugin.fetch.sources import Sources
+    from lambda_build_plugin.fetch.sources import Sources, Tls
 
 __all__ = ["HttpClient", "Response"]
 
@@ -91,6 +91,7 @@ class HttpClient:
         self._sources = sources
         self._connections = connections
         self._sleep = sleep
+        self._pools: dict[tuple[Tls, bool], _Pools] = {}
 
     def get(
         self, url: str, use: Callable[[Response], bytes | None], *, headers: Mapping[str, str]
@@ -158,24 +159,16 @@ class HttpClient:
             raise UnreachableError(
                 redacted(url), f"addresses of the kind `{scheme}:` are not known"
             )
-        trusted = self._sources.tls.trusted_hosts
-        pools = self._unchecked if {host, f"{host}:{port}"} & trusted else self._checked
+        tls = self._sources.tls_of(url)
+        key = (tls, not {host, f"{host}:{port}"} & tls.trusted_hosts)
+        if key not in self._pools:
+            self._pools[key] = _Pools(_context(tls, checked=key[1]), self._connections)
+        pools = self._pools[key]
         proxies = self._sources.proxies
         proxy = proxies.get(scheme) or proxies.get("all")
         if proxy is None or proxy_bypass_environment(host, {"no": proxies.get("no", "")}):
             return pools.direct
         return pools.through(proxy)
-
-    @cached_property
-    def _checked(self) -> _Pools:
-        return _Pools(_context(self._sources), self._connections)
-
-    @cached_property
-    def _unchecked(self) -> _Pools:
-        context = _context(self._sources)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return _Pools(context, self._connections)
 
 
 class _Pools:
@@ -212,9 +205,8 @@ class _Pools:
         return self._proxied[proxy]
 
 
-def _context(sources: Sources) -> ssl.SSLContext:
+def _context(tls: Tls, *, checked: bool) -> ssl.SSLContext:
     """Make the TLS context: the user's certificates where named, else the system's."""
-    tls = sources.tls
     try:
         context = ssl.create_default_context(cafile=tls.ca_file, capath=tls.ca_folder)
         if not (tls.ca_file or tls.ca_folder) and not _system_has_certificates():
@@ -226,6 +218,11 @@ def _context(sources: Sources) -> ssl.SSLContext:
             tls.client_certificate or tls.ca_file or tls.ca_folder or "the system's certificates"
         )
         raise UnreachableError(named, f"the certificates cannot be read: {error}") from error
+    if not checked:
+        # The user has said so by name; a warning for each request tells nothing new.
+        urllib3.disable_warnings(InsecureRequestWarning)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
     return context
 
 

@@ -6,6 +6,9 @@ for one of them needs nothing more:
 * pip: https://pip.pypa.io/en/stable/topics/configuration/
 * uv: https://docs.astral.sh/uv/reference/settings/ and /reference/environment/
 
+Indexes that a lock's project gives a name (Poetry) have their credentials in Poetry's
+variables; a host that knows more about an index says so in an `IndexAccess`.
+
 Credentials are taken out of the URLs at once and kept by origin.
 """
 
@@ -16,7 +19,7 @@ import netrc
 import os
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -25,9 +28,10 @@ from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.tables import TableError, read_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from lambda_build_plugin.lock.model import IndexOptions
+    from lambda_build_plugin.settings import IndexAccess
     from lambda_build_plugin.tables import Table
 
 __all__ = [
@@ -100,8 +104,15 @@ class Sources:
 
     credentials: Credentials = field(repr=False)
     tls: Tls = Tls()
+    tls_by_origin: Mapping[Origin, Tls] = field(default_factory=dict)
+    """For indexes whose certificates are configured one by one."""
+
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
     """By scheme, `all` for any, and `no` for the hosts that need none."""
+
+    def tls_of(self, url: str) -> Tls:
+        """Find how the server of a URL proves who it is."""
+        return self.tls_by_origin.get(origin_of(url), self.tls)
 
 
 @dataclass(slots=True)
@@ -121,7 +132,12 @@ class _Gathered:
 
 
 def read_sources(
-    options: IndexOptions, *, environ: Mapping[str, str], home: Path, project: Path
+    options: IndexOptions,
+    *,
+    environ: Mapping[str, str],
+    home: Path,
+    project: Path,
+    access: Sequence[IndexAccess] = (),
 ) -> Sources:
     """Read where files may come from: the lock's own options, uv's, then pip's.
 
@@ -138,7 +154,20 @@ def read_sources(
     gathered.find_links.extend(options.find_links)
     _add_uv(gathered, environ, home, project)
     _add_pip(gathered, environ, home)
-    return _sources(gathered, environ, home)
+    _add_poetry(gathered, options, environ)
+    for index in access:
+        if index.username or index.password:
+            # What the host says of its own index wins.
+            gathered.logins[origin_of(index.url)] = Login(
+                username=index.username or "", password=index.password or ""
+            )
+    sources = _sources(gathered, environ, home)
+    supplemental = (_bare(url, gathered.logins) for url in options.supplemental_urls)
+    return replace(
+        sources,
+        indexes=tuple(dict.fromkeys((*sources.indexes, *supplemental))),
+        tls_by_origin=_tls_by_origin(access, sources.tls),
+    )
 
 
 def _sources(gathered: _Gathered, environ: Mapping[str, str], home: Path) -> Sources:
@@ -170,6 +199,33 @@ def _sources(gathered: _Gathered, environ: Mapping[str, str], home: Path) -> Sou
         ),
         proxies=proxies,
     )
+
+
+def _add_poetry(gathered: _Gathered, options: IndexOptions, environ: Mapping[str, str]) -> None:
+    """Read the credentials that Poetry takes from the environment, by the name of a source."""
+    for name, url in options.named:
+        bare = _bare(url, gathered.logins)
+        key = "POETRY_HTTP_BASIC_" + name.upper().replace("-", "_")
+        username = environ.get(f"{key}_USERNAME", "")
+        password = environ.get(f"{key}_PASSWORD", "")
+        if username or password:
+            gathered.logins[origin_of(bare)] = Login(username=username, password=password)
+
+
+def _tls_by_origin(access: Sequence[IndexAccess], general: Tls) -> dict[Origin, Tls]:
+    return {
+        origin_of(index.url): replace(
+            general,
+            ca_file=index.ca_file or general.ca_file,
+            ca_folder=None if index.ca_file else general.ca_folder,
+            client_certificate=index.client_certificate or general.client_certificate,
+            trusted_hosts=general.trusted_hosts
+            if index.verify
+            else general.trusted_hosts | {origin_of(index.url)[1]},
+        )
+        for index in access
+        if index.ca_file or index.client_certificate or not index.verify
+    }
 
 
 def origin_of(url: str) -> Origin:

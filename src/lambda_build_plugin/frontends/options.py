@@ -87,8 +87,8 @@ OPTIONS = (
         ("lock",),
         "contents",
         "FILE",
-        "default: the first of pylock.lambda.toml, pylock.toml, uv.lock, requirements.lock, "
-        "requirements.txt",
+        "default: the first of pylock.lambda.toml, pylock.toml, uv.lock, poetry.lock, "
+        "requirements.lock, requirements.txt",
     ),
     Option(
         "output",

@@ -70,11 +70,12 @@ class Session:
             base=self.host.cwd,
         )
 
-    def reporter(self, stream: TextIO) -> Reporter:
-        """Choose how to show progress."""
+    def reporter(self, stream: TextIO, *, plain: bool = False) -> Reporter:
+        """Choose how to show progress; `plain` is without a moving line."""
         if self.quiet:
             return Reporter()
-        return TerminalReporter(stream, verbose=self.verbose, live=stream.isatty())
+        live = stream.isatty() and not plain
+        return TerminalReporter(stream, verbose=self.verbose, live=live)
 
     def show(self, result: BuildReport, output: TextIO, errors: TextIO) -> None:
         """Write the report where it was asked for."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
-__all__ = ["Activated", "LockMarker"]
+__all__ = ["Activated", "LockMarker", "with_extras"]
 
 _TRUE, _FALSE = 'python_version >= "0"', 'python_version < "0"'
 _QUOTED = r"""(?P<quote>["'])(?P<name>[^"']*)(?P=quote)"""
@@ -79,13 +79,18 @@ def _folded(text: str, activated: Activated) -> str:
         active = activated.extras if match["variable"] == "extras" else activated.groups
         return _constant((canonicalize_name(match["name"]) in active) is not bool(match["negated"]))
 
-    def comparison(match: re.Match[str]) -> str:
-        active = canonicalize_name(match["name"]) in activated.extras
-        return _constant(active is (match["operator"] == "=="))
-
     if "extra" not in text and "dependency_groups" not in text:
         return text
-    text = _MEMBERSHIP.sub(membership, text)
+    return with_extras(_MEMBERSHIP.sub(membership, text), activated.extras)
+
+
+def with_extras(text: str, extras: frozenset[NormalizedName]) -> str:
+    """Answer each `extra == "name"` of a marker's text for a given set of extras."""
+
+    def comparison(match: re.Match[str]) -> str:
+        active = canonicalize_name(match["name"]) in extras
+        return _constant(active is (match["operator"] == "=="))
+
     return _EXTRA_LAST.sub(comparison, _EXTRA_FIRST.sub(comparison, text))
 
 

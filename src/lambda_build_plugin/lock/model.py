@@ -168,6 +168,8 @@ class Roots:
     main: tuple[Edge, ...] = ()
     extras: Mapping[NormalizedName, tuple[Edge, ...]] = field(default_factory=dict)
     groups: Mapping[NormalizedName, tuple[Edge, ...]] = field(default_factory=dict)
+    loose: bool = False
+    """Whether several entries may answer an edge, as where a lock keeps ranges of versions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +180,11 @@ class IndexOptions:
     extra_index_urls: tuple[str, ...] = ()
     find_links: tuple[str, ...] = ()
     no_index: bool = False
+    supplemental_urls: tuple[str, ...] = ()
+    """Indexes to ask when no other one has a package."""
+
+    named: tuple[tuple[str, str], ...] = ()
+    """Each index that the project gives a name, with its URL: credentials go by the name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,9 @@ class Context:
     environ: Mapping[str, str]
     """For `${VARIABLE}` in requirements files."""
 
+    lock_is_fresh: bool = False
+    """Whether the host has already held the lock against pyproject.toml, by its own means."""
+
 
 def name(table: Table, key: str = "name") -> NormalizedName:
     """Get a required package name, normalized (PEP 503)."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.lock import pylock, requirements, uv
+from lambda_build_plugin.lock import poetry, pylock, requirements, uv
 from lambda_build_plugin.lock.failures import (
     InvalidLockError,
     LockNotFoundError,
@@ -31,15 +31,17 @@ _SEARCHED = (
     "pylock.lambda.toml",
     "pylock.toml",
     "uv.lock",
+    "poetry.lock",
     "requirements.lock",
     "requirements.txt",
 )
-_NOT_READ_YET = ("poetry.lock", "pdm.lock", "Pipfile.lock")
+_NOT_READ_YET = ("pdm.lock", "Pipfile.lock")
 
 _FORMATS: tuple[tuple[str, Callable[[Path, Context], Lock]], ...] = (
     ("pylock.toml", pylock.read),
     ("pylock.*.toml", pylock.read),
     ("uv.lock", uv.read),
+    ("poetry.lock", poetry.read),
     ("requirements.lock", requirements.read),
     ("*.txt", requirements.read),
 )
@@ -78,21 +80,23 @@ def find_lock(project: Project, named: Path | None) -> Found | None:
     raise LockNotFoundError(project.root, _SEARCHED, foreign)
 
 
-def read_lock(path: Path, project: Project, environ: Mapping[str, str]) -> Lock:
+def read_lock(
+    path: Path, project: Project, environ: Mapping[str, str], *, lock_is_fresh: bool = False
+) -> Lock:
     """Read a lock of any format.
 
     Raises:
         LockError: The format is not known, or the lock is not right.
     """
-    context = Context(project=project, environ=environ)
+    context = Context(project=project, environ=environ, lock_is_fresh=lock_is_fresh)
     for pattern, reader in _FORMATS:
         if fnmatch(path.name, pattern):
             return _guarded(reader, path, context)
     raise UnsupportedLockError(
         path,
         f"`{path.name}` is no file name of a lock that this version reads",
-        hint="name it pylock.toml or pylock.<name>.toml (PEP 751), uv.lock, requirements.lock, "
-        "or give a requirements file a name that ends in .txt",
+        hint="name it pylock.toml or pylock.<name>.toml (PEP 751), uv.lock, poetry.lock, "
+        "requirements.lock, or give a requirements file a name that ends in .txt",
     )
 
 

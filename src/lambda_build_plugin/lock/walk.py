@@ -7,8 +7,10 @@ For flat locks that is the marker of each package (PEP 751, "Installation", step
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from packaging.version import Version
 
 from lambda_build_plugin.lock.failures import (
     AmbiguousPackageError,
@@ -19,7 +21,7 @@ from lambda_build_plugin.lock.failures import (
 from lambda_build_plugin.lock.markers import Activated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from packaging.utils import NormalizedName
 
@@ -53,8 +55,12 @@ def reached(
     *,
     extras: frozenset[NormalizedName],
     groups: frozenset[NormalizedName],
+    main: bool = True,
 ) -> Reached:
     """Decide for each package of the lock whether it belongs to the target.
+
+    Without `main`, only what the named groups and extras need counts, not what a lock
+    ships by default: Poetry's `--only`, PDM's `--no-default`.
 
     Raises:
         LockError: The lock excludes the target, lacks an extra or a group, or holds
@@ -63,13 +69,16 @@ def reached(
     _check_names(lock, "extra", extras, lock.extras)
     _check_names(lock, "dependency group", groups, lock.groups)
     _check_python(lock, target)
-    activated = Activated(extras=extras, groups=groups | lock.default_groups)
+    if main:
+        groups |= lock.default_groups
+    activated = Activated(extras=extras, groups=groups)
     _check_environments(lock, target, activated)
     environment = target.marker_environment
     if lock.roots is None:
         chosen, reasons = _by_marker(lock, environment, activated)
     else:
-        chosen, reasons = _by_edges(lock, lock.roots, environment, activated)
+        roots = lock.roots if main else replace(lock.roots, main=())
+        chosen, reasons = _by_edges(lock, roots, environment, activated)
     _check_unambiguous(lock, target, chosen)
     _check_requires_python(lock, target, chosen)
     present = {package.key for package in chosen}
@@ -153,6 +162,8 @@ def _by_marker(lock: Lock, environment: Mapping[str, str], activated: Activated)
     """Flat locks: a package ships if its own marker holds (PEP 751, step 6)."""
     chosen, reasons = [], {}
     for index, package in enumerate(lock.packages):
+        if index == lock.project:
+            continue
         if _holds(package.marker, environment, activated):
             chosen.append(package)
         else:
@@ -168,17 +179,22 @@ def _by_edges(
     chosen: dict[int, LockedPackage] = {}
     visited: set[tuple[int, str]] = set()
     todo: list[tuple[str, Edge]] = [("the project", edge) for edge in _root_edges(roots, activated)]
+    undecided: list[tuple[str, Edge]] = []
     for _, edges in sorted(roots.extras.items()):
         _note_unasked(edges, reasons, "only an extra that was not asked for needs it")
     for _, edges in sorted(roots.groups.items()):
         _note_unasked(edges, reasons, "only a dependency group that was not asked for needs it")
-    while todo:
-        needer, edge = todo.pop()
+    while todo or undecided:
+        needer, edge = todo.pop() if todo else _decided(lock, undecided, chosen)
         if not _holds(edge.marker, environment, activated):
             for index in edge.candidates:
                 reasons[index] = f"{needer} needs it only if {edge.marker}"
             continue
-        index = _candidate(lock, edge, environment, activated, needer)
+        fitting = _fitting(lock, edge, environment, activated)
+        if roots.loose and len(fitting) > 1:
+            undecided.append((needer, replace(edge, candidates=fitting)))
+            continue
+        index = _candidate(lock, edge, fitting, needer)
         package = lock.packages[index]
         if index != lock.project:
             chosen[index] = package
@@ -211,15 +227,39 @@ def _edges_of(
         yield extra, package.extra_edges.get(extra, ())
 
 
-def _candidate(
-    lock: Lock, edge: Edge, environment: Mapping[str, str], activated: Activated, needer: str
-) -> int:
-    """Choose among forks of one package by their own markers."""
-    fitting = [
+def _decided(
+    lock: Lock, undecided: list[tuple[str, Edge]], chosen: Mapping[int, LockedPackage]
+) -> tuple[str, Edge]:
+    """Take one edge off the list, when no other is left, and choose its entry.
+
+    One that ships already will do, else the newest that all who wait for the package
+    admit. That is how Poetry resolves within its lock; should it lead to two versions
+    of one package, that is an error later and never a guess.
+    """
+    undecided.sort(key=lambda item: (item[1].name, item[0]))
+    for place, (needer, edge) in enumerate(undecided):
+        if there := [index for index in edge.candidates if index in chosen]:
+            del undecided[place]
+            return needer, replace(edge, candidates=tuple(there[:1]))
+    needer, edge = undecided.pop(0)
+    others = [set(other.candidates) for _, other in undecided if other.name == edge.name]
+    common = set(edge.candidates).intersection(*others) or set(edge.candidates)
+    newest = max(sorted(common), key=lambda index: lock.packages[index].version or Version("0"))
+    return needer, replace(edge, candidates=(newest,))
+
+
+def _fitting(
+    lock: Lock, edge: Edge, environment: Mapping[str, str], activated: Activated
+) -> tuple[int, ...]:
+    return tuple(
         index
         for index in edge.candidates
         if _holds(lock.packages[index].marker, environment, activated)
-    ]
+    )
+
+
+def _candidate(lock: Lock, edge: Edge, fitting: Sequence[int], needer: str) -> int:
+    """Choose among forks of one package by their own markers."""
     if len(fitting) != 1 and len(edge.candidates) == 1:
         # One entry only: its fork markers say where it was resolved, not where it is needed.
         return edge.candidates[0]
