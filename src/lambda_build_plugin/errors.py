@@ -16,6 +16,7 @@ One exit code a branch; leaves live beside the stage that raises them.
 
 from __future__ import annotations
 
+from textwrap import indent
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -107,4 +108,5 @@ class VerificationError(LambdaBuildError):
 
 
 def _indented(text: str, width: int) -> str:
-    return text.replace("\n", "\n" + " " * width)
+    margin = " " * width
+    return indent(text, margin).removeprefix(margin)

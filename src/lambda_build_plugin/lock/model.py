@@ -72,7 +72,7 @@ class LockedFile:
     """A wheel, an sdist or an archive that the lock vouches for."""
 
     digest: Digest | None
-    """None in a requirements file without hashes only."""
+    """None only in a requirements file without hashes and for files in uv's `find-links`."""
 
     filename: str | None = None
     """None where the lock knows the digest alone."""
@@ -85,6 +85,9 @@ class LockedFile:
 
     size: int | None = None
     """Bytes, where the lock says so."""
+
+    subdirectory: str | None = None
+    """Where in an archive the project lies, if not at its top."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +151,9 @@ class LockedPackage:
     vcs: LockedVcs | None = None
     unhashed: bool = False
     """Pinned by version only: the index decides which files there are."""
+
+    virtual: bool = False
+    """Nothing of its own to ship, only what it needs (uv: `package = false`)."""
 
     edges: tuple[Edge, ...] = ()
     extra_edges: Mapping[NormalizedName, tuple[Edge, ...]] = field(default_factory=dict)

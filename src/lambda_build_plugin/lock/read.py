@@ -40,7 +40,7 @@ _FORMATS: tuple[tuple[str, Callable[[Path, Context], Lock]], ...] = (
     ("pylock.toml", pylock.read),
     ("pylock.*.toml", pylock.read),
     ("uv.lock", uv.read),
-    ("requirements.lock", requirements.read),
+    ("requirements*.lock", requirements.read),
     ("*.txt", requirements.read),
 )
 

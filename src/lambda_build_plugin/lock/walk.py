@@ -7,7 +7,7 @@ For flat locks that is the marker of each package (PEP 751, "Installation", step
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.lock.failures import (
@@ -96,7 +96,7 @@ def _check_names(
 ) -> None:
     """Refuse names that the lock does not offer (PEP 751, steps 3 and 4)."""
     if unknown := sorted(asked - (known or frozenset())):
-        raise UnknownGroupError(lock, kind, unknown, known or ())
+        raise UnknownGroupError(lock, kind, unknown, known)
 
 
 def _check_python(lock: Lock, target: Target) -> None:
@@ -146,12 +146,14 @@ def _check_unambiguous(lock: Lock, target: Target, chosen: Iterable[LockedPackag
         raise AmbiguousPackageError(lock, target, clashes)
 
 
-_Decision = tuple[list["LockedPackage"], dict[int, str]]
+_Reasons = dict[int, str]
+_Decision = tuple[list["LockedPackage"], _Reasons]
 
 
 def _by_marker(lock: Lock, environment: Mapping[str, str], activated: Activated) -> _Decision:
     """Flat locks: a package ships if its own marker holds (PEP 751, step 6)."""
-    chosen, reasons = [], {}
+    chosen: list[LockedPackage] = []
+    reasons: _Reasons = {}
     for index, package in enumerate(lock.packages):
         if _holds(package.marker, environment, activated):
             chosen.append(package)
@@ -163,38 +165,68 @@ def _by_marker(lock: Lock, environment: Mapping[str, str], activated: Activated)
 def _by_edges(
     lock: Lock, roots: Roots, environment: Mapping[str, str], activated: Activated
 ) -> _Decision:
-    """Locks with edges: a package ships if a walk from the root reaches it."""
-    reasons: dict[int, str] = {}
+    """Locks with edges: a package ships if a walk from the root reaches it.
+
+    A marker may ask for an extra that an edge further on activates, so the walk is
+    repeated until it meets no new one.
+    """
+    while True:
+        chosen, reasons, met = _walk(lock, roots, environment, activated)
+        if met <= activated.extras:
+            return chosen, reasons
+        activated = replace(activated, extras=activated.extras | met)
+
+
+def _walk(
+    lock: Lock, roots: Roots, environment: Mapping[str, str], activated: Activated
+) -> tuple[list[LockedPackage], _Reasons, frozenset[str]]:
+    """Walk once; the third part is every extra that an edge on the way activates."""
+    reasons: _Reasons = {}
     chosen: dict[int, LockedPackage] = {}
+    met: set[str] = set()
     visited: set[tuple[int, str]] = set()
     todo: list[tuple[str, Edge]] = [("the project", edge) for edge in _root_edges(roots, activated)]
-    for _, edges in sorted(roots.extras.items()):
+    for edges in roots.extras.values():
         _note_unasked(edges, reasons, "only an extra that was not asked for needs it")
-    for _, edges in sorted(roots.groups.items()):
+    for edges in roots.groups.values():
         _note_unasked(edges, reasons, "only a dependency group that was not asked for needs it")
     while todo:
         needer, edge = todo.pop()
-        if not _holds(edge.marker, environment, activated):
+        # An edge to `lib[cpu]` holds for itself what its marker may ask: that `cpu` is active.
+        own = _extras_of(lock, edge)
+        if not _holds(edge.marker, environment, replace(activated, extras=activated.extras | own)):
             for index in edge.candidates:
                 reasons[index] = f"{needer} needs it only if {edge.marker}"
             continue
+        met |= own
         index = _candidate(lock, edge, environment, activated, needer)
         package = lock.packages[index]
-        if index != lock.project:
+        if package.virtual:
+            reasons[index] = "it is no package: only what it needs ships"
+        elif index != lock.project:
             chosen[index] = package
         for extra, edges in _edges_of(package, edge.extras):
             if (index, extra) not in visited:
                 visited.add((index, extra))
                 todo.extend((package.name, following) for following in edges)
-    return list(chosen.values()), reasons
+    return list(chosen.values()), reasons, frozenset(met)
+
+
+def _extras_of(lock: Lock, edge: Edge) -> frozenset[str]:
+    """Name the extras that an edge activates, as markers name them."""
+    if lock.project in edge.candidates:
+        return edge.extras
+    return frozenset(f"{edge.name}[{extra}]" for extra in edge.extras)
 
 
 def _root_edges(roots: Roots, activated: Activated) -> Iterator[Edge]:
     yield from roots.main
-    for extra in sorted(activated.extras):
-        yield from roots.extras.get(extra, ())
-    for group in sorted(activated.groups):
-        yield from roots.groups.get(group, ())
+    for extra, edges in roots.extras.items():
+        if extra in activated.extras:
+            yield from edges
+    for group, edges in roots.groups.items():
+        if group in activated.groups:
+            yield from edges
 
 
 def _note_unasked(edges: Iterable[Edge], reasons: dict[int, str], reason: str) -> None:
