@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 _LOCAL = 30  # bytes of a local header before the name
 _CENTRAL = 46
-_REPORTED = pytest.mark.xfail(strict=True, reason="reported")
 _LONG = "".join(f"line {number}\n" for number in range(2000))
 
 
@@ -372,8 +371,8 @@ def test_shortened_wheel(tmp_path: Path) -> None:
     "method",
     [
         pytest.param(zipfile.ZIP_STORED, id="stored"),
-        pytest.param(zipfile.ZIP_BZIP2, id="bzip2", marks=_REPORTED),
-        pytest.param(zipfile.ZIP_LZMA, id="lzma", marks=_REPORTED),
+        pytest.param(zipfile.ZIP_BZIP2, id="bzip2"),
+        pytest.param(zipfile.ZIP_LZMA, id="lzma"),
     ],
 )
 def test_damaged_content(tmp_path: Path, method: int) -> None:
@@ -456,7 +455,7 @@ def test_leaves_no_trace(tmp_path: Path, error: type[BaseException], *, wrote: b
     [
         pytest.param("file/artifact.zip", id="file for a folder"),
         pytest.param("file/deep/artifact.zip", id="file for a folder above"),
-        pytest.param("new/" + "x" * 300 + ".zip", id="name too long", marks=_REPORTED),
+        pytest.param("new/" + "x" * 300 + ".zip", id="name too long"),
         pytest.param("folder", id="folder"),
     ],
 )
@@ -474,7 +473,6 @@ def test_unwritable(tmp_path: Path, name: str) -> None:
     assert snapshot(tmp_path) == before
 
 
-@_REPORTED
 def test_longest_name(tmp_path: Path) -> None:
     """A name may be as long as the file system allows."""
     place = tmp_path / ("x" * 251 + ".zip")

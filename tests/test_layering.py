@@ -129,27 +129,6 @@ def test_a_door_knows_its_own_host_alone(module: str) -> None:
     assert {host.removesuffix("ling") for host in hosts} <= {module.rpartition(".")[2]}
 
 
-@pytest.mark.parametrize("module", modules())
-def test_every_module_says_what_it_exports(module: str) -> None:
-    """`__all__` holds each name that another module imports from it."""
-    wanted = {
-        name.rpartition(".")[2]
-        for other in modules()
-        for name in own(imported(parsed(other)))
-        if other != module and name.rpartition(".")[0] == module
-    }
-
-    exported = {
-        name
-        for node in parsed(module).body
-        if isinstance(node, ast.Assign)
-        and [ast.unparse(target) for target in node.targets] == ["__all__"]
-        for name in ast.literal_eval(node.value)
-    }
-
-    assert wanted <= exported
-
-
 def test_console_script_loads_nothing_before_it_has_to() -> None:
     """Importing the console script loads no library, so that `--help` answers at once."""
     program = (

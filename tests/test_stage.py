@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from fakes.wheels import FakeWheel
 
 _DIST_INFO = "demo-1.0.dist-info"
-_REPORTED = pytest.mark.xfail(strict=True, reason="reported")
 
 
 def staged(folder: Path, *fakes: FakeWheel, prefix: str = "") -> StagedTree:
@@ -194,7 +193,6 @@ def test_entry_points(tmp_path: Path) -> None:
         pytest.param("[console_scripts]\na = demo:main\na = demo:main\n", id="twice"),
     ],
 )
-@_REPORTED
 def test_broken_entry_points(tmp_path: Path, text: str) -> None:
     """Scripts are not made, so that entry points which cannot be read do no harm."""
     found = contents(staged(tmp_path, a_wheel(files={}, entry_points=text)), tmp_path)
@@ -265,7 +263,7 @@ def test_record(tmp_path: Path, prefix: str) -> None:
         pytest.param("", id="none"),
         pytest.param("a.py,,\n", id="empty"),
         pytest.param("a.py,md5=DMF1ucDxtqgxw5niaXcmYQ,1\n", id="weak"),
-        pytest.param("a.py,sha256=,1\n", id="hollow", marks=_REPORTED),
+        pytest.param("a.py,sha256=,1\n", id="hollow"),
     ],
 )
 def test_row_without_digest(tmp_path: Path, row: str) -> None:
@@ -289,7 +287,6 @@ def test_lying_record(tmp_path: Path, size: str) -> None:
 
 
 @pytest.mark.parametrize("letter", ["\u2028", "\x85", "\x0b", "\x1c"])
-@_REPORTED
 def test_odd_line_ends(tmp_path: Path, letter: str) -> None:
     """A row of RECORD ends where CSV says, not at every character that may break a line."""
     name = f"a{letter}b.txt"
@@ -338,7 +335,6 @@ def test_equal_files(tmp_path: Path) -> None:
     assert [row in record(found, f"{name}-1.0.dist-info/RECORD") for name in "ab"] == [True, True]
 
 
-@_REPORTED
 def test_equal_files_of_one_wheel(tmp_path: Path) -> None:
     """A wheel that brings a file twice, by two ways, has one row for it."""
     fake = a_wheel(files={"same.py": "same", "demo-1.0.data/purelib/same.py": "same"})
@@ -370,7 +366,6 @@ def test_file_where_a_folder_is(tmp_path: Path) -> None:
     )
 
 
-@_REPORTED
 def test_two_wheels_of_one_name(tmp_path: Path) -> None:
     """One distribution cannot come from two wheels."""
     fakes = [a_wheel(files={"a.py": ""}), a_wheel(files={"b.py": ""})]
@@ -389,7 +384,7 @@ def test_two_wheels_of_one_name(tmp_path: Path) -> None:
         pytest.param("demo\\up.py", "is a Windows path", id="backslash"),
         pytest.param("C:/up.py", "is a Windows path", id="drive"),
         pytest.param("C:up.py", "is a Windows path", id="drive without root"),
-        pytest.param("demo/a\0.py", "holds a NUL byte", id="NUL", marks=_REPORTED),
+        pytest.param("demo/a\0.py", "holds a NUL byte", id="NUL"),
     ],
 )
 def test_unsafe_paths(tmp_path: Path, where: str, name: str, problem: str) -> None:
@@ -412,7 +407,6 @@ def test_unnormalized_path(tmp_path: Path) -> None:
     assert caught.value.why == "`'demo//a.py'` escapes or is not normalized"
 
 
-@pytest.mark.xfail(strict=False, reason="reported; installer 0.7 passes it on")
 def test_absolute_path(tmp_path: Path) -> None:
     """An absolute path is refused."""
     fake = a_wheel(files={}, raw_members=[(a_member("/etc/passwd"), b"")])
@@ -439,12 +433,8 @@ def test_unsafe_scripts(tmp_path: Path, name: str) -> None:
     [
         pytest.param("demo-1.0.data/bogus/a.py", id="unknown kind of data"),
         pytest.param("demo-1.0.data/../a.py", id="parent of data"),
-        pytest.param("demo-1.0.data/purelib", id="file for a kind", marks=_REPORTED),
-        pytest.param(
-            "demo-1.0.data",
-            id="file for data",
-            marks=pytest.mark.skip(reason="reported: `installer` never ends"),
-        ),
+        pytest.param("demo-1.0.data/purelib", id="file for a kind"),
+        pytest.param("demo-1.0.data", id="file for data"),
     ],
 )
 def test_broken_data(tmp_path: Path, name: str) -> None:
@@ -469,8 +459,8 @@ def test_duplicate_members(tmp_path: Path) -> None:
     "name",
     [
         pytest.param("demo/__init__.py", id="file"),
-        pytest.param(f"{_DIST_INFO}/WHEEL", id="WHEEL", marks=_REPORTED),
-        pytest.param(f"{_DIST_INFO}/RECORD", id="RECORD", marks=_REPORTED),
+        pytest.param(f"{_DIST_INFO}/WHEEL", id="WHEEL"),
+        pytest.param(f"{_DIST_INFO}/RECORD", id="RECORD"),
     ],
 )
 def test_encrypted_members(tmp_path: Path, name: str) -> None:
@@ -505,7 +495,6 @@ def test_invalid_wheels(tmp_path: Path, files: Mapping[str, bytes | str], why: s
     )
 
 
-@_REPORTED
 def test_unknown_wheel_version(tmp_path: Path) -> None:
     """A wheel of a later major format is refused in plain words."""
     wheel = "Wheel-Version: 2.0\nRoot-Is-Purelib: true\n"
@@ -517,7 +506,6 @@ def test_unknown_wheel_version(tmp_path: Path) -> None:
     assert "object at 0x" not in caught.value.why
 
 
-@_REPORTED
 def test_malformed_record(tmp_path: Path) -> None:
     """A RECORD whose rows are no rows is refused."""
     with pytest.raises(InvalidWheelError):

@@ -24,16 +24,19 @@ as_nobody = pytest.mark.skipif(
 
 
 def a_digest(content: bytes = CONTENT, algorithm: str = "sha256") -> Digest:
+    """Give the digest of a content."""
     return Digest(f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}")
 
 
 def files_below(folder: Path) -> list[str]:
+    """List what lies in a folder, temporary files too."""
     return sorted(
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
     )
 
 
 def chunks_of(content: bytes, size: int = 64) -> Iterator[bytes]:
+    """Give a content piece by piece."""
     return (content[start : start + size] for start in range(0, len(content), size))
 
 

@@ -14,10 +14,12 @@ OTHER = "b2" * 32
 
 
 def an_html_page(body: str, *, url: str = URL) -> Page:
+    """Read a page of PEP 503."""
     return Page(f"<!DOCTYPE html>\n{body}".encode(), url=url, content_type="text/html")
 
 
 def a_json_page(*files: object, version: str = "1.1") -> Page:
+    """Read a page of PEP 691."""
     data = {"meta": {"api-version": version}, "name": "demo", "files": files}
     return Page(json.dumps(data).encode(), url=URL, content_type="application/json")
 
@@ -29,6 +31,7 @@ def a_link(
     sha256: str | None = SHA256,
     yanked: bool = False,
 ) -> Link:
+    """Make the link that most of these pages hold."""
     return Link(filename=filename, url=url, sha256=sha256, yanked=yanked)
 
 

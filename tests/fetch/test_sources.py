@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +19,7 @@ from lambda_build_plugin.lock.model import IndexOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 PRIVATE = "https://private.example/simple/"
 PUBLIC = "https://public.example/simple/"
@@ -56,10 +56,12 @@ class Machine:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Machine:
+    """Give a machine without any configuration."""
     return Machine(tmp_path)
 
 
 def a_credentials(*logins: tuple[str, str, str]) -> Credentials:
+    """Keep a user and a password for the origin of each URL."""
     return Credentials(
         by_origin={
             origin_of(url): Login(username=user, password=word) for url, user, word in logins
@@ -74,6 +76,7 @@ def some_sources(
     tls: Tls | None = None,
     proxies: Mapping[str, str] | None = None,
 ) -> Sources:
+    """Make sources that have what is given, and nothing else."""
     return Sources(
         indexes=indexes,
         find_links=find_links,
@@ -174,7 +177,7 @@ def test_stronger_pip_file_wins(machine: Machine) -> None:
         "venv/pip.conf",
     ]
     environ = {"VIRTUAL_ENV": str(machine.folder / "venv")}
-    found = []
+    found: list[str] = []
     for number, layer in enumerate(layers):
         machine.write(layer, f"[global]\nindex_url = https://{number}.example/simple\n")
         found += machine.sources(environ=environ).indexes
@@ -218,7 +221,7 @@ def test_no_index_leaves_find_links(machine: Machine) -> None:
 def test_broken_pip_conf_is_an_error(machine: Machine) -> None:
     """A pip.conf that cannot be read names itself."""
     path = machine.write("home/.config/pip/pip.conf", "index-url = x\n")
-    with pytest.raises(SettingsError, match="has no section headers|no section headers") as caught:
+    with pytest.raises(SettingsError, match=r"no section headers") as caught:
         machine.sources()
     assert caught.value.problems[0].startswith(f"{path}: ")
 
@@ -500,7 +503,7 @@ def test_broken_netrc_is_passed_over(machine: Machine, content: bytes) -> None:
 
 
 def test_netrc_login_goes_out_encrypted(machine: Machine) -> None:
-    """netrc knows hosts alone: without TLS only an index that is configured so hears of it."""
+    """A netrc knows hosts alone: without TLS only an index that is configured so hears of it."""
     machine.write("home/.netrc", "machine host.example login user password word\n")
     found = machine.sources(environ={"PIP_INDEX_URL": "http://host.example:8080/simple"})
     urls = (

@@ -12,13 +12,15 @@ from packaging.version import Version
 from lambda_build_plugin.errors import LockError
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import Edge, Lock, LockedPackage, Roots
-from lambda_build_plugin.lock.walk import LeftOut, Reached, reached
+from lambda_build_plugin.lock.walk import LeftOut, reached
 from lambda_build_plugin.target import RUNTIMES, Architecture, Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from packaging.utils import NormalizedName
+
+    from lambda_build_plugin.lock.walk import Reached
 
 PACKAGES = ("root", "a", "b", "c", "d")
 """The places that edges name; the first is the project."""

@@ -107,13 +107,15 @@ class Fetcher:
     def named(self, packages: Sequence[LockedPackage]) -> tuple[LockedPackage, ...]:
         """Find the names of files that the lock knows by digest or version alone.
 
+        The connections stay open for `fetch`.
+
         Raises:
             FetchError: With every package whose files no index lists.
         """
         try:
             return tuple(self._each(self._with_names, packages))
         except BaseException:
-            self._disconnect()
+            self.close()
             raise
 
     def fetch(self, selected: Sequence[Selected]) -> tuple[Fetched, ...]:
@@ -126,7 +128,13 @@ class Fetcher:
         try:
             return tuple(self._each(self._fetched, selected))
         finally:
-            self._disconnect()
+            self.close()
+
+    def close(self) -> None:
+        """End the connections, where none of the above has done so."""
+        with self._connecting:
+            if self._connected is not None:
+                self._connected.close()
 
     def _each(self, work: Callable[[_T], _R], items: Sequence[_T]) -> list[_R]:
         """Work on all items in threads and report all failures together."""
@@ -370,10 +378,6 @@ class Fetcher:
 
                 self._connected = HttpClient(self._sources, connections=self._jobs)
             return self._connected
-
-    def _disconnect(self) -> None:
-        if self._connected is not None:
-            self._connected.close()
 
 
 def _right(checked: Checked, filename: str, digest: Digest | None, where: str) -> Checked:

@@ -34,6 +34,7 @@ from lambda_build_plugin.lock.model import (
     LockedPackage,
     LockedVcs,
     digest,
+    strongest,
 )
 from lambda_build_plugin.tables import TableError, read_toml
 
@@ -51,7 +52,9 @@ __all__ = ["read"]
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _HASH = re.compile(r"""\s--hash(?:=|\s+)["']?(?P<hash>[^\s"']+)["']?""")
-_EDITABLE = re.compile(r"(?:-e\s*|--editable(?:\s+|\s*=\s*))(?P<value>.+)")
+_EDITABLE = re.compile(
+    r"""(?:-e\s*|--editable(?:\s+|\s*=\s*))(?P<quote>["']?)(?P<value>.+)(?P=quote)"""
+)
 _SHORT_OPTION = re.compile(r"(?P<name>-[a-z])(?P<value>[^\s-].*)")
 _EXTRAS = re.compile(r"(?<=[\w.\])/])\[[\w,\s.-]+\]$")
 _VCS = ("git", "hg", "svn", "bzr")
@@ -118,6 +121,9 @@ class _Pin:
     line: _Line
     local: LockedDirectory | LockedFile | None = None
 
+    def __str__(self) -> str:
+        return _redacted(_HASH.sub("", self.line.text))
+
     @property
     def name(self) -> NormalizedName:
         return canonicalize_name(self.requirement.name)
@@ -125,12 +131,13 @@ class _Pin:
     @property
     def version(self) -> str | None:
         """The one version it admits, or None."""
-        exact = [
+        admitted = {
             specifier.version
-            for specifier in self.requirement.specifier
             if specifier.operator in {"==", "==="} and not specifier.version.endswith(".*")
-        ]
-        return exact[0] if len(self.requirement.specifier) == 1 and exact else None
+            else None
+            for specifier in self.requirement.specifier
+        }
+        return admitted.pop() if len(admitted) == 1 else None
 
 
 @dataclass(slots=True)
@@ -169,7 +176,7 @@ class _Reader:
         if bare and (hashed or gathered.require_hashes):
             raise MissingHashError(
                 self._path,
-                [f"{pin.line.at}: {_redacted(str(pin.requirement))}" for pin in bare],
+                [f"{pin.line.at}: {pin}" for pin in bare],
                 remedy=self._remedy,
             )
         return Lock(
@@ -344,16 +351,13 @@ class _Reader:
             if version is not None and not specifier.contains(version, prereleases=True):
                 raise InvalidLockError(
                     self._path,
-                    f"{pin.line.at} asks for {pin.requirement}, {constraint.line.at} for "
-                    f"{constraint.requirement}",
+                    f"{pin.line.at} asks for {pin}, {constraint.line.at} for {constraint}",
                     hint="let one of them go",
                 )
 
     def _check_pinned(self, pins: Sequence[_Pin]) -> None:
         open_lines = [
-            f"{pin.line.at}: {_redacted(str(pin.requirement))}"
-            for pin in pins
-            if pin.local is None and _is_open(pin)
+            f"{pin.line.at}: {pin}" for pin in pins if pin.local is None and _is_open(pin)
         ]
         if open_lines:
             raise UnlockedRequirementError(self._path, open_lines)
@@ -400,7 +404,7 @@ def _joined(text: str) -> Iterator[tuple[int, str]]:
 def _options(line: _Line) -> Iterator[tuple[str, str]]:
     """Split a line of options; each with its long name and its value."""
     if match := _EDITABLE.fullmatch(line.text):
-        yield "--editable", match["value"].strip("\"'")
+        yield "--editable", match["value"]
         return
     try:
         words = shlex.split(line.text)
@@ -486,12 +490,16 @@ def _local_name(path: Path) -> str:
 
 def _in_fragment(url: str) -> tuple[Digest, ...]:
     """Get the digest at the end of a URL, `#sha256=…`."""
-    algorithm, _, value = url.partition("#")[2].partition("=")
     try:
-        found = digest(algorithm, value)
+        found = strongest(_fragment(url))
     except ValueError:
         return ()
     return () if found is None else (found,)
+
+
+def _fragment(url: str) -> dict[str, str]:
+    """Take `#key=value&key=value` apart."""
+    return dict(item.partition("=")[::2] for item in url.partition("#")[2].split("&"))
 
 
 def _is_open(pin: _Pin) -> bool:
@@ -517,16 +525,15 @@ def _vcs(url: str) -> LockedVcs | None:
     kind, plus, rest = url.partition("+")
     if not plus or kind not in _VCS:
         return None
-    location, _, fragment = rest.partition("#")
+    location = rest.partition("#")[0]
     scheme, separator, remainder = location.partition("://")
     host, slash, path = remainder.partition("/")
     path, _, commit = path.partition("@")
-    options = dict(item.partition("=")[::2] for item in fragment.split("&"))
     return LockedVcs(
         kind=kind,
         url=f"{scheme}{separator}{host}{slash}{path}",
         commit=commit,
-        subdirectory=options.get("subdirectory"),
+        subdirectory=_fragment(url).get("subdirectory"),
     )
 
 
@@ -534,13 +541,12 @@ def _from_url(package: LockedPackage, url: str, pin: _Pin) -> LockedPackage:
     """Read `name @ URL`: a commit of a repository, a wheel or an archive."""
     if (vcs := _vcs(url)) is not None:
         return replace(package, vcs=vcs)
-    bare, _, fragment = url.partition("#")
-    options = dict(item.partition("=")[::2] for item in fragment.split("&"))
+    bare = url.partition("#")[0]
     file = LockedFile(
         digest=pin.digests[0] if pin.digests else None,
         filename=parts.filename_of(bare),
         url=bare,
-        subdirectory=options.get("subdirectory"),
+        subdirectory=_fragment(url).get("subdirectory"),
     )
     return _from_file(package, file)
 

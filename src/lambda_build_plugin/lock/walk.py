@@ -70,6 +70,7 @@ def reached(
         chosen, reasons = _by_marker(lock, environment, activated)
     else:
         chosen, reasons = _by_edges(lock, lock.roots, environment, activated)
+    chosen.sort(key=lambda package: package.key)
     _check_unambiguous(lock, target, chosen)
     _check_requires_python(lock, target, chosen)
     present = {package.key for package in chosen}
@@ -83,7 +84,7 @@ def reached(
         if package.key not in present and index != lock.project
     }
     return Reached(
-        packages=tuple(sorted(chosen, key=lambda package: package.key)),
+        packages=tuple(chosen),
         left_out=tuple(left_out[key] for key in sorted(left_out)),
     )
 
