@@ -157,6 +157,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
         PROJECT, WHEEL.filename, TARGET
     ),
     # stage and archive
+    stage.DuplicateDistributionError: lambda: stage.DuplicateDistributionError(WHEEL, WHEEL),
     stage.InvalidWheelError: lambda: stage.InvalidWheelError(WHEEL, "it has no RECORD"),
     stage.UnsafePathError: lambda: stage.UnsafePathError(WHEEL, "../x", "leaves the artifact"),
     archive.OutputError: lambda: archive.OutputError(Path("dist"), "it is a folder"),
@@ -164,7 +165,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     # verify
     verify.OversizeError: lambda: verify.OversizeError(300_000_000, [("demo", 300_000_000)]),
     verify.TooManyEntriesError: lambda: verify.TooManyEntriesError(70_000),
-    verify.EmptyArtifactError: verify.EmptyArtifactError,
+    verify.EmptyArtifactError: lambda: verify.EmptyArtifactError(layer=True),
     verify.HandlerError: lambda: verify.HandlerError("app.handler", ["app.py"]),
     verify.ArtifactError: lambda: verify.ArtifactError("demo is missing"),
     verify.StrictError: lambda: verify.StrictError(["python3.8 is deprecated"]),
@@ -244,3 +245,10 @@ def test_parts_of_an_error_can_be_asked_for() -> None:
     error = LambdaBuildError("one", why="two", hint="three")
 
     assert (error.what, error.why, error.hint, error.args) == ("one", "two", "three", ("one",))
+
+
+def test_control_characters_do_not_reach_the_terminal() -> None:
+    """Names from wheels and output of backends cannot move the cursor or recolour a screen."""
+    error = LambdaBuildError("a\x1b[2Jb", why="tab\tstays\x07", hint="\x9bc")
+
+    assert str(error) == "error: a\\x1b[2Jb\n  why: tab\tstays\\x07\n\nhint: \\x9bc"

@@ -9,6 +9,7 @@ import base64
 import json
 from typing import TYPE_CHECKING, TypedDict
 
+from lambda_build_plugin.errors import printable
 from lambda_build_plugin.verify import UNZIPPED_LIMIT, ZIPPED_LIMIT, size_text
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def as_text(report: BuildReport, *, verbose: bool = False) -> str:
             else ""
         ),
     ]
-    return "\n".join(lines) + "\n"
+    return printable("\n".join(lines)) + "\n"
 
 
 def _packages(tree: StagedTree, written: Written) -> list[PackageReport]:

@@ -180,3 +180,11 @@ def test_cache_folder_may_be_set(project: Path, environ: dict[str, str], tmp_pat
 
     assert (first.code, second.code) == (0, 0)
     assert (tmp_path / "cache" / "files").is_dir()
+
+
+def test_group_without_any_lock_is_an_error(project: Path, environ: dict[str, str]) -> None:
+    """Where nothing is locked, a group that is asked for cannot be found."""
+    run = run_lambda_build("--group", "dev", cwd=project, environ=environ)
+
+    assert run.code == 3
+    assert run.errors.startswith(f"error: no lock in {project}\n")

@@ -575,7 +575,7 @@ error: requirements.txt is not a lock: it leaves versions open
        more.txt, line 3: i!=1
 
 hint: pin every line with `==`, best by a tool and with hashes:
-      uv pip compile --universal --generate-hashes requirements.in -o requirements.txt"""
+      uv pip compile --universal --generate-hashes pyproject.toml -o requirements.txt"""
     )
 
 
@@ -598,7 +598,7 @@ error: the lock requirements.txt vouches for too little
        requirements.txt, line 3: b @ https://…@files.example/b-1-py3-none-any.whl: has no sha256 \
 or stronger digest
 
-hint: lock again with hashes: `uv pip compile --universal --generate-hashes requirements.in -o \
+hint: lock again with hashes: `uv pip compile --universal --generate-hashes pyproject.toml -o \
 requirements.txt`"""
     )
 
@@ -621,7 +621,7 @@ def test_hash_that_is_none(tmp_path: Path, value: str, why: str) -> None:
 error: cannot read the lock requirements.txt
   why: line 1: {why}
 
-hint: lock again: `uv pip compile --universal --generate-hashes requirements.in -o \
+hint: lock again: `uv pip compile --universal --generate-hashes pyproject.toml -o \
 requirements.txt`"""
     )
 
@@ -668,6 +668,26 @@ def test_other_encodings_are_refused(tmp_path: Path) -> None:
     assert caught.value.why == "it is not UTF-8 text"
 
 
-def test_remedy_of_rye(tmp_path: Path) -> None:
-    """A requirements.lock is rye's."""
-    assert a_lock(tmp_path, "", name="requirements.lock").remedy == "rye lock --generate-hashes"
+@pytest.mark.parametrize(
+    ("name", "beside", "remedy"),
+    [
+        pytest.param("requirements.lock", "", "rye lock --generate-hashes", id="rye"),
+        pytest.param(
+            "prod.txt",
+            "prod.in",
+            "uv pip compile --universal --generate-hashes prod.in -o prod.txt",
+            id="compiled-from-a-list",
+        ),
+        pytest.param(
+            "prod.txt",
+            "",
+            "uv pip compile --universal --generate-hashes pyproject.toml -o prod.txt",
+            id="compiled-from-the-project",
+        ),
+    ],
+)
+def test_remedy(tmp_path: Path, name: str, beside: str, remedy: str) -> None:
+    """Hints name the command that makes this very file."""
+    files = {beside: ""} if beside else {}
+
+    assert a_lock(tmp_path, "", name=name, beside=files).remedy == remedy

@@ -105,13 +105,12 @@ class MissingHashError(LockError):
 class UnlockedRequirementError(LockError):
     """Lines of a requirements file leave the version open."""
 
-    def __init__(self, path: Path, lines: Sequence[str]) -> None:
+    def __init__(self, path: Path, lines: Sequence[str], *, remedy: str) -> None:
         self.path, self.lines = path, tuple(lines)
         super().__init__(
             f"{path.name} is not a lock: it leaves versions open",
             why="\n".join(lines),
-            hint="pin every line with `==`, best by a tool and with hashes:\n"
-            f"uv pip compile --universal --generate-hashes {path.stem}.in -o {path.name}",
+            hint=f"pin every line with `==`, best by a tool and with hashes:\n{remedy}",
         )
 
 

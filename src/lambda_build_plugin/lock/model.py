@@ -77,7 +77,7 @@ class LockedFile:
     filename: str | None = None
     """None where the lock knows the digest alone."""
 
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)
     """Without credentials of its own, unless the lock has them."""
 
     path: Path | None = None
@@ -180,9 +180,11 @@ class Roots:
 class IndexOptions:
     """What a lock itself says about where files are to be had."""
 
-    index_url: str | None = None
-    extra_index_urls: tuple[str, ...] = ()
-    find_links: tuple[str, ...] = ()
+    index_url: str | None = field(default=None, repr=False)
+    """Like the others a URL that may hold a password."""
+
+    extra_index_urls: tuple[str, ...] = field(default=(), repr=False)
+    find_links: tuple[str, ...] = field(default=(), repr=False)
     no_index: bool = False
 
 

@@ -160,11 +160,7 @@ class _Reader:
         self._path = path
         self._context = context
         self._gathered = _Gathered()
-        self._remedy = (
-            "rye lock --generate-hashes"
-            if path.suffix == ".lock"
-            else f"uv pip compile --universal --generate-hashes {path.stem}.in -o {path.name}"
-        )
+        self._remedy = _remedy(path)
 
     def lock(self) -> Lock:
         self._read(self._path, constraint=False, within=())
@@ -360,7 +356,7 @@ class _Reader:
             f"{pin.line.at}: {pin}" for pin in pins if pin.local is None and _is_open(pin)
         ]
         if open_lines:
-            raise UnlockedRequirementError(self._path, open_lines)
+            raise UnlockedRequirementError(self._path, open_lines, remedy=self._remedy)
 
     def _package(self, pin: _Pin) -> LockedPackage:
         package = LockedPackage(name=pin.name, at=pin.line.at, marker=_marker(pin))
@@ -374,6 +370,14 @@ class _Reader:
         if not pin.digests:
             return replace(package, unhashed=True)
         return replace(package, unnamed=tuple(LockedFile(digest=value) for value in pin.digests))
+
+
+def _remedy(path: Path) -> str:
+    if path.suffix == ".lock":
+        return "rye lock --generate-hashes"
+    source = path.with_suffix(".in")
+    asked = source.name if source.is_file() else "pyproject.toml"
+    return f"uv pip compile --universal --generate-hashes {asked} -o {path.name}"
 
 
 def _decoded(data: bytes) -> str:
