@@ -53,7 +53,7 @@ WHEELS = (
     ),
 )
 ALPHA_2 = WHEELS[1]
-HEAD = '[project]\nname = "demo"\nversion = "1"\nrequires-python = ">=3.11"\n'
+HEAD = '[project]\nname = "demo"\nversion = "1"\nrequires-python = ">=3.10"\n'
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def test_package_of_an_index(root: Path, index: FakeIndex) -> None:
             ),
         ),
     )
-    assert lock.requires_python == SpecifierSet(">=3.11")
+    assert lock.requires_python == SpecifierSet(">=3.10")
 
 
 def test_needs_of_needs(root: Path, index: FakeIndex) -> None:
@@ -343,7 +343,7 @@ build-backend = "hatchling.build"
 [project]
 name = "lib"
 version = "1"
-requires-python = ">=3.11"
+requires-python = ">=3.10"
 """
 
 

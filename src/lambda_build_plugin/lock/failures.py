@@ -37,6 +37,8 @@ _RECIPES = {
 }
 """How to make a lock that this version reads, by tool."""
 
+_COMPILE = "uv pip compile --universal --generate-hashes pyproject.toml -o requirements.txt"
+
 _MAKERS = {"poetry.lock": "poetry", "pdm.lock": "pdm", "Pipfile.lock": "pipenv"}
 """Which tool makes a lock that this version does not read."""
 
@@ -105,7 +107,7 @@ class MissingHashError(LockError):
 class UnlockedRequirementError(LockError):
     """Lines of a requirements file leave the version open."""
 
-    def __init__(self, path: Path, lines: Sequence[str], *, remedy: str) -> None:
+    def __init__(self, path: Path, lines: Sequence[str], *, remedy: str = _COMPILE) -> None:
         self.path, self.lines = path, tuple(lines)
         super().__init__(
             f"{path.name} is not a lock: it leaves versions open",
