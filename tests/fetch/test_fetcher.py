@@ -613,7 +613,8 @@ def test_index_that_is_away_does_not_choose_the_file(world: World) -> None:
         assert (type(error), error.what, error.why) == (
             FileGoneError,
             "demo 1.0 is not to be had",
-            f"{one.url}: not listed\n{two.url}: the server answers with HTTP 500 (4 attempts)",
+            f"{one.url}: listed with other digests\n"
+            f"{two.url}: the server answers with HTTP 500 (4 attempts)",
         )
         (package,) = fetcher.named([an_unnamed(WHEEL, SDIST)])
     assert (len(package.wheels), package.sdist is not None) == (1, True)
@@ -625,7 +626,7 @@ def test_unknown_digests_are_one_error(world: World) -> None:
         packages = [an_unnamed(WHEEL), a_package("other", unnamed=an_unnamed(OTHER).unnamed)]
         error = failure(lambda: world.fetcher(index.url).named(packages))
         assert error.why == (
-            f"demo 1.0 is not to be had:\n  {index.url}: not listed\n"
+            f"demo 1.0 is not to be had:\n  {index.url}: listed with other digests\n"
             f"other 1.0 is not to be had:\n  {index.url}: not listed"
         )
 

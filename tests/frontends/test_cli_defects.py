@@ -300,6 +300,7 @@ def test_wrong_hash_in_requirements(workplace: Workplace) -> None:
     code, errors = workplace.refusal()
 
     assert (code, errors.splitlines()[0]) == (5, "error: pinned 1.0 is not to be had")
+    assert "listed with other digests" in errors
 
 
 def test_no_lock_at_all(workplace: Workplace) -> None:

@@ -300,7 +300,9 @@ class Fetcher:
                     missing.remove(digest)
             if not missing:
                 return names
-            asked.append(f"{place.shown}: not listed")
+            namesakes = any(_is_of(link.filename, package) for link in _links(page))
+            known = "listed with other digests" if namesakes else "not listed"
+            asked.append(f"{place.shown}: {known}")
         if failed:
             if self._offline:
                 raise NotCachedError(f"the list of files of {package}")
