@@ -13,6 +13,7 @@ import csv
 import hashlib
 import io
 import itertools
+import re
 import zipfile
 import zlib
 from collections import defaultdict
@@ -52,6 +53,9 @@ __all__ = [
 
 _SIGNATURES = ("RECORD.jws", "RECORD.p7s")
 _ENCRYPTED = 0x1
+_UNSAFE = re.compile(r"^$|^/|[\\\0]|^[^/]*:|(?:^|/)\.{0,2}(?:/|$)")
+"""Any path that `_check_path` has to look at more closely."""
+
 _PARTS_BELOW_DATA = 2  # the kind, and at least a file name
 _DIGEST_LENGTH = len("sha256=") + 43  # URL-safe base64 of 32 bytes, without padding
 _BROKEN = (
@@ -422,21 +426,24 @@ def _is_executable(info: zipfile.ZipInfo) -> bool:
 
 def _check_path(wheel: Wheel, path: str) -> None:
     """Refuse every path that would leave the artifact on any system."""
+    if not _UNSAFE.search(path):
+        return
     if not path or path.startswith("/"):
         raise UnsafePathError(wheel, path, "is absolute")
     if "\\" in path or ":" in path.partition("/")[0]:
         raise UnsafePathError(wheel, path, "is a Windows path")
     if "\0" in path:
         raise UnsafePathError(wheel, path, "holds a NUL byte")
-    if any(part in {"", ".", ".."} for part in path.split("/")):
-        raise UnsafePathError(wheel, path, "escapes or is not normalized")
+    raise UnsafePathError(wheel, path, "escapes or is not normalized")
 
 
 def _check_folders(entries: Mapping[str, Entry]) -> None:
     """Refuse a file where another distribution needs a folder."""
+    seen: set[str] = set()
     for path, entry in entries.items():
         parent = path.rpartition("/")[0]
-        while parent:
+        while parent and parent not in seen:
+            seen.add(parent)
             if parent in entries:
                 raise StageError(
                     f"`{parent}` is a file and a folder at once",
