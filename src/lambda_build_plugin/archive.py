@@ -96,7 +96,8 @@ def moved_in(path: Path) -> Iterator[Path]:
         OutputError: The place cannot be written.
     """
     made: list[Path] = []
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    # Without the name of the place, which may be as long as a name can be.
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         for folder in reversed(path.parents):
             if not folder.exists():
@@ -107,6 +108,7 @@ def moved_in(path: Path) -> Iterator[Path]:
     except BaseException as error:
         with suppress(OSError):
             _remove(temporary)
+        with suppress(OSError):
             for folder in reversed(made):
                 folder.rmdir()
         if isinstance(error, OSError):
@@ -171,7 +173,7 @@ class _Output:
         self._gathered = 0
         self._blocks: queue.Queue[bytes | None] = queue.Queue(maxsize=_BLOCKS_AHEAD)
         self._thread = threading.Thread(target=self._drain, daemon=True)
-        self._failure: OSError | None = None
+        self._failure: Exception | None = None
         self.offset = 0
 
     def __enter__(self) -> Self:
@@ -179,10 +181,12 @@ class _Output:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._hand_over()
-        self._blocks.put(None)
-        self._thread.join()
+        try:
+            if kind is None:
+                self._hand_over()
+        finally:
+            self._blocks.put(None)
+            self._thread.join()
         if kind is None and self._failure is not None:
             raise self._failure
 
@@ -209,10 +213,10 @@ class _Output:
         while (block := self._blocks.get()) is not None:
             if self._failure is not None:
                 continue
-            self._hash.update(block)
             try:
+                self._hash.update(block)
                 self._write_all(block)
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - raised again by whoever waits
                 self._failure = error
 
     def _write_all(self, block: bytes) -> None:
@@ -294,7 +298,7 @@ class _Reader:
         try:
             with zipfile.ZipFile(member.wheel) as archive:
                 return archive.read(member.name)
-        except (zipfile.BadZipFile, NotImplementedError, zlib.error, EOFError) as error:
+        except Exception as error:  # bz2, lzma and zstd have no common one
             raise DamagedMemberError(member, str(error)) from error
 
 

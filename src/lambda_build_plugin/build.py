@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lambda_build_plugin.fetch.fetcher import Fetched
+    from lambda_build_plugin.lock.model import Lock
     from lambda_build_plugin.lock.walk import LeftOut
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.report import BuildReport
@@ -95,7 +96,7 @@ def _dependencies(settings: Settings, clock: _Clock) -> _Dependencies:
         return _Dependencies()
     project, host = settings.project, settings.host
     with clock.stage("lock"):
-        found = find_lock(project, settings.lock)
+        found = find_lock(project, settings.lock, needed=bool(settings.extras or settings.groups))
         if found is None:
             return _Dependencies()
         lock = read_lock(found.path, project, host.environ, lock_is_fresh=settings.lock_is_fresh)
@@ -106,23 +107,11 @@ def _dependencies(settings: Settings, clock: _Clock) -> _Dependencies:
             groups=settings.groups,
             main=settings.main,
         )
-    fetcher = Fetcher(
-        read_sources(
-            lock.indexes,
-            environ=host.environ,
-            home=host.home,
-            project=project.root,
-            access=settings.access,
-        ),
-        Cache(host.cache_dir),
-        reporter=clock.reporter,
-        offline=settings.offline,
-        jobs=settings.jobs,
-    )
-    with clock.stage("select"):
-        selected = select(fetcher.named(applicable.packages), settings.target)
-    with clock.stage("fetch"):
-        fetched = fetcher.fetch(selected)
+    with closing(_fetcher(settings, lock, clock.reporter)) as fetcher:
+        with clock.stage("select"):
+            selected = select(fetcher.named(applicable.packages), settings.target)
+        with clock.stage("fetch"):
+            fetched = fetcher.fetch(selected)
     if found.others:
         clock.reporter.note(f"{found.path.name} is read, not {', '.join(found.others)}")
     return _Dependencies(
@@ -130,6 +119,23 @@ def _dependencies(settings: Settings, clock: _Clock) -> _Dependencies:
         left_out=applicable.left_out,
         warnings=lock.warnings,
         lock=found.path,
+    )
+
+
+def _fetcher(settings: Settings, lock: Lock, reporter: Reporter) -> Fetcher:
+    host = settings.host
+    return Fetcher(
+        read_sources(
+            lock.indexes,
+            environ=host.environ,
+            home=host.home,
+            project=settings.project.root,
+            access=settings.access,
+        ),
+        Cache(host.cache_dir),
+        reporter=reporter,
+        offline=settings.offline,
+        jobs=settings.jobs,
     )
 
 

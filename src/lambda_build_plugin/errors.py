@@ -16,6 +16,7 @@ One exit code a branch; leaves live beside the stage that raises them.
 
 from __future__ import annotations
 
+from textwrap import indent
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -30,7 +31,17 @@ __all__ = [
     "SourceBuildError",
     "StageError",
     "VerificationError",
+    "printable",
 ]
+
+_CONTROLS = {
+    code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"
+}
+
+
+def printable(text: str) -> str:
+    """Spell out control characters: names in wheels and output of backends hold anything."""
+    return text.translate(_CONTROLS)
 
 
 class LambdaBuildError(Exception):
@@ -45,14 +56,13 @@ class LambdaBuildError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return "\n".join(
-            (
-                f"error: {_indented(self.what, 7)}",
-                f"  why: {_indented(self.why, 7)}",
-                "",
-                f"hint: {_indented(self.hint, 6)}",
-            )
+        parts = (
+            f"error: {_indented(self.what, 7)}",
+            f"  why: {_indented(self.why, 7)}",
+            "",
+            f"hint: {_indented(self.hint, 6)}",
         )
+        return printable("\n".join(parts))
 
 
 class SettingsError(LambdaBuildError):
@@ -107,4 +117,5 @@ class VerificationError(LambdaBuildError):
 
 
 def _indented(text: str, width: int) -> str:
-    return text.replace("\n", "\n" + " " * width)
+    margin = " " * width
+    return indent(text, margin).removeprefix(margin)

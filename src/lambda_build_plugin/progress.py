@@ -6,12 +6,11 @@ overrides what it cares for. All methods may be called from worker threads.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-from contextlib import contextmanager
 
 __all__ = ["Reporter"]
 

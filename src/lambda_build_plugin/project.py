@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.utils import canonicalize_name
+from packaging.utils import InvalidName, canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.poetry_constraint import Constraint
@@ -25,6 +26,17 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
 __all__ = ["BuildSystem", "Project", "read_project"]
+
+_PINNED = re.compile(
+    r"""
+    (?: c?python [-@]? )?  # uv's request for CPython: cpython-3.12, cpython@3.12, python3.12
+    (3\.\d+)
+    (?: \.\d+ )?
+    (?: (?:a|b|rc)\d+ )?
+    (?: t | [-+/].* )?     # 3.13t, 3.13+freethreaded, 3.14-dev, a platform, pyenv's 3.12/envs/x
+    """,
+    re.VERBOSE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,11 +62,11 @@ class Project:
     """From the metadata, else the folder's."""
 
     version: str | None = None
-    """None where it is dynamic."""
+    """Normalized (PEP 440); None where it is dynamic."""
 
     requires_python: SpecifierSet | None = None
     dependencies: tuple[Requirement, ...] | None = ()
-    """None where the build backend computes them."""
+    """None where only the build backend could tell them, or those of the extras."""
 
     optional_dependencies: Mapping[NormalizedName, tuple[Requirement, ...]] = field(
         default_factory=dict
@@ -71,11 +83,7 @@ class Project:
     @property
     def needs_no_lock(self) -> bool:
         """Whether nothing at all could be locked for it."""
-        return (
-            self.dependencies == ()
-            and not self.optional_dependencies
-            and set(self.tool.table("poetry").table("dependencies")) <= {"python"}
-        )
+        return self.dependencies == () and not self.optional_dependencies
 
 
 def read_project(root: Path) -> Project:
@@ -84,50 +92,107 @@ def read_project(root: Path) -> Project:
     Raises:
         SettingsError: The folder or its pyproject.toml cannot be read.
     """
-    if not root.is_dir():
-        raise SettingsError([f"{root} is not a folder"], hint="name the project's folder")
-    root = root.resolve()
-    pinned = _pinned_python(root)
-    path = root / "pyproject.toml"
-    legacy = any((root / name).is_file() for name in ("setup.py", "setup.cfg"))
-    if not path.is_file():
-        return Project(
-            root=root,
-            name=canonicalize_name(root.name or "root"),
-            dependencies=None,
-            is_package=legacy,
-            pinned_python=pinned,
-        )
     try:
-        return _from_pyproject(root, read_toml(path), legacy=legacy, pinned=pinned)
+        if not root.is_dir():
+            raise SettingsError([f"{root} is not a folder"], hint="name the project's folder")
+        return _read(root.resolve())
     except TableError as error:
-        raise SettingsError([str(error)], hint=f"mend {path}") from error
+        raise SettingsError([str(error)], hint=f"mend {root / 'pyproject.toml'}") from error
     except OSError as error:
-        raise SettingsError([f"{path} cannot be read: {error.strerror}"]) from error
+        raise SettingsError(
+            [f"{error.filename or root} cannot be read: {error.strerror}"],
+            hint="name another folder, or check its permissions",
+        ) from error
 
 
-def _from_pyproject(root: Path, data: Table, *, legacy: bool, pinned: str | None) -> Project:
-    project, tool = data.table("project"), data.table("tool")
-    poetry = tool.table("poetry")
-    dynamic = project.texts("dynamic")
-    declared = project.text("name") or poetry.text("name")
-    optional = project.table("optional-dependencies")
+def _read(root: Path) -> Project:
+    path = root / "pyproject.toml"
+    if path.is_file():
+        return _from_pyproject(root, read_toml(path))
     return Project(
         root=root,
-        name=canonicalize_name(declared or root.name or "root"),
-        version=project.text("version") or poetry.text("version"),
-        requires_python=_requires_python(project) or _poetry_python(poetry.table("dependencies")),
-        dependencies=(
-            None if "dependencies" in dynamic else _requirements(project, "dependencies")
-        ),
+        name=canonicalize_name(root.name or "root"),
+        dependencies=None,
+        is_package=(root / "setup.py").is_file(),
+        pinned_python=_pinned_python(root),
+    )
+
+
+def _from_pyproject(root: Path, data: Table) -> Project:
+    project = data.table("project")
+    optional = project.table("optional-dependencies")
+    declared = _name(data)
+    return Project(
+        root=root,
+        name=declared or canonicalize_name(root.name or "root"),
+        version=_version(data),
+        requires_python=_requires_python(project)
+        or _poetry_python(data.table("tool").table("poetry").table("dependencies")),
+        dependencies=_dependencies(data),
         optional_dependencies={
             canonicalize_name(extra): _requirements(optional, extra) for extra in optional
         },
-        is_package=_is_package(data, declared=declared is not None, legacy=legacy),
+        is_package=_is_package(
+            data, declared=declared is not None, legacy=_is_legacy_package(root)
+        ),
         build_system=_build_system(data),
         pyproject=data,
-        tool=tool,
-        pinned_python=pinned,
+        tool=data.table("tool"),
+        pinned_python=_pinned_python(root),
+    )
+
+
+def _name(data: Table) -> NormalizedName | None:
+    """Get the declared name; it becomes part of a path, so nothing but a name will do."""
+    for table in (data.table("project"), data.table("tool").table("poetry")):
+        if (text := table.text("name")) is not None:
+            try:
+                return canonicalize_name(text, validate=True)
+            except InvalidName as error:
+                raise TableError(table.place("name"), f"`{text}` is no name (PEP 508)") from error
+    return None
+
+
+def _version(data: Table) -> str | None:
+    for table in (data.table("project"), data.table("tool").table("poetry")):
+        if (text := table.text("version")) is not None:
+            try:
+                return str(Version(text))
+            except InvalidVersion as error:
+                raise TableError(
+                    table.place("version"), f"`{text}` is no version (PEP 440)"
+                ) from error
+    return None
+
+
+def _dependencies(data: Table) -> tuple[Requirement, ...] | None:
+    """Get the requirements of the project, or None where they stand nowhere to be read.
+
+    They may be dynamic, in setup.py or setup.cfg, or in Poetry's own table, whose
+    language is another one.
+    """
+    project, tool = data.table("project"), data.table("tool")
+    listed = _requirements(project, "dependencies")
+    if {"dependencies", "optional-dependencies"} & set(project.texts("dynamic")):
+        return None
+    if "project" not in data and "poetry" not in tool:
+        return None
+    if not listed and set(tool.table("poetry").table("dependencies")) - {"python"}:
+        return None
+    return listed
+
+
+def _is_legacy_package(root: Path) -> bool:
+    """Tell whether setuptools' old files make a package; many a setup.cfg is for linters."""
+    if (root / "setup.py").is_file():
+        return True
+    configuration = root / "setup.cfg"
+    return configuration.is_file() and bool(
+        re.search(
+            r"^\[metadata\]",
+            configuration.read_text(encoding="utf-8", errors="replace"),
+            re.MULTILINE,
+        )
     )
 
 
@@ -164,7 +229,9 @@ def _requires_python(project: Table) -> SpecifierSet | None:
     try:
         return SpecifierSet(text) if text else None
     except InvalidSpecifier as error:
-        raise TableError(project.place("requires-python"), str(error)) from error
+        raise TableError(
+            project.place("requires-python"), f"`{text}` is no version specifier (PEP 440)"
+        ) from error
 
 
 def _poetry_python(dependencies: Table) -> SpecifierSet | None:
@@ -184,11 +251,15 @@ def _requirements(table: Table, key: str) -> tuple[Requirement, ...]:
 
 
 def _pinned_python(root: Path) -> str | None:
-    """Read the first CPython version of `.python-version` (pyenv, uv, rye)."""
+    """Read the first CPython version of `.python-version` (pyenv, uv, rye).
+
+    Of a version for another interpreter, or of a range, nothing is taken.
+    """
     path = root / ".python-version"
     if not path.is_file():
         return None
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        if match := re.match(r"\s*(?:cpython[-@])?(3\.\d+)(?:\.\d+)?(?:[+-].*)?\s*$", line):
+    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
+        word = line.strip().partition(" ")[0]
+        if match := _PINNED.fullmatch(word):
             return match[1]
     return None

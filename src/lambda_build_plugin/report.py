@@ -9,6 +9,7 @@ import base64
 import json
 from typing import TYPE_CHECKING, TypedDict
 
+from lambda_build_plugin.errors import printable
 from lambda_build_plugin.verify import UNZIPPED_LIMIT, ZIPPED_LIMIT, size_text
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def as_text(report: BuildReport, *, verbose: bool = False) -> str:
         f"  lock       {report['lock'] or 'none needed'}",
         f"  unzipped   {_bar(size['unzipped'], size['limit_unzipped'])}",
         f"  zipped     {_bar(size['zipped'], size['limit_zipped'])}"
-        + (" for a direct upload" if size["zipped"] <= size["limit_zipped"] else ": upload via S3"),
+        + (" for a direct upload" if size["zipped"] < size["limit_zipped"] else ": upload via S3"),
         f"  CodeSha256 {report['code_sha256']}",
         "",
         *_package_lines(report["packages"], verbose=verbose),
@@ -160,7 +161,7 @@ def as_text(report: BuildReport, *, verbose: bool = False) -> str:
             else ""
         ),
     ]
-    return "\n".join(lines) + "\n"
+    return printable("\n".join(lines)) + "\n"
 
 
 def _packages(tree: StagedTree, written: Written) -> list[PackageReport]:
@@ -196,23 +197,32 @@ def _bar(size: int, limit: int) -> str:
 def _package_lines(packages: Sequence[PackageReport], *, verbose: bool) -> list[str]:
     ordered = sorted(packages, key=lambda package: (-package["unzipped"], package["name"]))
     shown = ordered if verbose else ordered[:_LISTED]
-    width = max((len(f"{p['name']} {p['version']}") for p in shown), default=0)
-    lines = [
-        f"  {package['name'] + ' ' + package['version']:<{width}}  "
-        f"{size_text(package['unzipped']):>9}"
-        + ("  (built here)" if package["source"] == "local" else "")
+    rest = ordered[len(shown) :]
+    rows = [
+        (
+            f"{package['name']} {package['version']}",
+            package["unzipped"],
+            "  (built here)" if package["source"] == "local" else "",
+        )
         for package in shown
     ]
-    rest = ordered[len(shown) :]
     if rest:
-        size = sum(package["unzipped"] for package in rest)
-        lines.append(f"  and {len(rest)} more{'':<{max(0, width - 8)}} {size_text(size):>9}")
+        rows.append((f"and {len(rest)} more", sum(package["unzipped"] for package in rest), ""))
+    width = max((len(label) for label, _, _ in rows), default=0)
     plural = "" if len(packages) == 1 else "s"
-    return [f"{len(packages)} distribution{plural}", *lines, ""]
+    return [
+        f"{len(packages)} distribution{plural}",
+        *(f"  {label:<{width}}  {size_text(size):>9}{note}" for label, size, note in rows),
+        "",
+    ]
 
 
 def _left_out_lines(left_out: Sequence[LeftOutReport]) -> list[str]:
     if not left_out:
         return []
-    lines = [f"  {item['name']} {item['version']}: {item['reason']}" for item in left_out]
+    lines = [
+        # A source of which no version is known has its name alone.
+        f"  {' '.join(filter(None, (item['name'], item['version'])))}: {item['reason']}"
+        for item in left_out
+    ]
     return ["Left out", *lines, ""]

@@ -11,13 +11,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from packaging.utils import (
-    InvalidWheelFilename,
-    parse_wheel_filename,
-)
+from packaging.utils import parse_wheel_filename
 
 from lambda_build_plugin.errors import SelectionError, SourceBuildError
-from lambda_build_plugin.target import RUNTIMES, Glibc, Target
+from lambda_build_plugin.target import AS_OF, RUNTIMES, Architecture, Glibc, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -39,15 +36,19 @@ __all__ = [
 
 _PLATFORM = re.compile(
     r"(?P<family>manylinux|musllinux|macosx|win|linux|android|ios|emscripten|pyodide)"
-    r"(?P<level>1|2010|2014|_\d+_\d+)?(?:_(?P<machine>\w+)|(?P<bits>32))?"
+    r"(?P<level>1|2010|2014|_(?:\d{1,4}_)?\d{1,4})?(?:_(?P<machine>\w+)|(?P<bits>32))?"
 )
 _LEGACY = {"1": Glibc(2, 5), "2010": Glibc(2, 12), "2014": Glibc(2, 17)}
 _FAMILIES = {
+    "manylinux": "Linux",
+    "linux": "Linux",
     "musllinux": "Linux with musl",
     "macosx": "macOS",
     "win": "Windows",
     "android": "Android",
     "ios": "iOS",
+    "emscripten": "Emscripten",
+    "pyodide": "Pyodide",
 }
 
 
@@ -130,34 +131,45 @@ def select(packages: Iterable[LockedPackage], target: Target) -> tuple[Selected,
 
 
 def best_wheel(package: LockedPackage, target: Target) -> Selected | None:
-    """Rank the wheels: the most specific tag first, then the highest build tag.
+    """Choose the wheel with the most specific tag, and of those the highest build tag.
 
-    The file name decides between what is left (two names for the same build).
+    What is left, such as one file at two places, is decided by its name, digest and
+    place, so that the order of the lock never counts.
     """
-    best: tuple[int, _Wheel] | None = None
+    best: tuple[_Preference, _Wheel] | None = None
     for wheel in _wheels(package):
         ranks = [rank for tag in wheel.tags if (rank := target.rank.get(tag)) is not None]
-        if ranks and (best is None or _precedes((min(ranks), wheel), best)):
-            best = (min(ranks), wheel)
+        if ranks:
+            preference = _preference(wheel, min(ranks), package)
+            if best is None or preference > best[0]:
+                best = (preference, wheel)
     if best is None:
         return None
     wheel = best[1]
     return Selected(
         name=package.name,
-        version=package.version or wheel.version,
+        version=wheel.version,
         file=wheel.file,
         filename=wheel.filename,
         package=package,
     )
 
 
-def _precedes(one: tuple[int, _Wheel], two: tuple[int, _Wheel]) -> bool:
-    (rank, wheel), (other_rank, other) = one, two
-    if rank != other_rank:
-        return rank < other_rank
-    if wheel.build != other.build:
-        return (wheel.build or (-1, "")) > (other.build or (-1, ""))
-    return wheel.filename < other.filename
+_Preference = tuple[bool, int, tuple[int, str], tuple[str, str, str]]
+
+
+def _preference(wheel: _Wheel, rank: int, package: LockedPackage) -> _Preference:
+    """Make the key by which wheels are preferred: the greatest wins.
+
+    The locked version itself goes before a local version of it (`1.0+cpu`, PEP 440).
+    """
+    file = wheel.file
+    return (
+        package.version in {None, wheel.version},
+        -rank,
+        wheel.build or (-1, ""),
+        (wheel.filename, file.digest or "", str(file.path or file.url or "")),
+    )
 
 
 def _wheels(package: LockedPackage) -> Iterator[_Wheel]:
@@ -168,7 +180,7 @@ def _wheels(package: LockedPackage) -> Iterator[_Wheel]:
     for file in package.wheels:
         try:
             name, version, build, tags = parse_wheel_filename(file.filename or "")
-        except InvalidWheelFilename:
+        except ValueError:  # InvalidWheelFilename, or a number of thousands of digits
             continue
         if name == package.name and package.version in {None, version, _public(version)}:
             yield _Wheel(
@@ -216,46 +228,59 @@ def _reason(package: LockedPackage, wheels: Sequence[_Wheel], target: Target) ->
         return "the lock offers only files of another name or version: " + ", ".join(
             sorted(file.filename or "?" for file in package.wheels)
         )
-    return "; ".join(filter(None, (_mismatch(wheels, target), _advice(package, target))))
-
-
-def _mismatch(wheels: Sequence[_Wheel], target: Target) -> str:
-    """Name the first obstacle: glibc, then the Python, then the platform."""
-    loadable = {(tag.interpreter, tag.abi) for tag in target.tags}
     tags = {tag for wheel in wheels for tag in wheel.tags}
-    right_python = {tag for tag in tags if (tag.interpreter, tag.abi) in loadable}
-    right_machine = {tag for tag in tags if _on_machine(tag.platform, target)}
-    if needed := sorted(
-        glibc for tag in right_python if (glibc := _glibc(tag.platform, target)) is not None
-    ):
-        return f"needs glibc {needed[0]}, {target.runtime.name} has {target.runtime.glibc}"
-    if right_machine:
-        pythons = sorted({f"{tag.interpreter}-{tag.abi}" for tag in right_machine})
-        return f"has no wheel for {_python(target)} (only {', '.join(pythons)})"
+    elsewhere = _other_targets(package, target)
+    needed = _needed_glibc(tags, target)
+    if needed is None:
+        obstacle, remedy = _missing(tags, target), "lock another version"
+    else:
+        runtime = target.runtime
+        obstacle = f"needs glibc {needed}, {runtime.name} has {runtime.glibc}"
+        remedy = "lock an older version"
+    return f"{obstacle}: {f'use {elsewhere}, or {remedy}' if elsewhere else remedy}"
+
+
+def _needed_glibc(tags: Iterable[Tag], target: Target) -> Glibc | None:
+    """Get the lowest glibc that a wheel asks for which fits the target but for that."""
+    loadable = {(tag.interpreter, tag.abi) for tag in target.tags}
+    asked = (_glibc(tag.platform, target) for tag in tags if (tag.interpreter, tag.abi) in loadable)
+    return min((glibc for glibc in asked if glibc and glibc > target.runtime.glibc), default=None)
+
+
+def _missing(tags: Iterable[Tag], target: Target) -> str:
+    """Say which Python has no wheel; or, where no Python has one, which platform."""
+    system = f"Linux {target.architecture.machine}"
+    pythons = {f"{tag.interpreter}-{tag.abi}" for tag in tags if _on_machine(tag.platform, target)}
+    if pythons:
+        major, minor = target.runtime.python
+        there = ", ".join(sorted(pythons))
+        return f"has no wheel for CPython {major}.{minor} on {system} (only {there})"
     platforms = sorted({_platform_text(tag.platform) for tag in tags})
-    return f"has no wheel for Linux on {target.architecture.machine} (only {', '.join(platforms)})"
+    return f"has no wheel for {system} (only {', '.join(platforms)})"
 
 
-def _advice(package: LockedPackage, target: Target) -> str:
-    """Name the runtimes whose targets would find a wheel, by selecting for them."""
-    fitting = [
+def _other_targets(package: LockedPackage, target: Target) -> str:
+    """Name the runtimes that would find a wheel, else the architecture; empty if none."""
+    supported = [
         runtime
         for runtime in RUNTIMES.values()
-        if not runtime.preview
-        and best_wheel(package, Target(runtime=runtime, architecture=target.architecture))
+        if not runtime.preview and not (runtime.deprecated and runtime.deprecated <= AS_OF)
     ]
-    if not fitting:
-        return "lock a version that has one"
-    newest = [runtime for runtime in RUNTIMES.values() if not runtime.preview][-len(fitting) :]
-    if fitting == newest and len(fitting) > 1:
-        return f"use {fitting[0].name} or newer, or lock an older version"
-    names = " or ".join(runtime.name for runtime in fitting)
-    return f"use {names}, or lock another version"
-
-
-def _python(target: Target) -> str:
-    major, minor = target.runtime.python
-    return f"CPython {major}.{minor}"
+    fitting = [
+        runtime
+        for runtime in supported
+        if best_wheel(package, Target(runtime=runtime, architecture=target.architecture))
+    ]
+    if len(fitting) > 1 and fitting == supported[-len(fitting) :]:
+        return f"{fitting[0].name} or newer"
+    if fitting:
+        return " or ".join(runtime.name for runtime in fitting)
+    others = (
+        architecture.value
+        for architecture in Architecture
+        if best_wheel(package, Target(runtime=target.runtime, architecture=architecture))
+    )
+    return next(others, "")
 
 
 def _on_machine(platform: str, target: Target) -> bool:
@@ -275,19 +300,16 @@ def _glibc(platform: str, target: Target) -> Glibc | None:
     level = match["level"] or ""
     if level in _LEGACY:
         return _LEGACY[level]
-    major, minor = level.lstrip("_").split("_")
-    return Glibc(int(major), int(minor))
+    major, _, minor = level.removeprefix("_").partition("_")
+    return Glibc(int(major), int(minor)) if minor else None
 
 
 def _platform_text(platform: str) -> str:
     match = _PLATFORM.fullmatch(platform)
     if match is None:
         return platform
-    family = _FAMILIES.get(match["family"])
-    if match["family"] == "macosx":
-        return "macOS"
     machine = match["machine"] or match["bits"] or ""
-    return f"{family} {machine}".strip() if family else f"Linux {machine}".strip()
+    return f"{_FAMILIES[match['family']]} {machine}".strip()
 
 
 def _tag_text(filename: str) -> str:

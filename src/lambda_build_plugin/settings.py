@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.tables import TableError
 from lambda_build_plugin.target import RUNTIMES, Architecture, Target, newest_admitted
 
 if TYPE_CHECKING:
@@ -24,13 +25,27 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
     from lambda_build_plugin.project import Project
+    from lambda_build_plugin.target import Runtime
 
-__all__ = ["Contents", "Host", "IndexAccess", "Layer", "Layout", "Settings", "read_settings"]
+__all__ = [
+    "KEYS",
+    "Contents",
+    "Host",
+    "IndexAccess",
+    "Layer",
+    "Layout",
+    "Settings",
+    "environment_layer",
+    "read_settings",
+    "table_layer",
+]
 
 _E = TypeVar("_E", bound=enum.Enum)
 
-_HANDLER = re.compile(r"[^\s.]+(?:[./][^\s./]+)*\.[^\s./]+")
+_HANDLER = re.compile(r"[^\s./]+(?:[./][^\s./]+)*\.[^\s./]+")
 _LONGEST_HANDLER = 128  # botocore's shape of `Handler`
+_SECONDS = re.compile(r"[0-9]{1,18}")
+_JOBS = 8
 
 
 class Layout(enum.Enum):
@@ -70,6 +85,9 @@ class Layer:
     spell: Callable[[str], str]
     base: Path
     """Folder that relative paths of this layer start from."""
+
+    is_table: bool = False
+    """Whether it stands in a file, where some keys have no place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +135,7 @@ class Settings:
     """`SOURCE_DATE_EPOCH`: seconds since 1970, UTC."""
 
     offline: bool = False
-    jobs: int = 8
+    jobs: int = _JOBS
     access: tuple[IndexAccess, ...] = field(default=(), repr=False)
     host: Host = field(repr=False)
 
@@ -147,6 +165,12 @@ KEYS = (
 
 _NOT_IN_TABLES = frozenset({"offline", "jobs"})
 
+_WORDS = {
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("0", "false", "no", "off"), False),
+}
+"""How the environment says true and false."""
+
 
 def read_settings(project: Project, layers: Sequence[Layer], host: Host) -> Settings:
     """Merge the layers, the strongest first, into checked settings.
@@ -156,47 +180,32 @@ def read_settings(project: Project, layers: Sequence[Layer], host: Host) -> Sett
     """
     reader = _Reader(layers)
     runtime, runtime_reason = _runtime(reader, project)
-    architecture = reader.choice("architecture", Architecture) or Architecture.X86_64
-    layout = reader.choice("layout", Layout) or Layout.FUNCTION
-    prefix = reader.text("layer-prefix") or "python"
-    settings_of_paths = {key: reader.path(key) for key in ("lock", "output", "unpacked")}
-    output = reader.text("output")
-    versioned = f"python/lib/{runtime}/site-packages"
-    if prefix.rstrip("/") not in {"python", versioned}:
-        reader.problem("layer-prefix", f"is `{prefix}`: use `python` or `{versioned}`")
-    handler = reader.text("handler")
-    if handler and (not _HANDLER.fullmatch(handler) or len(handler) > _LONGEST_HANDLER):
-        reader.problem(
-            "handler",
-            f"is `{handler}`: write `package.module.function`, at most {_LONGEST_HANDLER} "
-            "characters without spaces",
-        )
-    jobs = reader.number("jobs")
-    if jobs is not None and jobs < 1:
-        reader.problem("jobs", "must be at least 1")
-    values = {
-        "contents": reader.choice("contents", Contents) or Contents.ALL,
-        "extras": reader.names("extras"),
-        "groups": reader.names("groups"),
-        "strict": reader.flag("strict"),
-        "offline": reader.flag("offline"),
-        "epoch": _epoch(host.environ, reader.problems),
-    }
+    settings = Settings(
+        project=project,
+        target=Target(
+            runtime=runtime or _newest_of_all(),  # a stand-in: this one is never returned
+            architecture=reader.choice("architecture", Architecture) or Architecture.X86_64,
+        ),
+        runtime_reason=runtime_reason,
+        layout=reader.choice("layout", Layout) or Layout.FUNCTION,
+        layer_prefix=_layer_prefix(reader, runtime),
+        contents=reader.choice("contents", Contents) or Contents.ALL,
+        extras=reader.names("extras"),
+        groups=reader.names("groups"),
+        handler=_handler(reader),
+        lock=reader.path("lock"),
+        output=reader.path("output"),
+        output_is_folder=reader.is_folder("output"),
+        unpacked=reader.path("unpacked"),
+        strict=reader.flag("strict"),
+        offline=reader.flag("offline"),
+        jobs=_jobs(reader),
+        epoch=_epoch(host.environ, reader.problems),
+        host=host,
+    )
     if reader.problems:
         raise SettingsError(reader.problems)
-    return Settings(
-        project=project,
-        target=Target(runtime=RUNTIMES[runtime], architecture=architecture),
-        runtime_reason=runtime_reason,
-        layout=layout,
-        layer_prefix=prefix.rstrip("/"),
-        handler=handler,
-        output_is_folder=bool(output) and str(output).endswith(("/", "\\")),
-        jobs=jobs or 8,
-        host=host,
-        **settings_of_paths,  # type: ignore[arg-type]
-        **values,  # type: ignore[arg-type]
-    )
+    return settings
 
 
 def environment_layer(host: Host) -> Layer:
@@ -213,12 +222,20 @@ def _variable(key: str) -> str:
 
 
 def table_layer(project: Project) -> Layer:
-    """Read `[tool.lambda-build]` of the project."""
-    table = project.tool.table("lambda-build")
+    """Read `[tool.lambda-build]` of the project.
+
+    Raises:
+        SettingsError: It is no table.
+    """
+    try:
+        table = project.tool.table("lambda-build")
+    except TableError as error:
+        raise SettingsError([str(error)]) from error
     return Layer(
         values={key: table.raw(key) for key in table},
         spell=lambda key: f"[tool.lambda-build] {key}",
         base=project.root,
+        is_table=True,
     )
 
 
@@ -232,22 +249,21 @@ class _Reader:
             for key in layer.values:
                 if key not in KEYS:
                     self.problems.append(f"{layer.spell(key)}: {_unknown(key)}")
-                elif key in _NOT_IN_TABLES and layer.spell(key).startswith("["):
+                elif key in _NOT_IN_TABLES and layer.is_table:
                     self.problems.append(f"{layer.spell(key)}: is a flag, not a key of a table")
 
     def problem(self, key: str, text: str) -> None:
-        layer = self._first(key)
-        self.problems.append(f"{layer.spell(key) if layer else key}: {text}")
+        self.problems.append(f"{self.origin(key)}: {text}")
 
     def origin(self, key: str) -> str:
         layer = self._first(key)
-        return layer.spell(key) if layer else "default"
+        return layer.spell(key) if layer else key
 
     def text(self, key: str) -> str | None:
         value = self._value(key)
-        if value is None or isinstance(value, str):
-            return value or None
-        self.problem(key, "must be a string")
+        if value is None or (isinstance(value, str) and value):
+            return value
+        self.problem(key, "must be a string" if value != "" else "must not be empty")
         return None
 
     def choice(self, key: str, kind: type[_E]) -> _E | None:
@@ -263,20 +279,16 @@ class _Reader:
 
     def flag(self, key: str) -> bool:
         value = self._value(key)
-        if isinstance(value, str) and value.lower() in {"1", "true", "yes", "on"}:
-            return True
-        if value is None or (
-            isinstance(value, str) and value.lower() in {"0", "false", "no", "off", ""}
-        ):
-            return False
-        if not isinstance(value, bool):
-            self.problem(key, "must be true or false")
-            return False
-        return value
+        if isinstance(value, str):
+            value = _WORDS.get(value.lower(), value)
+        if value is None or isinstance(value, bool):
+            return bool(value)
+        self.problem(key, "must be true or false")
+        return False
 
     def number(self, key: str) -> int | None:
         value = self._value(key)
-        if isinstance(value, str) and value.isdecimal():
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
             return int(value)
         if value is None or (isinstance(value, int) and not isinstance(value, bool)):
             return value
@@ -285,7 +297,9 @@ class _Reader:
 
     def names(self, key: str) -> frozenset[NormalizedName]:
         value = self._value(key)
-        items = re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else (value or [])
+        items = re.split(r"[,\s]+", value) if isinstance(value, str) else value
+        if items is None:
+            return frozenset()
         if not isinstance(items, (list, tuple)) or not all(isinstance(i, str) for i in items):
             self.problem(key, "must be a list of names")
             return frozenset()
@@ -295,6 +309,10 @@ class _Reader:
         layer, text = self._first(key), self.text(key)
         return layer.base / text if layer and text else None
 
+    def is_folder(self, key: str) -> bool:
+        value = self._value(key)
+        return isinstance(value, str) and value.endswith(("/", "\\"))
+
     def _first(self, key: str) -> Layer | None:
         return next((layer for layer in self._layers if layer.values.get(key) is not None), None)
 
@@ -303,53 +321,95 @@ class _Reader:
         return layer.values[key] if layer else None
 
 
-def _runtime(reader: _Reader, project: Project) -> tuple[str, str]:
-    """Choose the runtime and say why it is this one."""
+def _runtime(reader: _Reader, project: Project) -> tuple[Runtime | None, str]:
+    """Choose the runtime and say why it is this one; None where none can be."""
     name = reader.text("runtime")
     if name is not None:
         if name not in RUNTIMES:
             reader.problem("runtime", f"is `{name}`: use one of {_listed(RUNTIMES)}")
-            return next(reversed(RUNTIMES)), ""
+            return None, ""
         reason = f"set by {reader.origin('runtime')}"
-    elif f"python{project.pinned_python}" in RUNTIMES:
+    elif project.pinned_python and f"python{project.pinned_python}" in RUNTIMES:
         name = f"python{project.pinned_python}"
         reason = f"named in .python-version ({project.pinned_python})"
     else:
         newest = newest_admitted(project.requires_python)
         if newest is None:
+            there = ", ".join(
+                f"{runtime.name} (Python {runtime.full_version})"
+                for runtime in RUNTIMES.values()
+                if not runtime.preview
+            )
             reader.problems.append(
                 f"requires-python `{project.requires_python}` of {project.name} admits no Lambda "
-                f"runtime: there are {_listed(RUNTIMES)}"
+                f"runtime out of preview: there are {there}"
             )
-            return next(reversed(RUNTIMES)), ""
+            return None, ""
         name = newest.name
         reason = (
             f"the newest that requires-python `{project.requires_python}` admits"
             if project.requires_python is not None
             else "the newest; the project has no requires-python"
         )
-    version = RUNTIMES[name].full_version
+    runtime = RUNTIMES[name]
+    version = runtime.full_version
     if project.requires_python is not None and not project.requires_python.contains(version):
         reader.problems.append(
             f"runtime {name} ({reason}) has Python {version}, "
             f"but the project's requires-python is `{project.requires_python}`"
         )
-    return name, reason
+    return runtime, reason
+
+
+def _newest_of_all() -> Runtime:
+    return next(reversed(RUNTIMES.values()))
+
+
+def _layer_prefix(reader: _Reader, runtime: Runtime | None) -> str:
+    prefix = (reader.text("layer-prefix") or "python").rstrip("/")
+    names = [runtime.name] if runtime else list(RUNTIMES)
+    if prefix not in {"python", *(f"python/lib/{name}/site-packages" for name in names)}:
+        shown = runtime.name if runtime else "python3.X"
+        reader.problem(
+            "layer-prefix", f"is `{prefix}`: use `python` or `python/lib/{shown}/site-packages`"
+        )
+    return prefix
+
+
+def _handler(reader: _Reader) -> str | None:
+    handler = reader.text("handler")
+    if handler and (not _HANDLER.fullmatch(handler) or len(handler) > _LONGEST_HANDLER):
+        reader.problem(
+            "handler",
+            f"is `{handler}`: write `package.module.function`, at most {_LONGEST_HANDLER} "
+            "characters without spaces",
+        )
+    return handler
+
+
+def _jobs(reader: _Reader) -> int:
+    jobs = reader.number("jobs")
+    if jobs is not None and jobs < 1:
+        reader.problem("jobs", "must be at least 1")
+    return _JOBS if jobs is None else jobs
 
 
 def _epoch(environ: Mapping[str, str], problems: list[str]) -> int | None:
     text = environ.get("SOURCE_DATE_EPOCH")
     if not text:
         return None
-    if not text.isdecimal():
+    if not _SECONDS.fullmatch(text):
         problems.append(f"environment variable SOURCE_DATE_EPOCH: is `{text}`, not whole seconds")
         return None
     return int(text)
 
 
 def _unknown(key: str) -> str:
-    close = next((known for known in KEYS if known[:4] == key[:4]), None)
-    return "is no setting" + (f"; did you mean `{close}`?" if close else "")
+    from difflib import get_close_matches
+
+    # 0.5 is as near as `arch` comes to `architecture`.
+    close = get_close_matches(key, KEYS, n=1, cutoff=0.5)
+    return "is no setting" + (f"; did you mean `{close[0]}`?" if close else "")
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -12,7 +12,10 @@ import base64
 import csv
 import hashlib
 import io
+import itertools
+import re
 import zipfile
+import zlib
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -20,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 from installer import install
 from installer.destinations import WheelDestination
 from installer.exceptions import InstallerError
-from installer.records import RecordEntry, parse_record_file
+from installer.records import InvalidRecordEntry, RecordEntry, parse_record_file
 from installer.sources import WheelSource
 from packaging.utils import canonicalize_name
 
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Distribution",
+    "DuplicateDistributionError",
     "Entry",
     "InvalidWheelError",
     "Member",
@@ -49,6 +53,22 @@ __all__ = [
 
 _SIGNATURES = ("RECORD.jws", "RECORD.p7s")
 _ENCRYPTED = 0x1
+_UNSAFE = re.compile(r"^$|^/|[\\\0]|^[^/]*:|(?:^|/)\.{0,2}(?:/|$)")
+"""Any path that `_check_path` has to look at more closely."""
+
+_PARTS_BELOW_DATA = 2  # the kind, and at least a file name
+_DIGEST_LENGTH = len("sha256=") + 43  # URL-safe base64 of 32 bytes, without padding
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What reading a broken wheel may raise, in zipfile and in installer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +155,18 @@ class InvalidWheelError(StageError):
         )
 
 
+class DuplicateDistributionError(StageError):
+    """One distribution comes from two wheels."""
+
+    def __init__(self, one: Wheel, other: Wheel) -> None:
+        self.wheels = (one, other)
+        super().__init__(
+            f"`{one.name}` would ship twice",
+            why="\n".join(f"{wheel.filename} ({wheel.source})" for wheel in self.wheels),
+            hint="a project that is in its own lock ships from its source: take it out of the lock",
+        )
+
+
 class UnsafePathError(StageError):
     """A wheel wants to write outside of the artifact."""
 
@@ -159,7 +191,7 @@ def stage(wheels: Iterable[Wheel], *, prefix: str) -> StagedTree:
     claims: defaultdict[str, list[Entry]] = defaultdict(list)
     distributions: list[Distribution] = []
     written: dict[str, Sequence[Entry]] = {}
-    for wheel in sorted(wheels, key=lambda wheel: wheel.name):
+    for wheel in _one_of_each(wheels):
         dist_info, own = _laid_out(wheel, prefix)
         distributions.append(Distribution(wheel=wheel, dist_info=dist_info))
         written[dist_info] = own
@@ -179,17 +211,30 @@ def stage(wheels: Iterable[Wheel], *, prefix: str) -> StagedTree:
     )
 
 
+def _one_of_each(wheels: Iterable[Wheel]) -> list[Wheel]:
+    """Sort the wheels by name; two of one name would mix."""
+    ordered = sorted(wheels, key=lambda wheel: wheel.name)
+    for one, other in itertools.pairwise(ordered):
+        if one.name == other.name:
+            raise DuplicateDistributionError(one, other)
+    return ordered
+
+
 def _laid_out(wheel: Wheel, prefix: str) -> tuple[str, Sequence[Entry]]:
     destination = _TreeDestination(wheel, prefix)
     try:
         with zipfile.ZipFile(wheel.path) as archive:
             source = _MappedWheel(wheel, archive)
+            source.check_scripts()
             install(source, destination, additional_metadata={})
-    except (InstallerError, zipfile.BadZipFile, NotImplementedError, ValueError, KeyError) as error:
+    except InstallerError as error:
+        # Some of installer's errors show the object that they speak of first.
+        raise InvalidWheelError(wheel, str(error.args[-1] if error.args else error)) from error
+    except (*_BROKEN, InvalidRecordEntry) as error:
         raise InvalidWheelError(wheel, str(error) or type(error).__name__) from error
     except OSError as error:
         raise InvalidWheelError(wheel, f"it cannot be read: {error.strerror}") from error
-    return source.dist_info_dir, destination.entries
+    return source.dist_info_dir, list(destination.entries.values())
 
 
 class _Handle:
@@ -221,36 +266,49 @@ class _MappedWheel(WheelSource):
 
     @property
     def dist_info_filenames(self) -> list[str]:
-        start = f"{self._dist_info}/"
-        return [
-            name.removeprefix(start)
-            for name in self._archive.namelist()
-            if name.startswith(start) and name != start
-        ]
+        """Tell of no entry points: installer would make scripts of them, and fail."""
+        return []
 
     def read_dist_info(self, filename: str) -> str:
-        return self._archive.read(f"{self._dist_info}/{filename}").decode("utf-8")
+        info = self._archive.getinfo(f"{self._dist_info}/{filename}")
+        _check_readable(info)
+        return self._archive.read(info).decode("utf-8")
+
+    def check_scripts(self) -> None:
+        """Refuse scripts that would lie elsewhere, although none ships."""
+        try:
+            text = self.read_dist_info("entry_points.txt")
+        except (KeyError, UnicodeDecodeError):
+            return
+        for name in _script_names(text):
+            _check_path(self._wheel, name)
 
     def get_contents(self) -> Iterator[tuple[tuple[str, str, str], BinaryIO, bool]]:
-        rows = {row[0]: row for row in parse_record_file(self._record_lines())}
+        # Rows end where CSV says, and not at every character that str.splitlines knows.
+        lines = io.StringIO(self.read_dist_info("RECORD"))
+        rows = {row[0]: row for row in parse_record_file(lines)}
         skipped = {f"{self._dist_info}/{name}" for name in _SIGNATURES}
         seen: set[str] = set()
         for info in self._archive.infolist():
-            name = info.filename
+            name = info.orig_filename  # `filename` ends at a NUL byte
             if name.endswith("/") or name in skipped or "__pycache__" in name.split("/")[:-1]:
                 continue
             if name in seen:
                 raise ValueError(f"`{name}` is there twice")
             seen.add(name)
-            if info.flag_bits & _ENCRYPTED:
-                raise ValueError(f"`{name}` is encrypted")
+            self._check_member(info, name)
             handle = _Handle(self._member(info), self._digest(info, rows.get(name)))
             element = (name, handle.digest, str(info.file_size))
             # The destination takes the handle out again; installer only passes it on.
             yield element, cast("BinaryIO", handle), _is_executable(info)
 
-    def _record_lines(self) -> list[str]:
-        return self.read_dist_info("RECORD").splitlines()
+    def _check_member(self, info: zipfile.ZipInfo, name: str) -> None:
+        """Refuse what installer would tidy up silently or not survive."""
+        _check_readable(info)
+        _check_path(self._wheel, name)
+        head, *rest = name.split("/")
+        if head == self.data_dir and len(rest) < _PARTS_BELOW_DATA:
+            raise ValueError(f"`{name}` is a file where `.data` has its kinds")
 
     def _member(self, info: zipfile.ZipInfo) -> Member:
         return Member(
@@ -269,7 +327,7 @@ class _MappedWheel(WheelSource):
             raise ValueError(
                 f"RECORD says that `{info.filename}` has {row[2]} bytes; it has {info.file_size}"
             )
-        if row is not None and row[1].startswith("sha256="):
+        if row is not None and len(row[1]) == _DIGEST_LENGTH and row[1].startswith("sha256="):
             return row[1]
         if info.filename == f"{self._dist_info}/RECORD":
             return ""
@@ -282,16 +340,16 @@ class _TreeDestination(WheelDestination):
     def __init__(self, wheel: Wheel, prefix: str) -> None:
         self._wheel = wheel
         self._prefix = prefix
-        self.entries: list[Entry] = []
+        self.entries: dict[str, Entry] = {}
 
     def write_script(
         self,
-        name: str,
-        module: str,  # noqa: ARG002 - installer's signature
+        name: str,  # noqa: ARG002 - installer's signature
+        module: str,  # noqa: ARG002
         attr: str,  # noqa: ARG002
         section: Any,  # noqa: ARG002
     ) -> RecordEntry:
-        _check_path(self._wheel, name)
+        """Write none; installer is told of no entry points."""
         return _UNRECORDED
 
     def write_file(
@@ -306,16 +364,16 @@ class _TreeDestination(WheelDestination):
         if scheme in {"scripts", "headers"} or (scheme == "data" and name.startswith("bin/")):
             return _UNRECORDED
         handle = cast("_Handle", stream)
-        self.entries.append(
-            Entry(
-                self._prefix + name,
-                self._wheel.name,
-                handle.member,
-                handle.digest,
-                handle.member.size,
-                is_executable,
-            )
+        entry = Entry(
+            self._prefix + name,
+            self._wheel.name,
+            handle.member,
+            handle.digest,
+            handle.member.size,
+            is_executable,
         )
+        if not _same(self.entries.setdefault(entry.path, entry), entry):
+            raise ValueError(f"two members with other content are to become `{name}`")
         return _UNRECORDED
 
     def finalize_installation(
@@ -346,27 +404,46 @@ def _dist_info(wheel: Wheel, archive: zipfile.ZipFile) -> str:
     return folder
 
 
+def _script_names(text: str) -> Iterator[str]:
+    """Yield the names of scripts, also from a file that breaks its format elsewhere."""
+    section = ""
+    for line in map(str.strip, text.splitlines()):
+        name, equals, _ = line.partition("=")
+        if line.startswith("["):
+            section = line.strip("[]").strip()
+        elif equals and section in {"console_scripts", "gui_scripts"}:
+            yield name.strip()
+
+
+def _check_readable(info: zipfile.ZipInfo) -> None:
+    if info.flag_bits & _ENCRYPTED:
+        raise ValueError(f"`{info.filename}` is encrypted")
+
+
 def _is_executable(info: zipfile.ZipInfo) -> bool:
     return bool((info.external_attr >> 16) & 0o111)
 
 
 def _check_path(wheel: Wheel, path: str) -> None:
     """Refuse every path that would leave the artifact on any system."""
+    if not _UNSAFE.search(path):
+        return
     if not path or path.startswith("/"):
         raise UnsafePathError(wheel, path, "is absolute")
     if "\\" in path or ":" in path.partition("/")[0]:
         raise UnsafePathError(wheel, path, "is a Windows path")
     if "\0" in path:
         raise UnsafePathError(wheel, path, "holds a NUL byte")
-    if any(part in {"", ".", ".."} for part in path.split("/")):
-        raise UnsafePathError(wheel, path, "escapes or is not normalized")
+    raise UnsafePathError(wheel, path, "escapes or is not normalized")
 
 
 def _check_folders(entries: Mapping[str, Entry]) -> None:
     """Refuse a file where another distribution needs a folder."""
+    seen: set[str] = set()
     for path, entry in entries.items():
         parent = path.rpartition("/")[0]
-        while parent:
+        while parent and parent not in seen:
+            seen.add(parent)
             if parent in entries:
                 raise StageError(
                     f"`{parent}` is a file and a folder at once",

@@ -46,7 +46,9 @@ def read_toml(path: Path) -> Table:
         return Table(tomllib.loads(path.read_text(encoding="utf-8")), at=path.name)
     except UnicodeDecodeError as error:
         raise TableError(path.name, f"is not UTF-8 text ({error.reason})") from error
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        # Beside its own error, the parser lets through what Python says of a number
+        # with thousands of digits and of brackets nested by the hundred.
         raise TableError(path.name, f"is not TOML: {error}") from error
 
 

@@ -175,10 +175,11 @@ class Target:
             "os_name": "posix",
             "platform_machine": self.architecture.machine,
             "platform_python_implementation": "CPython",
-            # Lambda's kernel is not promised; a plain number keeps comparisons defined.
+            # Lambda's kernel is not promised. Plain numbers keep comparisons defined:
+            # packaging before 25 fails on a marker that holds any other text to a version.
             "platform_release": "5.10",
             "platform_system": "Linux",
-            "platform_version": "",
+            "platform_version": "0",
             "python_full_version": version,
             "python_version": f"{major}.{minor}",
             "sys_platform": "linux",

@@ -34,13 +34,14 @@ __all__ = [
     "TooManyEntriesError",
     "check_archive",
     "check_tree",
+    "size_text",
 ]
 
 UNZIPPED_LIMIT = 262_144_000
 """Bytes that a function and its layers have to stay below together, unzipped."""
 
 ZIPPED_LIMIT = 52_428_800
-"""Bytes of a zip above which it has to be uploaded through S3."""
+"""Bytes of a zip from which on it has to be uploaded through S3."""
 
 MOST_ENTRIES = 65_535
 """Entries that a zip without zip64 can count; Lambda is not known to read zip64."""
@@ -76,11 +77,11 @@ class TooManyEntriesError(VerificationError):
 
 
 class EmptyArtifactError(VerificationError):
-    """A layer would hold nothing."""
+    """The artifact would hold nothing; Lambda takes no empty zip."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, layer: bool) -> None:
         super().__init__(
-            "the layer would be empty",
+            f"the {'layer' if layer else 'function'} would be empty",
             why="no distribution is chosen",
             hint="add dependencies to the project, name extras or groups, or check `contents`",
         )
@@ -126,8 +127,8 @@ def check_tree(tree: StagedTree, *, layer: bool, handler: str | None) -> tuple[s
     Raises:
         VerificationError: It breaks one.
     """
-    if layer and not tree.entries:
-        raise EmptyArtifactError
+    if not tree.entries:
+        raise EmptyArtifactError(layer=layer)
     if len(tree.entries) > MOST_ENTRIES:
         raise TooManyEntriesError(len(tree.entries))
     if tree.size >= UNZIPPED_LIMIT:
@@ -152,9 +153,9 @@ def check_archive(tree: StagedTree, written: Written) -> tuple[str, ...]:
                 raise ArtifactError(problem)
     except (zipfile.BadZipFile, OSError) as error:
         raise ArtifactError(f"it cannot be read again: {error}") from error
-    if written.size > ZIPPED_LIMIT:
+    if written.size >= ZIPPED_LIMIT:
         return (
-            f"the zip has {written.size:,} bytes; above {ZIPPED_LIMIT:,} it has to be uploaded "
+            f"the zip has {written.size:,} bytes; from {ZIPPED_LIMIT:,} on it has to be uploaded "
             "through S3",
         )
     return ()

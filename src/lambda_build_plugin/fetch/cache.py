@@ -91,13 +91,13 @@ class Cache:
         with self._beside("files") as (file, temporary):
             for chunk in chunks:
                 hashing.update(chunk)
-                self._write(file, chunk)
+                file.write(chunk)
             file.close()
             checked = hashing.checked(temporary)
             if digest is not None and checked.digest != digest:
                 return checked
             path = self._path(checked.digest)
-            self._move(temporary, path)
+            _move(temporary, path)
         return hashing.checked(path)
 
     def note(self, kind: str, key: str) -> Mapping[str, str] | None:
@@ -106,14 +106,16 @@ class Cache:
             value = json.loads(self._note_path(kind, key).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-        return value if isinstance(value, dict) else None
+        if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+            return None
+        return value
 
     def keep_note(self, kind: str, key: str, value: Mapping[str, str]) -> None:
         """Keep a note; it must be something that can be found out again."""
         with self._beside(kind) as (file, temporary):
-            self._write(file, json.dumps(value, sort_keys=True).encode())
+            file.write(json.dumps(value, sort_keys=True).encode())
             file.close()
-            self._move(temporary, self._note_path(kind, key))
+            _move(temporary, self._note_path(kind, key))
 
     def _path(self, digest: str) -> Path:
         algorithm, _, value = digest.partition(":")
@@ -125,30 +127,23 @@ class Cache:
     @contextmanager
     def _beside(self, kind: str) -> Iterator[tuple[BinaryIO, Path]]:
         folder = self._root / kind
+        # Around the whole: a full disk may show in any write, or only when the file is closed.
         try:
             folder.mkdir(parents=True, exist_ok=True)
             descriptor, name = tempfile.mkstemp(dir=folder, prefix=".part-")
-        except OSError as error:
-            raise CacheError(str(self._root), error.strerror or str(error)) from error
-        temporary = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                yield file, temporary
-        finally:
-            temporary.unlink(missing_ok=True)
-
-    def _write(self, file: BinaryIO, chunk: bytes) -> None:
-        try:
-            file.write(chunk)
+            temporary = Path(name)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    yield file, temporary
+            finally:
+                temporary.unlink(missing_ok=True)
         except OSError as error:
             raise CacheError(str(self._root), error.strerror or str(error)) from error
 
-    def _move(self, temporary: Path, path: Path) -> None:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.replace(path)
-        except OSError as error:
-            raise CacheError(str(self._root), error.strerror or str(error)) from error
+
+def _move(temporary: Path, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary.replace(path)
 
 
 class _Hashing:

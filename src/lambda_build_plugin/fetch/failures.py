@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccessDeniedError",
     "CacheError",
+    "CertificatesError",
     "DigestMismatchError",
     "FileGoneError",
     "HttpError",
@@ -38,12 +38,15 @@ class DigestMismatchError(FetchError):
 class FileGoneError(FetchError):
     """No index that may serve a package has the locked file."""
 
-    def __init__(self, filename: str, asked: Sequence[str]) -> None:
+    def __init__(
+        self, filename: str, asked: Sequence[str], *, failed: Sequence[FetchError] = ()
+    ) -> None:
         self.filename, self.asked = filename, tuple(asked)
         super().__init__(
             f"{filename} is not to be had",
             why="\n".join(self.asked) or "no index and no --find-links location is configured",
-            hint="if it lies on another index, name that one (pip.conf, uv.toml, "
+            hint="\n".join(dict.fromkeys(error.hint for error in failed))
+            or "if it lies on another index, name that one (pip.conf, uv.toml, "
             "--extra-index-url in the requirements file); if it was deleted, lock again",
         )
 
@@ -95,10 +98,21 @@ class HttpError(FetchError):
         self.url, self.status = url, status
         super().__init__(
             f"{url} answers with HTTP {status}",
-            why="the server does not serve it"
-            if status < HTTPStatus.INTERNAL_SERVER_ERROR
-            else "the server has a fault",
+            why=_phrase(status),
             hint="try again later; if the file moved, lock again",
+        )
+
+
+class CertificatesError(FetchError):
+    """The certificates that the user named cannot be read."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(
+            f"cannot read the certificates in {path}",
+            why=reason,
+            hint="SSL_CERT_FILE, SSL_CERT_DIR, SSL_CLIENT_CERT, REQUESTS_CA_BUNDLE and pip's "
+            "`cert` and `client-cert` name PEM files",
         )
 
 
@@ -120,20 +134,16 @@ class SeveralFilesError(FetchError):
         self.errors = tuple(errors)
         super().__init__(
             f"{len(errors)} locked files could not be fetched",
-            why="\n".join(_Entry(error).text for error in errors),
+            # Many files may fail for one reason, such as unreadable certificates.
+            why="\n".join(dict.fromkeys(_entry(error) for error in errors)),
             hint="\n".join(dict.fromkeys(error.hint for error in errors)),
         )
 
 
 def _phrase(status: int) -> str:
-    return HTTPStatus(status).phrase if status in set(HTTPStatus) else "unknown"
+    return HTTPStatus(status).phrase if status in set(HTTPStatus) else "an unknown status"
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    error: FetchError
-
-    @property
-    def text(self) -> str:
-        why = self.error.why.replace("\n", "\n  ")
-        return f"{self.error.what}:\n  {why}"
+def _entry(error: FetchError) -> str:
+    why = error.why.replace("\n", "\n  ")
+    return f"{error.what}:\n  {why}"

@@ -6,11 +6,12 @@ locked or the build fails. A file with a wrong digest is never looked for elsewh
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
 
 from packaging.utils import (
     InvalidSdistFilename,
@@ -70,6 +71,9 @@ class _Place:
     shown: str
     """The same for messages, without credentials."""
 
+    flat: bool
+    """Lists the files of many packages (`--find-links`), not one as an index does."""
+
     @property
     def folder(self) -> Path | None:
         if self.url.startswith("file:"):
@@ -95,15 +99,24 @@ class Fetcher:
         self._reporter = reporter
         self._offline = offline
         self._jobs = jobs
-        self._given_client = client
+        self._connected = client
+        self._connecting = threading.Lock()
+        self._listed_urls: dict[str, str] = {}
+        """Digest → address, of the files whose names were looked up in this run."""
 
     def named(self, packages: Sequence[LockedPackage]) -> tuple[LockedPackage, ...]:
         """Find the names of files that the lock knows by digest or version alone.
 
+        The connections stay open for `fetch`.
+
         Raises:
             FetchError: With every package whose files no index lists.
         """
-        return tuple(self._each(self._with_names, packages))
+        try:
+            return tuple(self._each(self._with_names, packages))
+        except BaseException:
+            self.close()
+            raise
 
     def fetch(self, selected: Sequence[Selected]) -> tuple[Fetched, ...]:
         """Bring the selected files, several at a time.
@@ -112,7 +125,16 @@ class Fetcher:
             FetchError: With every file that cannot be had or is not what was locked.
         """
         self._reporter.fetching(files=len(selected))
-        return tuple(self._each(self._fetched, selected))
+        try:
+            return tuple(self._each(self._fetched, selected))
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End the connections, where none of the above has done so."""
+        with self._connecting:
+            if self._connected is not None:
+                self._connected.close()
 
     def _each(self, work: Callable[[_T], _R], items: Sequence[_T]) -> list[_R]:
         """Work on all items in threads and report all failures together."""
@@ -125,8 +147,12 @@ class Fetcher:
 
         if not items:
             return []
-        with ThreadPoolExecutor(max_workers=min(self._jobs, len(items))) as threads:
+        threads = ThreadPoolExecutor(max_workers=min(self._jobs, len(items)))
+        try:
             results = list(threads.map(guarded, items))
+        finally:
+            # An interrupted build does not wait for what is still on its way.
+            threads.shutdown(wait=False, cancel_futures=True)
         errors = [result for result in results if isinstance(result, FetchError)]
         if errors:
             raise _together(errors)
@@ -136,14 +162,15 @@ class Fetcher:
 
     def _fetched(self, selected: Selected) -> Fetched:
         file = selected.file
+        digest = file.digest
+        if digest is None and self._offline and file.url is not None:
+            digest = self._noted_digest(file.url)
         if file.path is not None:
             checked, cached = self._local(file.path, selected), True
-        elif (found := self._cache.find(file.digest) if file.digest else None) is not None:
+        elif (found := self._cache.find(digest) if digest else None) is not None:
             checked, cached = found, True
-        elif self._offline:
-            raise NotCachedError(selected.filename)
         else:
-            checked, cached = self._downloaded(selected), False
+            checked, cached = self._brought(selected), False
         self._reporter.fetched(selected.filename, cached=cached)
         return Fetched(selected=selected, path=checked.path, sha256=checked.sha256)
 
@@ -155,24 +182,35 @@ class Fetcher:
             raise FileGoneError(selected.filename, [f"{path}: {error.strerror}"]) from error
         return _right(checked, selected.filename, digest, str(path))
 
-    def _downloaded(self, selected: Selected) -> Checked:
-        url = selected.file.url
+    def _brought(self, selected: Selected) -> Checked:
+        """Get a file that is not in the cache."""
+        url = selected.file.url or self._listed_urls.get(str(selected.file.digest))
         if url is None:
-            link = self._link(selected)
-            url = link.url
-        if urlsplit(url).scheme == "file":
+            url = self._link(selected).url
+        if url.startswith("file:"):
             return self._local(path_of(url), selected)
-        kept: list[Checked] = []
+        if self._offline:
+            raise NotCachedError(selected.filename)
+        return self._downloaded(url, selected)
+
+    def _downloaded(self, url: str, selected: Selected) -> Checked:
         digest = selected.file.digest
-
-        def keep(response: Response) -> bytes:
-            kept[:] = [self._cache.store(self._counted(response.chunks()), digest)]
-            return b""
-
         self._reporter.note(f"get {redacted(url)}")
-        if self._client.get(url, keep, headers={"Accept-Encoding": "identity"}) is None:
+        checked = self._client.get(
+            url,
+            lambda response: self._cache.store(self._counted(response.chunks()), digest),
+            headers={"Accept-Encoding": "identity"},
+        )
+        if checked is None:
             raise FileGoneError(selected.filename, [f"{redacted(url)}: HTTP 404"])
-        return _right(kept[0], selected.filename, digest, redacted(url))
+        if digest is None:
+            self._cache.keep_note("digests", url, {"digest": checked.digest})
+        return _right(checked, selected.filename, digest, redacted(url))
+
+    def _noted_digest(self, url: str) -> Digest | None:
+        """Tell what an address without a digest brought the last time."""
+        note = self._cache.note("digests", url)
+        return Digest(note["digest"]) if note and "digest" in note else None
 
     def _counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
@@ -182,40 +220,40 @@ class Fetcher:
     def _link(self, selected: Selected) -> Link:
         """Find the address of a file that the lock names without one."""
         asked: list[str] = []
+        failed: list[FetchError] = []
         digest = str(selected.file.digest)
         sha256 = digest.removeprefix("sha256:") if digest.startswith("sha256:") else None
         namesake: tuple[Link, str] | None = None
-        unreachable: list[FetchError] = []
         for place in self._places(selected.package):
             try:
-                for link in self._matching(place, selected.filename, sha256):
-                    if sha256 is None or link.sha256 in {None, sha256}:
-                        return link
-                    namesake = (link, place.shown)
+                links = self._matching(place, selected, sha256)
             except FetchError as error:
-                unreachable.append(error)
+                failed.append(error)
                 asked.append(f"{place.shown}: {error.why}")
                 continue
-            asked.append(f"{place.shown}: not listed")
+            for link in links:
+                if sha256 is None or link.sha256 in {None, sha256}:
+                    return link
+                namesake = (link, place.shown)
+            known = "listed with another digest" if links else "not listed"
+            asked.append(f"{place.shown}: {known}")
+        if self._offline:
+            raise NotCachedError(selected.filename)
+        if failed:
+            raise _failed(selected.filename, asked, failed)
         if namesake is not None:
             link, shown = namesake
             raise DigestMismatchError(
                 selected.filename, where=shown, locked=digest, found=f"sha256:{link.sha256}"
             )
-        if unreachable:
-            raise unreachable[0] if len(asked) == 1 else FileGoneError(selected.filename, asked)
         raise FileGoneError(selected.filename, asked)
 
-    def _matching(self, place: _Place, filename: str, sha256: str | None) -> Iterator[Link]:
-        """Yield the links of a place for a file: by digest first, then by name."""
-        page = self._page(place)
-        if isinstance(page, Page):
-            if sha256 is not None and (link := page.by_sha256(sha256)) is not None:
-                yield link
-                return
-            yield from (link for link in page.links() if link.filename == filename)
-        else:
-            yield from (link for link in page if link.filename == filename)
+    def _matching(self, place: _Place, selected: Selected, sha256: str | None) -> list[Link]:
+        """Get the links of a place for a file: by digest first, then by name."""
+        page = self._page(place, selected.package)
+        if sha256 is not None and (link := _by_sha256(page, sha256)) is not None:
+            return [link]
+        return [link for link in _links(page) if link.filename == selected.filename]
 
     # --- names ------------------------------------------------------------------------
 
@@ -233,43 +271,67 @@ class Fetcher:
         note = self._cache.note("names", key)
         if note is not None and (self._offline or not package.unhashed):
             return _filled(package, note)
-        if self._offline:
-            raise NotCachedError(f"the list of files of {package}")
-        names = self._listed(package)
+        names = self._listed_unhashed(package) if package.unhashed else self._listed(package)
         self._cache.keep_note("names", key, names)
         return _filled(package, names)
 
     def _listed(self, package: LockedPackage) -> dict[str, str]:
-        """Ask the places for the files of a package: URL or digest → file name.
+        """Ask the places for the files whose digests are locked: digest → file name.
 
-        With hashes every place is asked until all digests are known, and what the
-        lock does not vouch for is passed over. Without, the first place that has the
-        version decides.
+        A place that cannot be asked may have what is missing elsewhere. To go on
+        without it would let the weather decide which file ships.
         """
-        wanted = {str(file.digest).removeprefix("sha256:") for file in package.unnamed}
+        missing = {str(file.digest) for file in package.unnamed}
         names: dict[str, str] = {}
         asked: list[str] = []
+        failed: list[FetchError] = []
         for place in self._places(package):
             try:
-                page = self._page(place)
+                page = self._page(place, package)
             except FetchError as error:
+                failed.append(error)
                 asked.append(f"{place.shown}: {error.why}")
-                if package.unhashed:
-                    # Another index must not step in for one that is only out of reach.
-                    raise
                 continue
-            links = page.links() if isinstance(page, Page) else page
-            for link in links:
-                if package.unhashed and _is_of(link.filename, package):
-                    names[_unhashed_key(link)] = link.filename
-                elif link.sha256 in wanted:
-                    names[f"sha256:{link.sha256}"] = link.filename
-            asked.append(f"{place.shown}: not listed")
-            if names if package.unhashed else len(names) == len(wanted):
-                break
+            for digest in sorted(missing):
+                link = _by_sha256(page, digest.removeprefix("sha256:"))
+                if link is not None:
+                    names[digest] = link.filename
+                    self._listed_urls[digest] = link.url
+                    missing.remove(digest)
+            if not missing:
+                return names
+            namesakes = any(_is_of(link.filename, package) for link in _links(page))
+            known = "listed with other digests" if namesakes else "not listed"
+            asked.append(f"{place.shown}: {known}")
+        if failed:
+            if self._offline:
+                raise NotCachedError(f"the list of files of {package}")
+            raise _failed(str(package), asked, failed)
         if not names:
             raise FileGoneError(str(package), asked)
         return names
+
+    def _listed_unhashed(self, package: LockedPackage) -> dict[str, str]:
+        """Ask the places for the files of a version: URL → file name.
+
+        The first place that has the version decides, and none steps in for one that
+        is only out of reach.
+        """
+        asked: list[str] = []
+        for place in self._places(package):
+            try:
+                page = self._page(place, package)
+            except NotCachedError as error:
+                raise NotCachedError(f"the list of files of {package}") from error
+            links = [link for link in _links(page) if _is_of(link.filename, package)]
+            if links:
+                # A pin with `==` admits what was yanked (PEP 592).
+                for link in links:
+                    if link.yanked:
+                        self._reporter.note(f"{link.filename} was yanked from {place.shown}")
+                return {_unhashed_key(link): link.filename for link in links}
+            asked.append(f"{place.shown}: not listed")
+        raise FileGoneError(str(package), asked)
 
     # --- places -----------------------------------------------------------------------
 
@@ -277,40 +339,47 @@ class Fetcher:
         indexes = (package.index,) if package.index else self._sources.indexes
         bases = [url if url.endswith("/") else f"{url}/" for url in indexes]
         return [
-            *(_Place(url=link, shown=redacted(link)) for link in self._sources.find_links),
-            *(_Place(url=f"{base}{package.name}/", shown=redacted(base)) for base in bases),
+            *(
+                _Place(url=link, shown=redacted(link), flat=True)
+                for link in self._sources.find_links
+            ),
+            *(
+                _Place(url=f"{base}{package.name}/", shown=redacted(base), flat=False)
+                for base in bases
+            ),
         ]
 
-    def _page(self, place: _Place) -> Page | list[Link]:
+    def _page(self, place: _Place, package: LockedPackage) -> Page | list[Link]:
         """Get what a place lists; an empty list where it does not know the package."""
         folder = place.folder
         if folder is not None:
-            return _folder_page(folder)
-        found: list[Page] = []
+            return _folder_page(folder, package, flat=place.flat)
+        if self._offline:
+            raise NotCachedError(place.shown)
 
-        def parse(response: Response) -> bytes:
+        def parse(response: Response) -> Page:
             body = response.read()
             self._reporter.received(len(body))
             try:
-                found[:] = [Page(body, url=response.url, content_type=response.content_type)]
+                return Page(body, url=response.url, content_type=response.content_type)
             except UnknownPageError as error:
                 raise UnreachableError(place.shown, str(error)) from error
-            return b""
 
         self._reporter.note(f"get {redacted(place.url)}")
-        answer = self._client.get(
+        page = self._client.get(
             place.url, parse, headers={"Accept": ACCEPT, "Accept-Encoding": "gzip"}
         )
-        return [] if answer is None else found[0]
+        return [] if page is None else page
 
     @property
     def _client(self) -> HttpClient:
-        if self._given_client is None:
-            # urllib3 and the certificates are loaded only where the cache does not do.
-            from lambda_build_plugin.fetch.http import HttpClient
+        with self._connecting:  # all threads begin at once, and are to share connections
+            if self._connected is None:
+                # urllib3 and the certificates are loaded only where the cache does not do.
+                from lambda_build_plugin.fetch.http import HttpClient
 
-            self._given_client = HttpClient(self._sources, connections=self._jobs)
-        return self._given_client
+                self._connected = HttpClient(self._sources, connections=self._jobs)
+            return self._connected
 
 
 def _right(checked: Checked, filename: str, digest: Digest | None, where: str) -> Checked:
@@ -323,22 +392,48 @@ def _together(errors: Sequence[FetchError]) -> FetchError:
     return errors[0] if len(errors) == 1 else SeveralFilesError(errors)
 
 
-def _folder_page(folder: Path) -> Page | list[Link]:
-    """List a folder: its index.html where it is one of an index, else its files."""
+def _failed(what: str, asked: Sequence[str], failed: Sequence[FetchError]) -> FetchError:
+    """Tell of places that could not be asked: in their own words where it is but one."""
+    return failed[0] if len(asked) == 1 else FileGoneError(what, asked, failed=failed)
+
+
+def _by_sha256(page: Page | list[Link], sha256: str) -> Link | None:
+    if isinstance(page, Page):
+        return page.by_sha256(sha256)
+    return next((link for link in page if link.sha256 == sha256), None)
+
+
+def _links(page: Page | list[Link]) -> Iterator[Link]:
+    return page.links() if isinstance(page, Page) else iter(page)
+
+
+def _folder_page(folder: Path, package: LockedPackage, *, flat: bool) -> Page | list[Link]:
+    """List a folder: the index.html of an index, else those of its files that may be meant."""
+    files = [] if folder.is_file() else _files_of(folder, package)
+    if flat and files:
+        return files
     page = folder if folder.is_file() else folder / "index.html"
     try:
         return Page(page.read_bytes(), url=page.as_uri(), content_type="text/html")
     except OSError:
-        pass
-    try:
-        files = sorted(path for path in folder.iterdir() if path.is_file())
-    except OSError:
-        return []
-    return [Link(filename=path.name, url=path.as_uri(), sha256=None) for path in files]
+        return files
+    except UnknownPageError as error:
+        raise UnreachableError(str(page), str(error)) from error
 
 
-def _is_of(filename: str, package: LockedPackage) -> bool:
-    """Tell whether a file name is one of the package at its version."""
+def _files_of(folder: Path, package: LockedPackage) -> list[Link]:
+    """Get the files of a package in a folder, with the digests that they have now."""
+    links: list[Link] = []
+    with suppress(OSError):  # no such folder, or a file that cannot be read, offers nothing
+        for path in sorted(folder.iterdir()):
+            if _is_of(path.name, package, local=True):
+                sha256 = check_file(path).sha256
+                links.append(Link(filename=path.name, url=path.as_uri(), sha256=sha256))
+    return links
+
+
+def _is_of(filename: str, package: LockedPackage, *, local: bool = False) -> bool:
+    """Tell whether a file name is one of the package at its version, local ones on request."""
     try:
         if filename.endswith(".whl"):
             name, version, _, _ = parse_wheel_filename(filename)
@@ -346,7 +441,9 @@ def _is_of(filename: str, package: LockedPackage) -> bool:
             name, version = parse_sdist_filename(filename)
     except (InvalidWheelFilename, InvalidSdistFilename):
         return False
-    return name == canonicalize_name(package.name) and version == package.version
+    if name != canonicalize_name(package.name):
+        return False
+    return version == package.version or (local and version.public == str(package.version))
 
 
 def _unhashed_key(link: Link) -> str:

@@ -6,20 +6,31 @@ credentials its origin has. urllib3 1.26 and 2 behave the same for what is used.
 
 from __future__ import annotations
 
+import base64
 import ssl
+import threading
 import time
 from contextlib import contextmanager
-from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 import urllib3
-from urllib3.exceptions import HTTPError, InsecureRequestWarning, SSLError
+from urllib3.exceptions import (
+    HTTPError,
+    InsecureRequestWarning,
+    ProxyError,
+    SSLError,
+)
 
-from lambda_build_plugin.fetch.failures import AccessDeniedError, HttpError, UnreachableError
+from lambda_build_plugin.fetch.failures import (
+    AccessDeniedError,
+    CertificatesError,
+    HttpError,
+    UnreachableError,
+)
 from lambda_build_plugin.fetch.sources import origin_of, redacted
 
 if TYPE_CHECKING:
@@ -28,6 +39,8 @@ if TYPE_CHECKING:
     from lambda_build_plugin.fetch.sources import Sources, Tls
 
 __all__ = ["HttpClient", "Response"]
+
+_T = TypeVar("_T")
 
 _ATTEMPTS = 4
 _FIRST_PAUSE = 0.4  # seconds, doubled each time
@@ -68,13 +81,11 @@ class Response:
         return self._chunks(decode=False)
 
     def _chunks(self, *, decode: bool) -> Iterator[bytes]:
-        announced = self._raw.headers.get("Content-Length", "")
-        received = 0
-        for chunk in self._raw.stream(_CHUNK, decode_content=decode):
-            received += len(chunk)
-            yield chunk
-        encoded = self._raw.headers.get("Content-Encoding", "identity") != "identity"
-        if announced.isdecimal() and not (decode and encoded) and received != int(announced):
+        yield from self._raw.stream(_CHUNK, decode_content=decode)
+        # urllib3 1.26 takes a body that is cut short for the whole, and a gzip stream
+        # without its end too; so what came over the wire is counted, not what it decodes to.
+        announced, received = self._raw.headers.get("Content-Length", ""), self._raw.tell()
+        if announced.isdecimal() and received != int(announced):
             raise _AgainError(f"the answer ends after {received} of {announced} bytes")
 
 
@@ -87,15 +98,18 @@ class HttpClient:
         *,
         connections: int,
         sleep: Callable[[float], None] = time.sleep,
+        read_seconds: float = _READ_SECONDS,
     ) -> None:
         self._sources = sources
         self._connections = connections
         self._sleep = sleep
-        self._pools: dict[tuple[Tls, bool], _Pools] = {}
+        self._timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=read_seconds)
+        self._managers: dict[tuple[str | None, Tls, bool | None], urllib3.PoolManager] = {}
+        self._lock = threading.Lock()
 
     def get(
-        self, url: str, use: Callable[[Response], bytes | None], *, headers: Mapping[str, str]
-    ) -> bytes | None:
+        self, url: str, use: Callable[[Response], _T], *, headers: Mapping[str, str]
+    ) -> _T | None:
         """Request a URL and hand the answer to `use`; again where that may help.
 
         None means that the server does not have it (404, 410). `use` is called anew
@@ -113,27 +127,34 @@ class HttpClient:
                     return None if response is None else use(response)
             except _AgainError as error:
                 reason = error.reason
-            except SSLError as error:
-                raise UnreachableError(redacted(url), _ssl_reason(error)) from error
             except HTTPError as error:
                 reason = _plain(error)
+                if isinstance(error, SSLError) and not isinstance(_root(error), ssl.SSLEOFError):
+                    raise UnreachableError(redacted(url), reason) from error
         raise UnreachableError(redacted(url), f"{reason} ({_ATTEMPTS} attempts)")
+
+    def close(self) -> None:
+        """End the connections; the next request opens new ones."""
+        with self._lock:
+            managers = list(self._managers.values())
+            self._managers.clear()
+        for manager in managers:
+            manager.clear()
 
     @contextmanager
     def _open(self, url: str, headers: Mapping[str, str]) -> Iterator[Response | None]:
+        url = _address(url)
+        credentials = self._sources.credentials.with_login_of(url)
+        encrypted = False
         for _ in range(_MOST_REDIRECTS):
-            login = self._sources.credentials.of(url)
+            scheme = origin_of(url)[0]
+            # Whoever was asked over https must not make the client speak in clear.
+            login = None if encrypted and scheme == "http" else credentials.of(url)
+            encrypted |= scheme == "https"
             sent = dict(headers)
             if login is not None:
-                sent.update(urllib3.make_headers(basic_auth=f"{login.username}:{login.password}"))
-            raw = self._pool(url).request(
-                "GET",
-                _without_userinfo(url),
-                headers=sent,
-                preload_content=False,
-                redirect=False,
-                retries=False,
-            )
+                sent["Authorization"] = _basic(login.username, login.password)
+            raw = self._request(url, sent)
             if raw.status == HTTPStatus.OK:
                 try:
                     yield Response(raw, redacted(url))
@@ -150,80 +171,93 @@ class HttpClient:
                 return
             if raw.status not in _REDIRECTS or not location:
                 raise _failure(raw.status, url, sent=login is not None)
-            url = urljoin(url, location)
+            url = _address(url, location)
         raise UnreachableError(redacted(url), f"more than {_MOST_REDIRECTS} redirects")
 
-    def _pool(self, url: str) -> urllib3.PoolManager:
+    def _request(self, url: str, headers: Mapping[str, str]) -> urllib3.response.BaseHTTPResponse:
+        manager = self._manager_for(url)
+        try:
+            return manager.request(
+                "GET",
+                _without_userinfo(url),
+                headers=headers,
+                preload_content=False,
+                redirect=False,
+                retries=False,
+            )
+        except ValueError as error:
+            # An address that urllib3 cannot take; for early ones of 1.26 that is
+            # also an IP address whose certificate is to be checked.
+            raise UnreachableError(redacted(url), str(error)) from error
+
+    def _manager_for(self, url: str) -> urllib3.PoolManager:
+        """Get the connections for a URL: its proxy, and how its server proves itself."""
         scheme, host, port = origin_of(url)
         if scheme not in {"http", "https"}:
             raise UnreachableError(
                 redacted(url), f"addresses of the kind `{scheme}:` are not known"
             )
-        tls = self._sources.tls_of(url)
-        key = (tls, not {host, f"{host}:{port}"} & tls.trusted_hosts)
-        if key not in self._pools:
-            self._pools[key] = _Pools(_context(tls, checked=key[1]), self._connections)
-        pools = self._pools[key]
         proxies = self._sources.proxies
         proxy = proxies.get(scheme) or proxies.get("all")
-        if proxy is None or proxy_bypass_environment(host, {"no": proxies.get("no", "")}):
-            return pools.direct
-        return pools.through(proxy)
+        if proxy and proxy_bypass_environment(f"{host}:{port}", {"no": proxies.get("no", "")}):
+            proxy = None
+        tls, checked = self._sources.tls_of(url), None  # None: certificates play no part
+        if scheme == "https" or (proxy or "").startswith("https:"):
+            checked = not {host, f"{host}:{port}"} & tls.trusted_hosts
+        key = (proxy, tls, checked)
+        with self._lock:
+            if key not in self._managers:
+                self._managers[key] = self._manager(proxy, tls, checked=checked)
+            return self._managers[key]
 
-
-class _Pools:
-    """Connections that share one TLS context."""
-
-    def __init__(self, context: ssl.SSLContext, connections: int) -> None:
-        self._options = {
-            "maxsize": connections,
-            "ssl_context": context,
-            "timeout": urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
-        }
-        self._proxied: dict[str, urllib3.PoolManager] = {}
-
-    @cached_property
-    def direct(self) -> urllib3.PoolManager:
-        return urllib3.PoolManager(**self._options)  # type: ignore[arg-type]
-
-    def through(self, proxy: str) -> urllib3.PoolManager:
-        if proxy not in self._proxied:
-            url = proxy if "://" in proxy else f"http://{proxy}"
-            parts = urlsplit(url)
-            if parts.scheme not in {"http", "https"}:
-                raise UnreachableError(
-                    redacted(url), f"proxies of the kind `{parts.scheme}:` are not supported"
-                )
-            login = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
-            self._proxied[proxy] = urllib3.ProxyManager(
-                redacted(url),
-                proxy_headers=urllib3.make_headers(proxy_basic_auth=login)
-                if parts.username
-                else None,
-                **self._options,  # type: ignore[arg-type]
+    def _manager(self, proxy: str | None, tls: Tls, *, checked: bool | None) -> urllib3.PoolManager:
+        options = {"maxsize": self._connections, "timeout": self._timeout}
+        if checked is not None:
+            options["ssl_context"] = _context(tls, checked=checked)
+        if checked is False:
+            # The user has said so by name; a warning for each request tells nothing new.
+            urllib3.disable_warnings(InsecureRequestWarning)
+        if proxy is None:
+            return urllib3.PoolManager(**options)  # type: ignore[arg-type]
+        url = _address(proxy if "://" in proxy else f"http://{proxy}")
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"}:
+            raise UnreachableError(
+                redacted(url), f"proxies of the kind `{parts.scheme}:` are not supported"
             )
-        return self._proxied[proxy]
+        headers = {}
+        if parts.username:
+            login = _basic(unquote(parts.username), unquote(parts.password or ""))
+            headers["Proxy-Authorization"] = login
+        if parts.scheme == "https":
+            options["proxy_ssl_context"] = options["ssl_context"]
+        return urllib3.ProxyManager(redacted(url), proxy_headers=headers, **options)  # type: ignore[arg-type]
 
 
 def _context(tls: Tls, *, checked: bool) -> ssl.SSLContext:
     """Make the TLS context: the user's certificates where named, else the system's."""
-    try:
-        context = ssl.create_default_context(cafile=tls.ca_file, capath=tls.ca_folder)
-        if not (tls.ca_file or tls.ca_folder) and not _system_has_certificates():
-            _add_certifi(context)
-        if tls.client_certificate:
+    file, folder = tls.ca_file, tls.ca_folder
+    if file and Path(file).is_dir():  # REQUESTS_CA_BUNDLE may be either
+        file, folder = None, file
+    with _readable(file or folder or "the system's store"):
+        context = ssl.create_default_context(cafile=file, capath=folder)
+    if not (file or folder or _system_has_certificates()):
+        _add_certifi(context)
+    if tls.client_certificate:
+        with _readable(tls.client_certificate):
             context.load_cert_chain(tls.client_certificate)
-    except (OSError, ssl.SSLError) as error:
-        named = (
-            tls.client_certificate or tls.ca_file or tls.ca_folder or "the system's certificates"
-        )
-        raise UnreachableError(named, f"the certificates cannot be read: {error}") from error
     if not checked:
-        # The user has said so by name; a warning for each request tells nothing new.
-        urllib3.disable_warnings(InsecureRequestWarning)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:  # `ssl.SSLError` is one
+        raise CertificatesError(path, error.strerror or str(error)) from error
 
 
 def _system_has_certificates() -> bool:
@@ -240,6 +274,11 @@ def _add_certifi(context: ssl.SSLContext) -> None:
     context.load_verify_locations(cafile=certifi.where())
 
 
+def _basic(username: str, password: str) -> str:
+    """Spell the credentials of a request (RFC 7617), whatever letters they have."""
+    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
+
+
 def _failure(status: int, url: str, *, sent: bool) -> Exception:
     """Tell what a status other than success means: an end, or another attempt."""
     if status in _DENIED:
@@ -249,19 +288,39 @@ def _failure(status: int, url: str, *, sent: bool) -> Exception:
     return HttpError(redacted(url), status)
 
 
+def _address(url: str, location: str = "") -> str:
+    """Resolve what a server or a page names against where it stood."""
+    try:
+        joined = urljoin(url, location)
+        origin_of(joined)
+    except ValueError as error:
+        raise UnreachableError(redacted(location or url), f"it is no address: {error}") from error
+    return joined
+
+
 def _without_userinfo(url: str) -> str:
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
 
 
-def _ssl_reason(error: Exception) -> str:
-    return f"TLS: {_plain(error)}"
-
-
 def _plain(error: Exception) -> str:
-    """Get the words of the innermost cause, without addresses of objects."""
-    cause: BaseException = error
-    while isinstance(inner := getattr(cause, "reason", None), BaseException):
-        cause = inner
-    text = str(cause).rpartition(">: ")[2] or type(cause).__name__
-    return text.strip("()'\" ")
+    """Say in the system's own words why a connection failed."""
+    cause = _root(error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        text = f"its certificate is not trusted: {cause.verify_message}"
+    else:
+        text = (cause.strerror if isinstance(cause, OSError) else None) or str(cause)
+    kind = "TLS: " if isinstance(cause, ssl.SSLError) else ""
+    proxy = "the proxy: " if isinstance(error, ProxyError) else ""
+    return f"{proxy}{kind}{text or type(cause).__name__}"
+
+
+def _root(error: BaseException) -> BaseException:
+    """Find the system's error behind those that urllib3 wraps around it."""
+    while not isinstance(error, OSError):
+        inner = [getattr(error, "reason", None), *error.args, error.__cause__, error.__context__]
+        found = next((item for item in inner if isinstance(item, BaseException)), None)
+        if found is None:
+            break
+        error = found
+    return error

@@ -1,7 +1,7 @@
 """Index pages → links: PEP 503 (HTML) and PEP 691 (JSON).
 
 Most builds look for one file on a page that lists thousands, so the page is not
-parsed as HTML: links are found by the digest they carry, else one pattern walks
+parsed as HTML: a link is found by the digest it carries, else one pattern walks
 the anchors. A page that is neither kind holds no links.
 """
 
@@ -11,7 +11,7 @@ import html
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 from lambda_build_plugin.lock.parts import filename_of
@@ -27,10 +27,18 @@ ACCEPT = (
 )
 """The `Accept` header of a request for a page (PEP 691)."""
 
-_ANCHOR = re.compile(r"<a\s([^>]*)>", re.IGNORECASE)
-_HREF = re.compile(r"""href\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))""", re.IGNORECASE)
-_BASE = re.compile(r"<base\s[^>]*?href\s*=\s*[\"']([^\"']+)", re.IGNORECASE)
-_SHA256_DIGITS = 64
+# A quoted value may hold any letter, `>` too: `data-requires-python=">=3.8"`.
+_INSIDE = r"""[^"'>]*(?:(?:"[^"]*"|'[^']*')[^"'>]*)*"""
+_ANCHOR = re.compile(rf"<a\s({_INSIDE})>", re.IGNORECASE)
+_BASE = re.compile(rf"<base\s({_INSIDE})>", re.IGNORECASE)
+_META = re.compile(rf"<meta\s({_INSIDE})>", re.IGNORECASE)
+_ATTRIBUTE = re.compile(
+    r"""(?P<name>[^\s"'>/=]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""", re.IGNORECASE
+)
+_HEAD = 4096
+"""How many letters of an HTML page to search for `<base>` and `<meta>`."""
+
+_LONGEST_TAG = 1 << 14
 
 
 class UnknownPageError(ValueError):
@@ -46,7 +54,7 @@ class Link:
     """Absolute, without fragment."""
 
     sha256: str | None
-    """Hexadecimal, where the page says so."""
+    """Hexadecimal in lower case, where the page says so."""
 
     yanked: bool = False
 
@@ -58,71 +66,124 @@ class Page:
         """Take a page as it was received.
 
         Raises:
-            UnknownPageError: JSON that is none, or of another API version than 1.x.
+            UnknownPageError: JSON that is none, or another API version than 1.x.
         """
-        self._url = url
+        self._base = url
         self._text = body.decode("utf-8", errors="replace")
-        self._files = self._json_files() if "json" in content_type else None
-        base = _BASE.search(self._text, 0, 4096) if self._files is None else None
-        self._base = urljoin(url, base[1]) if base else url
+        self._entries: list[Any] | None = None
+        if "json" in content_type:
+            self._entries, self._text = _entries(self._text), ""
+        else:
+            _check_version(self._text)
+            if base := _BASE.search(self._text, 0, _HEAD):
+                self._base = _joined(url, _attributes(base[1]).get("href", ""))
 
     def by_sha256(self, sha256: str) -> Link | None:
-        """Find the link that carries a digest."""
-        if self._files is not None:
-            return next((link for link in self.links() if link.sha256 == sha256), None)
-        position = self._text.find(sha256)
-        while position != -1:
-            start = self._text.rfind("<", 0, position)
-            match = _ANCHOR.match(self._text, start) if start != -1 else None
-            link = self._link(match) if match else None
-            if link is not None and link.sha256 == sha256:
-                return link
-            position = self._text.find(sha256, position + _SHA256_DIGITS)
+        """Find the link that carries a digest, given in lower case."""
+        if self._entries is not None:
+            carriers = (entry for entry in self._entries if _sha256_of(entry) == sha256)
+            found = map(self._link_of_entry, carriers)
+            return next((link for link in found if link is not None), None)
+        for spelling in (sha256, sha256.upper()):
+            position = self._text.find(spelling)
+            while position != -1:
+                link = self._link_around(position)
+                # The digest may be one of the metadata file (PEP 658), or of no link.
+                if link is not None and link.sha256 == sha256:
+                    return link
+                position = self._text.find(spelling, position + len(spelling))
         return None
 
     def links(self) -> Iterator[Link]:
         """Yield every file of the page."""
-        if self._files is not None:
-            yield from self._files
-            return
-        for match in _ANCHOR.finditer(self._text):
-            link = self._link(match)
-            if link is not None:
-                yield link
+        if self._entries is not None:
+            found = map(self._link_of_entry, self._entries)
+        else:
+            found = map(self._link_of_anchor, _ANCHOR.finditer(self._text))
+        return (link for link in found if link is not None)
 
-    def _link(self, anchor: re.Match[str]) -> Link | None:
-        match = _HREF.search(anchor[1])
-        if match is None:
-            return None
-        href = html.unescape(match[1] or match[2] or match[3] or "")
-        location, _, fragment = href.partition("#")
-        filename = filename_of(location)
-        if not filename:
-            return None
+    def _link_around(self, position: int) -> Link | None:
+        first = max(0, position - _LONGEST_TAG)
+        start = max(self._text.rfind(begin, first, position) for begin in ("<a", "<A"))
+        match = _ANCHOR.match(self._text, start) if start != -1 else None
+        return self._link_of_anchor(match) if match else None
+
+    def _link_of_anchor(self, anchor: re.Match[str]) -> Link | None:
+        attributes = _attributes(anchor[1])
+        href, _, fragment = attributes.get("href", "").strip().partition("#")
         digests = dict(item.partition("=")[::2] for item in fragment.split("&"))
-        return Link(
-            filename=filename,
-            url=urljoin(self._base, location),
-            sha256=digests.get("sha256", "").lower() or None,
-            yanked="data-yanked" in anchor[1],
-        )
+        return self._link(href, sha256=digests.get("sha256"), yanked="data-yanked" in attributes)
 
-    def _json_files(self) -> list[Link]:
+    def _link_of_entry(self, entry: Any) -> Link | None:
+        """Read a file's table; None where it is none."""
         try:
-            data = json.loads(self._text)
-            version = str(data["meta"]["api-version"])
-            if version.partition(".")[0] != "1":
-                raise UnknownPageError(f"its API version is {version}, not 1.x")
-            return [
-                Link(
-                    filename=file["filename"],
-                    url=urljoin(self._url, file["url"]).partition("#")[0],
-                    sha256=(file.get("hashes") or {}).get("sha256"),
-                    yanked=bool(file.get("yanked")),
-                )
-                for file in data["files"]
-            ]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            if isinstance(error, UnknownPageError):
-                raise
-            raise UnknownPageError("it is no index page (PEP 691)") from error
+            return self._link(
+                entry["url"].partition("#")[0],
+                filename=entry["filename"].strip(),
+                sha256=_sha256_of(entry),
+                yanked=bool(entry.get("yanked")),
+            )
+        except (AttributeError, KeyError, TypeError):
+            return None
+
+    def _link(
+        self, location: str, *, filename: str | None = None, sha256: str | None, yanked: bool
+    ) -> Link | None:
+        url = _joined(self._base, location) if location else ""
+        name = filename or filename_of(url)
+        if not url or not name:
+            return None
+        digest = sha256.lower() if sha256 else None
+        return Link(filename=name, url=url, sha256=digest, yanked=yanked)
+
+
+def _sha256_of(entry: Any) -> str | None:
+    """Get the digest of a file's table, in lower case."""
+    try:
+        found = entry["hashes"]["sha256"]
+    except (KeyError, TypeError):
+        return None
+    return found.lower() if isinstance(found, str) else None
+
+
+def _entries(text: str) -> list[Any]:
+    """Get the files of a JSON page (PEP 691)."""
+    try:
+        data = json.loads(text)
+        version, files = str(data["meta"]["api-version"]), data["files"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnknownPageError("it is no index page (PEP 691)") from error
+    _check_major(version)
+    if not isinstance(files, list):
+        raise UnknownPageError("it is no index page (PEP 691)")
+    return files
+
+
+def _check_version(text: str) -> None:
+    """Check the version that an HTML page may state (PEP 629)."""
+    for meta in _META.finditer(text, 0, _HEAD):
+        attributes = _attributes(meta[1])
+        if attributes.get("name", "").lower() == "pypi:repository-version":
+            _check_major(attributes.get("content", ""))
+
+
+def _check_major(version: str) -> None:
+    if version.partition(".")[0] != "1":
+        raise UnknownPageError(f"its API version is {version}, not 1.x")
+
+
+def _attributes(text: str) -> dict[str, str]:
+    """Take the inside of a tag apart; of a repeated attribute the first counts."""
+    found: dict[str, str] = {}
+    for match in _ATTRIBUTE.finditer(text):
+        value = match[2] or match[3] or match[4] or ""
+        found.setdefault(match["name"].lower(), html.unescape(value))
+    return found
+
+
+def _joined(base: str, location: str) -> str:
+    """Resolve a reference; what cannot be resolved is no address."""
+    try:
+        return urljoin(base, location)
+    except ValueError:
+        return ""

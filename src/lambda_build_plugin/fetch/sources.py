@@ -6,9 +6,6 @@ for one of them needs nothing more:
 * pip: https://pip.pypa.io/en/stable/topics/configuration/
 * uv: https://docs.astral.sh/uv/reference/settings/ and /reference/environment/
 
-Indexes that a lock's project gives a name (Poetry) have their credentials in Poetry's
-variables; a host that knows more about an index says so in an `IndexAccess`.
-
 Credentials are taken out of the URLs at once and kept by origin.
 """
 
@@ -19,6 +16,7 @@ import netrc
 import os
 import re
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +26,7 @@ from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.tables import TableError, read_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from lambda_build_plugin.lock.model import IndexOptions
     from lambda_build_plugin.settings import IndexAccess
@@ -50,6 +48,7 @@ DEFAULT_INDEX = "https://pypi.org/simple/"
 
 _TRUE = {"1", "true", "yes", "on", "y", "t"}
 _PORTS = {"http": 80, "https": 443}
+_PIP_FILE = "pip.ini" if sys.platform == "win32" else "pip.conf"
 
 Origin = tuple[str, str, int]
 """Scheme, host and port: what credentials belong to."""
@@ -59,7 +58,7 @@ Origin = tuple[str, str, int]
 class Login:
     """A user name and a password for one origin."""
 
-    username: str
+    username: str = field(repr=False)  # may be a token
     password: str = field(repr=False)
 
 
@@ -74,22 +73,33 @@ class Tls:
     """`host` or `host:port` whose certificate the user wants not to be checked."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
     """Logins by origin; none is ever given to another one."""
 
-    def __init__(self, logins: Mapping[Origin, Login], netrc_file: Path | None) -> None:
-        self._logins = dict(logins)
-        self._netrc = _read_netrc(netrc_file)
+    by_origin: Mapping[Origin, Login] = field(default_factory=dict)
+    by_host: Mapping[str, Login] = field(default_factory=dict)
+    """From netrc, which knows neither scheme nor port."""
+
+    unencrypted: frozenset[Origin] = frozenset()
+    """The `http` origins that the configuration names: no other hears what netrc holds."""
 
     def of(self, url: str) -> Login | None:
         """Find the login for the origin of a URL."""
         origin = origin_of(url)
-        if (login := self._logins.get(origin)) is not None:
+        if (login := self.by_origin.get(origin)) is not None:
             return login
-        found = self._netrc.authenticators(origin[1]) if self._netrc else None
-        if not found or found[2] is None:
-            return None
-        return Login(username=found[0] or "", password=found[2])
+        scheme, host, _ = origin
+        if scheme == "https" or origin in self.unencrypted:
+            return self.by_host.get(host)
+        return None
+
+    def with_login_of(self, url: str) -> Credentials:
+        """Add the login that a URL itself holds, for its own origin."""
+        login = _login_in(url)
+        if login is None:
+            return self
+        return replace(self, by_origin={**self.by_origin, origin_of(url): login})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,9 +125,9 @@ class Sources:
         return self.tls_by_origin.get(origin_of(url), self.tls)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class _Gathered:
-    """What the configuration says, the strongest layer first."""
+    """What the configuration says, the strongest layer first; URLs still hold passwords."""
 
     defaults: list[str] = field(default_factory=list)
     extras: list[str] = field(default_factory=list)
@@ -137,54 +147,70 @@ def read_sources(
     environ: Mapping[str, str],
     home: Path,
     project: Path,
+    etc: Path = Path("/etc"),
     access: Sequence[IndexAccess] = (),
 ) -> Sources:
     """Read where files may come from: the lock's own options, uv's, then pip's.
 
     With several indexes the extra ones are asked before the default one, so that a
-    public package cannot take the place of a private one of the same name.
+    public package cannot take the place of a private one of the same name. A lock
+    that names its index means that one and its own extra ones alone, as in pip.
+
+    Args:
+        options: What the lock says.
+        environ: The environment.
+        home: The user's folder.
+        project: The folder in which uv begins to look; relative paths begin there too.
+        etc: The folder of the machine's configuration, where the system has one.
+        access: What the host knows of its indexes; it wins.
 
     Raises:
-        SettingsError: A configuration file cannot be read.
+        SettingsError: A configuration file cannot be read, or holds no URL where one is due.
     """
-    gathered = _Gathered(no_index=options.no_index)
-    if options.index_url:
-        gathered.defaults.append(options.index_url)
-    gathered.extras.extend(options.extra_index_urls)
-    gathered.find_links.extend(options.find_links)
-    _add_uv(gathered, environ, home, project)
-    _add_pip(gathered, environ, home)
+    gathered = _Gathered(no_index=options.no_index, find_links=list(options.find_links))
+    _add_uv(gathered, environ, home=home, project=project, etc=etc)
+    _add_pip(gathered, environ, home=home, etc=etc)
     _add_poetry(gathered, options, environ)
     for index in access:
         if index.username or index.password:
-            # What the host says of its own index wins.
             gathered.logins[origin_of(index.url)] = Login(
                 username=index.username or "", password=index.password or ""
             )
-    sources = _sources(gathered, environ, home)
-    supplemental = (_bare(url, gathered.logins) for url in options.supplemental_urls)
-    return replace(
-        sources,
-        indexes=tuple(dict.fromkeys((*sources.indexes, *supplemental))),
-        tls_by_origin=_tls_by_origin(access, sources.tls),
-    )
+    sources = _sources(gathered, options, environ, home=home, project=project)
+    return replace(sources, tls_by_origin=_tls_by_origin(access, sources.tls))
 
 
-def _sources(gathered: _Gathered, environ: Mapping[str, str], home: Path) -> Sources:
-    defaults = gathered.defaults or [DEFAULT_INDEX]
-    urls = [_bare(url, gathered.logins) for url in (*gathered.extras, *defaults)]
-    for url in gathered.explicit:
-        _bare(url, gathered.logins)
-    links = [_bare(url, gathered.logins) for url in gathered.find_links]
+def _sources(
+    gathered: _Gathered,
+    options: IndexOptions,
+    environ: Mapping[str, str],
+    *,
+    home: Path,
+    project: Path,
+) -> Sources:
+    places = _Places(home=home, project=project, logins=gathered.logins)
+    own_extras = [places.index(url) for url in options.extra_index_urls]
+    extras = [places.index(url) for url in gathered.extras]
+    defaults = [places.index(url) for url in gathered.defaults]
+    if options.index_url:
+        indexes = [*own_extras, places.index(options.index_url)]
+    else:
+        indexes = [*own_extras, *extras, *(defaults or [DEFAULT_INDEX])]
+    indexes += [places.index(url) for url in options.supplemental_urls]
+    explicit = [places.index(url) for url in (*gathered.explicit, *dict(options.named).values())]
+    links = [places.links(url) for url in gathered.find_links]
+    named = {origin_of(url) for url in (*indexes, *extras, *defaults, *explicit, *links)}
     proxies = _proxies(environ)
     if gathered.proxy:
         proxies = {"all": gathered.proxy, "no": proxies.get("no", "")}
     netrc_file = environ.get("NETRC")
     return Sources(
-        indexes=() if gathered.no_index else tuple(dict.fromkeys(urls)),
+        indexes=() if gathered.no_index else tuple(dict.fromkeys(indexes)),
         find_links=tuple(dict.fromkeys(links)),
         credentials=Credentials(
-            gathered.logins, Path(netrc_file) if netrc_file else _default_netrc(home)
+            by_origin=gathered.logins,
+            by_host=_read_netrc(Path(netrc_file) if netrc_file else _default_netrc(home)),
+            unencrypted=frozenset(origin for origin in named if origin[0] == "http"),
         ),
         tls=Tls(
             ca_file=_first(
@@ -204,12 +230,13 @@ def _sources(gathered: _Gathered, environ: Mapping[str, str], home: Path) -> Sou
 def _add_poetry(gathered: _Gathered, options: IndexOptions, environ: Mapping[str, str]) -> None:
     """Read the credentials that Poetry takes from the environment, by the name of a source."""
     for name, url in options.named:
-        bare = _bare(url, gathered.logins)
         key = "POETRY_HTTP_BASIC_" + name.upper().replace("-", "_")
         username = environ.get(f"{key}_USERNAME", "")
         password = environ.get(f"{key}_PASSWORD", "")
         if username or password:
-            gathered.logins[origin_of(bare)] = Login(username=username, password=password)
+            # A URL that is none is reported later.
+            with suppress(ValueError):
+                gathered.logins[origin_of(url)] = Login(username=username, password=password)
 
 
 def _tls_by_origin(access: Sequence[IndexAccess], general: Tls) -> dict[Origin, Tls]:
@@ -240,44 +267,84 @@ def origin_of(url: str) -> Origin:
 
 def redacted(url: str) -> str:
     """Take credentials, query and fragment out of a URL, for messages."""
-    parts = urlsplit(url)
+    if "://" not in url:
+        return url  # a path
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return re.split("[?#]", url.rpartition("@")[2])[0]
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def _bare(url: str, logins: dict[Origin, Login]) -> str:
-    """Take the credentials out of a URL and remember them for its origin."""
-    if "://" not in url:
-        return url
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Places:
+    """Brings what is configured into one form: bare URLs, and absolute paths."""
+
+    home: Path
+    project: Path
+    logins: dict[Origin, Login] = field(repr=False)
+    """Filled on the way."""
+
+    def index(self, text: str) -> str:
+        """Read the root of an index, which is a folder whether or not it ends like one."""
+        place = self.links(text)
+        if "://" not in place:
+            return place
+        parts = urlsplit(place)
+        return urlunsplit(parts._replace(path=parts.path.rstrip("/") + "/"))
+
+    def links(self, text: str) -> str:
+        """Read a `--find-links` location: a folder, or the URL of a page."""
+        if "://" not in text:
+            path = Path(text)
+            if path.parts[:1] == ("~",):
+                path = self.home.joinpath(*path.parts[1:])
+            return str(self.project / path)
+        try:
+            origin = origin_of(text)
+        except ValueError as error:
+            raise SettingsError(
+                [f"`{redacted(text)}` is no URL of an index: {error}"],
+                hint="mend it where it is configured: uv.toml, pip.conf, a variable or the lock",
+            ) from error
+        login = _login_in(text)
+        if login is not None:
+            self.logins.setdefault(origin, login)
+        parts = urlsplit(text)
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
+
+
+def _login_in(url: str) -> Login | None:
+    """Get the credentials that a URL holds."""
     parts = urlsplit(url)
-    if parts.username is not None or parts.password is not None:
-        logins.setdefault(
-            origin_of(url),
-            Login(username=unquote(parts.username or ""), password=unquote(parts.password or "")),
-        )
-    netloc = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, netloc, parts.path.rstrip("/") + "/", parts.query, ""))
+    if parts.username is None and parts.password is None:
+        return None
+    return Login(username=unquote(parts.username or ""), password=unquote(parts.password or ""))
 
 
 # --- uv -------------------------------------------------------------------------------
 
 
-def _add_uv(gathered: _Gathered, environ: Mapping[str, str], home: Path, project: Path) -> None:
+def _add_uv(
+    gathered: _Gathered, environ: Mapping[str, str], *, home: Path, project: Path, etc: Path
+) -> None:
     named: dict[str, str] = {}
     _add_uv_environment(gathered, environ, named)
-    for table, base in _uv_tables(environ, home, project):
-        try:
+    try:
+        for table, base in _uv_tables(environ, home=home, project=project, etc=etc):
             _add_uv_table(gathered, table, base, named)
-        except TableError as error:
-            raise SettingsError([str(error)], hint="mend the configuration of uv") from error
+    except TableError as error:
+        raise SettingsError([str(error)], hint="mend the configuration of uv") from error
     for name, url in named.items():
         key = re.sub(r"[^A-Z0-9]", "_", name.upper())
         username = environ.get(f"UV_INDEX_{key}_USERNAME")
         password = environ.get(f"UV_INDEX_{key}_PASSWORD")
         if username or password:
-            # Variables win over what stands in the URL.
-            gathered.logins[origin_of(url)] = Login(
-                username=username or "", password=password or ""
-            )
+            # Variables win over what stands in the URL. One that is none is reported later.
+            with suppress(ValueError):
+                gathered.logins[origin_of(url)] = Login(
+                    username=username or "", password=password or ""
+                )
 
 
 def _add_uv_environment(
@@ -325,7 +392,7 @@ def _uv_url(text: str, base: Path) -> str:
 
 
 def _uv_tables(
-    environ: Mapping[str, str], home: Path, project: Path
+    environ: Mapping[str, str], *, home: Path, project: Path, etc: Path
 ) -> Iterator[tuple[Table, Path]]:
     """Yield uv's configuration: the project's or its workspace's, the user's, the system's."""
     if _is_true(environ.get("UV_NO_CONFIG")):
@@ -333,14 +400,27 @@ def _uv_tables(
     if named := environ.get("UV_CONFIG_FILE"):
         yield _toml(Path(named)), Path(named).parent
         return
-    for folder in (project, *project.parents):
+    start = _uv_workspace(project) or project
+    for folder in (start, *start.parents):
         table = _uv_table_in(folder)
         if table is not None:
             yield table, folder
             break
-    for folder in _uv_folders(environ, home):
+    for folder in _uv_folders(environ, home=home, etc=etc):
         if (folder / "uv.toml").is_file():
             yield _toml(folder / "uv.toml"), folder
+
+
+def _uv_workspace(project: Path) -> Path | None:
+    """Find the root of the workspace: what its members configure does not count."""
+    for folder in (project, *project.parents):
+        if (folder / "uv.lock").is_file():
+            with suppress(OSError, TableError):
+                if "workspace" in read_toml(folder / "pyproject.toml").table("tool").table("uv"):
+                    return folder
+        if (folder / ".git").exists():
+            break
+    return None
 
 
 def _uv_table_in(folder: Path) -> Table | None:
@@ -354,29 +434,31 @@ def _uv_table_in(folder: Path) -> Table | None:
     return None
 
 
-def _uv_folders(environ: Mapping[str, str], home: Path) -> Iterator[Path]:
+def _uv_folders(environ: Mapping[str, str], *, home: Path, etc: Path) -> Iterator[Path]:
     if sys.platform == "win32":
         yield Path(environ.get("APPDATA") or home / "AppData" / "Roaming") / "uv"
         yield Path(environ.get("PROGRAMDATA") or "C:/ProgramData") / "uv"
         return
     yield Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "uv"
-    for folder in (environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep):
+    for folder in (environ.get("XDG_CONFIG_DIRS") or str(etc / "xdg")).split(os.pathsep):
         yield Path(folder) / "uv"
-    yield Path("/etc/uv")
+    yield etc / "uv"
 
 
 def _toml(path: Path) -> Table:
     try:
         return read_toml(path)
-    except (TableError, OSError) as error:
-        raise SettingsError([f"{path}: {error}"], hint="mend this file") from error
+    except TableError as error:
+        raise SettingsError([f"{path}: {error.problem}"], hint="mend this file") from error
+    except OSError as error:
+        raise SettingsError([f"{path}: {error.strerror}"], hint="check its path") from error
 
 
 # --- pip ------------------------------------------------------------------------------
 
 
-def _add_pip(gathered: _Gathered, environ: Mapping[str, str], home: Path) -> None:
-    values = _pip_values(environ, home)
+def _add_pip(gathered: _Gathered, environ: Mapping[str, str], *, home: Path, etc: Path) -> None:
+    values = _pip_values(environ, _pip_files(environ, home=home, etc=etc))
     if url := values.get("index-url"):
         gathered.defaults.append(url)
     gathered.extras.extend(values.get("extra-index-url", "").split())
@@ -388,10 +470,13 @@ def _add_pip(gathered: _Gathered, environ: Mapping[str, str], home: Path) -> Non
     gathered.proxy = values.get("proxy") or None
 
 
-def _pip_values(environ: Mapping[str, str], home: Path) -> Mapping[str, str]:
-    """Merge pip's files, the weakest first, and its variables over them."""
-    values: dict[str, str] = {}
-    for path in _pip_files(environ, home):
+def _pip_values(environ: Mapping[str, str], files: Iterable[Path]) -> Mapping[str, str]:
+    """Merge pip's files, the weakest first, and its variables over them.
+
+    A command's section wins over `[global]`, whichever files they stand in.
+    """
+    sections: dict[str, dict[str, str]] = {"global": {}, "install": {}, "download": {}}
+    for path in files:
         parser = configparser.RawConfigParser()
         try:
             parser.read(path, encoding="utf-8")
@@ -399,43 +484,56 @@ def _pip_values(environ: Mapping[str, str], home: Path) -> Mapping[str, str]:
             raise SettingsError(
                 [f"{path}: {error}"], hint="mend the configuration of pip"
             ) from error
-        for section in ("global", "install", "download"):
+        for section, values in sections.items():
             if parser.has_section(section):
                 values.update(
-                    (key.replace("_", "-"), value.strip()) for key, value in parser.items(section)
+                    (key.replace("_", "-").removeprefix("--"), value.strip())
+                    for key, value in parser.items(section)
                 )
-    values.update(
-        (key.removeprefix("PIP_").lower().replace("_", "-"), value)
+    variables = {
+        key.removeprefix("PIP_").lower().replace("_", "-"): value
         for key, value in environ.items()
         if key.startswith("PIP_") and value
-    )
-    return values
+    }
+    return {**sections["global"], **sections["install"], **sections["download"], **variables}
 
 
-def _pip_files(environ: Mapping[str, str], home: Path) -> Iterator[Path]:
+def _pip_files(environ: Mapping[str, str], *, home: Path, etc: Path) -> Iterator[Path]:
+    """Yield where pip looks: the machine, the user unless a file is named, the environment."""
     named = environ.get("PIP_CONFIG_FILE")
     if named == os.devnull:
         return
-    name = "pip.ini" if sys.platform == "win32" else "pip.conf"
-    if sys.platform == "win32":
-        yield Path(environ.get("PROGRAMDATA") or "C:/ProgramData") / "pip" / name
-        yield home / "pip" / name
-        yield Path(environ.get("APPDATA") or home / "AppData" / "Roaming") / "pip" / name
-    elif sys.platform == "darwin":
-        yield Path("/Library/Application Support/pip") / name
-        yield home / ".pip" / name
-        support = home / "Library" / "Application Support" / "pip"
-        yield (support if support.is_dir() else home / ".config" / "pip") / name
-    else:
-        for folder in (environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(os.pathsep):
-            yield Path(folder) / "pip" / name
-        yield Path("/etc") / name
-        yield home / ".pip" / name
-        yield Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip" / name
+    yield from _pip_files_of_machine(environ, etc)
+    if not (named and Path(named).exists()):
+        yield from _pip_files_of_user(environ, home)
     if prefix := environ.get("VIRTUAL_ENV"):
-        yield Path(prefix) / name
+        yield Path(prefix) / _PIP_FILE
     if named:
         yield Path(named)
+
+
+def _pip_files_of_machine(environ: Mapping[str, str], etc: Path) -> Iterator[Path]:
+    if sys.platform == "win32":
+        yield Path(environ.get("PROGRAMDATA") or "C:/ProgramData") / "pip" / _PIP_FILE
+    elif sys.platform == "darwin":
+        yield Path("/Library/Application Support/pip") / _PIP_FILE
+    else:
+        for folder in (environ.get("XDG_CONFIG_DIRS") or str(etc / "xdg")).split(os.pathsep):
+            yield Path(folder) / "pip" / _PIP_FILE
+        yield etc / _PIP_FILE
+
+
+def _pip_files_of_user(environ: Mapping[str, str], home: Path) -> Iterator[Path]:
+    if sys.platform == "win32":
+        yield home / "pip" / _PIP_FILE
+        yield Path(environ.get("APPDATA") or home / "AppData" / "Roaming") / "pip" / _PIP_FILE
+        return
+    yield home / ".pip" / _PIP_FILE
+    folder = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip"
+    if sys.platform == "darwin":
+        support = home / "Library" / "Application Support" / "pip"
+        folder = support if support.is_dir() else home / ".config" / "pip"
+    yield folder / _PIP_FILE
 
 
 # --- the environment ------------------------------------------------------------------
@@ -464,14 +562,22 @@ def _default_netrc(home: Path) -> Path | None:
     return None
 
 
-def _read_netrc(path: Path | None) -> netrc.netrc | None:
-    """Read a netrc file; one that is not right is no reason to fail, as in curl."""
+def _read_netrc(path: Path | None) -> dict[str, Login]:
+    """Read a netrc file; one that is not right is no reason to fail, as in curl.
+
+    Its `default` entry would give one login to every server, and is passed over.
+    """
     if path is None:
-        return None
+        return {}
     try:
-        return netrc.netrc(str(path))
-    except (OSError, netrc.NetrcParseError):
-        return None
+        hosts = netrc.netrc(str(path)).hosts
+    except (OSError, UnicodeDecodeError, netrc.NetrcParseError):
+        return {}
+    return {
+        host: Login(username=username or "", password=password)
+        for host, (username, _, password) in hosts.items()
+        if host != "default" and password is not None
+    }
 
 
 def _is_true(text: str | None) -> bool:

@@ -47,7 +47,12 @@ def entry_point() -> None:
     # The process ends with the build and makes hardly any cycles: collecting them
     # would cost a tenth of the run.
     gc.disable()
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    if code == _INTERRUPTED:
+        # At a normal end the interpreter would wait for downloads that nobody wants.
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def main(argv: Sequence[str]) -> int:

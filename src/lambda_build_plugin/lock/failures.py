@@ -25,25 +25,41 @@ __all__ = [
     "UnsupportedLockError",
 ]
 
-_MAKE_A_LOCK = """make one with the tool of the project:
-uv:      uv lock
-any:     uv pip compile --universal --generate-hashes pyproject.toml -o requirements.txt
-pip:     pip-compile --generate-hashes -o requirements.txt
-or name one that lies elsewhere: lambda-build --lock PATH"""
+_RECIPES = {
+    "uv": "uv lock",
+    "poetry": "poetry lock",
+    "pdm": "pdm config --local lock.format pylock, then: pdm lock",
+    "hatch": "uv pip compile --universal --generate-hashes pyproject.toml -o pylock.toml",
+    "pip-tools": "pip-compile --generate-hashes -o requirements.txt pyproject.toml "
+    "(on Linux: it locks for its own system alone)",
+    "pipenv": "pipenv requirements --hash > requirements.txt",
+}
+"""How to make a lock that this version reads, by tool."""
+
+_COMPILE = "uv pip compile --universal --generate-hashes pyproject.toml -o requirements.txt"
+
+_MAKERS = {"pdm.lock": "pdm", "Pipfile.lock": "pipenv"}
+"""Which tool makes a lock that this version does not read."""
 
 
 class LockNotFoundError(LockError):
     """The project has dependencies and no lock."""
 
     def __init__(self, folder: Path, names: Sequence[str], foreign: Sequence[str] = ()) -> None:
-        self.folder = folder
-        unread = (
-            f"\n{', '.join(foreign)} is there, but this version does not read it" if foreign else ""
-        )
+        self.folder, self.foreign = folder, tuple(foreign)
+        unread = [f"{name} is there, but this version does not read it" for name in foreign]
+        tools = [_MAKERS[name] for name in foreign] or _RECIPES
+        width = max(map(len, tools))
         super().__init__(
             f"no lock in {folder}",
-            why=f"none of these is there: {', '.join(names)}{unread}",
-            hint=_MAKE_A_LOCK,
+            why="\n".join((f"none of these is there: {', '.join(names)}", *unread)),
+            hint="\n".join(
+                (
+                    "make one with the project's own tool:",
+                    *(f"{f'{tool}:':{width + 1}} {_RECIPES[tool]}" for tool in tools),
+                    "or name one that lies elsewhere: lambda-build --lock PATH",
+                )
+            ),
         )
 
 
@@ -90,25 +106,33 @@ class MissingHashError(LockError):
 class UnlockedRequirementError(LockError):
     """Lines of a requirements file leave the version open."""
 
-    def __init__(self, path: Path, lines: Sequence[str]) -> None:
+    def __init__(self, path: Path, lines: Sequence[str], *, remedy: str = _COMPILE) -> None:
         self.path, self.lines = path, tuple(lines)
         super().__init__(
             f"{path.name} is not a lock: it leaves versions open",
             why="\n".join(lines),
-            hint="pin every line with `==`, best by a tool and with hashes:\n"
-            f"uv pip compile --universal --generate-hashes {path.stem}.in -o {path.name}",
+            hint=f"pin every line with `==`, best by a tool and with hashes:\n{remedy}",
         )
 
 
 class UnknownGroupError(LockError):
     """An extra or a dependency group was asked for that the lock does not have."""
 
-    def __init__(self, lock: Lock, kind: str, asked: Sequence[str], known: Iterable[str]) -> None:
+    def __init__(
+        self, lock: Lock, kind: str, asked: Sequence[str], known: Iterable[str] | None
+    ) -> None:
         self.lock, self.asked = lock, tuple(asked)
-        there = ", ".join(sorted(known)) or f"no {kind}s at all"
+        what = f"{lock} holds no {kind} {', '.join(f'`{name}`' for name in asked)}"
+        if known is None:
+            super().__init__(
+                what,
+                why=f"a {lock.kind} does not tell what belongs to which {kind}",
+                hint=f"name the {kind} to the tool that makes the lock, and not here",
+            )
+            return
         super().__init__(
-            f"{lock} holds no {kind} {', '.join(f'`{name}`' for name in asked)}",
-            why=f"it holds: {there}",
+            what,
+            why=f"it holds: {', '.join(sorted(known)) or f'no {kind}s at all'}",
             hint=f"check the spelling; if the {kind} is new, lock again: `{lock.remedy}`",
         )
 
@@ -142,6 +166,6 @@ class AmbiguousPackageError(LockError):
         super().__init__(
             f"the lock {lock} holds {names} more than once for {target}",
             why="\n".join(lines),
-            hint=f"lock again, so that markers or conflicting extras exclude each other: "
-            f"`{lock.remedy}`",
+            hint="if extras or groups conflict, ask for one of them; else lock again, so that "
+            f"markers exclude each other: `{lock.remedy}`",
         )

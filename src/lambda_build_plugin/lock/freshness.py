@@ -3,7 +3,8 @@
 uv stores the requirements it locked for (`[package.metadata] requires-dist`), in
 a spelling of its own: markers are rewritten (`platform_system == "Windows"` becomes
 `sys_platform == "win32"`). So requirements are compared by meaning: two markers are
-equal if they agree in every environment that their own values can tell apart.
+equal if they agree in every environment that their own values can tell apart. What
+`[tool.uv.sources]` says of a requirement is part of it.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ import itertools
 import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import parse_qsl, unquote
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.markers import UndefinedComparison
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from lambda_build_plugin.lock import parts
 from lambda_build_plugin.lock.markers import Activated, LockMarker
-from lambda_build_plugin.tables import TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from packaging.requirements import Requirement
     from packaging.utils import NormalizedName
@@ -31,8 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["differences", "same_meaning"]
 
-_ELSEWHERE = ("git", "url", "path", "directory", "editable", "virtual")
-"""Keys of a locked requirement whose source decides, not its version."""
+_LOCAL = ("path", "directory", "editable", "virtual")
+"""Keys of a locked requirement that lies on this machine."""
 
 _SYSTEMS = (
     # sys_platform, platform_system and os_name vary together, never alone.
@@ -40,6 +43,8 @@ _SYSTEMS = (
     {"sys_platform": "darwin", "platform_system": "Darwin", "os_name": "posix"},
     {"sys_platform": "win32", "platform_system": "Windows", "os_name": "nt"},
     {"sys_platform": "emscripten", "platform_system": "Emscripten", "os_name": "posix"},
+    {"sys_platform": "aix", "platform_system": "AIX", "os_name": "posix"},
+    {"sys_platform": "android", "platform_system": "Android", "os_name": "posix"},
 )
 _IMPLEMENTATIONS = (
     {"implementation_name": "cpython", "platform_python_implementation": "CPython"},
@@ -47,7 +52,12 @@ _IMPLEMENTATIONS = (
 )
 _MACHINES = ("x86_64", "aarch64", "arm64", "AMD64", "riscv64")
 _MINORS = tuple(f"3.{minor}.{patch}" for minor in range(6, 19) for patch in (0, 9))
-_QUOTED = re.compile(r"""["']([^"']*)["']""")
+_VERSIONS = ("python_version", "python_full_version", "implementation_version")
+_OPERATOR = r"\s*(?:[=<>!~]+|\bnot\s+in\b|\bin\b)\s*"
+_COMPARISON = re.compile(
+    rf"""\b(?P<first>[a-z_]+){_OPERATOR}(?:"(?P<last1>[^"]*)"|'(?P<last2>[^']*)')"""
+    rf"""|(?:"(?P<first1>[^"]*)"|'(?P<first2>[^']*)'){_OPERATOR}(?P<last>[a-z_]+)\b"""
+)
 
 
 class _Asked(NamedTuple):
@@ -56,28 +66,50 @@ class _Asked(NamedTuple):
     name: NormalizedName
     extras: frozenset[NormalizedName]
     specifier: SpecifierSet | None
-    """None where a source decides."""
+    """None where a source decides, not the version."""
+
+    source: str = ""
+    """The commit or file that it names; empty where that lies on this machine."""
 
     def __str__(self) -> str:
         extras = f"[{','.join(sorted(self.extras))}]" if self.extras else ""
-        return f"{self.name}{extras}{self.specifier or ''}"
+        source = f" @ {self.source}" if self.source else ""
+        return f"{self.name}{extras}{self.specifier or ''}{source}"
+
+    @property
+    def vague(self) -> _Asked:
+        """The same without the source, where that cannot be compared."""
+        return self._replace(specifier=None, source="")
 
 
 _Requirements = dict[_Asked, list[str]]
 """Each requirement with the markers of the lines that ask for it; empty: always."""
 
 
-def differences(project: Project, metadata: Table, lock: Table) -> Sequence[str]:
+def differences(project: Project, metadata: Table, lock: Table, *, inherits: bool) -> Sequence[str]:
     """List the requirements in which pyproject.toml and the lock differ.
 
     A project whose dependencies are dynamic cannot be compared and is taken as it is.
+    One that `inherits` may have sources of the workspace's root, which are not known here.
     """
     if project.dependencies is None:
         return ()
-    locked = _locked(metadata)
-    sourced = {asked.name for asked in locked if asked.specifier is None}
-    asked = _asked(project, sourced)
-    admitted = SpecifierSet(lock.text("requires-python") or "")
+    locked = list(_locked(metadata))
+    asked = list(_asked(project))
+    vague = _conditional_sources(project)
+    if inherits:
+        own = {new.name for new, _ in asked if new.specifier is None}
+        vague |= {old.name for old, _ in locked if old.specifier is None} - own
+    return _compared(
+        _gathered(asked, vague),
+        _gathered(locked, vague),
+        SpecifierSet(lock.text("requires-python") or ""),
+    )
+
+
+def _compared(
+    asked: _Requirements, locked: _Requirements, requires_python: SpecifierSet
+) -> list[str]:
     return [
         *(f"- {_line(new, asked[new])}: not in the lock" for new in asked if new not in locked),
         *(f"- {_line(old, locked[old])}: in the lock only" for old in locked if old not in asked),
@@ -85,48 +117,108 @@ def differences(project: Project, metadata: Table, lock: Table) -> Sequence[str]
             f"- {both}: asked for as {_condition(asked[both])}, "
             f"locked as {_condition(locked[both])}"
             for both in asked
-            if both in locked and not same_meaning(asked[both], locked[both], admitted)
+            if both in locked and not same_meaning(asked[both], locked[both], requires_python)
         ),
     ]
 
 
-def _locked(metadata: Table) -> _Requirements:
+def _gathered(
+    lines: Iterable[tuple[_Asked, str]], vague: Collection[NormalizedName]
+) -> _Requirements:
     found: defaultdict[_Asked, list[str]] = defaultdict(list)
+    for asked, marker in lines:
+        found[asked.vague if asked.name in vague else asked].append(marker)
+    return dict(found)
+
+
+def _locked(metadata: Table) -> Iterator[tuple[_Asked, str]]:
+    """Read `requires-dist`: each requirement with its marker."""
     for table in metadata.tables("requires-dist"):
-        sourced = any(key in table for key in _ELSEWHERE)
-        try:
-            specifier = None if sourced else SpecifierSet(table.text("specifier") or "")
-        except InvalidSpecifier as error:
-            raise TableError(table.place("specifier"), str(error)) from error
-        asked = _Asked(
-            canonicalize_name(table.required_text("name")),
-            frozenset(map(canonicalize_name, table.texts("extras"))),
-            specifier,
-        )
-        found[asked].append(table.text("marker") or "")
-    return dict(found)
+        name = canonicalize_name(table.required_text("name"))
+        extras = frozenset(map(canonicalize_name, table.texts("extras")))
+        git, url = table.text("git"), table.text("url")
+        marker = parts.marker(table)
+        condition = marker.text if marker else ""
+        if git is not None:
+            location, _, query = git.partition("?")
+            yield _Asked(name, extras, None, _commit(location, dict(parse_qsl(query)))), condition
+        elif url is not None or any(key in table for key in _LOCAL):
+            yield _Asked(name, extras, None, _file(url or "")), condition
+        else:
+            specifier = parts.specifier(table, "specifier") or SpecifierSet()
+            yield _Asked(name, extras, specifier), condition
 
 
-def _asked(project: Project, sourced: set[NormalizedName]) -> _Requirements:
-    found: defaultdict[_Asked, list[str]] = defaultdict(list)
+def _asked(project: Project) -> Iterator[tuple[_Asked, str]]:
+    """Read pyproject.toml: each requirement with its marker."""
+    sources = project.tool.table("uv").table("sources")
+    by_name = {canonicalize_name(key): sources.raw(key) for key in sources}
 
-    def add(requirement: Requirement, gate: str) -> None:
+    def read(requirement: Requirement, gate: str) -> tuple[_Asked, str]:
         name = canonicalize_name(requirement.name)
-        decided = requirement.url is not None or name in sourced
-        asked = _Asked(
-            name,
-            frozenset(map(canonicalize_name, requirement.extras)),
-            None if decided else requirement.specifier,
-        )
+        extras = frozenset(map(canonicalize_name, requirement.extras))
         marker = f"({requirement.marker})" if requirement.marker else ""
-        found[asked].append(" and ".join(filter(None, (marker, gate))))
+        source = _source(requirement, by_name.get(name))
+        asked = (
+            _Asked(name, extras, requirement.specifier)
+            if source is None
+            else _Asked(name, extras, None, source)
+        )
+        return asked, " and ".join(filter(None, (marker, gate)))
 
-    for requirement in project.dependencies or ():
-        add(requirement, "")
+    yield from (read(requirement, "") for requirement in project.dependencies or ())
     for extra, requirements in project.optional_dependencies.items():
-        for requirement in requirements:
-            add(requirement, f'extra == "{extra}"')
-    return dict(found)
+        yield from (read(requirement, f'extra == "{extra}"') for requirement in requirements)
+
+
+def _source(requirement: Requirement, table: object) -> str | None:
+    """Spell where a requirement comes from; None for an index."""
+    if requirement.url is not None:
+        return _direct(requirement.url)
+    if not isinstance(table, dict) or "index" in table:
+        return None
+    if "git" in table:
+        return _commit(str(table["git"]), table)
+    return _file(str(table.get("url", "")))
+
+
+def _conditional_sources(project: Project) -> set[NormalizedName]:
+    """Name the requirements whose source hangs on a marker, an extra or a group."""
+    sources = project.tool.table("uv").table("sources")
+    return {
+        canonicalize_name(key)
+        for key in sources
+        if not isinstance(table := sources.raw(key), dict)
+        or any(condition in table for condition in ("marker", "extra", "group"))
+    }
+
+
+def _direct(url: str) -> str:
+    """Spell the URL of a requirement `name @ URL` (PEP 508)."""
+    if url.startswith("file:"):
+        return ""
+    if not url.startswith("git+"):
+        return _file(url)
+    location, _, fragment = url.removeprefix("git+").partition("#")
+    path, at, reference = location.rpartition("@")
+    if not at or "/" not in path.partition("://")[2]:
+        path, reference = location, ""
+    return _commit(path, {**dict(parse_qsl(fragment)), "rev": reference})
+
+
+def _commit(url: str, options: Mapping[str, object]) -> str:
+    """Spell a commit; uv writes no credentials into the lock."""
+    reference = next((options[key] for key in ("rev", "tag", "branch") if options.get(key)), "")
+    subdirectory = options.get("subdirectory")
+    return (
+        _file(url).removesuffix("/").removesuffix(".git")
+        + (f"@{reference}" if reference else "")
+        + (f"#subdirectory={subdirectory}" if subdirectory else "")
+    )
+
+
+def _file(url: str) -> str:
+    return re.sub(r"//[^/@]*@", "//", unquote(url.partition("#")[0]))
 
 
 def _line(asked: _Asked, markers: Iterable[str]) -> str:
@@ -148,12 +240,15 @@ def same_meaning(one: Sequence[str], other: Sequence[str], requires_python: Spec
     one, other = sorted(set(one)), sorted(set(other))
     if one == other:
         return True
-    text = " ".join((*one, *other))
-    return all(
-        _holds(one, environment, activated) == _holds(other, environment, activated)
-        for environment in _environments(text, requires_python)
-        for activated in _activations(text)
-    )
+    values = _values((*one, *other))
+    try:
+        return all(
+            _holds(one, environment, activated) == _holds(other, environment, activated)
+            for environment in _environments(values, requires_python)
+            for activated in _activations(values)
+        )
+    except (InvalidVersion, UndefinedComparison):
+        return False  # compares what has no order, and the texts differ
 
 
 def _holds(
@@ -162,38 +257,60 @@ def _holds(
     return any(not text or LockMarker(text).holds(environment, activated) for text in alternatives)
 
 
-def _environments(text: str, requires_python: SpecifierSet) -> Iterator[dict[str, str]]:
+_Values = dict[str, set[str]]
+"""What markers compare each variable with."""
+
+
+def _values(markers: Iterable[str]) -> _Values:
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for match in _COMPARISON.finditer(" ".join(markers)):
+        variable = match["first"] or match["last"]
+        texts = (match["last1"], match["last2"], match["first1"], match["first2"])
+        value = next(text for text in texts if text is not None)
+        found[variable] |= {value, *re.split(r"[\s,|]+", value)}  # `in` takes a list
+    return dict(found)
+
+
+def _environments(values: _Values, requires_python: SpecifierSet) -> Iterator[dict[str, str]]:
     """Yield the environments that the values in the markers can tell apart."""
-    mentioned = _QUOTED.findall(text)
-    systems: Sequence[dict[str, str]] = _SYSTEMS
-    implementations: Sequence[dict[str, str]] = _IMPLEMENTATIONS
-    machines: Sequence[str] = sorted({*_MACHINES, *mentioned})
-    if not re.search(r"\b(sys_platform|platform_system|os_name)\b", text):
-        systems = systems[:1]
-    if "implementation" not in text:
-        implementations = implementations[:1]
-    if "platform_machine" not in text:
+    systems = _rows(_SYSTEMS, values)
+    implementations = _rows(_IMPLEMENTATIONS, values)
+    machines = sorted({*_MACHINES, *values.get("platform_machine", ())})
+    if "platform_machine" not in values:
         machines = machines[:1]
+    mentioned = {value for variable in _VERSIONS for value in values.get(variable, ())}
     versions = [
         version
         for version in sorted({*_MINORS, *_neighbours(mentioned)}, key=Version)
         if requires_python.contains(version)
     ] or ["3.13.0"]
-    if "python_" not in text:
+    if not any(variable in values for variable in _VERSIONS):
         versions = versions[-1:]
-    for system, implementation, machine, version in itertools.product(
-        systems, implementations, machines, versions
+    releases = sorted({"5.10", *values.get("platform_release", ())})
+    builds = sorted({"", *values.get("platform_version", ())})
+    for system, implementation, machine, version, release, build in itertools.product(
+        systems, implementations, machines, versions, releases, builds
     ):
         yield {
             **system,
             **implementation,
             "implementation_version": version,
             "platform_machine": machine,
-            "platform_release": "5.10",
-            "platform_version": "",
+            "platform_release": release,
+            "platform_version": build,
             "python_full_version": version,
             "python_version": ".".join(version.split(".")[:2]),
         }
+
+
+def _rows(known: Sequence[dict[str, str]], values: _Values) -> list[dict[str, str]]:
+    """Get the rows that the markers can tell apart, and one for each value of no row."""
+    variables = list(known[0])
+    if not any(variable in values for variable in variables):
+        return [*known[:1]]
+    there = {value for row in known for value in row.values()}
+    mentioned = {value for variable in variables for value in values.get(variable, ())}
+    return [*known, *(dict.fromkeys(variables, value) for value in sorted(mentioned - there))]
 
 
 def _neighbours(values: Iterable[str]) -> Iterator[str]:
@@ -209,8 +326,8 @@ def _neighbours(values: Iterable[str]) -> Iterator[str]:
         yield from (f"{major}.{minor}.{near}" for near in (max(patch - 1, 0), patch, patch + 1))
 
 
-def _activations(text: str) -> Iterator[Activated]:
+def _activations(values: _Values) -> Iterator[Activated]:
+    names = sorted(canonicalize_name(name) for name in values.get("extra", ()))
     yield Activated()
-    if "extra" in text:
-        for name in sorted(set(_QUOTED.findall(text))):
-            yield Activated(extras=frozenset({canonicalize_name(name)}))
+    yield from (Activated(extras=frozenset({name})) for name in names)
+    yield Activated(extras=frozenset(names))

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from packaging.markers import InvalidMarker, Marker
+from packaging.markers import InvalidMarker, Marker, UndefinedComparison
 from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,13 +31,29 @@ _MEMBERSHIP = re.compile(
 )
 _EXTRA_FIRST = re.compile(r"\bextra\s*(?P<operator>==|!=)\s*" + _QUOTED)
 _EXTRA_LAST = re.compile(_QUOTED + r"\s*(?P<operator>==|!=)\s*extra\b")
+_PROBE = {
+    # Any environment will do: whether a comparison is defined does not hang on it.
+    "implementation_name": "cpython",
+    "implementation_version": "3.13.0",
+    "os_name": "posix",
+    "platform_machine": "x86_64",
+    "platform_python_implementation": "CPython",
+    "platform_release": "5.10",
+    "platform_system": "Linux",
+    "platform_version": "",
+    "python_full_version": "3.13.0",
+    "python_version": "3.13",
+    "sys_platform": "linux",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activated:
     """What the user asked for beside the main dependencies."""
 
-    extras: frozenset[NormalizedName] = frozenset()
+    extras: frozenset[str] = frozenset()
+    """Normalized; `package[extra]` for an extra of another package."""
+
     groups: frozenset[NormalizedName] = frozenset()
 
 
@@ -48,23 +65,30 @@ class LockMarker:
 
     @classmethod
     def parse(cls, text: str) -> LockMarker:
-        """Check a marker's syntax.
+        """Check that a marker is one and can be evaluated.
 
         Raises:
-            ValueError: It is not one.
+            ValueError: It is not one, or compares what has no order.
         """
+        marker = cls(text)
         try:
-            _marker(_folded(text, Activated()))
+            marker.holds(_PROBE, Activated())
         except InvalidMarker as error:
             raise ValueError(f"`{text}` is not a marker (PEP 508)") from error
-        return cls(text)
+        except (InvalidVersion, UndefinedComparison) as error:
+            raise ValueError(f"`{text}` compares what cannot be compared (PEP 508)") from error
+        return marker
 
     def __str__(self) -> str:
         return self.text
 
     def holds(self, environment: Mapping[str, str], activated: Activated) -> bool:
         """Evaluate it for a target, all of whose eleven variables are given."""
-        return _marker(_folded(self.text, activated)).evaluate(dict(environment))
+        # packaging 24.2 fails on the empty version of a platform, later ones call it false.
+        version = environment["platform_version"] or "0"
+        return _marker(_folded(self.text, activated)).evaluate(
+            {**environment, "platform_version": version}
+        )
 
 
 @lru_cache(maxsize=4096)
@@ -84,7 +108,7 @@ def _folded(text: str, activated: Activated) -> str:
     return with_extras(_MEMBERSHIP.sub(membership, text), activated.extras)
 
 
-def with_extras(text: str, extras: frozenset[NormalizedName]) -> str:
+def with_extras(text: str, extras: frozenset[str]) -> str:
     """Answer each `extra == "name"` of a marker's text for a given set of extras."""
 
     def comparison(match: re.Match[str]) -> str:

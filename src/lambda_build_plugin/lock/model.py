@@ -72,12 +72,12 @@ class LockedFile:
     """A wheel, an sdist or an archive that the lock vouches for."""
 
     digest: Digest | None
-    """None in a requirements file without hashes only."""
+    """None only in a requirements file without hashes and for files in uv's `find-links`."""
 
     filename: str | None = None
     """None where the lock knows the digest alone."""
 
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)
     """Without credentials of its own, unless the lock has them."""
 
     path: Path | None = None
@@ -85,6 +85,9 @@ class LockedFile:
 
     size: int | None = None
     """Bytes, where the lock says so."""
+
+    subdirectory: str | None = None
+    """Where in an archive the project lies, if not at its top."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +152,9 @@ class LockedPackage:
     unhashed: bool = False
     """Pinned by version only: the index decides which files there are."""
 
+    virtual: bool = False
+    """Nothing of its own to ship, only what it needs (uv: `package = false`)."""
+
     edges: tuple[Edge, ...] = ()
     extra_edges: Mapping[NormalizedName, tuple[Edge, ...]] = field(default_factory=dict)
 
@@ -176,9 +182,11 @@ class Roots:
 class IndexOptions:
     """What a lock itself says about where files are to be had."""
 
-    index_url: str | None = None
-    extra_index_urls: tuple[str, ...] = ()
-    find_links: tuple[str, ...] = ()
+    index_url: str | None = field(default=None, repr=False)
+    """Like the others a URL that may hold a password."""
+
+    extra_index_urls: tuple[str, ...] = field(default=(), repr=False)
+    find_links: tuple[str, ...] = field(default=(), repr=False)
     no_index: bool = False
     supplemental_urls: tuple[str, ...] = ()
     """Indexes to ask when no other one has a package."""

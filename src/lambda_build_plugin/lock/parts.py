@@ -105,9 +105,11 @@ def digest_of(table: Table, hashes: Mapping[str, str]) -> Digest | None:
         raise TableError(table.at, str(error)) from error
 
 
-def filename_of(url: str) -> str:
-    """Get the file name at the end of a URL or path."""
-    return unquote(posixpath.basename(urlsplit(url).path if "://" in url else url))
+def filename_of(location: str) -> str:
+    """Get the file name at the end of a URL or path; only a URL is quoted."""
+    if "://" not in location:
+        return posixpath.basename(location)
+    return unquote(posixpath.basename(urlsplit(location).path))
 
 
 def path_of(url: str) -> Path:

@@ -197,7 +197,7 @@ class _Reader:
         if kind == "file":
             file = replace(file, path=self._path.parent / location)
         else:
-            file = replace(file, url=location)
+            file = replace(file, url=location, subdirectory=source.text("subdirectory"))
         if _is_wheel(file):
             return replace(package, wheels=(file,))
         return replace(package, archive=file)

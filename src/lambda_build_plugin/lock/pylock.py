@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.lock import parts
@@ -29,12 +30,19 @@ if TYPE_CHECKING:
 
 __all__ = ["read"]
 
+_REMEDY = "uv export --format pylock.toml --output-file pylock.toml"
+"""For a lock whose maker is not known; `uv` reads any project with standard tables."""
+
 _REMEDIES = {
-    "uv": "uv export --format pylock.toml --output-file pylock.toml",
+    "uv": _REMEDY,
     "pdm": "pdm lock",
     "poetry-plugin-export": "poetry export --format pylock.toml --output pylock.toml",
     "pip": "pip lock",
 }
+
+_REQUIREMENT = re.compile(
+    r"""\s*(?:-|[a-z0-9][\w.-]*(?:\[[^]]*\])?\s*(?:[=<>~!]=|[<>@])[^"']*$)""", re.IGNORECASE
+)
 
 
 def read(path: Path, context: Context) -> Lock:
@@ -51,18 +59,12 @@ def read(path: Path, context: Context) -> Lock:
 
 
 def _hint(path: Path) -> str:
-    first = next(
-        (
-            line
-            for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
-            if line.strip() and not line.lstrip().startswith("#")
-        ),
-        "",
-    )
-    if "==" in first or first.startswith(("-", "--")):
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    first = next((line for line in lines if line.strip() and not line.lstrip().startswith("#")), "")
+    if _REQUIREMENT.match(first):
         return (
-            f"this looks like a requirements file: give it a name that ends in .txt, such as "
-            f"requirements.txt, or make a real pylock.toml: `{_REMEDIES['uv']}`"
+            "this looks like a requirements file: give it a name that ends in .txt, such as "
+            f"requirements.txt, or make a real pylock.toml: `{_REMEDY}`"
         )
     return "make it again with the tool that wrote it; a lock is not edited by hand"
 
@@ -76,11 +78,13 @@ class _Reader:
         self._context = context
         self._without_hash: list[str] = []
         created_by = data.text("created-by") or ""
-        self._remedy = _REMEDIES.get(created_by, "the tool that made it")
+        self._remedy = _REMEDIES.get(created_by, _REMEDY)
 
     def lock(self) -> Lock:
         warnings = tuple(self._check_version())
         data = self._data
+        if "packages" not in data:
+            raise TableError(data.at, "the required key `packages` is missing")
         lock = Lock(
             path=self._path,
             kind="pylock.toml",
@@ -125,7 +129,9 @@ class _Reader:
                 table.at, "exactly one of vcs, directory, archive, or sdist and wheels must be set"
             )
         directory = self._directory(table)
-        if directory is not None and parts.is_project(directory.path, self._context.project):
+        if directory is not None and parts.is_project(
+            directory.path / (directory.subdirectory or ""), self._context.project
+        ):
             return None
         return LockedPackage(
             name=parts.name(table),
@@ -138,7 +144,7 @@ class _Reader:
             sdist=self._file(table.table("sdist")) if "sdist" in table else None,
             archive=self._file(table.table("archive")) if "archive" in table else None,
             directory=directory,
-            vcs=_vcs(table.table("vcs")) if "vcs" in table else None,
+            vcs=self._vcs(table.table("vcs")) if "vcs" in table else None,
         )
 
     def _file(self, table: Table) -> LockedFile:
@@ -147,14 +153,16 @@ class _Reader:
             raise TableError(table.at, "one of `url` and `path` must be set")
         hashes = table.table("hashes")
         digest = parts.digest_of(table, {key: hashes.required_text(key) for key in hashes})
+        filename = table.text("name") or parts.filename_of(path or url or "")
         if digest is None:
-            self._without_hash.append(table.at)
+            self._without_hash.append(f"{table.at} ({filename})")
         return LockedFile(
-            filename=table.text("name") or parts.filename_of(path or url or ""),
+            filename=filename,
             url=url,
             path=self._path.parent / path if path else None,
             digest=digest,
             size=table.number("size"),
+            subdirectory=table.text("subdirectory"),
         )
 
     def _directory(self, table: Table) -> LockedDirectory | None:
@@ -167,14 +175,16 @@ class _Reader:
             subdirectory=directory.text("subdirectory"),
         )
 
-
-def _vcs(table: Table) -> LockedVcs:
-    return LockedVcs(
-        kind=table.required_text("type"),
-        url=table.text("url") or table.required_text("path"),
-        commit=table.required_text("commit-id"),
-        subdirectory=table.text("subdirectory"),
-    )
+    def _vcs(self, table: Table) -> LockedVcs:
+        url, path = table.text("url"), table.text("path")
+        if url is None and path is None:
+            raise TableError(table.at, "one of `url` and `path` must be set")
+        return LockedVcs(
+            kind=table.required_text("type"),
+            url=url or str(self._path.parent / (path or "")),
+            commit=table.required_text("commit-id"),
+            subdirectory=table.text("subdirectory"),
+        )
 
 
 def _marker(data: Table, key: str, text: str) -> LockMarker:

@@ -42,7 +42,7 @@ _FORMATS: tuple[tuple[str, Callable[[Path, Context], Lock]], ...] = (
     ("pylock.*.toml", pylock.read),
     ("uv.lock", uv.read),
     ("poetry.lock", poetry.read),
-    ("requirements.lock", requirements.read),
+    ("requirements*.lock", requirements.read),
     ("*.txt", requirements.read),
 )
 
@@ -55,10 +55,11 @@ class Found:
     others: tuple[str, ...] = ()
 
 
-def find_lock(project: Project, named: Path | None) -> Found | None:
+def find_lock(project: Project, named: Path | None, *, needed: bool = False) -> Found | None:
     """Find the project's lock: the named one, else by the search order.
 
-    None where there is none and nothing to lock.
+    None where there is none and nothing to lock, unless one is needed all the same:
+    for extras or groups that were asked for.
 
     Raises:
         LockError: There is none, and the project has dependencies.
@@ -75,7 +76,7 @@ def find_lock(project: Project, named: Path | None) -> Found | None:
     if (of_workspace := _workspace_lock(project)) is not None:
         return Found(path=of_workspace)
     foreign = [name for name in _NOT_READ_YET if (project.root / name).is_file()]
-    if project.needs_no_lock and not foreign:
+    if project.needs_no_lock and not foreign and not needed:
         return None
     raise LockNotFoundError(project.root, _SEARCHED, foreign)
 

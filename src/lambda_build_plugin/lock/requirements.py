@@ -7,10 +7,13 @@ knows neither their names nor their addresses; without, it vouches for versions.
 
 from __future__ import annotations
 
+import codecs
 import re
+import shlex
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -31,7 +34,9 @@ from lambda_build_plugin.lock.model import (
     LockedPackage,
     LockedVcs,
     digest,
+    strongest,
 )
+from lambda_build_plugin.tables import TableError, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -46,20 +51,34 @@ __all__ = ["read"]
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
-_HASH = re.compile(r"\s--hash(?:=|\s+)(?P<hash>\S+)")
-_OPTION = re.compile(r"(?P<name>--?[a-zA-Z][\w-]*)(?:\s*=\s*|\s+|$)?(?P<value>.*)")
-_DEEPEST_NESTING = 20
+_HASH = re.compile(r"""\s--hash(?:=|\s+)["']?(?P<hash>[^\s"']+)["']?""")
+_EDITABLE = re.compile(
+    r"""(?:-e\s*|--editable(?:\s+|\s*=\s*))(?P<quote>["']?)(?P<value>.+)(?P=quote)"""
+)
+_SHORT_OPTION = re.compile(r"(?P<name>-[a-z])(?P<value>[^\s-].*)")
+_EXTRAS = re.compile(r"(?<=[\w.\])/])\[[\w,\s.-]+\]$")
+_VCS = ("git", "hg", "svn", "bzr")
+_NAMED_BY_EGG = re.compile(
+    rf"(?:{'|'.join(_VCS)})\+[^\s#]+#(?:[^\s#]*&)?egg=(?P<name>[A-Za-z0-9][\w.-]*)"
+)
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
-_IGNORED = {
+_VALUED = {
+    "--constraint",
+    "--editable",
+    "--extra-index-url",
+    "--find-links",
+    "--index-url",
+    "--requirement",
     # What pip or uv would do with these does not change what is locked.
+    "--all-releases",
     "--no-binary",
     "--only-binary",
-    "--pre",
-    "--prefer-binary",
-    "--require-hashes",
+    "--only-final",
     "--trusted-host",
     "--use-feature",
 }
+_FLAGS = {"--no-index", "--pre", "--prefer-binary", "--require-hashes"}
 _SHORT = {
     "-c": "--constraint",
     "-e": "--editable",
@@ -68,15 +87,14 @@ _SHORT = {
     "-r": "--requirement",
     "--pypi-url": "--index-url",
 }
-_TAKEN_WITHOUT_SPACE = re.compile(r"-(?P<letter>[cefir])(?P<value>[^\s-].*)")
 
 
 def read(path: Path, context: Context) -> Lock:
     """Read a requirements file with everything that it includes.
 
     Raises:
-        LockError: It cannot be read, leaves a version open, or mixes hashed and
-            unhashed lines.
+        LockError: It cannot be read, leaves a version open, or has hashes for some
+            lines only.
     """
     return _Reader(path, context).lock()
 
@@ -103,6 +121,9 @@ class _Pin:
     line: _Line
     local: LockedDirectory | LockedFile | None = None
 
+    def __str__(self) -> str:
+        return _redacted(_HASH.sub("", self.line.text))
+
     @property
     def name(self) -> NormalizedName:
         return canonicalize_name(self.requirement.name)
@@ -110,12 +131,13 @@ class _Pin:
     @property
     def version(self) -> str | None:
         """The one version it admits, or None."""
-        exact = [
+        admitted = {
             specifier.version
-            for specifier in self.requirement.specifier
             if specifier.operator in {"==", "==="} and not specifier.version.endswith(".*")
-        ]
-        return exact[0] if len(self.requirement.specifier) == 1 and exact else None
+            else None
+            for specifier in self.requirement.specifier
+        }
+        return admitted.pop() if len(admitted) == 1 else None
 
 
 @dataclass(slots=True)
@@ -128,6 +150,7 @@ class _Gathered:
     extra_index_urls: list[str] = field(default_factory=list)
     find_links: list[str] = field(default_factory=list)
     no_index: bool = False
+    require_hashes: bool = False
 
 
 class _Reader:
@@ -137,23 +160,19 @@ class _Reader:
         self._path = path
         self._context = context
         self._gathered = _Gathered()
-        self._remedy = (
-            "rye lock --generate-hashes"
-            if path.name == "requirements.lock"
-            else f"uv pip compile --universal --generate-hashes {path.stem}.in -o {path.name}"
-        )
+        self._remedy = _remedy(path)
 
     def lock(self) -> Lock:
-        self._read(self._path, constraint=False, depth=0)
+        self._read(self._path, constraint=False, within=())
         gathered = self._gathered
         pins = [self._constrained(pin) for pin in gathered.pins]
         self._check_pinned(pins)
         hashed = [pin for pin in pins if pin.digests]
         bare = [pin for pin in pins if not pin.digests and _needs_hash(pin)]
-        if hashed and bare:
+        if bare and (hashed or gathered.require_hashes):
             raise MissingHashError(
                 self._path,
-                [f"{pin.line.at}: {pin.requirement}" for pin in bare],
+                [f"{pin.line.at}: {pin}" for pin in bare],
                 remedy=self._remedy,
             )
         return Lock(
@@ -170,20 +189,29 @@ class _Reader:
             warnings=(_unhashed_warning(self._path),) if bare else (),
         )
 
-    def _read(self, path: Path, *, constraint: bool, depth: int) -> None:
-        if depth > _DEEPEST_NESTING:
+    def _read(self, path: Path, *, constraint: bool, within: tuple[Path, ...]) -> None:
+        """Read one file; `within` are those that include it, the outermost first."""
+        if path.resolve() in within:
+            circle = " → ".join(file.name for file in (*within, path))
             raise InvalidLockError(
-                path, "its -r and -c lines include each other", hint="remove the circle"
+                path, f"its -r and -c lines go in a circle: {circle}", hint="remove one of them"
             )
         for line in self._lines(path):
             if line.text.startswith("-"):
-                self._option(line, constraint=constraint, depth=depth)
+                for name, value in _options(line):
+                    self._option(
+                        line,
+                        name,
+                        value,
+                        constraint=constraint,
+                        within=(*within, path.resolve()),
+                    )
             else:
                 self._add(self._pin(line, line.text), constraint=constraint)
 
     def _lines(self, path: Path) -> Iterator[_Line]:
         try:
-            text = path.read_text(encoding="utf-8-sig")
+            text = _decoded(path.read_bytes())
         except OSError as error:
             raise InvalidLockError(
                 path, f"{path} cannot be read: {error.strerror}", hint="check the path"
@@ -200,34 +228,31 @@ class _Reader:
         environ = self._context.environ
         return _VARIABLE.sub(lambda match: environ.get(match[1]) or match[0], text)
 
-    def _option(self, line: _Line, *, constraint: bool, depth: int) -> None:
-        name, value = _split_option(line)
+    def _option(
+        self, line: _Line, name: str, value: str, *, constraint: bool, within: tuple[Path, ...]
+    ) -> None:
         gathered = self._gathered
         match name:
             case "--requirement" | "--constraint":
                 self._read(
-                    line.path.parent / value,
+                    _included(line, value),
                     constraint=constraint or name == "--constraint",
-                    depth=depth + 1,
+                    within=within,
                 )
             case "--index-url":
                 gathered.index_url = value
             case "--extra-index-url":
                 gathered.extra_index_urls.append(value)
             case "--find-links":
-                gathered.find_links.append(_located(line, value))
+                gathered.find_links.append(self._find_links(line, value))
             case "--no-index":
                 gathered.no_index = True
+            case "--require-hashes":
+                gathered.require_hashes = True
             case "--editable":
                 self._add(self._pin(line, value), constraint=constraint)
-            case _ if name in _IGNORED:
-                return
             case _:
-                raise InvalidLockError(
-                    line.path,
-                    f"line {line.number}: the option `{name}` is not known",
-                    hint="remove it, or report it if pip accepts it",
-                )
+                return
 
     def _add(self, pin: _Pin | None, *, constraint: bool) -> None:
         if pin is not None:
@@ -236,80 +261,130 @@ class _Reader:
     def _pin(self, line: _Line, text: str) -> _Pin | None:
         """Read one requirement; None for the project itself (`-e file:.`, `.`)."""
         digests = tuple(self._digests(line, text))
-        text = _HASH.sub("", text).strip()
-        if (path := _local_path(line, text)) is not None:
-            if parts.is_project(path, self._context.project):
-                return None
-            return _local_pin(line, path, digests)
-        try:
-            return _Pin(requirement=Requirement(text), digests=digests, line=line)
-        except InvalidRequirement as error:
-            raise InvalidLockError(
-                line.path,
-                f"line {line.number}: `{_redacted(text)}` is no requirement (PEP 508)",
-                hint="write `name==version`, and hashes behind it as `--hash=sha256:…`",
-            ) from error
+        text = _HASH.sub("", f" {text}").strip()
+        if (local := _split_local(text)) is not None:
+            location, condition = local
+            path = self._path_of(line, location)
+            name = f"{_local_name(path)} ; {condition}" if condition else _local_name(path)
+            return self._local_pin(path, _requirement(line, name), digests, line)
+        if match := _NAMED_BY_EGG.match(text):
+            text = f"{match['name']} @ {text}"
+        requirement = _requirement(line, text)
+        url = requirement.url or ""
+        if url.startswith("file:"):
+            path = self._path_of(line, url.partition("#")[0])
+            return self._local_pin(path, requirement, digests, line)
+        return _Pin(requirement=requirement, digests=digests or _in_fragment(url), line=line)
+
+    def _local_pin(
+        self, path: Path, requirement: Requirement, digests: tuple[Digest, ...], line: _Line
+    ) -> _Pin | None:
+        local: LockedDirectory | LockedFile
+        if _is_archive(path.name):
+            local = LockedFile(
+                digest=digests[0] if digests else None, filename=path.name, path=path
+            )
+        elif parts.is_project(path, self._context.project):
+            return None
+        else:
+            local = LockedDirectory(path=path)
+        return _Pin(requirement=requirement, digests=digests, line=line, local=local)
+
+    def _path_of(self, line: _Line, location: str) -> Path:
+        """Find a local source: beside the file (uv, rye), or in the project (pip's folder)."""
+        if location.startswith("file://"):
+            return parts.path_of(location)
+        relative = unquote(location[5:]) if location.startswith("file:") else location
+        beside = line.path.parent / relative
+        in_project = self._context.project.root / relative
+        return in_project if _is_source(in_project) and not _is_source(beside) else beside
+
+    def _find_links(self, line: _Line, value: str) -> str:
+        """Bring a find-links value that is a path into absolute form, as pip finds it."""
+        if "://" in value:
+            return value
+        beside = line.path.parent / value
+        return str((beside if beside.exists() else self._context.project.root / value).resolve())
 
     def _digests(self, line: _Line, text: str) -> Iterator[Digest]:
         for match in _HASH.finditer(f" {text}"):
             algorithm, _, value = match["hash"].partition(":")
             try:
                 found = digest(algorithm, value)
+                problem = f"`{algorithm}` is no digest that vouches for a file"
             except ValueError as error:
+                found, problem = None, str(error)
+            if found is None:
                 raise InvalidLockError(
-                    line.path, f"line {line.number}: {error}", hint=f"lock again: `{self._remedy}`"
-                ) from error
-            if found is not None:
-                yield found
+                    line.path,
+                    f"line {line.number}: {problem}",
+                    hint=f"lock again: `{self._remedy}`",
+                )
+            yield found
 
     def _constrained(self, pin: _Pin) -> _Pin:
-        """Let constraints pin what a line leaves open; pip adds their hashes too."""
+        """Let constraints pin what a line leaves open; pip adds their hashes too.
+
+        A constraint with a marker of its own binds in some environments only, so it pins
+        nothing here.
+        """
+        if pin.local is not None or pin.requirement.url is not None:
+            return pin
         for constraint in self._gathered.constraints:
-            if constraint.name != pin.name or constraint.version is None:
-                continue
-            if pin.version is not None and pin.version != constraint.version:
+            if constraint.name == pin.name and constraint.requirement.marker is None:
+                self._check_agreed(pin, constraint)
+                if constraint.version is not None:
+                    requirement = Requirement(str(pin.requirement))
+                    requirement.specifier = constraint.requirement.specifier
+                    digests = tuple(dict.fromkeys((*pin.digests, *constraint.digests)))
+                    pin = replace(pin, requirement=requirement, digests=digests)
+        return pin
+
+    def _check_agreed(self, pin: _Pin, constraint: _Pin) -> None:
+        """Refuse a pin that a constraint forbids, on either side."""
+        for version, other in ((pin.version, constraint), (constraint.version, pin)):
+            specifier = other.requirement.specifier
+            if version is not None and not specifier.contains(version, prereleases=True):
                 raise InvalidLockError(
                     self._path,
-                    f"{pin.line.at} pins {pin.requirement}, {constraint.line.at} pins "
-                    f"{constraint.requirement}",
+                    f"{pin.line.at} asks for {pin}, {constraint.line.at} for {constraint}",
                     hint="let one of them go",
                 )
-            requirement = Requirement(str(pin.requirement))
-            if constraint.requirement.marker is None:
-                requirement.specifier = constraint.requirement.specifier
-                pin = replace(
-                    pin,
-                    requirement=requirement,
-                    digests=tuple(dict.fromkeys((*pin.digests, *constraint.digests))),
-                )
-        return pin
 
     def _check_pinned(self, pins: Sequence[_Pin]) -> None:
         open_lines = [
-            f"{pin.line.at}: {_redacted(str(pin.requirement))}"
-            for pin in pins
-            if pin.local is None and pin.requirement.url is None and pin.version is None
+            f"{pin.line.at}: {pin}" for pin in pins if pin.local is None and _is_open(pin)
         ]
         if open_lines:
-            raise UnlockedRequirementError(self._path, open_lines)
+            raise UnlockedRequirementError(self._path, open_lines, remedy=self._remedy)
 
     def _package(self, pin: _Pin) -> LockedPackage:
-        marker = pin.requirement.marker
-        package = LockedPackage(
-            name=pin.name,
-            at=pin.line.at,
-            marker=LockMarker(str(marker)) if marker else None,
-        )
+        package = LockedPackage(name=pin.name, at=pin.line.at, marker=_marker(pin))
         if isinstance(pin.local, LockedDirectory):
             return replace(package, directory=pin.local)
         if isinstance(pin.local, LockedFile):
-            return replace(package, archive=pin.local)
+            return _from_file(package, pin.local)
         if pin.requirement.url is not None:
             return _from_url(package, pin.requirement.url, pin)
         package = replace(package, version=_version(pin))
         if not pin.digests:
             return replace(package, unhashed=True)
         return replace(package, unnamed=tuple(LockedFile(digest=value) for value in pin.digests))
+
+
+def _remedy(path: Path) -> str:
+    if path.suffix == ".lock":
+        return "rye lock --generate-hashes"
+    source = path.with_suffix(".in")
+    asked = source.name if source.is_file() else "pyproject.toml"
+    return f"uv pip compile --universal --generate-hashes {asked} -o {path.name}"
+
+
+def _decoded(data: bytes) -> str:
+    """Decode a file as pip does: UTF-8, unless it begins with the mark of UTF-16."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16")
+    return data.decode("utf-8-sig")
 
 
 def _joined(text: str) -> Iterator[tuple[int, str]]:
@@ -321,89 +396,166 @@ def _joined(text: str) -> Iterator[tuple[int, str]]:
             first = number
         is_comment = line.lstrip().startswith("#")
         if line.endswith("\\") and not is_comment:
-            parts_of_line.append(line[:-1])
+            parts_of_line.append(line.rstrip("\\"))
             continue
         parts_of_line.append(f" {line}" if is_comment else line)
-        yield first, " ".join(parts_of_line)
+        yield first, "".join(parts_of_line)
         parts_of_line = []
     if parts_of_line:
-        yield first, " ".join(parts_of_line)
+        yield first, "".join(parts_of_line)
 
 
-def _split_option(line: _Line) -> tuple[str, str]:
-    if match := _TAKEN_WITHOUT_SPACE.fullmatch(line.text):
-        return _SHORT[f"-{match['letter']}"], match["value"].strip()
-    match = _OPTION.fullmatch(line.text)
-    if match is None:
+def _options(line: _Line) -> Iterator[tuple[str, str]]:
+    """Split a line of options; each with its long name and its value."""
+    if match := _EDITABLE.fullmatch(line.text):
+        yield "--editable", match["value"]
+        return
+    try:
+        words = shlex.split(line.text)
+    except ValueError as error:
+        raise _bad_line(line, f"{str(error).lower()} in its options") from error
+    while words:
+        name, value = _split_option(words.pop(0))
+        if name in _FLAGS and value is None:
+            yield name, ""
+        elif name not in _VALUED:
+            raise _bad_line(line, f"the option `{_redacted(name)}` is not known")
+        elif value is None and not words:
+            raise _bad_line(line, f"the option `{name}` has no value")
+        else:
+            yield name, words.pop(0) if value is None else value
+
+
+def _split_option(word: str) -> tuple[str, str | None]:
+    if match := _SHORT_OPTION.fullmatch(word):
+        return _SHORT.get(match["name"], word), match["value"]
+    name, equals, value = word.partition("=")
+    return _SHORT.get(name, name), value if equals else None
+
+
+def _bad_line(line: _Line, problem: str) -> InvalidLockError:
+    return InvalidLockError(
+        line.path,
+        f"line {line.number}: {problem}",
+        hint="mend the line, or report it if pip accepts it",
+    )
+
+
+def _included(line: _Line, value: str) -> Path:
+    if value.startswith("file://"):
+        return parts.path_of(value)
+    if "://" in value:
+        raise _bad_line(line, f"`{_redacted(value)}` lies on a server, and only files are read")
+    return line.path.parent / value
+
+
+def _requirement(line: _Line, text: str) -> Requirement:
+    try:
+        return Requirement(text)
+    except InvalidRequirement as error:
         raise InvalidLockError(
             line.path,
-            f"line {line.number}: `{_redacted(line.text)}` is neither option nor requirement",
-            hint="remove it",
-        )
-    name = _SHORT.get(match["name"], match["name"])
-    return name, match["value"].strip().strip("\"'")
+            f"line {line.number}: `{_redacted(text)}` is no requirement (PEP 508)",
+            hint="write `name==version`, and hashes behind it as `--hash=sha256:…`",
+        ) from error
 
 
-def _located(line: _Line, value: str) -> str:
-    """Bring a find-links value that is a path into absolute form."""
-    return value if "://" in value else str((line.path.parent / value).resolve())
-
-
-def _local_path(line: _Line, text: str) -> Path | None:
-    """Get the path of `file:.`, `./lib`, `../lib` or `/abs`; None for anything else."""
-    bare = re.split(r"\s+;|\s+--", text)[0].strip()
-    bare = re.sub(r"(?<=[\w.\])])\[[\w,\s.-]+\]$", "", bare)
-    if bare.startswith("file:"):
-        location = bare.partition("#")[0].removeprefix("file:")
-        if location.startswith("//"):
-            return parts.path_of(bare)
-        return line.path.parent / location
-    if bare == "." or bare.startswith(("./", "../", "/")) or bare == "..":
-        return line.path.parent / bare
+def _split_local(text: str) -> tuple[str, str] | None:
+    """Split `file:.`, `./lib`, `lib/` or `/abs` from its marker; None for anything else."""
+    location, *condition = re.split(r"\s+;\s*|;\s+", text, maxsplit=1)
+    location = _EXTRAS.sub("", location.partition("#")[0].strip())
+    is_path = location in {".", ".."} or "/" in location or _is_archive(location)
+    is_url = "://" in location or "@" in location
+    if location.startswith("file:") or (is_path and not is_url):
+        return location, "".join(condition)
     return None
 
 
-def _local_pin(line: _Line, path: Path, digests: tuple[Digest, ...]) -> _Pin:
-    if path.suffix == ".whl" or path.name.endswith(parts.sdist_suffixes):
-        name = path.name.split("-")[0]
-        local: LockedDirectory | LockedFile = LockedFile(
-            digest=digests[0] if digests else None, filename=path.name, path=path
-        )
+def _is_archive(name: str) -> bool:
+    return name.endswith((".whl", *parts.sdist_suffixes))
+
+
+def _is_source(path: Path) -> bool:
+    return path.is_file() or any((path / name).is_file() for name in ("pyproject.toml", "setup.py"))
+
+
+def _local_name(path: Path) -> str:
+    """Name a local source as its metadata does, else as the path does."""
+    if _is_archive(path.name):
+        declared = path.name.split("-")[0]
     else:
-        name = path.resolve().name
-        local = LockedDirectory(path=path)
-    return _Pin(
-        requirement=Requirement(canonicalize_name(name) or "local"),
-        digests=digests,
-        line=line,
-        local=local,
+        try:
+            project = read_toml(path / "pyproject.toml").table("project")
+            declared = project.text("name") or path.resolve().name
+        except (OSError, TableError):
+            declared = path.resolve().name
+    return re.sub(r"[^a-z0-9]+", "-", declared.lower()).strip("-") or "local"
+
+
+def _in_fragment(url: str) -> tuple[Digest, ...]:
+    """Get the digest at the end of a URL, `#sha256=…`."""
+    try:
+        found = strongest(_fragment(url))
+    except ValueError:
+        return ()
+    return () if found is None else (found,)
+
+
+def _fragment(url: str) -> dict[str, str]:
+    """Take `#key=value&key=value` apart."""
+    return dict(item.partition("=")[::2] for item in url.partition("#")[2].split("&"))
+
+
+def _is_open(pin: _Pin) -> bool:
+    """Tell whether what a line asks for may be another thing tomorrow."""
+    if pin.requirement.url is None:
+        return pin.version is None
+    vcs = _vcs(pin.requirement.url)
+    return vcs is not None and not (
+        _COMMIT.fullmatch(vcs.commit) if vcs.kind in {"git", "hg"} else vcs.commit
+    )
+
+
+def _marker(pin: _Pin) -> LockMarker | None:
+    marker = pin.requirement.marker
+    try:
+        return LockMarker.parse(str(marker)) if marker else None
+    except ValueError as error:
+        raise _bad_line(pin.line, str(error)) from error
+
+
+def _vcs(url: str) -> LockedVcs | None:
+    """Read `git+URL@COMMIT#subdirectory=…`; None for any other URL."""
+    kind, plus, rest = url.partition("+")
+    if not plus or kind not in _VCS:
+        return None
+    location = rest.partition("#")[0]
+    scheme, separator, remainder = location.partition("://")
+    host, slash, path = remainder.partition("/")
+    path, _, commit = path.partition("@")
+    return LockedVcs(
+        kind=kind,
+        url=f"{scheme}{separator}{host}{slash}{path}",
+        commit=commit,
+        subdirectory=_fragment(url).get("subdirectory"),
     )
 
 
 def _from_url(package: LockedPackage, url: str, pin: _Pin) -> LockedPackage:
-    """Read `name @ URL`: a commit of a repository, or an archive."""
-    kind, plus, rest = url.partition("+")
-    if plus and kind in {"git", "hg", "svn", "bzr"}:
-        location, _, fragment = rest.partition("#")
-        head, at, commit = location.rpartition("@")
-        options = dict(item.partition("=")[::2] for item in fragment.split("&"))
-        return replace(
-            package,
-            vcs=LockedVcs(
-                kind=kind,
-                url=head if at and "/" not in commit else location,
-                commit=commit if at and "/" not in commit else "",
-                subdirectory=options.get("subdirectory"),
-            ),
-        )
-    bare, _, fragment = url.partition("#")
-    algorithm, _, value = fragment.partition("=")
-    try:
-        in_fragment = digest(algorithm, value)
-    except ValueError:
-        in_fragment = None
-    found = pin.digests[0] if pin.digests else in_fragment
-    file = LockedFile(digest=found, filename=parts.filename_of(bare), url=bare)
+    """Read `name @ URL`: a commit of a repository, a wheel or an archive."""
+    if (vcs := _vcs(url)) is not None:
+        return replace(package, vcs=vcs)
+    bare = url.partition("#")[0]
+    file = LockedFile(
+        digest=pin.digests[0] if pin.digests else None,
+        filename=parts.filename_of(bare),
+        url=bare,
+        subdirectory=_fragment(url).get("subdirectory"),
+    )
+    return _from_file(package, file)
+
+
+def _from_file(package: LockedPackage, file: LockedFile) -> LockedPackage:
     if (file.filename or "").endswith(".whl"):
         return replace(package, wheels=(file,))
     return replace(package, archive=file)
@@ -411,7 +563,7 @@ def _from_url(package: LockedPackage, url: str, pin: _Pin) -> LockedPackage:
 
 def _needs_hash(pin: _Pin) -> bool:
     """Tell whether a line is one that hashes could vouch for."""
-    return pin.local is None and not (pin.requirement.url or "").startswith(("git+", "hg+", "svn+"))
+    return pin.local is None and _vcs(pin.requirement.url or "") is None
 
 
 def _merged(packages: Iterator[LockedPackage]) -> Iterator[LockedPackage]:

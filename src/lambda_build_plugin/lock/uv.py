@@ -2,14 +2,17 @@
 
 uv documents the file as its own; what is read here was observed in lock version 1,
 revisions 0 to 5. Conflicting extras and groups are encoded by uv as pseudo extras
-(`extra-<length>-<package>-<extra>`); they become the gates of PEP 751.
+(`extra-<length>-<package>-<extra>`); they become the gates of PEP 751, and an extra of
+another package than the project the gate `"package[extra]" in extras`.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 from packaging.utils import canonicalize_name
 
@@ -46,7 +49,11 @@ __all__ = ["read"]
 
 _REMEDY = "uv lock"
 _LOCAL = ("editable", "directory", "virtual")
-_CONFLICT = re.compile(r"""extra\s*(==|!=)\s*(["'])(extra|group)-(\d+)-([^"']+)\2""")
+_ALWAYS, _NEVER = "python_version >= '0'", "python_version < '0'"
+_CONFLICT = re.compile(
+    r"""\bextra\s*(?P<operator>==|!=)\s*(?P<quote>["'])"""
+    r"""(?P<kind>extra|group|project)-(?P<length>\d+)-(?P<names>[^"']+)(?P=quote)"""
+)
 
 
 def read(path: Path, context: Context) -> Lock:
@@ -71,6 +78,7 @@ class _Reader:
         self._data = data
         self._context = context
         self._without_hash: list[str] = []
+        self._unhashed_folders: dict[str, None] = {}
 
     def lock(self) -> Lock:
         self._check_version()
@@ -86,6 +94,10 @@ class _Reader:
             kind="uv.lock",
             remedy=_REMEDY,
             requires_python=parts.specifier(self._data, "requires-python"),
+            environments=tuple(
+                _parsed(self._data, "supported-markers", text)
+                for text in self._data.texts("supported-markers")
+            ),
             packages=tuple(self._package(table, edges) for table in tables),
             extras=frozenset(
                 map(canonicalize_name, root.table("metadata").texts("provides-extras"))
@@ -102,7 +114,13 @@ class _Reader:
         )
         if self._without_hash:
             raise MissingHashError(self._path, self._without_hash, remedy=_REMEDY)
-        return lock
+        return replace(lock, warnings=tuple(map(self._unhashed_warning, self._unhashed_folders)))
+
+    def _unhashed_warning(self, folder: str) -> str:
+        return (
+            f"{self._path.name} has no hashes for the files in the folder {folder}: "
+            "uv writes none for find-links, so whatever lies there ships"
+        )
 
     def _check_version(self) -> None:
         version = self._data.number("version")
@@ -123,66 +141,75 @@ class _Reader:
                     self._path.parent / local, self._context.project
                 ):
                     return table
+        if members := self._members(tables):
+            raise UnsupportedLockError(
+                self._path,
+                f"it locks a workspace, and {self._context.project.root} itself is no project",
+                hint=f"name the folder of one of its members: {', '.join(members)}",
+            )
         raise StaleLockError(
             self._path,
             [f"- the project {self._context.project.name} is not in the lock"],
             remedy=_REMEDY,
         )
 
+    def _members(self, tables: Sequence[Table]) -> list[str]:
+        """Get the folders of the workspace's members if the project is its root alone."""
+        members = self._data.table("manifest").texts("members")
+        if not parts.is_project(self._path.parent, self._context.project):
+            return []
+        sources = (table.table("source") for table in tables if table.text("name") in members)
+        return [folder for source in sources if (folder := _folder(source)) is not None]
+
     def _check_fresh(self, root: Table) -> None:
-        found = differences(self._context.project, root.table("metadata"), self._data)
+        found = differences(
+            self._context.project,
+            root.table("metadata"),
+            self._data,
+            inherits=not parts.is_project(self._path.parent, self._context.project),
+        )
         if found:
             raise StaleLockError(self._path, found, remedy=_REMEDY)
 
     def _package(self, table: Table, edges: _Edges) -> LockedPackage:
         source = table.table("source")
-        registry, url = source.text("registry"), source.text("url")
-        base = self._path.parent
-        directory = next((source.text(kind) for kind in _LOCAL if kind in source), None)
+        base, registry, directory = self._path.parent, source.text("registry"), _folder(source)
         folder = _registry_folder(base, registry)
-        path = source.text("path")
         return LockedPackage(
             name=parts.name(table),
             version=parts.version(table),
             at=f"{table.at} ({table.text('name')})",
             marker=_any_of(table, "resolution-markers", edges),
             index=registry if folder is None else None,
-            wheels=tuple(
-                self._file(wheel, folder=folder, url=url, path=path)
-                for wheel in table.tables("wheels")
-            ),
-            sdist=(
-                self._file(table.table("sdist"), folder=folder, url=url, path=path)
-                if "sdist" in table
-                else None
-            ),
+            wheels=tuple(self._file(wheel, source, folder) for wheel in table.tables("wheels")),
+            sdist=(self._file(table.table("sdist"), source, folder) if "sdist" in table else None),
+            virtual="virtual" in source,
             directory=LockedDirectory(path=base / directory) if directory else None,
             vcs=_vcs(source),
             edges=edges.of(table, "dependencies"),
             extra_edges=edges.by_name(table.table("optional-dependencies")),
         )
 
-    def _file(
-        self, table: Table, *, folder: Path | None, url: str | None, path: str | None
-    ) -> LockedFile:
+    def _file(self, table: Table, source: Table, folder: Path | None) -> LockedFile:
+        """Read a file; what its own table leaves out, the package's source says."""
+        url = table.text("url") or source.text("url")
+        path, base = table.text("path"), folder or self._path.parent
+        if path is None:
+            path, base = source.text("path"), self._path.parent
+        filename = table.text("filename") or parts.filename_of(path or url or "")
         algorithm, _, value = (table.text("hash") or "").partition(":")
         digest = parts.digest_of(table, {algorithm: value})
-        if digest is None:
-            self._without_hash.append(table.at)
-        file_url = table.text("url") or url
-        file_path = table.text("path")
-        located: Path | None = None
-        if file_path is not None:
-            located = (folder or self._path.parent) / file_path
-        elif path is not None:
-            located = self._path.parent / path
+        if digest is None and folder is not None:
+            self._unhashed_folders[source.required_text("registry")] = None
+        elif digest is None:
+            self._without_hash.append(f"{table.at} ({filename})")
         return LockedFile(
-            filename=table.text("filename")
-            or parts.filename_of(file_path or file_url or path or ""),
-            url=file_url if located is None else None,
-            path=located,
+            filename=filename,
+            url=url if path is None else None,
+            path=None if path is None else base / path,
             digest=digest,
             size=table.number("size"),
+            subdirectory=source.text("subdirectory"),
         )
 
 
@@ -207,13 +234,14 @@ class _Edges:
         """Replace uv's encoding of conflicts by the gates of PEP 751."""
 
         def gate(match: re.Match[str]) -> str:
-            length = int(match[4])
-            package, name = match[5][:length], match[5][length + 1 :]
-            if canonicalize_name(package) != self._root:
-                return match[0]
-            variable = "extras" if match[3] == "extra" else "dependency_groups"
-            negation = "" if match[1] == "==" else "not "
-            return f"'{name}' {negation}in {variable}"
+            length, wanted = int(match["length"]), match["operator"] == "=="
+            package, name = match["names"][:length], match["names"][length + 1 :]
+            is_root = canonicalize_name(package) == self._root
+            if match["kind"] == "project":
+                return _ALWAYS if is_root is wanted else _NEVER
+            variable = "extras" if match["kind"] == "extra" else "dependency_groups"
+            gated = name if is_root else f"{package}[{name}]"
+            return f"'{gated}' {'' if wanted else 'not '}in {variable}"
 
         return _CONFLICT.sub(gate, text)
 
@@ -255,6 +283,10 @@ def _parsed(table: Table, key: str, text: str) -> LockMarker:
         raise TableError(table.place(key), str(error)) from error
 
 
+def _folder(source: Table) -> str | None:
+    return next((source.text(kind) for kind in _LOCAL if kind in source), None)
+
+
 def _registry_folder(base: Path, registry: str | None) -> Path | None:
     """Where the registry is a folder of files (`--find-links`), get it."""
     if registry is None:
@@ -271,5 +303,5 @@ def _vcs(source: Table) -> LockedVcs | None:
         return None
     url, _, commit = text.partition("#")
     url, _, query = url.partition("?")
-    options = dict(part.partition("=")[::2] for part in query.split("&"))
+    options = dict(parse_qsl(query))
     return LockedVcs(kind="git", url=url, commit=commit, subdirectory=options.get("subdirectory"))

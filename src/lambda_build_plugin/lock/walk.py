@@ -6,6 +6,7 @@ For flat locks that is the marker of each package (PEP 751, "Installation", step
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from lambda_build_plugin.target import Target
 
 __all__ = ["LeftOut", "Reached", "reached"]
+
+_UNASKED_EXTRA = "only an extra that was not asked for needs it"
+_UNASKED_GROUP = "only a dependency group that was not asked for needs it"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +83,7 @@ def reached(
     else:
         roots = lock.roots if main else replace(lock.roots, main=())
         chosen, reasons = _by_edges(lock, roots, environment, activated)
+    chosen.sort(key=lambda package: package.key)
     _check_unambiguous(lock, target, chosen)
     _check_requires_python(lock, target, chosen)
     present = {package.key for package in chosen}
@@ -92,7 +97,7 @@ def reached(
         if package.key not in present and index != lock.project
     }
     return Reached(
-        packages=tuple(sorted(chosen, key=lambda package: package.key)),
+        packages=tuple(chosen),
         left_out=tuple(left_out[key] for key in sorted(left_out)),
     )
 
@@ -105,7 +110,7 @@ def _check_names(
 ) -> None:
     """Refuse names that the lock does not offer (PEP 751, steps 3 and 4)."""
     if unknown := sorted(asked - (known or frozenset())):
-        raise UnknownGroupError(lock, kind, unknown, known or ())
+        raise UnknownGroupError(lock, kind, unknown, known)
 
 
 def _check_python(lock: Lock, target: Target) -> None:
@@ -155,66 +160,108 @@ def _check_unambiguous(lock: Lock, target: Target, chosen: Iterable[LockedPackag
         raise AmbiguousPackageError(lock, target, clashes)
 
 
-_Decision = tuple[list["LockedPackage"], dict[int, str]]
+_Reasons = dict[int, str]
+_Decision = tuple[list["LockedPackage"], _Reasons]
 
 
 def _by_marker(lock: Lock, environment: Mapping[str, str], activated: Activated) -> _Decision:
     """Flat locks: a package ships if its own marker holds (PEP 751, step 6)."""
-    chosen, reasons = [], {}
+    chosen: list[LockedPackage] = []
+    reasons: _Reasons = {}
     for index, package in enumerate(lock.packages):
         if index == lock.project:
             continue
         if _holds(package.marker, environment, activated):
             chosen.append(package)
         else:
-            reasons[index] = f"its marker is false: {package.marker}"
+            reasons[index] = _why_false(lock, package.marker, environment, activated)
     return chosen, reasons
+
+
+def _why_false(
+    lock: Lock, marker: LockMarker | None, environment: Mapping[str, str], activated: Activated
+) -> str:
+    """Say whether a group, an extra, or the target itself is what a marker misses."""
+    extras, groups = lock.extras or frozenset(), lock.groups or frozenset()
+    if _holds(marker, environment, replace(activated, groups=groups)):
+        return _UNASKED_GROUP
+    if _holds(marker, environment, replace(activated, extras=extras)):
+        return _UNASKED_EXTRA
+    return f"its marker is false: {marker}"
 
 
 def _by_edges(
     lock: Lock, roots: Roots, environment: Mapping[str, str], activated: Activated
 ) -> _Decision:
-    """Locks with edges: a package ships if a walk from the root reaches it."""
-    reasons: dict[int, str] = {}
+    """Locks with edges: a package ships if a walk from the root reaches it.
+
+    A marker may ask for an extra that an edge further on activates, so the walk is
+    repeated until it meets no new one.
+    """
+    while True:
+        chosen, reasons, met = _walk(lock, roots, environment, activated)
+        if met <= activated.extras:
+            return chosen, reasons
+        activated = replace(activated, extras=activated.extras | met)
+
+
+def _walk(
+    lock: Lock, roots: Roots, environment: Mapping[str, str], activated: Activated
+) -> tuple[list[LockedPackage], _Reasons, frozenset[str]]:
+    """Walk once; the third part is every extra that an edge on the way activates."""
+    reasons: _Reasons = {}
     chosen: dict[int, LockedPackage] = {}
+    met: set[str] = set()
     visited: set[tuple[int, str]] = set()
     todo: list[tuple[str, Edge]] = [("the project", edge) for edge in _root_edges(roots, activated)]
     undecided: list[tuple[str, Edge]] = []
-    for _, edges in sorted(roots.extras.items()):
-        _note_unasked(edges, reasons, "only an extra that was not asked for needs it")
-    for _, edges in sorted(roots.groups.items()):
-        _note_unasked(edges, reasons, "only a dependency group that was not asked for needs it")
+    _note_unasked(roots.extras.values(), reasons, _UNASKED_EXTRA)
+    _note_unasked(roots.groups.values(), reasons, _UNASKED_GROUP)
     while todo or undecided:
         needer, edge = todo.pop() if todo else _decided(lock, undecided, chosen)
-        if not _holds(edge.marker, environment, activated):
+        # An edge to `lib[cpu]` holds for itself what its marker may ask: that `cpu` is active.
+        own = _extras_of(lock, edge)
+        if not _holds(edge.marker, environment, replace(activated, extras=activated.extras | own)):
             for index in edge.candidates:
                 reasons[index] = f"{needer} needs it only if {edge.marker}"
             continue
+        met |= own
         fitting = _fitting(lock, edge, environment, activated)
         if roots.loose and len(fitting) > 1:
             undecided.append((needer, replace(edge, candidates=fitting)))
             continue
         index = _candidate(lock, edge, fitting, needer)
         package = lock.packages[index]
-        if index != lock.project:
+        if package.virtual:
+            reasons[index] = "it is no package: only what it needs ships"
+        elif index != lock.project:
             chosen[index] = package
         for extra, edges in _edges_of(package, edge.extras):
             if (index, extra) not in visited:
                 visited.add((index, extra))
                 todo.extend((package.name, following) for following in edges)
-    return list(chosen.values()), reasons
+    return list(chosen.values()), reasons, frozenset(met)
+
+
+def _extras_of(lock: Lock, edge: Edge) -> frozenset[str]:
+    """Name the extras that an edge activates, as markers name them."""
+    if lock.project in edge.candidates:
+        return edge.extras
+    return frozenset(f"{edge.name}[{extra}]" for extra in edge.extras)
 
 
 def _root_edges(roots: Roots, activated: Activated) -> Iterator[Edge]:
     yield from roots.main
-    for extra in sorted(activated.extras):
-        yield from roots.extras.get(extra, ())
-    for group in sorted(activated.groups):
-        yield from roots.groups.get(group, ())
+    for extra, edges in roots.extras.items():
+        if extra in activated.extras:
+            yield from edges
+    for group, edges in roots.groups.items():
+        if group in activated.groups:
+            yield from edges
 
 
-def _note_unasked(edges: Iterable[Edge], reasons: dict[int, str], reason: str) -> None:
-    for edge in edges:
+def _note_unasked(unasked: Iterable[Iterable[Edge]], reasons: _Reasons, reason: str) -> None:
+    for edge in itertools.chain.from_iterable(unasked):
         for index in edge.candidates:
             reasons.setdefault(index, reason)
 

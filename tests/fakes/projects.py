@@ -1,0 +1,78 @@
+"""Small projects and controlled runs of the console script."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["Run", "a_project", "quiet_environment", "run_lambda_build"]
+
+_PYPROJECT = """\
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "{name}"
+version = "1.0"
+requires-python = ">=3.10"
+dependencies = [{dependencies}]
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What a finished process left."""
+
+    code: int
+    output: str
+    errors: str
+
+
+def a_project(
+    folder: Path, *, name: str = "demo", dependencies: tuple[str, ...] = (), extra: str = ""
+) -> Path:
+    """Write a pure-Python project with hatchling as its backend."""
+    package = folder / "src" / name
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "app.py").write_text("def handler(event, context):\n    return event\n")
+    listed = ", ".join(f'"{dependency}"' for dependency in dependencies)
+    text = _PYPROJECT.format(name=name, dependencies=listed) + extra
+    (folder / "pyproject.toml").write_text(text)
+    return folder
+
+
+def quiet_environment(home: Path, **variables: str) -> dict[str, str]:
+    """Make an environment in which nothing of this machine's configuration is seen."""
+    return {
+        "HOME": str(home),
+        "PATH": os.environ.get("PATH", ""),
+        "PIP_CONFIG_FILE": os.devnull,
+        "UV_NO_CONFIG": "1",
+        "XDG_CACHE_HOME": str(home / "cache"),
+        "XDG_CONFIG_HOME": str(home / "config"),
+        **variables,
+    }
+
+
+def run_lambda_build(*arguments: str | Path, cwd: Path, environ: Mapping[str, str]) -> Run:
+    """Run the console script as a process of its own."""
+    code = "from lambda_build_plugin.frontends.cli import entry_point; entry_point()"
+    result = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=cwd,
+        env=dict(environ),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    return Run(code=result.returncode, output=result.stdout, errors=result.stderr)

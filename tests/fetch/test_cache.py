@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lambda_build_plugin.fetch.cache import Cache, Checked, check_file
+from lambda_build_plugin.fetch.failures import CacheError
+from lambda_build_plugin.lock.model import Digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CONTENT = b"the content of a wheel" * 100
+ALGORITHMS = ("sha256", "sha384", "sha512", "blake2b")
+
+as_nobody = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere"
+)
+
+
+def a_digest(content: bytes = CONTENT, algorithm: str = "sha256") -> Digest:
+    """Give the digest of a content."""
+    return Digest(f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}")
+
+
+def files_below(folder: Path) -> list[str]:
+    """List what lies in a folder, temporary files too."""
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
+
+
+def chunks_of(content: bytes, size: int = 64) -> Iterator[bytes]:
+    """Give a content piece by piece."""
+    return (content[start : start + size] for start in range(0, len(content), size))
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_file_lies_under_its_digest(tmp_path: Path, algorithm: str) -> None:
+    """What was stored is found again, in the algorithm of the lock and in sha256."""
+    cache, digest = Cache(tmp_path), a_digest(algorithm=algorithm)
+    value = digest.partition(":")[2]
+    stored = cache.store(chunks_of(CONTENT), digest)
+    assert stored == Checked(
+        path=tmp_path / "files" / algorithm / value[:2] / value,
+        sha256=hashlib.sha256(CONTENT).hexdigest(),
+        size=len(CONTENT),
+        digest=digest,
+    )
+    assert cache.find(digest) == check_file(stored.path, algorithm) == stored
+
+
+def test_file_without_a_digest_lies_under_its_own(tmp_path: Path) -> None:
+    """A download that nothing vouches for is kept under what it turned out to be."""
+    cache = Cache(tmp_path)
+    stored = cache.store(chunks_of(CONTENT), None)
+    assert (stored.digest, cache.find(a_digest())) == (a_digest(), stored)
+
+
+def test_unknown_digest_is_not_found(tmp_path: Path) -> None:
+    """An empty cache, not even there, has nothing and says so."""
+    assert Cache(tmp_path / "absent").find(a_digest()) is None
+
+
+def test_wrong_content_is_not_kept(tmp_path: Path) -> None:
+    """A stream with another digest is told, and leaves nothing behind."""
+    checked = Cache(tmp_path).store([b"something else"], a_digest())
+    assert (checked.digest, files_below(tmp_path)) == (a_digest(b"something else"), [])
+
+
+def test_broken_stream_leaves_nothing(tmp_path: Path) -> None:
+    """A stream that fails half way is no file."""
+
+    def broken() -> Iterator[bytes]:
+        yield CONTENT[:50]
+        raise EOFError
+
+    with pytest.raises(EOFError):
+        Cache(tmp_path).store(broken(), None)
+    assert files_below(tmp_path) == []
+
+
+def test_damaged_file_is_removed(tmp_path: Path) -> None:
+    """A file that has lost its digest is not used, and makes room for a new one."""
+    cache = Cache(tmp_path)
+    cache.store([CONTENT], a_digest()).path.write_bytes(CONTENT[:-1])
+    assert (cache.find(a_digest()), files_below(tmp_path)) == (None, [])
+
+
+def test_writers_do_not_disturb_each_other(tmp_path: Path) -> None:
+    """Many builds may store one file at once; all see it whole, and one copy stays."""
+    digest = a_digest()
+
+    def store(_: int) -> Checked:
+        return Cache(tmp_path).store(chunks_of(CONTENT), digest)
+
+    with ThreadPoolExecutor(8) as threads:
+        stored = set(threads.map(store, range(40)))
+    value = digest.partition(":")[2]
+    assert (len(stored), files_below(tmp_path)) == (1, [f"files/sha256/{value[:2]}/{value}"])
+    assert stored.pop() == Cache(tmp_path).find(digest)
+
+
+def test_unusable_folder_is_one_error(tmp_path: Path) -> None:
+    """A cache where there is a file says so, with the folder and the reason."""
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(CacheError) as caught:
+        Cache(tmp_path / "cache").store([CONTENT], a_digest())
+    assert (caught.value.what, caught.value.why) == (
+        f"cannot write the cache at {tmp_path / 'cache'}",
+        "Not a directory",
+    )
+
+
+@as_nobody
+def test_unwritable_folder_is_one_error(tmp_path: Path) -> None:
+    """A cache that belongs to somebody else is an error, not a traceback."""
+    tmp_path.chmod(0o500)
+    with pytest.raises(CacheError) as caught:
+        Cache(tmp_path).store([CONTENT], a_digest())
+    assert caught.value.why == "Permission denied"
+
+
+@pytest.mark.parametrize("content", [b"x", CONTENT * 100], ids=["last-write", "first-write"])
+def test_full_disk_is_one_error(tmp_path: Path, content: bytes) -> None:
+    """A disk may turn out to be full in any write, or as late as when the file is closed."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(CacheError) as caught:
+            Cache(tmp_path).store([content], a_digest(content))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (caught.value.why, files_below(tmp_path)) == ("File too large", [])
+
+
+def test_note_is_kept(tmp_path: Path) -> None:
+    """A note is found under its kind and key, and under no other."""
+    cache = Cache(tmp_path)
+    cache.keep_note("names", "demo 1.0", {"sha256:00": "demo.whl"})
+    assert [
+        cache.note(kind, key)
+        for kind, key in (("names", "demo 1.0"), ("names", "demo 2.0"), ("other", "demo 1.0"))
+    ] == [{"sha256:00": "demo.whl"}, None, None]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"sha256:00": 1}'], ids=["empty", "cut", "list", "number"]
+)
+def test_damaged_note_is_none(tmp_path: Path, text: str) -> None:
+    """A note that cannot be read can be found out again."""
+    cache = Cache(tmp_path)
+    cache.keep_note("names", "demo", {})
+    (tmp_path / files_below(tmp_path)[0]).write_text(text)
+    assert cache.note("names", "demo") is None

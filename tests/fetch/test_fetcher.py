@@ -1,0 +1,761 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from fakes.index import CutShort, Drop, FakeIndex, Redirect, Replace, Slow, Status
+from fakes.wheels import FakeSdist, FakeWheel, a_wheel, an_sdist
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from lambda_build_plugin.errors import FetchError
+from lambda_build_plugin.fetch.cache import Cache
+from lambda_build_plugin.fetch.failures import (
+    AccessDeniedError,
+    DigestMismatchError,
+    FileGoneError,
+    NotCachedError,
+    SeveralFilesError,
+    UnreachableError,
+)
+from lambda_build_plugin.fetch.fetcher import Fetched, Fetcher
+from lambda_build_plugin.fetch.http import HttpClient
+from lambda_build_plugin.fetch.sources import read_sources
+from lambda_build_plugin.lock.model import Digest, IndexOptions, LockedFile, LockedPackage
+from lambda_build_plugin.progress import Reporter
+from lambda_build_plugin.selection import Selected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+WHEEL = a_wheel("demo", "1.0")
+LOCAL = a_wheel("demo", "1.0+cpu.1")
+OTHER = a_wheel("other", "2.0")
+SDIST = an_sdist("demo", "1.0")
+# Of the same name, but not what was locked.
+NAMESAKE = a_wheel("demo", "1.0", files={"demo.py": "import evil"})
+AUTH = ("user", "s3cr3t")
+
+Files = FakeWheel | FakeSdist
+
+
+class Notes(Reporter):
+    """Keeps what the fetcher tells."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.cached: dict[str, bool] = {}
+        self.bytes = 0
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+    def received(self, size: int) -> None:
+        self.bytes += size
+
+    def fetched(self, filename: str, *, cached: bool) -> None:
+        self.cached[filename] = cached
+
+
+class World:
+    """A cache, and fetchers that use it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.reporter = Notes()
+        self.fetchers: list[Fetcher] = []
+
+    def fetcher(
+        self,
+        *indexes: str,
+        find_links: tuple[str, ...] = (),
+        offline: bool = False,
+        jobs: int = 8,
+    ) -> Fetcher:
+        sources = read_sources(
+            IndexOptions(
+                index_url=indexes[-1] if indexes else None,
+                extra_index_urls=indexes[:-1],
+                find_links=find_links,
+                no_index=not indexes,
+            ),
+            environ={},
+            home=self.folder / "home",
+            project=self.folder,
+            etc=self.folder / "etc",
+        )
+        client = HttpClient(sources, connections=jobs, sleep=lambda _: None)
+        fetcher = Fetcher(
+            sources,
+            Cache(self.folder / "cache"),
+            reporter=self.reporter,
+            offline=offline,
+            jobs=jobs,
+            client=client,
+        )
+        self.fetchers.append(fetcher)
+        return fetcher
+
+    def cached(self) -> list[str]:
+        """List the content of the cache's files, by their first letters of sha256."""
+        return sorted(
+            path.name[:8] for path in (self.folder / "cache/files").rglob("*") if path.is_file()
+        )
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Give an empty cache."""
+    world = World(tmp_path)
+    yield world
+    for fetcher in world.fetchers:
+        fetcher.close()
+
+
+def a_digest(file: Files) -> Digest:
+    """Give the digest that a lock would hold."""
+    return Digest(f"sha256:{file.sha256}")
+
+
+def a_package(name: str = "demo", version: str = "1.0", **fields: object) -> LockedPackage:
+    """Make a package of a lock."""
+    return LockedPackage(
+        name=canonicalize_name(name),
+        version=Version(version),
+        at="lock",
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+def selected(
+    file: FakeWheel = WHEEL,
+    *,
+    url: str | None = None,
+    path: Path | None = None,
+    index: str | None = None,
+    digest: Digest | None = None,
+    unhashed: bool = False,
+) -> Selected:
+    """Select a wheel, known by file name and digest unless more is given."""
+    version = Version(file.filename.split("-")[1])
+    package = a_package(file.project, str(version), index=index)
+    return Selected(
+        name=package.name,
+        version=version,
+        file=LockedFile(
+            digest=None if unhashed else digest or a_digest(file),
+            filename=file.filename,
+            url=url,
+            path=path,
+        ),
+        filename=file.filename,
+        package=package,
+    )
+
+
+def contents(fetched: tuple[Fetched, ...]) -> list[bytes]:
+    """Read what was fetched."""
+    return [item.path.read_bytes() for item in fetched]
+
+
+def paths(index: FakeIndex) -> list[str]:
+    """List what was asked for."""
+    return [request.path for request in index.requests]
+
+
+def failure(work: Callable[[], object]) -> FetchError:
+    """Get the error that a step ends in."""
+    with pytest.raises(FetchError) as caught:
+        work()
+    return caught.value
+
+
+# --- one file -------------------------------------------------------------------------
+
+
+def test_locked_url_is_asked_alone(world: World) -> None:
+    """Where the lock has the address no index page is needed."""
+    with FakeIndex([WHEEL]) as index:
+        item = selected(url=index.file_url(WHEEL.filename))
+        fetched = world.fetcher(index.url).fetch([item])
+        assert paths(index) == [f"/files/{WHEEL.filename}"]
+    assert fetched == (
+        Fetched(
+            selected=item,
+            path=world.folder / "cache/files/sha256" / WHEEL.sha256[:2] / WHEEL.sha256,
+            sha256=WHEEL.sha256,
+        ),
+    )
+    assert contents(fetched) == [WHEEL.content]
+
+
+@pytest.mark.parametrize("form", ["html", "json"])
+def test_file_is_found_by_name_and_digest(world: World, form: str) -> None:
+    """A lock without addresses needs one page of the index a package."""
+    with FakeIndex([WHEEL, SDIST, OTHER], form=form) as index:  # type: ignore[arg-type]
+        fetched = world.fetcher(index.url).fetch([selected()])
+        assert paths(index) == ["/simple/demo/", f"/files/{WHEEL.filename}"]
+    assert contents(fetched) == [WHEEL.content]
+
+
+def test_file_is_found_on_pages_without_digests(world: World) -> None:
+    """Where the index states no digests the name leads to the file, and the digest is checked."""
+    with FakeIndex([WHEEL], hashes=False) as index:
+        assert contents(world.fetcher(index.url).fetch([selected()])) == [WHEEL.content]
+
+
+def test_local_version_is_found(world: World) -> None:
+    """The `+` of a local version is quoted in addresses and plain in names."""
+    with FakeIndex([LOCAL]) as index:
+        fetched = world.fetcher(index.url).fetch([selected(LOCAL)])
+        assert paths(index)[1] == "/files/demo-1.0%2Bcpu.1-py3-none-any.whl"
+    assert contents(fetched) == [LOCAL.content]
+
+
+def test_file_in_the_cache_needs_no_network(world: World) -> None:
+    """What was fetched once is checked and used again, and the reporter hears of it."""
+    with FakeIndex([WHEEL]) as index:
+        item = selected(url=index.file_url(WHEEL.filename))
+        world.fetcher(index.url).fetch([item])
+        first = dict(world.reporter.cached)
+        again = world.fetcher(index.url).fetch([item])
+        assert len(index.requests) == 1
+    assert (contents(again), first, world.reporter.cached, world.reporter.bytes) == (
+        [WHEEL.content],
+        {WHEEL.filename: False},
+        {WHEEL.filename: True},
+        len(WHEEL.content),
+    )
+
+
+def test_damaged_cache_is_filled_anew(world: World) -> None:
+    """A file that was changed in the cache is fetched again."""
+    with FakeIndex([WHEEL]) as index:
+        item = selected(url=index.file_url(WHEEL.filename))
+        world.fetcher(index.url).fetch([item])[0].path.write_bytes(NAMESAKE.content)
+        assert contents(world.fetcher(index.url).fetch([item])) == [WHEEL.content]
+
+
+@pytest.mark.parametrize("algorithm", ["sha384", "sha512", "blake2b"])
+def test_other_algorithms_vouch_as_well(world: World, algorithm: str) -> None:
+    """A lock may hold another digest than the index states."""
+    digest = Digest(f"{algorithm}:{hashlib.new(algorithm, WHEEL.content).hexdigest()}")
+    with FakeIndex([WHEEL]) as index:
+        fetcher = world.fetcher(index.url)
+        assert contents(fetcher.fetch([selected(digest=digest)])) == [WHEEL.content]
+
+
+def test_local_file_is_checked(world: World) -> None:
+    """A file on this machine is used where it lies, if it is what was locked."""
+    path = WHEEL.write_to(world.folder)
+    bad = NAMESAKE.write_to(world.folder / "bad")
+    (fetched,) = world.fetcher().fetch([selected(path=path)])
+    error = failure(lambda: world.fetcher().fetch([selected(path=bad)]))
+    assert (fetched.path, fetched.sha256) == (path, WHEEL.sha256)
+    assert (type(error), error.why) == (
+        DigestMismatchError,
+        f"from {bad}\nlocked:   sha256:{WHEEL.sha256}\nreceived: sha256:{NAMESAKE.sha256}",
+    )
+
+
+def test_absent_local_file_is_one_error(world: World) -> None:
+    """A path of the lock that leads nowhere is told with the reason."""
+    path = world.folder / WHEEL.filename
+    error = failure(lambda: world.fetcher().fetch([selected(path=path)]))
+    assert error.why == f"{path}: No such file or directory"
+
+
+def test_file_url_is_read_in_place(world: World) -> None:
+    """A locked `file:` address with quoted letters is a file of this machine."""
+    path = LOCAL.write_to(world.folder / "a folder")
+    item = selected(LOCAL, url=path.as_uri())
+    assert world.fetcher(offline=True).fetch([item])[0].path == path
+
+
+# --- wrong and absent files -----------------------------------------------------------
+
+
+def test_wrong_digest_is_never_a_second_try(world: World) -> None:
+    """A file that is not what was locked ends the build, though another index has the right one."""
+    with FakeIndex([WHEEL]) as one, FakeIndex([WHEEL]) as two:
+        one.fail(".whl", Replace(NAMESAKE.content))
+        error = failure(lambda: world.fetcher(one.url, two.url).fetch([selected()]))
+        where = one.file_url(WHEEL.filename)
+        assert (len(one.requests), two.requests) == (2, [])
+    assert (type(error), error.what, error.why) == (
+        DigestMismatchError,
+        f"{WHEEL.filename} is not what was locked",
+        f"from {where}\nlocked:   sha256:{WHEEL.sha256}\nreceived: sha256:{NAMESAKE.sha256}",
+    )
+    assert world.cached() == []
+
+
+def test_namesake_is_passed_over(world: World) -> None:
+    """A page that states another digest for the name has another file: the next may have it."""
+    with FakeIndex([NAMESAKE]) as one, FakeIndex([WHEEL]) as two:
+        fetched = world.fetcher(one.url, two.url).fetch([selected()])
+        assert paths(one) == ["/simple/demo/"]
+    assert contents(fetched) == [WHEEL.content]
+
+
+def test_namesake_alone_is_a_mismatch(world: World) -> None:
+    """Where only another file of the name is to be had, it is said to be another."""
+    with FakeIndex([NAMESAKE]) as index:
+        error = failure(lambda: world.fetcher(index.url).fetch([selected()]))
+        assert (type(error), error.why) == (
+            DigestMismatchError,
+            f"from {index.url}\n"
+            f"locked:   sha256:{WHEEL.sha256}\nreceived: sha256:{NAMESAKE.sha256}",
+        )
+        assert paths(index) == ["/simple/demo/"]
+
+
+def test_namesake_does_not_hide_that_an_index_is_away(world: World) -> None:
+    """The right file may be where nobody answered, so that is what is told."""
+    with FakeIndex([NAMESAKE]) as one, FakeIndex([WHEEL]) as two:
+        two.fail("/demo/", *[Drop()] * 4)
+        error = failure(lambda: world.fetcher(one.url, two.url).fetch([selected()]))
+        assert (type(error), error.why) == (
+            FileGoneError,
+            f"{one.url}: listed with another digest\n"
+            f"{two.url}: Remote end closed connection without response (4 attempts)",
+        )
+    assert error.hint.startswith("check the network")
+
+
+def test_gone_file_names_who_was_asked(world: World) -> None:
+    """A file that no index lists is told with all that were asked."""
+    folder = world.folder / "wheels"
+    with FakeIndex([OTHER]) as one, FakeIndex([SDIST]) as two:
+        fetcher = world.fetcher(one.url, two.url, find_links=(str(folder),))
+        error = failure(lambda: fetcher.fetch([selected()]))
+        assert (type(error), error.what, error.why) == (
+            FileGoneError,
+            f"{WHEEL.filename} is not to be had",
+            f"{folder}: not listed\n{one.url}: not listed\n{two.url}: not listed",
+        )
+
+
+def test_gone_url_is_told(world: World) -> None:
+    """A locked address that leads nowhere is told without its secrets."""
+    with FakeIndex() as index:
+        url = f"{index.file_url(WHEEL.filename)}?token=s3cr3t"
+        error = failure(lambda: world.fetcher(index.url).fetch([selected(url=url)]))
+        assert error.why == f"{index.file_url(WHEEL.filename)}: HTTP 404"
+
+
+def test_no_index_at_all_is_told(world: World) -> None:
+    """Without any place to ask, that is the reason."""
+    error = failure(lambda: world.fetcher().fetch([selected()]))
+    assert error.why == "no index and no --find-links location is configured"
+
+
+def test_page_of_an_unknown_kind_is_told(world: World) -> None:
+    """An index that speaks another version is not read as an empty one."""
+    page = Status(
+        200,
+        {"Content-Type": "application/vnd.pypi.simple.v2+json"},
+        b'{"meta": {"api-version": "2.0"}}',
+    )
+    with FakeIndex([WHEEL]) as index:
+        index.fail("/demo/", page)
+        error = failure(lambda: world.fetcher(index.url).fetch([selected()]))
+        assert (type(error), error.what) == (UnreachableError, f"cannot reach {index.url}")
+    assert error.why == "it is no index page (PEP 691)"
+
+
+def test_several_failures_are_one_error(world: World) -> None:
+    """All files are tried, and each failure is told; what is right stays in the cache."""
+    third = a_wheel("third", "3.0")
+    with FakeIndex([WHEEL, OTHER]) as index:
+        index.fail(WHEEL.filename, Replace(b"evil"))
+        items = [selected(), selected(OTHER), selected(third)]
+        error = failure(lambda: world.fetcher(index.url).fetch(items))
+        assert isinstance(error, SeveralFilesError)
+        assert (error.what, [type(each) for each in error.errors]) == (
+            "2 locked files could not be fetched",
+            [DigestMismatchError, FileGoneError],
+        )
+        assert error.why == (
+            f"{WHEEL.filename} is not what was locked:\n"
+            f"  from {index.file_url(WHEEL.filename)}\n"
+            f"  locked:   sha256:{WHEEL.sha256}\n"
+            f"  received: sha256:{hashlib.sha256(b'evil').hexdigest()}\n"
+            f"{third.filename} is not to be had:\n"
+            f"  {index.url}: not listed"
+        )
+    assert world.cached() == [OTHER.sha256[:8]]
+
+
+def test_failure_leaves_nothing_partial(world: World) -> None:
+    """A download that breaks off for good leaves no part of it behind."""
+    with FakeIndex([WHEEL]) as index:
+        index.fail(".whl", *[CutShort(200)] * 4)
+        error = failure(lambda: world.fetcher(index.url).fetch([selected()]))
+    left = [path for path in (world.folder / "cache").rglob("*") if path.is_file()]
+    assert (type(error), left) == (UnreachableError, [])
+
+
+def test_fault_on_the_way_is_survived(world: World) -> None:
+    """A download that breaks off once is whole in the end."""
+    with FakeIndex([WHEEL]) as index:
+        index.fail("/demo/", Status(503), CutShort(30))
+        index.fail(".whl", CutShort(200), Drop())
+        assert contents(world.fetcher(index.url).fetch([selected()])) == [WHEEL.content]
+    assert world.cached() == [WHEEL.sha256[:8]]
+
+
+# --- several indexes ------------------------------------------------------------------
+
+
+def test_index_of_the_lock_is_the_only_one(world: World) -> None:
+    """A package that the lock binds to an index is not looked for on another."""
+    with FakeIndex([WHEEL]) as one, FakeIndex([WHEEL]) as two:
+        world.fetcher(one.url).fetch([selected(index=two.url.rstrip("/"))])
+        assert (one.requests, paths(two)[0]) == ([], "/simple/demo/")
+
+
+def test_index_that_is_away_is_no_matter_where_another_has_the_digest(world: World) -> None:
+    """With a digest it does not matter who serves the file."""
+    with FakeIndex([WHEEL]) as one, FakeIndex([WHEEL]) as two:
+        one.fail("/demo/", *[Drop()] * 4)
+        fetched = world.fetcher(one.url, two.url).fetch([selected()])
+    assert contents(fetched) == [WHEEL.content]
+
+
+def test_only_index_that_denies_speaks_for_itself(world: World) -> None:
+    """With one index its own error is the message."""
+    with FakeIndex([WHEEL], auth=AUTH) as index:
+        error = failure(lambda: world.fetcher(index.url).fetch([selected()]))
+    assert type(error) is AccessDeniedError
+
+
+def test_login_goes_to_its_own_origin(world: World) -> None:
+    """Files that lie elsewhere are fetched without the login of the index."""
+    login = f"Basic {base64.b64encode(b'user:s3cr3t').decode()}"
+    with (
+        FakeIndex([WHEEL]) as files,
+        FakeIndex([WHEEL], auth=AUTH, files_elsewhere=files.files_url) as index,
+    ):
+        fetched = world.fetcher(index.url_with_credentials).fetch([selected()])
+        sent = [
+            [request.headers.get("authorization") for request in server.requests]
+            for server in (index, files)
+        ]
+    assert (contents(fetched), sent) == ([WHEEL.content], [[login], [None]])
+    assert "s3cr3t" not in " ".join(world.reporter.notes)
+
+
+def test_redirect_of_a_file_drops_the_login(world: World) -> None:
+    """A server that sends the client to a store keeps the login for itself."""
+    with FakeIndex([WHEEL]) as files, FakeIndex([WHEEL], auth=AUTH) as index:
+        index.fail(".whl", Redirect(files.file_url(WHEEL.filename)))
+        fetched = world.fetcher(index.url_with_credentials).fetch([selected()])
+        assert [request.headers.get("authorization") for request in files.requests] == [None]
+    assert contents(fetched) == [WHEEL.content]
+
+
+def test_files_come_in_parallel_and_in_order(world: World) -> None:
+    """Eight slow files take little longer than one, and stand in the order of the lock."""
+    wheels = [a_wheel(f"demo{number}") for number in range(8)]
+    with FakeIndex(wheels) as index:
+        index.fail(".whl", *[Slow(0.2)] * 8)
+        items = [selected(wheel, url=index.file_url(wheel.filename)) for wheel in wheels]
+        begin = time.monotonic()
+        fetched = world.fetcher(index.url).fetch(items)
+        seconds = time.monotonic() - begin
+    assert contents(fetched) == [wheel.content for wheel in wheels]
+    assert seconds < 1  # one after the other: 1.6
+
+
+def test_fetcher_makes_its_own_client(world: World) -> None:
+    """Without a given client all threads share one, made when the first needs it."""
+    wheels = [a_wheel(f"demo{number}") for number in range(8)]
+    with FakeIndex(wheels) as index:
+        sources = read_sources(
+            IndexOptions(index_url=index.url),
+            environ={},
+            home=world.folder,
+            project=world.folder,
+            etc=world.folder,
+        )
+        fetcher = Fetcher(sources, Cache(world.folder / "cache"), reporter=Reporter())
+        fetched = fetcher.fetch([selected(wheel) for wheel in wheels])
+    assert contents(fetched) == [wheel.content for wheel in wheels]
+
+
+# --- folders --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("as_url", [False, True], ids=["path", "url"])
+def test_folder_of_files_is_a_place(world: World, *, as_url: bool) -> None:
+    """`--find-links` with a folder offers its files, whatever else lies there."""
+    folder = world.folder / "my wheels"
+    path = WHEEL.write_to(folder)
+    (folder / "index.html").write_text("<p>Welcome</p>")
+    (folder / "README").write_text("hello")
+    place = folder.as_uri() if as_url else str(folder)
+    (fetched,) = world.fetcher(find_links=(place,)).fetch([selected()])
+    assert fetched.path == path
+
+
+def test_page_of_files_is_a_place(world: World) -> None:
+    """`--find-links` with a page offers what it lists, at the very address that was given."""
+    with FakeIndex([WHEEL]) as index:
+        page = f'<a href="{index.file_url(WHEEL.filename)}">x</a>'
+        index.fail("/all.html", Status(200, {"Content-Type": "text/html"}, page.encode()))
+        fetcher = world.fetcher(find_links=(f"http://{index.netloc}/all.html",))
+        assert contents(fetcher.fetch([selected()])) == [WHEEL.content]
+        assert paths(index) == ["/all.html", f"/files/{WHEEL.filename}"]
+
+
+@pytest.mark.parametrize("as_url", [False, True], ids=["path", "url"])
+def test_index_may_be_a_folder(world: World, *, as_url: bool) -> None:
+    """An index of folders with index.html is read like one behind a server."""
+    path = LOCAL.write_to(world.folder / "files")
+    page = world.folder / "simple/demo/index.html"
+    page.parent.mkdir(parents=True)
+    page.write_text(
+        f'<a href="../../files/{LOCAL.filename.replace("+", "%2B")}#sha256={LOCAL.sha256}">x</a>'
+    )
+    simple = world.folder / "simple"
+    fetcher = world.fetcher(simple.as_uri() if as_url else str(simple))
+    assert fetcher.fetch([selected(LOCAL)])[0].path.resolve() == path
+
+
+def test_namesake_in_a_folder_is_passed_over(world: World) -> None:
+    """A wheel that was built here under the same name does not stand in the way of the locked."""
+    NAMESAKE.write_to(world.folder / "wheels")
+    with FakeIndex([WHEEL]) as index:
+        fetcher = world.fetcher(index.url, find_links=("wheels",))
+        assert contents(fetcher.fetch([selected()])) == [WHEEL.content]
+
+
+# --- offline --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("with_url", [True, False])
+def test_offline_asks_nobody(world: World, *, with_url: bool) -> None:
+    """A file that is not in the cache is an error, and no server hears of it."""
+    with FakeIndex([WHEEL]) as index:
+        item = selected(url=index.file_url(WHEEL.filename) if with_url else None)
+        error = failure(lambda: world.fetcher(index.url, offline=True).fetch([item]))
+        assert (type(error), error.what, index.requests) == (
+            NotCachedError,
+            f"{WHEEL.filename} is not in the cache",
+            [],
+        )
+
+
+def test_offline_reads_folders(world: World) -> None:
+    """A folder of this machine needs no network."""
+    WHEEL.write_to(world.folder / "wheels")
+    with FakeIndex([WHEEL]) as index:
+        fetcher = world.fetcher(index.url, find_links=("wheels",), offline=True)
+        assert contents(fetcher.fetch([selected()])) == [WHEEL.content]
+        assert index.requests == []
+
+
+# --- files known by digest ------------------------------------------------------------
+
+
+def an_unnamed(*files: Files) -> LockedPackage:
+    """Make a package whose files are known by digest, as in a requirements file."""
+    return a_package(unnamed=tuple(LockedFile(digest=a_digest(file)) for file in files))
+
+
+@pytest.mark.parametrize("form", ["html", "json"])
+def test_names_are_found_by_digest(world: World, form: str) -> None:
+    """Wheels and sdist get the names that the index has for their digests, and no others."""
+    stranger = a_wheel("demo", "1.0", tag="py2-none-any")
+    with FakeIndex([WHEEL, SDIST, stranger], form=form) as index:  # type: ignore[arg-type]
+        (package,) = world.fetcher(index.url).named([an_unnamed(SDIST, WHEEL)])
+    assert package == a_package(
+        wheels=(LockedFile(digest=a_digest(WHEEL), filename=WHEEL.filename),),
+        sdist=LockedFile(digest=a_digest(SDIST), filename=SDIST.filename),
+    )
+
+
+def test_named_packages_are_left_alone(world: World) -> None:
+    """What has a name already is not asked for."""
+    package = a_package(wheels=(LockedFile(digest=a_digest(WHEEL), filename=WHEEL.filename),))
+    assert world.fetcher().named([package]) == (package,)
+
+
+def test_names_come_from_several_indexes(world: World) -> None:
+    """Each index may know some of the digests; asking ends when all are known."""
+    with FakeIndex([SDIST]) as one, FakeIndex([WHEEL]) as two, FakeIndex([WHEEL]) as three:
+        (package,) = world.fetcher(one.url, two.url, three.url).named([an_unnamed(WHEEL, SDIST)])
+        assert (len(one.requests), len(two.requests), three.requests) == (1, 1, [])
+    assert (package.wheels[0].filename, package.sdist and package.sdist.filename) == (
+        WHEEL.filename,
+        SDIST.filename,
+    )
+
+
+def test_digest_that_is_gone_is_left_out(world: World) -> None:
+    """A file that was deleted everywhere is no reason to do without the others."""
+    with FakeIndex([WHEEL]) as index:
+        (package,) = world.fetcher(index.url).named([an_unnamed(WHEEL, SDIST)])
+    assert (len(package.wheels), package.sdist) == (1, None)
+
+
+def test_index_that_is_away_does_not_choose_the_file(world: World) -> None:
+    """Names that are missing while an index is away are an error, and nothing is remembered."""
+    with FakeIndex([SDIST]) as one, FakeIndex([WHEEL]) as two:
+        two.fail("/demo/", *[Status(500)] * 4)
+        fetcher = world.fetcher(one.url, two.url)
+        error = failure(lambda: fetcher.named([an_unnamed(WHEEL, SDIST)]))
+        assert (type(error), error.what, error.why) == (
+            FileGoneError,
+            "demo 1.0 is not to be had",
+            f"{one.url}: listed with other digests\n"
+            f"{two.url}: the server answers with HTTP 500 (4 attempts)",
+        )
+        (package,) = fetcher.named([an_unnamed(WHEEL, SDIST)])
+    assert (len(package.wheels), package.sdist is not None) == (1, True)
+
+
+def test_unknown_digests_are_one_error(world: World) -> None:
+    """Packages of which no index has a single file are told together."""
+    with FakeIndex([NAMESAKE]) as index:
+        packages = [an_unnamed(WHEEL), a_package("other", unnamed=an_unnamed(OTHER).unnamed)]
+        error = failure(lambda: world.fetcher(index.url).named(packages))
+        assert error.why == (
+            f"demo 1.0 is not to be had:\n  {index.url}: listed with other digests\n"
+            f"other 1.0 is not to be had:\n  {index.url}: not listed"
+        )
+
+
+def test_page_is_asked_for_once(world: World) -> None:
+    """The address that was seen with the name serves to fetch the file."""
+    with FakeIndex([WHEEL]) as index:
+        fetcher = world.fetcher(index.url)
+        fetcher.named([an_unnamed(WHEEL)])
+        fetcher.fetch([selected()])
+        assert paths(index) == ["/simple/demo/", f"/files/{WHEEL.filename}"]
+
+
+def test_warm_build_needs_no_network(world: World) -> None:
+    """Names are remembered with the files, so that a second build may be offline."""
+    with FakeIndex([WHEEL, SDIST]) as index:
+        fetcher = world.fetcher(index.url)
+        first = fetcher.named([an_unnamed(WHEEL, SDIST)])
+        fetcher.fetch([selected()])
+        asked = len(index.requests)
+        again = world.fetcher(index.url, offline=True)
+        assert again.named([an_unnamed(SDIST, WHEEL)]) == first
+        assert contents(again.fetch([selected()])) == [WHEEL.content]
+        assert len(index.requests) == asked
+
+
+def test_offline_without_names_is_an_error(world: World) -> None:
+    """Names that were never asked for are not guessed."""
+    with FakeIndex([WHEEL]) as index:
+        fetcher = world.fetcher(index.url, offline=True)
+        error = failure(lambda: fetcher.named([an_unnamed(WHEEL)]))
+        assert (error.what, index.requests) == (
+            "the list of files of demo 1.0 is not in the cache",
+            [],
+        )
+
+
+def test_digests_are_found_in_a_folder(world: World) -> None:
+    """A wheelhouse serves a requirements file with hashes, without any index."""
+    for file in (WHEEL, SDIST, OTHER):
+        file.write_to(world.folder / "wheels")
+    fetcher = world.fetcher(find_links=("wheels",), offline=True)
+    (package,) = fetcher.named([an_unnamed(WHEEL)])
+    assert package == a_package(
+        wheels=(LockedFile(digest=a_digest(WHEEL), filename=WHEEL.filename),)
+    )
+    assert contents(fetcher.fetch([selected()])) == [WHEEL.content]
+
+
+# --- files known by version -----------------------------------------------------------
+
+PINNED = a_package(unhashed=True)
+
+
+def test_pin_gets_the_files_of_its_version(world: World) -> None:
+    """A pin without hashes means what the index has of that very version."""
+    later, local = a_wheel("demo", "1.0.post1"), LOCAL
+    with FakeIndex([WHEEL, SDIST, later, local]) as index:
+        assert world.fetcher(index.url).named([PINNED]) == (
+            a_package(
+                wheels=(
+                    LockedFile(
+                        digest=a_digest(WHEEL),
+                        filename=WHEEL.filename,
+                        url=index.file_url(WHEEL.filename),
+                    ),
+                ),
+                sdist=LockedFile(
+                    digest=a_digest(SDIST),
+                    filename=SDIST.filename,
+                    url=index.file_url(SDIST.filename),
+                ),
+            ),
+        )
+
+
+def test_first_index_that_has_the_version_decides(world: World) -> None:
+    """A namesake on a later index adds no file; one without the version is passed over."""
+    with FakeIndex([OTHER]) as one, FakeIndex([WHEEL]) as two, FakeIndex([NAMESAKE]) as three:
+        (package,) = world.fetcher(one.url, two.url, three.url).named([PINNED])
+        assert (len(two.requests), three.requests) == (1, [])
+    assert [file.digest for file in package.wheels] == [a_digest(WHEEL)]
+
+
+def test_nobody_steps_in_for_an_index_that_is_away(world: World) -> None:
+    """Without hashes a public namesake must not replace what a private index has."""
+    with FakeIndex([WHEEL]) as private, FakeIndex([NAMESAKE]) as public:
+        private.fail("/demo/", *[Status(502)] * 4)
+        error = failure(lambda: world.fetcher(private.url, public.url).named([PINNED]))
+        assert (type(error), public.requests) == (UnreachableError, [])
+
+
+def test_unknown_version_is_an_error(world: World) -> None:
+    """A version that no index has is told with all that were asked."""
+    with FakeIndex([a_wheel("demo", "2.0")]) as index:
+        error = failure(lambda: world.fetcher(index.url).named([PINNED]))
+        assert (error.what, error.why) == (
+            "demo 1.0 is not to be had",
+            f"{index.url}: not listed",
+        )
+
+
+def test_pin_is_asked_anew_each_time(world: World) -> None:
+    """While there is a network the index decides, not the memory of it."""
+    with FakeIndex([WHEEL]) as index:
+        for _ in range(2):
+            world.fetcher(index.url).named([PINNED])
+        assert paths(index) == ["/simple/demo/"] * 2
+
+
+@pytest.mark.parametrize("hashes", [True, False])
+def test_pins_build_offline_once_warm(world: World, *, hashes: bool) -> None:
+    """Offline the last answer counts, with or without digests on the pages."""
+    with FakeIndex([WHEEL], hashes=hashes) as index:
+        fetcher = world.fetcher(index.url)
+        (package,) = fetcher.named([PINNED])
+        item = selected(url=package.wheels[0].url, unhashed=not hashes)
+        fetcher.fetch([item])
+        asked = len(index.requests)
+        again = world.fetcher(index.url, offline=True)
+        assert again.named([PINNED]) == (package,)
+        assert (contents(again.fetch([item])), len(index.requests)) == ([WHEEL.content], asked)
+
+
+def test_yanked_pin_is_noted(world: World) -> None:
+    """A pin admits what was yanked (PEP 592); a verbose build tells of it."""
+    page = f'<a data-yanked="" href="/files/{WHEEL.filename}#sha256={WHEEL.sha256}">x</a>'
+    with FakeIndex() as index:
+        index.fail("/demo/", Status(200, {"Content-Type": "text/html"}, page.encode()))
+        (package,) = world.fetcher(index.url).named([PINNED])
+        assert world.reporter.notes[1:] == [f"{WHEEL.filename} was yanked from {index.url}"]
+    assert len(package.wheels) == 1

@@ -1,0 +1,190 @@
+"""The console script: what it accepts, where it writes, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from fakes.index import FakeIndex, Slow
+from fakes.projects import Run, a_project, quiet_environment, run_lambda_build
+from fakes.wheels import a_wheel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PINNED = a_wheel("pinned", "1.0")
+DEFAULT_NAME = "demo-1.0-function-python3.13-x86_64.zip"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Give a project without dependencies."""
+    return a_project(tmp_path / "project")
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """Give an environment of no one's, with a runtime."""
+    return quiet_environment(tmp_path / "home", LAMBDA_BUILD_RUNTIME="python3.13")
+
+
+def test_default_output_is_named_for_what_it_is(project: Path, environ: dict[str, str]) -> None:
+    """Without options the zip goes to dist/ under its full name."""
+    run = run_lambda_build(cwd=project, environ=environ)
+
+    assert run.code == 0
+    assert [path.name for path in (project / "dist").iterdir()] == [DEFAULT_NAME]
+
+
+def test_project_may_be_named_from_elsewhere(
+    project: Path, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """PROJECT_DIR starts from the current folder, and so does --output."""
+    run = run_lambda_build("project", "--output", "out/", cwd=tmp_path, environ=environ)
+
+    assert run.code == 0
+    assert (tmp_path / "out" / DEFAULT_NAME).is_file()
+    assert not (project / "dist").exists()
+
+
+def test_json_is_alone_on_standard_output(project: Path, environ: dict[str, str]) -> None:
+    """--json prints the report and nothing else."""
+    run = run_lambda_build("--json", cwd=project, environ=environ)
+
+    assert json.loads(run.output)["packages"][0]["name"] == "demo"
+    assert run.errors == ""
+
+
+def test_json_warnings_are_on_standard_error_too(project: Path, environ: dict[str, str]) -> None:
+    """With --json a person still sees the warnings."""
+    run = run_lambda_build("--json", "--runtime", "python3.15", cwd=project, environ=environ)
+
+    assert run.errors == "warning: " + json.loads(run.output)["warnings"][0] + "\n"
+
+
+def test_report_file_holds_the_same_as_json(
+    project: Path, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """--report writes the report beside the text."""
+    run = run_lambda_build("--report", "../report.json", cwd=project, environ=environ)
+
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert run.output.startswith(f"Built {report['artifact']}\n")
+
+
+def test_quiet_says_nothing(project: Path, environ: dict[str, str]) -> None:
+    """-q leaves both streams empty when all goes well."""
+    assert run_lambda_build("-q", cwd=project, environ=environ) == Run(code=0, output="", errors="")
+
+
+def test_verbose_names_the_files(project: Path, environ: dict[str, str]) -> None:
+    """-v says where each file came from, on standard error."""
+    with FakeIndex([PINNED]) as index:
+        lock = f"--index-url {index.url}\npinned==1.0 --hash=sha256:{PINNED.sha256}\n"
+        (project / "requirements.txt").write_text(lock)
+        run = run_lambda_build("-v", cwd=project, environ=environ)
+
+        assert f"get {index.file_url(PINNED.filename)}\nhave {PINNED.filename}\n" in run.errors
+
+
+def test_progress_moves_on_a_terminal_only(project: Path, environ: dict[str, str]) -> None:
+    """On a terminal a line is drawn and cleared; elsewhere nothing is."""
+    controller, terminal = pty.openpty()
+    code = "from lambda_build_plugin.frontends.cli import entry_point; entry_point()"
+    subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=project,
+        env=environ,
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
+        check=True,
+    )
+    os.close(terminal)
+    drawn = os.read(controller, 10_000).decode()
+    os.close(controller)
+
+    assert "archive …" in drawn
+    assert drawn.endswith("\r\x1b[K")
+    assert run_lambda_build(cwd=project, environ=environ).errors == ""
+
+
+def test_unknown_option_is_a_usage_error(project: Path, environ: dict[str, str]) -> None:
+    """Argparse's own exit code is the one of settings and usage."""
+    assert run_lambda_build("--archh", "arm64", cwd=project, environ=environ).code == 2
+
+
+def test_abbreviated_options_are_refused(project: Path, environ: dict[str, str]) -> None:
+    """An option added later must not change what a script means."""
+    assert run_lambda_build("--run", "python3.12", cwd=project, environ=environ).code == 2
+
+
+def test_interrupt_leaves_nothing(project: Path, environ: dict[str, str], tmp_path: Path) -> None:
+    """Ctrl-C ends with 130, one word, and no file."""
+    with FakeIndex([PINNED]) as index:
+        index.fail(PINNED.filename, Slow(20))
+        lock = f"--index-url {index.url}\npinned==1.0 --hash=sha256:{PINNED.sha256}\n"
+        (project / "requirements.txt").write_text(lock)
+        code = "from lambda_build_plugin.frontends.cli import entry_point; entry_point()"
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=project,
+            env=environ,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        while not any(PINNED.filename in request.path for request in index.requests):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+
+    assert (process.returncode, errors) == (130, "interrupted\n")
+    assert not (project / "dist").exists()
+
+
+def test_strict_makes_warnings_errors(project: Path, environ: dict[str, str]) -> None:
+    """--strict fails in verification and leaves nothing."""
+    run = run_lambda_build("--strict", "--runtime", "python3.15", cwd=project, environ=environ)
+
+    assert run.code == 8
+    assert run.errors.startswith("error: there are warnings, and the build is strict\n")
+    assert not (project / "dist").exists()
+
+
+def test_failure_keeps_the_artifact_of_before(project: Path, environ: dict[str, str]) -> None:
+    """A failed build does not touch what an earlier one left."""
+    run_lambda_build(cwd=project, environ=environ)
+    before = (project / "dist" / DEFAULT_NAME).read_bytes()
+
+    run = run_lambda_build("--handler", "demo.gone.handler", cwd=project, environ=environ)
+
+    assert run.code == 8
+    assert [path.read_bytes() for path in (project / "dist").iterdir()] == [before]
+
+
+def test_cache_folder_may_be_set(project: Path, environ: dict[str, str], tmp_path: Path) -> None:
+    """--cache-dir says where fetched files go, and --offline finds them there."""
+    with FakeIndex([PINNED]) as index:
+        lock = f"--index-url {index.url}\npinned==1.0 --hash=sha256:{PINNED.sha256}\n"
+        (project / "requirements.txt").write_text(lock)
+        first = run_lambda_build("--cache-dir", "../cache", cwd=project, environ=environ)
+    second = run_lambda_build("--cache-dir", "../cache", "--offline", cwd=project, environ=environ)
+
+    assert (first.code, second.code) == (0, 0)
+    assert (tmp_path / "cache" / "files").is_dir()
+
+
+def test_group_without_any_lock_is_an_error(project: Path, environ: dict[str, str]) -> None:
+    """Where nothing is locked, a group that is asked for cannot be found."""
+    run = run_lambda_build("--group", "dev", cwd=project, environ=environ)
+
+    assert run.code == 3
+    assert run.errors.startswith(f"error: no lock in {project}\n")

@@ -1,0 +1,249 @@
+"""Where a project's lock is found, and which reader it gets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from packaging.utils import canonicalize_name
+
+from lambda_build_plugin.errors import LockError
+from lambda_build_plugin.lock.read import Found, find_lock, read_lock
+from lambda_build_plugin.project import read_project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lambda_build_plugin.project import Project
+
+ALL = (
+    "pylock.lambda.toml",
+    "pylock.toml",
+    "uv.lock",
+    "poetry.lock",
+    "requirements.lock",
+    "requirements.txt",
+)
+NEEDS_IDNA = '[project]\nname = "demo"\nversion = "1"\ndependencies = ["idna"]\n'
+NEEDS_NOTHING = '[project]\nname = "demo"\nversion = "1"\n'
+
+
+def a_project(root: Path, *files: str, pyproject: str = NEEDS_IDNA) -> Project:
+    """Make a project with empty files beside it."""
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "pyproject.toml").write_text(pyproject)
+    for name in files:
+        (root / name).touch()
+    return read_project(root)
+
+
+@pytest.mark.parametrize("first", [pytest.param(index, id=ALL[index]) for index in range(5)])
+def test_search_order(tmp_path: Path, first: int) -> None:
+    """The first that is there is read; the others are named."""
+    project = a_project(tmp_path, *ALL[first:])
+
+    assert find_lock(project, None) == Found(
+        path=project.root / ALL[first], others=ALL[first + 1 :]
+    )
+
+
+def test_named_lock_wins(tmp_path: Path) -> None:
+    """The setting decides, whatever else is there."""
+    named = tmp_path / "locks" / "prod.txt"
+    named.parent.mkdir()
+    named.touch()
+
+    assert find_lock(a_project(tmp_path, *ALL), named) == Found(path=named)
+
+
+def test_named_lock_has_to_be_there(tmp_path: Path) -> None:
+    """Nothing steps in for a lock that was asked for."""
+    with pytest.raises(LockError) as caught:
+        find_lock(a_project(tmp_path, *ALL), tmp_path / "other.txt")
+
+    assert (
+        str(caught.value)
+        == f"""\
+error: cannot read the lock other.txt
+  why: {tmp_path / "other.txt"} is not a file
+
+hint: check the setting `lock` (--lock)"""
+    )
+
+
+def test_project_that_needs_nothing_needs_no_lock(tmp_path: Path) -> None:
+    """There is nothing that could be locked."""
+    assert find_lock(a_project(tmp_path, pyproject=NEEDS_NOTHING), None) is None
+
+
+MEMBER = "packages/app"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """Give the root of a workspace with a lock."""
+    root = (tmp_path / "workspace").resolve()
+    root.mkdir()
+    (root / "pyproject.toml").write_text('[tool.uv.workspace]\nmembers = ["packages/*"]\n')
+    (root / "uv.lock").touch()
+    return root
+
+
+def test_lock_of_the_workspace_is_that_of_a_member(workspace: Path) -> None:
+    """A member is locked at the root, even one without dependencies."""
+    member = a_project(workspace / MEMBER, pyproject=NEEDS_NOTHING)
+
+    assert find_lock(member, None) == Found(path=workspace / "uv.lock")
+
+
+def test_lock_of_its_own_comes_first(workspace: Path) -> None:
+    """A member may have a lock beside it, made by `uv export --package`."""
+    member = a_project(workspace / MEMBER, "pylock.toml")
+
+    assert find_lock(member, None) == Found(path=workspace / MEMBER / "pylock.toml")
+
+
+def test_search_ends_at_the_repository(workspace: Path) -> None:
+    """A workspace around another repository does not hold it."""
+    (workspace / "packages" / ".git").mkdir(parents=True)
+
+    assert find_lock(a_project(workspace / MEMBER, pyproject=NEEDS_NOTHING), None) is None
+
+
+@pytest.mark.parametrize(
+    "pyproject",
+    [
+        pytest.param("[tool.uv]\npackage = false\n", id="no-workspace"),
+        pytest.param("[tool.uv\n", id="unreadable"),
+        pytest.param(None, id="no-pyproject"),
+    ],
+)
+def test_other_uv_lock_above_is_a_stranger(workspace: Path, pyproject: str | None) -> None:
+    """Only a workspace's lock serves the folders below it."""
+    (workspace / "pyproject.toml").unlink()
+    if pyproject is not None:
+        (workspace / "pyproject.toml").write_text(pyproject)
+
+    assert find_lock(a_project(workspace / MEMBER, pyproject=NEEDS_NOTHING), None) is None
+
+
+HINT = """
+hint: make one with the project's own tool:
+      uv:        uv lock
+      poetry:    poetry export --format pylock.toml --output pylock.toml (needs `poetry self add \
+poetry-plugin-export`)
+      pdm:       pdm config --local lock.format pylock, then: pdm lock
+      hatch:     uv pip compile --universal --generate-hashes pyproject.toml -o pylock.toml
+      pip-tools: pip-compile --generate-hashes -o requirements.txt pyproject.toml (on Linux: it \
+locks for its own system alone)
+      pipenv:    pipenv requirements --hash > requirements.txt
+      or name one that lies elsewhere: lambda-build --lock PATH"""
+
+
+def test_no_lock_says_how_each_tool_makes_one(tmp_path: Path) -> None:
+    """A newcomer learns the command of the tool at hand."""
+    project = a_project(tmp_path)
+
+    with pytest.raises(LockError) as caught:
+        find_lock(project, None)
+
+    assert (
+        str(caught.value)
+        == f"""\
+error: no lock in {project.root}
+  why: none of these is there: {", ".join(ALL)}
+{HINT}"""
+    )
+
+
+def test_lock_that_is_not_read_yet_says_how_to_turn_it_into_one(tmp_path: Path) -> None:
+    """Where a tool has locked already, only its own commands are named."""
+    project = a_project(tmp_path, "pdm.lock", "Pipfile.lock", pyproject=NEEDS_NOTHING)
+
+    with pytest.raises(LockError) as caught:
+        find_lock(project, None)
+
+    assert (
+        str(caught.value)
+        == f"""\
+error: no lock in {project.root}
+  why: none of these is there: {", ".join(ALL)}
+       pdm.lock is there, but this version does not read it
+       Pipfile.lock is there, but this version does not read it
+
+hint: make one with the project's own tool:
+      pdm:    pdm config --local lock.format pylock, then: pdm lock
+      pipenv: pipenv requirements --hash > requirements.txt
+      or name one that lies elsewhere: lambda-build --lock PATH"""
+    )
+
+
+# --- which reader ---------------------------------------------------------------------
+
+PYLOCK = 'lock-version = "1.0"\npackages = []\n'
+UV_LOCK = 'version = 1\n[[package]]\nname = "demo"\nsource = { virtual = "." }\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kind"),
+    [
+        pytest.param("pylock.toml", PYLOCK, "pylock.toml", id="pylock"),
+        pytest.param("pylock.prod.toml", PYLOCK, "pylock.toml", id="named-pylock"),
+        pytest.param("uv.lock", UV_LOCK, "uv.lock", id="uv"),
+        pytest.param("requirements.lock", "", "requirements file", id="rye"),
+        pytest.param("requirements-dev.lock", "", "requirements file", id="rye-dev"),
+        pytest.param("prod.txt", "", "requirements file", id="requirements"),
+    ],
+)
+def test_reader_goes_by_the_name(tmp_path: Path, name: str, text: str, kind: str) -> None:
+    """Each format has its names."""
+    project = a_project(tmp_path, pyproject=NEEDS_NOTHING)
+    (tmp_path / name).write_text(text)
+
+    assert read_lock(tmp_path / name, project, {}).kind == kind
+
+
+def test_other_names_are_refused(tmp_path: Path) -> None:
+    """A file of an unknown name is not tried with every reader."""
+    project = a_project(tmp_path, "pdm.lock")
+
+    with pytest.raises(LockError) as caught:
+        read_lock(tmp_path / "pdm.lock", project, {})
+
+    assert (
+        str(caught.value)
+        == """\
+error: the lock pdm.lock cannot be used
+  why: `pdm.lock` is no file name of a lock that this version reads
+
+hint: name it pylock.toml or pylock.<name>.toml (PEP 751), uv.lock, poetry.lock, requirements.lock, or \
+give a requirements file a name that ends in .txt"""
+    )
+
+
+def test_unreadable_file_is_no_traceback(tmp_path: Path) -> None:
+    """What the system says of a file is the reason."""
+    project = a_project(tmp_path)
+    (tmp_path / "pylock.toml").mkdir()
+
+    with pytest.raises(LockError) as caught:
+        read_lock(tmp_path / "pylock.toml", project, {})
+
+    assert (
+        str(caught.value)
+        == f"""\
+error: cannot read the lock pylock.toml
+  why: {tmp_path / "pylock.toml"} cannot be read: Is a directory
+
+hint: check its permissions"""
+    )
+
+
+def test_variables_come_from_the_host(tmp_path: Path) -> None:
+    """The environment is handed in, never looked up."""
+    project = a_project(tmp_path)
+    (tmp_path / "requirements.txt").write_text(f"${{NAME}}==1 --hash=sha256:{'a' * 64}\n")
+
+    lock = read_lock(tmp_path / "requirements.txt", project, {"NAME": "idna"})
+
+    assert [package.name for package in lock.packages] == [canonicalize_name("idna")]

@@ -1,0 +1,262 @@
+"""Every failure has an exit code of its branch, and says what, why and how to mend it."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+import lambda_build_plugin
+from lambda_build_plugin import archive, errors, selection, source_build, stage, verify
+from lambda_build_plugin.errors import LambdaBuildError
+from lambda_build_plugin.fetch import failures as fetch_failures
+from lambda_build_plugin.lock import failures as lock_failures
+from lambda_build_plugin.lock.model import Lock, LockedDirectory, LockedFile, LockedPackage
+from lambda_build_plugin.project import Project
+from lambda_build_plugin.target import RUNTIMES, Architecture, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+BRANCHES = {
+    errors.SettingsError: 2,
+    errors.LockError: 3,
+    errors.SelectionError: 4,
+    errors.FetchError: 5,
+    errors.SourceBuildError: 6,
+    errors.StageError: 7,
+    errors.VerificationError: 8,
+}
+
+
+SHAPE = re.compile(
+    r"error: \S.*(\n {7}.+|\n)*\n  why: \S.*(\n {7}.+|\n)*\n\nhint: \S.*(\n {6}.+|\n)*"
+)
+
+
+HOSTS = {"poetry", "hatch", "pdm"}
+
+
+def every_error() -> list[type[LambdaBuildError]]:
+    """Import the whole package and walk the tree of its errors."""
+    for module in pkgutil.walk_packages(lambda_build_plugin.__path__, "lambda_build_plugin."):
+        # A door needs its host, which is not installed here; what it raises is the core's.
+        if module.name.rpartition(".")[2].partition("_")[0] not in HOSTS:
+            importlib.import_module(module.name)
+    return sorted(below(LambdaBuildError), key=lambda kind: kind.__qualname__)
+
+
+def below(kind: type[LambdaBuildError]) -> Iterator[type[LambdaBuildError]]:
+    """Yield the subclasses of a class, and theirs."""
+    for child in kind.__subclasses__():
+        yield child
+        yield from below(child)
+
+
+ERRORS = every_error()
+
+
+# --- sample values --------------------------------------------------------------------
+
+PATH = Path("folder", "uv.lock")
+TARGET = Target(runtime=RUNTIMES["python3.11"], architecture=Architecture.X86_64)
+LOCK = Lock(path=PATH, kind="uv.lock", remedy="uv lock", packages=())
+PROJECT = Project(root=Path("folder"), name=canonicalize_name("demo"))
+WHEEL = stage.Wheel(
+    name=canonicalize_name("demo"),
+    version=Version("1.0"),
+    filename="demo-1.0-py3-none-any.whl",
+    path=Path("demo-1.0-py3-none-any.whl"),
+    sha256="0" * 64,
+    source="wheel",
+)
+MEMBER = stage.Member(
+    wheel=WHEEL.path,
+    name="demo.py",
+    header_offset=0,
+    compressed_size=1,
+    size=1,
+    crc=0,
+    method=0,
+)
+
+
+def a_package(*filenames: str) -> LockedPackage:
+    """Make a locked package with these wheels, or a folder where there are none."""
+    return LockedPackage(
+        name=canonicalize_name("demo"),
+        version=Version("1.0"),
+        at="package[0]",
+        wheels=tuple(LockedFile(digest=None, filename=filename) for filename in filenames),
+        directory=None if filenames else LockedDirectory(path=Path("demo")),
+    )
+
+
+SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
+    errors.SettingsError: lambda: errors.SettingsError(["--runtime: is `3`"]),
+    # lock
+    lock_failures.LockNotFoundError: lambda: lock_failures.LockNotFoundError(
+        Path("folder"), ["uv.lock"], ["pdm.lock"]
+    ),
+    lock_failures.InvalidLockError: lambda: lock_failures.InvalidLockError(
+        PATH, "it is empty", hint="lock again"
+    ),
+    lock_failures.UnsupportedLockError: lambda: lock_failures.UnsupportedLockError(
+        PATH, "its version is 9", hint="update"
+    ),
+    lock_failures.StaleLockError: lambda: lock_failures.StaleLockError(
+        PATH, ["- requests: not in the lock"], remedy="uv lock"
+    ),
+    lock_failures.MissingHashError: lambda: lock_failures.MissingHashError(
+        PATH, ["package[0]"], remedy="uv lock"
+    ),
+    lock_failures.UnlockedRequirementError: lambda: lock_failures.UnlockedRequirementError(
+        Path("requirements.txt"), ["line 1: requests"]
+    ),
+    lock_failures.UnknownGroupError: lambda: lock_failures.UnknownGroupError(
+        LOCK, "extra", ["fast"], ["slow"]
+    ),
+    lock_failures.ExcludedTargetError: lambda: lock_failures.ExcludedTargetError(
+        LOCK, TARGET, "it requires Python 3.12"
+    ),
+    lock_failures.AmbiguousPackageError: lambda: lock_failures.AmbiguousPackageError(
+        LOCK, TARGET, [[a_package("a.whl"), a_package("b.whl")]]
+    ),
+    # selection
+    selection.NoMatchingFileError: lambda: selection.NoMatchingFileError(
+        TARGET, [a_package("demo-1.0-py2-none-any.whl")]
+    ),
+    selection.SourceItemError: lambda: selection.SourceItemError([a_package()]),
+    # fetch
+    fetch_failures.DigestMismatchError: lambda: fetch_failures.DigestMismatchError(
+        "demo.whl", where="https://index.example/", locked="sha256:0", found="sha256:1"
+    ),
+    fetch_failures.FileGoneError: lambda: fetch_failures.FileGoneError(
+        "demo.whl", ["https://index.example/: not listed"]
+    ),
+    fetch_failures.NotCachedError: lambda: fetch_failures.NotCachedError("demo.whl"),
+    fetch_failures.UnreachableError: lambda: fetch_failures.UnreachableError(
+        "https://index.example/", "connection refused"
+    ),
+    fetch_failures.AccessDeniedError: lambda: fetch_failures.AccessDeniedError(
+        "https://index.example/", 401, sent=False
+    ),
+    fetch_failures.HttpError: lambda: fetch_failures.HttpError("https://index.example/", 500),
+    fetch_failures.CertificatesError: lambda: fetch_failures.CertificatesError(
+        "ca.pem", "it is empty"
+    ),
+    fetch_failures.CacheError: lambda: fetch_failures.CacheError("cache", "no space"),
+    fetch_failures.SeveralFilesError: lambda: fetch_failures.SeveralFilesError(
+        [fetch_failures.NotCachedError("a.whl"), fetch_failures.NotCachedError("b.whl")]
+    ),
+    # source_build
+    source_build.NotAPackageError: lambda: source_build.NotAPackageError(PROJECT),
+    source_build.BackendError: lambda: source_build.BackendError(PROJECT, "hatchling", "a\n\nb"),
+    source_build.OutsideCodeError: lambda: source_build.OutsideCodeError(
+        PROJECT, ["../shared"], "not in the subpath"
+    ),
+    source_build.WrongWheelError: lambda: source_build.WrongWheelError(
+        PROJECT, WHEEL.filename, TARGET
+    ),
+    # stage and archive
+    stage.DuplicateDistributionError: lambda: stage.DuplicateDistributionError(WHEEL, WHEEL),
+    stage.InvalidWheelError: lambda: stage.InvalidWheelError(WHEEL, "it has no RECORD"),
+    stage.UnsafePathError: lambda: stage.UnsafePathError(WHEEL, "../x", "leaves the artifact"),
+    archive.OutputError: lambda: archive.OutputError(Path("dist"), "it is a folder"),
+    archive.DamagedMemberError: lambda: archive.DamagedMemberError(MEMBER, "it is cut off"),
+    # verify
+    verify.OversizeError: lambda: verify.OversizeError(300_000_000, [("demo", 300_000_000)]),
+    verify.TooManyEntriesError: lambda: verify.TooManyEntriesError(70_000),
+    verify.EmptyArtifactError: lambda: verify.EmptyArtifactError(layer=True),
+    verify.HandlerError: lambda: verify.HandlerError("app.handler", ["app.py"]),
+    verify.ArtifactError: lambda: verify.ArtifactError("demo is missing"),
+    verify.StrictError: lambda: verify.StrictError(["python3.8 is deprecated"]),
+}
+
+
+# --- exit codes -----------------------------------------------------------------------
+
+
+def test_branches_are_the_children_of_the_root() -> None:
+    """Each stage has one branch and one exit code, and there are no others."""
+    assert {kind: kind.exit_code for kind in LambdaBuildError.__subclasses__()} == BRANCHES
+
+
+@pytest.mark.parametrize("kind", ERRORS)
+def test_exit_code_is_that_of_the_branch(kind: type[LambdaBuildError]) -> None:
+    """An error belongs to one branch and leaves with its exit code."""
+    branches = [branch for branch in BRANCHES if issubclass(kind, branch)]
+
+    assert [BRANCHES[branch] for branch in branches] == [kind.exit_code]
+
+
+# --- texts ----------------------------------------------------------------------------
+
+
+def test_every_leaf_has_a_sample() -> None:
+    """No error escapes the tests of its texts."""
+    leaves = {kind for kind in ERRORS if not kind.__subclasses__()}
+
+    assert leaves - set(SAMPLES) == set()
+
+
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_error_says_what_why_and_how_to_mend_it(kind: type[LambdaBuildError]) -> None:
+    """The text has its three parts in order, none of them empty, each in its column."""
+    assert SHAPE.fullmatch(str(SAMPLES[kind]()))
+
+
+def test_text_of_several_lines_stays_in_its_column() -> None:
+    """Further lines stand below the first word of their part; an empty one stays empty."""
+    error = LambdaBuildError("one\ntwo", why="three\n\n  four", hint="five\nsix")
+
+    assert str(error) == (
+        "error: one\n       two\n  why: three\n\n         four\n\nhint: five\n      six"
+    )
+
+
+@pytest.mark.parametrize(
+    ("problems", "text"),
+    [
+        pytest.param(
+            ["--runtime: is `3`"],
+            "error: the settings hold a mistake\n"
+            "  why: --runtime: is `3`\n"
+            "\n"
+            "hint: `lambda-build --help` lists the options and their values",
+            id="one",
+        ),
+        pytest.param(
+            ["--runtime: is `3`", "--arch: is `z80`"],
+            "error: the settings hold 2 mistakes\n"
+            "  why: --runtime: is `3`\n"
+            "       --arch: is `z80`\n"
+            "\n"
+            "hint: `lambda-build --help` lists the options and their values",
+            id="two",
+        ),
+    ],
+)
+def test_wrong_settings_are_listed(problems: list[str], text: str) -> None:
+    """All mistakes in the settings stand in one error, a line each."""
+    assert str(errors.SettingsError(problems)) == text
+
+
+def test_parts_of_an_error_can_be_asked_for() -> None:
+    """A frontend that prints in its own way finds the parts as attributes."""
+    error = LambdaBuildError("one", why="two", hint="three")
+
+    assert (error.what, error.why, error.hint, error.args) == ("one", "two", "three", ("one",))
+
+
+def test_control_characters_do_not_reach_the_terminal() -> None:
+    """Names from wheels and output of backends cannot move the cursor or recolour a screen."""
+    error = LambdaBuildError("a\x1b[2Jb", why="tab\tstays\x07", hint="\x9bc")
+
+    assert str(error) == "error: a\\x1b[2Jb\n  why: tab\tstays\\x07\n\nhint: \\x9bc"

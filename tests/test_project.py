@@ -1,0 +1,335 @@
+"""pyproject.toml and its neighbours as a `Project`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.project import BuildSystem, read_project
+
+if TYPE_CHECKING:
+    from lambda_build_plugin.project import Project
+
+PROJECT = '[project]\nname = "demo"\nversion = "1.0"\n'
+BUILD_SYSTEM = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+DISTUTILS = "from setuptools import setup\nsetup()\n"
+
+
+def a_project(root: Path, pyproject: str | None = None, **files: str) -> Project:
+    """Write a project folder and read it; `setup_py` stands for `setup.py`."""
+    folder = root / "My_Folder"
+    folder.mkdir()
+    if pyproject is not None:
+        (folder / "pyproject.toml").write_text(pyproject, encoding="utf-8")
+    for name, content in files.items():
+        (folder / name.replace("_", ".")).write_text(content, encoding="utf-8")
+    return read_project(folder)
+
+
+# --- metadata -------------------------------------------------------------------------
+
+
+def test_standard_metadata(tmp_path: Path) -> None:
+    """Names are normalized, versions and requirements parsed."""
+    project = a_project(
+        tmp_path,
+        """
+        [project]
+        name = "My.Demo"
+        version = "1.0.0-rc.1"
+        requires-python = ">=3.11"
+        dependencies = ["requests>=2; sys_platform == 'linux'"]
+        [project.optional-dependencies]
+        "Fast_JSON" = ["orjson"]
+        """,
+    )
+
+    assert (
+        project.name,
+        project.version,
+        project.requires_python,
+        project.dependencies,
+        project.optional_dependencies,
+    ) == (
+        "my-demo",
+        "1.0.0rc1",
+        SpecifierSet(">=3.11"),
+        (Requirement("requests>=2; sys_platform == 'linux'"),),
+        {"fast-json": (Requirement("orjson"),)},
+    )
+
+
+def test_metadata_in_poetrys_own_table(tmp_path: Path) -> None:
+    """Name and version of a project from before PEP 621 are Poetry's."""
+    project = a_project(tmp_path, '[tool.poetry]\nname = "Old_Demo"\nversion = "2.0"\n')
+
+    assert (project.name, project.version) == ("old-demo", "2.0")
+
+
+def test_folder_without_pyproject_is_a_project(tmp_path: Path) -> None:
+    """Where nothing is declared, the folder gives the name."""
+    project = a_project(tmp_path)
+
+    assert (project.name, project.version, project.requires_python) == ("my-folder", None, None)
+
+
+def test_root_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative folder is made absolute, so that later steps need no working directory."""
+    (tmp_path / "demo").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    assert read_project(Path("demo")).root == tmp_path / "demo"
+
+
+@pytest.mark.parametrize(
+    ("pyproject", "problem"),
+    [
+        pytest.param("[project", "pyproject.toml: is not TOML: ", id="no-toml"),
+        pytest.param("project = 1", "pyproject.toml: project: must be a table", id="no-table"),
+        pytest.param(
+            '[project]\nname = "../demo"',
+            "pyproject.toml: project.name: `../demo` is no name (PEP 508)",
+            id="name-that-would-be-a-path",
+        ),
+        pytest.param(
+            '[project]\nname = "demo"\nversion = "next/../1"',
+            "pyproject.toml: project.version: `next/../1` is no version (PEP 440)",
+            id="version",
+        ),
+        pytest.param(
+            '[tool.poetry]\nversion = "latest"',
+            "pyproject.toml: tool.poetry.version: `latest` is no version (PEP 440)",
+            id="version-of-poetry",
+        ),
+        pytest.param(
+            '[project]\nrequires-python = "3.11"',
+            "pyproject.toml: project.requires-python: `3.11` is no version specifier (PEP 440)",
+            id="requires-python",
+        ),
+        pytest.param(
+            '[project]\ndependencies = ["a b"]',
+            "pyproject.toml: project.dependencies: ",
+            id="requirement",
+        ),
+        pytest.param(
+            '[project.optional-dependencies]\nfast = "orjson"',
+            "pyproject.toml: project.optional-dependencies.fast: must be a list",
+            id="extra",
+        ),
+        pytest.param(
+            "[tool.poetry]\ndependencies = 1",
+            "pyproject.toml: tool.poetry.dependencies: must be a table",
+            id="poetry",
+        ),
+        pytest.param(
+            '[tool.uv]\npackage = "no"',
+            "pyproject.toml: tool.uv.package: must be true or false",
+            id="switch",
+        ),
+        pytest.param(
+            '[build-system]\nrequires = "hatchling"',
+            "pyproject.toml: build-system.requires: must be a list",
+            id="build-system",
+        ),
+    ],
+)
+def test_mistake_in_pyproject(tmp_path: Path, pyproject: str, problem: str) -> None:
+    """A mistake is one settings error that names the key."""
+    with pytest.raises(SettingsError) as caught:
+        a_project(tmp_path, pyproject)
+
+    (found,) = caught.value.problems
+    assert found[: len(problem)] == problem
+
+
+def test_folder_that_does_not_exist(tmp_path: Path) -> None:
+    """A wrong folder is told by its path."""
+    with pytest.raises(SettingsError) as caught:
+        read_project(tmp_path / "none")
+
+    assert caught.value.problems == (f"{tmp_path / 'none'} is not a folder",)
+
+
+def test_folder_whose_name_no_system_allows(tmp_path: Path) -> None:
+    """What the operating system refuses is an error of ours, too."""
+    with pytest.raises(SettingsError):
+        read_project(tmp_path / ("x" * 999))
+
+
+# --- dependencies ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "pyproject",
+    [
+        pytest.param('[project]\nname = "a"\ndynamic = ["dependencies"]', id="dynamic"),
+        pytest.param(
+            '[project]\nname = "a"\ndynamic = ["optional-dependencies"]', id="dynamic-extras"
+        ),
+        pytest.param('[tool.poetry.dependencies]\npython = "^3.11"\nrequests = "*"', id="poetry"),
+        pytest.param(
+            '[project]\nname = "a"\n[tool.poetry.dependencies]\nrequests = "*"',
+            id="poetry-beside-project",
+        ),
+        pytest.param(BUILD_SYSTEM, id="no-project-table"),
+        pytest.param(None, id="no-pyproject"),
+    ],
+)
+def test_dependencies_that_only_the_backend_knows(tmp_path: Path, pyproject: str | None) -> None:
+    """Requirements that stand nowhere to be read are unknown, which is not none."""
+    project = a_project(tmp_path, pyproject)
+
+    assert (project.dependencies, project.needs_no_lock) == (None, False)
+
+
+@pytest.mark.parametrize(
+    "pyproject",
+    [
+        pytest.param(PROJECT, id="project"),
+        pytest.param('[tool.poetry.dependencies]\npython = "^3.11"', id="poetry"),
+    ],
+)
+def test_project_without_dependencies_needs_no_lock(tmp_path: Path, pyproject: str) -> None:
+    """Where nothing could be locked, no lock is missed."""
+    project = a_project(tmp_path, pyproject)
+
+    assert (project.dependencies, project.needs_no_lock) == ((), True)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pytest.param('dependencies = ["requests"]', id="dependencies"),
+        pytest.param("[project.optional-dependencies]\nfast = []", id="extras"),
+    ],
+)
+def test_project_that_needs_a_lock(tmp_path: Path, table: str) -> None:
+    """Dependencies and extras are to be locked."""
+    assert not a_project(tmp_path, PROJECT + table).needs_no_lock
+
+
+# --- is it a package? -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pyproject", "files"),
+    [
+        pytest.param(PROJECT + BUILD_SYSTEM, {}, id="build-system"),
+        pytest.param(BUILD_SYSTEM, {}, id="build-system-alone"),
+        pytest.param(PROJECT + "[tool.uv]\npackage = true", {}, id="uv-says-so"),
+        pytest.param(PROJECT + "[tool.pdm]\ndistribution = true", {}, id="pdm-says-so"),
+        pytest.param(PROJECT, {"setup_py": DISTUTILS}, id="setup-py-beside-project"),
+        pytest.param(None, {"setup_py": DISTUTILS}, id="setup-py-alone"),
+        pytest.param(
+            "[tool.ruff]", {"setup_cfg": "[options]\n[metadata]\nname = demo"}, id="setup-cfg"
+        ),
+    ],
+)
+def test_project_that_is_a_package(
+    tmp_path: Path, pyproject: str | None, files: dict[str, str]
+) -> None:
+    """A build system, setuptools' files or a tool's switch make a package."""
+    assert a_project(tmp_path, pyproject, **files).is_package
+
+
+@pytest.mark.parametrize(
+    ("pyproject", "files"),
+    [
+        pytest.param(None, {}, id="no-pyproject"),
+        pytest.param(PROJECT, {}, id="no-build-system"),
+        pytest.param("[tool.uv]\npackage = true", {}, id="switch-without-a-name"),
+        pytest.param(PROJECT + BUILD_SYSTEM + "[tool.uv]\npackage = false", {}, id="uv-says-no"),
+        pytest.param(
+            PROJECT + BUILD_SYSTEM + "[tool.pdm]\ndistribution = false", {}, id="pdm-says-no"
+        ),
+        pytest.param(
+            BUILD_SYSTEM + '[tool.poetry]\nname = "demo"\npackage-mode = false',
+            {},
+            id="poetry-says-no",
+        ),
+        pytest.param(PROJECT, {"setup_cfg": "[flake8]\nmax-line-length = 99"}, id="linter-only"),
+        pytest.param(None, {"setup_cfg": "[metadata]\nname = demo"}, id="setup-cfg-alone"),
+    ],
+)
+def test_project_that_is_no_package(
+    tmp_path: Path, pyproject: str | None, files: dict[str, str]
+) -> None:
+    """Without them, or where a tool says no, there is nothing to build a wheel of."""
+    assert not a_project(tmp_path, pyproject, **files).is_package
+
+
+@pytest.mark.parametrize(
+    ("pyproject", "build_system"),
+    [
+        pytest.param(
+            BUILD_SYSTEM,
+            BuildSystem(backend="hatchling.build", requires=("hatchling",)),
+            id="named",
+        ),
+        pytest.param(
+            '[build-system]\nrequires = ["setuptools"]',
+            BuildSystem(backend="setuptools.build_meta:__legacy__", requires=("setuptools",)),
+            id="backend-not-named",
+        ),
+        pytest.param(
+            PROJECT,
+            BuildSystem(backend="setuptools.build_meta:__legacy__", requires=("setuptools>=40.8",)),
+            id="no-table",
+        ),
+        pytest.param(
+            '[build-system]\nrequires = []\nbuild-backend = "own"\nbackend-path = ["."]',
+            BuildSystem(backend="own", requires=(), has_backend_path=True),
+            id="backend-in-the-project",
+        ),
+    ],
+)
+def test_build_system(tmp_path: Path, pyproject: str, build_system: BuildSystem) -> None:
+    """The build system is as PEP 517 fills it in."""
+    assert a_project(tmp_path, pyproject).build_system == build_system
+
+
+# --- .python-version ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        pytest.param("3.13\n", "3.13", id="minor"),
+        pytest.param("3.13.2", "3.13", id="patch-without-end-of-line"),
+        pytest.param("\ufeff3.13\r\n", "3.13", id="windows"),
+        pytest.param("  3.13  \n", "3.13", id="spaces"),
+        pytest.param("# ours\n3.12 # and not 3.13\n", "3.12", id="comments"),
+        pytest.param("3.11\n3.12\n", "3.11", id="first-of-several"),
+        pytest.param("pypy3.10-7.3\n3.12\n", "3.12", id="behind-another-interpreter"),
+        pytest.param("cpython-3.12.4-linux-x86_64-gnu\n", "3.12", id="uv-key"),
+        pytest.param("cpython@3.12\n", "3.12", id="uv-request"),
+        pytest.param("python3.12\n", "3.12", id="executable"),
+        pytest.param("3.14.0rc1\n", "3.14", id="release-candidate"),
+        pytest.param("3.14-dev\n", "3.14", id="pyenv-development"),
+        pytest.param("3.12.1/envs/demo\n", "3.12", id="pyenv-environment"),
+        pytest.param("3.13t\n", "3.13", id="free-threaded"),
+        pytest.param("3.13+freethreaded\n", "3.13", id="free-threaded-in-full"),
+        pytest.param("", None, id="empty"),
+        pytest.param("3\n", None, id="major-only"),
+        pytest.param(">=3.12\n", None, id="range"),
+        pytest.param(">= 3.12\n", None, id="range-with-a-space"),
+        pytest.param("pypy@3.10\n", None, id="pypy"),
+        pytest.param("my-environment\n", None, id="name"),
+        pytest.param("2.7.18\n", None, id="python-2"),
+    ],
+)
+def test_pinned_python(tmp_path: Path, text: str, version: str | None) -> None:
+    """`.python-version` pins a minor version, in the spellings of pyenv, uv and rye."""
+    (tmp_path / ".python-version").write_text(text, encoding="utf-8", newline="")
+
+    assert read_project(tmp_path).pinned_python == version
+
+
+def test_no_pinned_python(tmp_path: Path) -> None:
+    """Without `.python-version` nothing is pinned."""
+    assert a_project(tmp_path, PROJECT).pinned_python is None

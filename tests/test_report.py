@@ -1,0 +1,306 @@
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from lambda_build_plugin import report
+from lambda_build_plugin.archive import Written
+from lambda_build_plugin.lock.walk import LeftOut
+from lambda_build_plugin.project import Project
+from lambda_build_plugin.report import PackageReport, as_json, as_text
+from lambda_build_plugin.settings import Host, Layout, Settings
+from lambda_build_plugin.stage import Distribution, Entry, StagedTree, Wheel
+from lambda_build_plugin.target import RUNTIMES, Architecture, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lambda_build_plugin.report import BuildReport
+
+_ZIP = b"the bytes of a zip"
+
+
+def a_package(name: str, size: int, *, source: str = "wheel") -> PackageReport:
+    """Make the report of a distribution in version 1.0."""
+    return PackageReport(
+        name=name,
+        version="1.0",
+        file=f"{name}-1.0-py3-none-any.whl",
+        sha256="ab" * 32,
+        source=source,
+        unzipped=size,
+        zipped=size // 2,
+        files=1,
+    )
+
+
+def a_report(
+    *packages: PackageReport,
+    zipped: int = 5_242_880,
+    unzipped: int = 131_072_000,
+    handler: str | None = "demo.app.handler",
+    lock: str | None = "/work/uv.lock",
+    left_out: Sequence[LeftOut] = (),
+    warnings: Sequence[str] = (),
+) -> BuildReport:
+    """Make the report of a build."""
+    tree = StagedTree(
+        entries=(Entry("a.py", canonicalize_name("a"), b"", "sha256=", unzipped),),
+        distributions=(_a_distribution("a"),),
+        prefix="",
+    )
+    made = _made(tree, zipped, handler=handler, lock=lock, left_out=left_out, warnings=warnings)
+    return made | {"packages": list(packages)}
+
+
+def _a_distribution(name: str, *, source: str = "wheel") -> Distribution:
+    wheel = Wheel(
+        name=canonicalize_name(name),
+        version=Version("1.0"),
+        filename=f"{name}-1.0-py3-none-any.whl",
+        path=Path("nowhere.whl"),
+        sha256="ab" * 32,
+        source=source,
+    )
+    return Distribution(wheel=wheel, dist_info=f"{name}-1.0.dist-info")
+
+
+def _made(
+    tree: StagedTree,
+    zipped: int,
+    *,
+    handler: str | None = None,
+    lock: str | None = None,
+    left_out: Sequence[LeftOut] = (),
+    warnings: Sequence[str] = (),
+) -> BuildReport:
+    host = Host(
+        cwd=Path("/work"),
+        home=Path("/home"),
+        cache_dir=Path("/cache"),
+        today=datetime.date(2026, 11, 21),
+        environ={},
+    )
+    settings = Settings(
+        project=Project(root=Path("/work"), name=canonicalize_name("demo")),
+        target=Target(runtime=RUNTIMES["python3.13"], architecture=Architecture.ARM64),
+        runtime_reason="set by --runtime",
+        layout=Layout.FUNCTION,
+        handler=handler,
+        host=host,
+    )
+    written = Written(
+        path=Path("/work/.demo.zip.part"),
+        size=zipped,
+        sha256=hashlib.sha256(_ZIP).digest(),
+        compressed=tuple(entry.size // 2 for entry in tree.entries),
+    )
+    return report.make(
+        settings,
+        tree,
+        written,
+        artifact=Path("/work/demo.zip"),
+        lock=lock,
+        left_out=left_out,
+        warnings=warnings,
+        seconds={"lock": 0.25, "archive": 0.123456},
+    )
+
+
+def test_make() -> None:
+    """The report of a build is schema 1, key by key."""
+    app, lib = canonicalize_name("app"), canonicalize_name("lib")
+    tree = StagedTree(
+        entries=(
+            Entry("app.py", app, b"", "sha256=", 10),
+            Entry("lib/a.py", lib, b"", "sha256=", 100),
+            Entry("lib/b.py", lib, b"", "sha256=", 1_000),
+        ),
+        distributions=(_a_distribution("lib"), _a_distribution("app", source="local")),
+        prefix="",
+    )
+
+    made = _made(
+        tree,
+        700,
+        handler="app.handler",
+        lock="/work/uv.lock",
+        left_out=[LeftOut(name="colorama", version="0.4.6", reason="its marker is false")],
+        warnings=["beware"],
+    )
+
+    sha256 = hashlib.sha256(_ZIP)
+    assert made == {
+        "schema": 1,
+        "artifact": "/work/demo.zip",
+        "layout": "function",
+        "runtime": "python3.13",
+        "runtime_reason": "set by --runtime",
+        "architecture": "arm64",
+        "handler": "app.handler",
+        "size": {
+            "zipped": 700,
+            "unzipped": 1_110,
+            "limit_zipped": 52_428_800,
+            "limit_unzipped": 262_144_000,
+        },
+        "sha256": sha256.hexdigest(),
+        "code_sha256": base64.b64encode(sha256.digest()).decode(),
+        "packages": [
+            {
+                "name": "app",
+                "version": "1.0",
+                "file": "app-1.0-py3-none-any.whl",
+                "sha256": "ab" * 32,
+                "source": "local",
+                "unzipped": 10,
+                "zipped": 5,
+                "files": 1,
+            },
+            {
+                "name": "lib",
+                "version": "1.0",
+                "file": "lib-1.0-py3-none-any.whl",
+                "sha256": "ab" * 32,
+                "source": "wheel",
+                "unzipped": 1_100,
+                "zipped": 550,
+                "files": 2,
+            },
+        ],
+        "left_out": [{"name": "colorama", "version": "0.4.6", "reason": "its marker is false"}],
+        "warnings": ["beware"],
+        "lock": "/work/uv.lock",
+        "seconds": {"lock": 0.25, "archive": 0.1235},
+    }
+
+
+def test_json() -> None:
+    """As JSON the report is the same value, one document that ends its line."""
+    made = a_report(a_package("a", 10), handler=None, lock=None, warnings=["ü"])
+
+    text = as_json(made)
+
+    assert text.endswith("}\n")
+    assert json.loads(text) == made
+
+
+def test_text() -> None:
+    """A person reads what was built, for what and why, how large it is, and what to know."""
+    made = a_report(
+        a_package("demo", 10_240, source="local"),
+        a_package("numpy", 104_857_600),
+        left_out=[LeftOut(name="colorama", version="0.4.6", reason="its marker is false")],
+        warnings=["beware"],
+    )
+
+    assert as_text(made) == (
+        """\
+Built /work/demo.zip
+
+  runtime    python3.13 arm64 (set by --runtime)
+  layout     function, handler demo.app.handler
+  lock       /work/uv.lock
+  unzipped   [############............] 125.0 MB of 250.0 MB (50%)
+  zipped     [##......................] 5.0 MB of 50.0 MB (10%) for a direct upload
+  CodeSha256 """
+        + base64.b64encode(hashlib.sha256(_ZIP).digest()).decode()
+        + """
+
+2 distributions
+  numpy 1.0   100.0 MB
+  demo 1.0     10.0 KB  (built here)
+
+Left out
+  colorama 0.4.6: its marker is false
+
+warning: beware
+0.37 s
+"""
+    )
+
+
+def test_shortest_text() -> None:
+    """What there is nothing to say of is not said."""
+    lines = as_text(a_report(a_package("a", 10), handler=None, lock=None)).splitlines()
+
+    assert lines[3:5] == ["  layout     function", "  lock       none needed"]
+    assert lines[9:] == ["1 distribution", "  a 1.0     0.0 KB", "", "0.37 s"]
+
+
+def test_long_list() -> None:
+    """Eight distributions are listed, the largest first, and the others as one line."""
+    made = a_report(*(a_package(f"package-{number:02}", number * 1_024) for number in range(20)))
+
+    lines = as_text(made).splitlines()
+
+    assert lines[9:-2] == [
+        "20 distributions",
+        *(f"  package-{number} 1.0    {number}.0 KB" for number in range(19, 11, -1)),
+        "  and 12 more       66.0 KB",
+    ]
+
+
+@pytest.mark.parametrize("count", [9, 18, 108], ids=["1", "10", "100"])
+def test_columns(count: int) -> None:
+    """Sizes stand below each other, however many distributions one line stands for."""
+    made = a_report(*(a_package(f"{number}", number * 1_024) for number in range(count)))
+
+    lines = as_text(made).splitlines()
+
+    assert len({len(line) for line in lines[10:-2]}) == 1
+
+
+def test_verbose_text() -> None:
+    """With `--verbose` every distribution and the seconds of each stage are listed."""
+    made = a_report(*(a_package(f"package-{number:02}", number * 1_024) for number in range(20)))
+
+    lines = as_text(made, verbose=True).splitlines()
+
+    assert lines[10:30] == [
+        f"  package-{number:02} 1.0  {f'{number}.0 KB':>9}" for number in range(19, -1, -1)
+    ]
+    assert lines[-1] == "0.37 s (lock 0.25, archive 0.12)"
+
+
+def test_left_out_without_version() -> None:
+    """A source that is left out before anybody knows its version has its name alone."""
+    made = a_report(left_out=[LeftOut(name="local", version="", reason="its marker is false")])
+
+    assert "\n  local: its marker is false\n" in as_text(made)
+
+
+@pytest.mark.parametrize(
+    ("zipped", "line"),
+    [
+        pytest.param(
+            0, "[........................] 0.0 KB of 50.0 MB (0%) for a direct upload", id="nothing"
+        ),
+        pytest.param(
+            52_428_799,
+            "[########################] 50.0 MB of 50.0 MB (100%) for a direct upload",
+            id="below the limit",
+        ),
+        pytest.param(
+            52_428_800,
+            "[########################] 50.0 MB of 50.0 MB (100%): upload via S3",
+            id="at the limit",
+        ),
+        pytest.param(
+            157_286_400,
+            "[########################] 150.0 MB of 50.0 MB (300%): upload via S3",
+            id="far above",
+        ),
+    ],
+)
+def test_zipped_bar(zipped: int, line: str) -> None:
+    """The bar fills up to the limit of a direct upload, and what then is to be done is said."""
+    assert f"\n  zipped     {line}\n" in as_text(a_report(zipped=zipped))

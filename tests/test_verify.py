@@ -1,0 +1,367 @@
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from lambda_build_plugin.archive import Written
+from lambda_build_plugin.stage import Distribution, Entry, StagedTree, Wheel
+from lambda_build_plugin.verify import (
+    ArtifactError,
+    EmptyArtifactError,
+    HandlerError,
+    OversizeError,
+    StrictError,
+    TooManyEntriesError,
+    biggest,
+    check_archive,
+    check_tree,
+    size_text,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_LIMIT = 262_144_000
+_NOWHERE = Path("nowhere.whl")
+_METADATA = "Metadata-Version: 2.1\nName: Demo.App\nVersion: 1.0\n\nThe text.\n"
+_DIST_INFO = "demo_app-1.0.dist-info"
+
+
+def an_entry(path: str, size: int = 0, *, owner: str = "demo-app") -> Entry:
+    """Make an entry that says how large it is, whatever its bytes."""
+    return Entry(path, canonicalize_name(owner), b"", "sha256=", size)
+
+
+def a_tree(*entries: Entry, prefix: str = "", distributions: Sequence[str] = ()) -> StagedTree:
+    """Make a tree of entries, with distributions that are spelled `name==version`."""
+    return StagedTree(
+        entries=tuple(sorted(entries, key=lambda entry: entry.path)),
+        distributions=tuple(_a_distribution(*text.split("==")) for text in distributions),
+        prefix=prefix,
+    )
+
+
+def _a_distribution(name: str, version: str) -> Distribution:
+    wheel = Wheel(
+        name=canonicalize_name(name),
+        version=Version(version),
+        filename=f"{name}-{version}-py3-none-any.whl",
+        path=_NOWHERE,
+        sha256="",
+        source="wheel",
+    )
+    return Distribution(wheel=wheel, dist_info=f"{name}-{version}.dist-info")
+
+
+def a_zip(folder: Path, files: Mapping[str, str]) -> Written:
+    """Write an ordinary zip."""
+    path = folder / "artifact.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name, text)
+    size = path.stat().st_size
+    return Written(path=path, size=size, sha256=b"", compressed=(0,) * len(files))
+
+
+def a_tree_of(
+    files: Mapping[str, str], *, prefix: str = "", distributions: Sequence[str] = ()
+) -> StagedTree:
+    """Make the tree that such a zip would be written of."""
+    entries = (an_entry(path, len(text.encode())) for path, text in files.items())
+    return a_tree(*entries, prefix=prefix, distributions=distributions)
+
+
+@pytest.mark.parametrize(
+    ("size", "warnings"),
+    [
+        pytest.param(0, (), id="nothing"),
+        pytest.param(249_036_800, (), id="at 95%"),
+        pytest.param(249_036_801, ("unzipped size is 95.0% of Lambda's limit",), id="above 95%"),
+        pytest.param(_LIMIT - 1, ("unzipped size is 100.0% of Lambda's limit",), id="just below"),
+    ],
+)
+def test_unzipped_size(size: int, warnings: tuple[str, ...]) -> None:
+    """A tree below the limit passes; close to it, with a warning."""
+    tree = a_tree(an_entry("a.py", size))
+
+    assert check_tree(tree, layer=False, handler=None) == warnings
+
+
+@pytest.mark.parametrize("size", [_LIMIT, _LIMIT + 1], ids=["at", "above"])
+@pytest.mark.parametrize("layer", [False, True])
+def test_oversize(*, size: int, layer: bool) -> None:
+    """A tree at the limit is too large, in one file or in several, as function or layer."""
+    tree = a_tree(an_entry("a.py", size - 1), an_entry("b.py", 1))
+
+    with pytest.raises(OversizeError) as caught:
+        check_tree(tree, layer=layer, handler=None)
+
+    assert caught.value.what == (
+        f"the artifact is too large: {size:,} bytes unzipped, Lambda wants less than 262,144,000"
+    )
+
+
+def test_biggest_distributions() -> None:
+    """A tree that is too large names the five that take the most."""
+    sizes = {"a": 1, "b": 2, "c": 300_000_000, "d": 2_097_152, "e": 2, "f": 4}
+    tree = a_tree(*(an_entry(name, size, owner=name) for name, size in sizes.items()))
+
+    with pytest.raises(OversizeError) as caught:
+        check_tree(tree, layer=False, handler=None)
+
+    assert caught.value.biggest == (
+        ("c", 300_000_000),
+        ("d", 2_097_152),
+        ("f", 4),
+        ("b", 2),
+        ("e", 2),
+    )
+    assert caught.value.why.splitlines()[:3] == [
+        "the biggest distributions are:",
+        "- c: 286.1 MB",
+        "- d: 2.0 MB",
+    ]
+
+
+def test_biggest_adds_up() -> None:
+    """The size of a distribution is that of all its files."""
+    entries = [
+        an_entry("a", 3, owner="a"),
+        an_entry("b", 4, owner="b"),
+        an_entry("c", 2, owner="a"),
+    ]
+
+    assert biggest(a_tree(*entries)) == [("a", 5), ("b", 4)]
+
+
+def test_most_entries() -> None:
+    """A zip can count 65,535 files, and not one more."""
+    entries = [an_entry(f"{number}.py") for number in range(65_536)]
+
+    assert check_tree(a_tree(*entries[:-1]), layer=False, handler=None) == ()
+    with pytest.raises(TooManyEntriesError, match="the artifact has 65,536 files"):
+        check_tree(a_tree(*entries), layer=False, handler=None)
+
+
+def test_empty_layer() -> None:
+    """A layer with nothing in it is an error."""
+    with pytest.raises(EmptyArtifactError, match="the layer would be empty"):
+        check_tree(a_tree(prefix="python/"), layer=True, handler=None)
+
+
+@pytest.mark.parametrize(
+    ("handler", "path"),
+    [
+        pytest.param("app.handler", "app.py", id="module"),
+        pytest.param("pkg.app.handler", "pkg/app.py", id="module in a package"),
+        pytest.param("pkg/app.handler", "pkg/app.py", id="module by its path"),
+        pytest.param("pkg.handler", "pkg/__init__.py", id="package"),
+        pytest.param("app.handler", "app.pyc", id="bytecode alone"),
+        pytest.param("app.handler", "app.cpython-313-x86_64-linux-gnu.so", id="extension"),
+        pytest.param("app.handler", "app.abi3.so", id="extension with a stable ABI"),
+    ],
+)
+def test_handler(handler: str, path: str) -> None:
+    """A handler whose module is there passes, whatever the kind of module."""
+    assert check_tree(a_tree(an_entry(path)), layer=False, handler=handler) == ()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param("pkg/application.py", id="longer name"),
+        pytest.param("other/pkg/app.py", id="deeper"),
+        pytest.param("pkg/app/data.txt", id="folder"),
+        pytest.param("pkg/app.txt", id="no code"),
+    ],
+)
+def test_missing_handler(path: str) -> None:
+    """A handler whose module is not there is an error that says what was looked for."""
+    with pytest.raises(HandlerError) as caught:
+        check_tree(a_tree(an_entry(path)), layer=False, handler="pkg.app.handler")
+
+    assert (caught.value.what, caught.value.why) == (
+        "the handler `pkg.app.handler` is not in the artifact",
+        "none of these is there: pkg/app.py, pkg/app/__init__.py, pkg/app.pyc",
+    )
+
+
+def test_handler_of_a_layer() -> None:
+    """A layer has no handler of its own."""
+    tree = a_tree(an_entry("python/a.py"), prefix="python/")
+
+    assert check_tree(tree, layer=True, handler="app.handler") == ()
+
+
+@pytest.mark.parametrize("prefix", ["", "python/"])
+def test_archive(tmp_path: Path, prefix: str) -> None:
+    """A zip that is what was meant passes."""
+    files = {f"{prefix}{_DIST_INFO}/METADATA": _METADATA, f"{prefix}pkg/a.py": "a"}
+    tree = a_tree_of(files, prefix=prefix, distributions=["demo-app==1.0"])
+
+    assert check_archive(tree, a_zip(tmp_path, files)) == ()
+
+
+@pytest.mark.parametrize("version", ["1.0.0", "v1", "1"])
+def test_equal_version(tmp_path: Path, version: str) -> None:
+    """Versions are compared as versions (PEP 440), not as texts."""
+    files = {f"{_DIST_INFO}/METADATA": _METADATA.replace("1.0", version)}
+    tree = a_tree_of(files, distributions=["demo-app==1.0"])
+
+    assert check_archive(tree, a_zip(tmp_path, files)) == ()
+
+
+@pytest.mark.parametrize(
+    ("metadata", "problem"),
+    [
+        pytest.param(
+            _METADATA.replace("1.0", "1.1"),
+            f"{_DIST_INFO} says it is demo-app 1.1, chosen was 1.0",
+            id="another version",
+        ),
+        pytest.param(
+            _METADATA.replace("1.0", "newest"),
+            f"{_DIST_INFO} says it is demo-app newest, chosen was 1.0",
+            id="no version",
+        ),
+        pytest.param(
+            "Name: demo-app\n\nVersion: 1.0\n",
+            f"{_DIST_INFO} says it is demo-app None, chosen was 1.0",
+            id="version in the text only",
+        ),
+        pytest.param(
+            _METADATA.replace("Demo.App", "other"),
+            f"{_DIST_INFO} is of `other`, which was not chosen",
+            id="another name",
+        ),
+        pytest.param("", f"{_DIST_INFO} is of ``, which was not chosen", id="nothing"),
+    ],
+)
+def test_wrong_metadata(tmp_path: Path, metadata: str, problem: str) -> None:
+    """A distribution that says of itself that it is another one than was chosen is refused."""
+    files = {f"{_DIST_INFO}/METADATA": metadata}
+    tree = a_tree_of(files, distributions=["demo-app==1.0"])
+
+    with pytest.raises(ArtifactError) as caught:
+        check_archive(tree, a_zip(tmp_path, files))
+
+    assert caught.value.why == problem
+
+
+@pytest.mark.parametrize("prefix", ["", "python/"])
+def test_stranger(tmp_path: Path, prefix: str) -> None:
+    """A distribution too many is refused: that is not what was locked."""
+    files = {
+        f"{prefix}{_DIST_INFO}/METADATA": _METADATA,
+        f"{prefix}other-2.0.dist-info/METADATA": "Name: other\nVersion: 2.0\n",
+    }
+    tree = a_tree_of(files, prefix=prefix, distributions=["demo-app==1.0"])
+
+    with pytest.raises(ArtifactError) as caught:
+        check_archive(tree, a_zip(tmp_path, files))
+
+    assert caught.value.why == "other-2.0.dist-info is of `other`, which was not chosen"
+
+
+def test_two_metadata_folders(tmp_path: Path) -> None:
+    """A distribution that is there twice is refused."""
+    files = {f"{_DIST_INFO}/METADATA": _METADATA, "demo_app-1.dist-info/METADATA": _METADATA}
+    tree = a_tree_of(files, distributions=["demo-app==1.0"])
+
+    with pytest.raises(ArtifactError) as caught:
+        check_archive(tree, a_zip(tmp_path, files))
+
+    assert caught.value.why == "`demo-app` is there 2 times"
+
+
+def test_no_metadata(tmp_path: Path) -> None:
+    """A distribution without metadata is refused."""
+    files = {"demo/a.py": "a"}
+    tree = a_tree_of(files, distributions=["demo-app==1.0"])
+
+    with pytest.raises(ArtifactError) as caught:
+        check_archive(tree, a_zip(tmp_path, files))
+
+    assert caught.value.why == "`demo-app` has no METADATA"
+
+
+@pytest.mark.parametrize(
+    ("files", "odd"),
+    [
+        pytest.param({"a.py": "a"}, "[('b.py', 1)]", id="missing"),
+        pytest.param({"a.py": "a", "b.py": "b", "c.py": "c"}, "[('c.py', 1)]", id="one too many"),
+        pytest.param({"a.py": "a", "b.py": "bb"}, "[('b.py', 1), ('b.py', 2)]", id="another size"),
+        pytest.param({"b.py": "b", "a.py": "a"}, "their order", id="another order"),
+    ],
+)
+def test_other_members(tmp_path: Path, files: Mapping[str, str], odd: str) -> None:
+    """A zip whose members are not those of the tree is refused."""
+    tree = a_tree_of({"a.py": "a", "b.py": "b"})
+
+    with pytest.raises(ArtifactError) as caught:
+        check_archive(tree, a_zip(tmp_path, files))
+
+    assert caught.value.why == f"its members differ from the tree: {odd}"
+
+
+def test_unreadable_zip(tmp_path: Path) -> None:
+    """A zip that cannot be read again is refused."""
+    path = tmp_path / "artifact.zip"
+    path.write_bytes(b"no zip")
+
+    with pytest.raises(ArtifactError, match="is not what was to be built"):
+        check_archive(a_tree(), Written(path=path, size=6, sha256=b"", compressed=()))
+
+
+@pytest.mark.parametrize(
+    ("size", "warned"),
+    [
+        pytest.param(52_428_799, False, id="below"),
+        pytest.param(52_428_800, True, id="at"),
+        pytest.param(52_428_801, True, id="above"),
+    ],
+)
+def test_zipped_size(tmp_path: Path, *, size: int, warned: bool) -> None:
+    """A zip that is not below the limit of a direct upload is warned of, and no error."""
+    path = a_zip(tmp_path, {}).path
+    written = Written(path=path, size=size, sha256=b"", compressed=())
+
+    assert bool(check_archive(a_tree(), written)) is warned
+
+
+def test_zipped_size_text(tmp_path: Path) -> None:
+    """The warning says what to do."""
+    path = a_zip(tmp_path, {}).path
+    written = Written(path=path, size=60_000_000, sha256=b"", compressed=())
+
+    assert check_archive(a_tree(), written) == (
+        "the zip has 60,000,000 bytes; from 52,428,800 on it has to be uploaded through S3",
+    )
+
+
+def test_strict() -> None:
+    """Warnings that are errors are all told."""
+    error = StrictError(["one", "two"])
+
+    assert (error.exit_code, error.warnings, error.why) == (8, ("one", "two"), "- one\n- two")
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0.0 KB"),
+        (1_000, "1.0 KB"),
+        (102_399, "100.0 KB"),
+        (102_400, "0.1 MB"),
+        (1_048_576, "1.0 MB"),
+        (262_144_000, "250.0 MB"),
+    ],
+)
+def test_size_text(size: int, text: str) -> None:
+    """Sizes are written in units of 1024, as Lambda's documents mean them."""
+    assert size_text(size) == text
