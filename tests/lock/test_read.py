@@ -130,8 +130,7 @@ def test_other_uv_lock_above_is_a_stranger(workspace: Path, pyproject: str | Non
 HINT = """
 hint: make one with the project's own tool:
       uv:        uv lock
-      poetry:    poetry export --format pylock.toml --output pylock.toml (needs `poetry self add \
-poetry-plugin-export`)
+      poetry:    poetry lock
       pdm:       pdm config --local lock.format pylock, then: pdm lock
       hatch:     uv pip compile --universal --generate-hashes pyproject.toml -o pylock.toml
       pip-tools: pip-compile --generate-hashes -o requirements.txt pyproject.toml (on Linux: it \
@@ -216,8 +215,8 @@ def test_other_names_are_refused(tmp_path: Path) -> None:
 error: the lock pdm.lock cannot be used
   why: `pdm.lock` is no file name of a lock that this version reads
 
-hint: name it pylock.toml or pylock.<name>.toml (PEP 751), uv.lock, poetry.lock, requirements.lock, or \
-give a requirements file a name that ends in .txt"""
+hint: name it pylock.toml or pylock.<name>.toml (PEP 751), uv.lock, poetry.lock, \
+requirements.lock, or give a requirements file a name that ends in .txt"""
     )
 
 
