@@ -9,7 +9,7 @@ constant that is true or false everywhere, and packaging evaluates the rest.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -62,6 +62,8 @@ class LockMarker:
     """A marker as the lock has it."""
 
     text: str
+    shown: str = field(default="", compare=False)
+    """How the lock itself spells it, where a reader had to translate."""
 
     @classmethod
     def parse(cls, text: str) -> LockMarker:
@@ -80,7 +82,7 @@ class LockMarker:
         return marker
 
     def __str__(self) -> str:
-        return self.text
+        return self.shown or self.text
 
     def holds(self, environment: Mapping[str, str], activated: Activated) -> bool:
         """Evaluate it for a target, all of whose eleven variables are given."""

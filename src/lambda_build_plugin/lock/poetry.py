@@ -330,15 +330,18 @@ def _gated(table: Table) -> LockMarker:
     groups = table.texts("groups")
     if not groups:
         raise TableError(table.at, "the required key `groups` is missing")
-    alternatives = []
+    alternatives: list[str] = []
+    markers: dict[str, None] = {}
     for group in groups:
         gate = f'"{canonicalize_name(group)}" in dependency_groups'
         per_group = isinstance(table.raw("markers"), dict)
-        marker = table.table("markers").text(group) if per_group else table.text("markers")
-        alternatives.append(f"{gate} and ({marker})" if marker else gate)
+        condition = table.table("markers").text(group) if per_group else table.text("markers")
+        alternatives.append(f"{gate} and ({condition})" if condition else gate)
+        markers[condition or ""] = None
     if len(alternatives) > 1:
         alternatives = [f"({alternative})" for alternative in alternatives]
-    return _marker(table, "markers", " or ".join(alternatives))
+    marker = _marker(table, "markers", " or ".join(alternatives))
+    return replace(marker, shown=" or ".join(markers)) if "" not in markers else marker
 
 
 # --- lock-version 2.0 -----------------------------------------------------------------
