@@ -27,6 +27,7 @@ LAYERS = (
     "settings",
     "lock",
     "selection",
+    "graph",
     "fetch",
     "stage",
     "source_build",

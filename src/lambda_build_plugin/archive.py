@@ -81,7 +81,7 @@ class OutputError(StageError):
         super().__init__(
             f"cannot write {path}",
             why=problem,
-            hint=hint or "choose another place with `--output`, or mend its permissions",
+            hint=hint or "choose another place, or mend its permissions",
         )
 
 
@@ -96,6 +96,8 @@ def moved_in(path: Path) -> Iterator[Path]:
         OutputError: The place cannot be written.
     """
     made: list[Path] = []
+    if path.is_symlink():
+        path = path.resolve()  # what it points to is meant, not the link
     # Without the name of the place, which may be as long as a name can be.
     temporary = path.with_name(f".{secrets.token_hex(8)}.part")
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from lambda_build_plugin.archive import OutputError, moved_in, write_archive, wr
 from lambda_build_plugin.fetch.cache import Cache
 from lambda_build_plugin.fetch.fetcher import Fetcher
 from lambda_build_plugin.fetch.sources import read_sources
+from lambda_build_plugin.graph import requirements_of, unmet
 from lambda_build_plugin.lock.read import find_lock, read_lock
 from lambda_build_plugin.lock.walk import reached
 from lambda_build_plugin.selection import select
@@ -83,6 +84,7 @@ def build(settings: Settings, reporter: Reporter) -> BuildReport:
                     reporter=reporter,
                     environ=settings.host.environ,
                 )
+                dependencies = _with_unmet(dependencies, project, settings)
             wheels.append(project)
             version = str(project.version)
         with clock.stage("stage"):
@@ -112,14 +114,28 @@ def _dependencies(settings: Settings, clock: _Clock) -> _Dependencies:
             selected = select(fetcher.named(applicable.packages), settings.target)
         with clock.stage("fetch"):
             fetched = fetcher.fetch(selected)
-    if found.others:
-        clock.reporter.note(f"{found.path.name} is read, not {', '.join(found.others)}")
+    passed_over = (
+        f"{found.path.name} is read, and {', '.join(found.others)} beside it is not: "
+        "name the right one with the setting `lock`"
+    )
     return _Dependencies(
         wheels=tuple(_wheel(item) for item in fetched),
         left_out=applicable.left_out,
-        warnings=lock.warnings,
+        warnings=(*lock.warnings, *((passed_over,) if found.others else ())),
         lock=found.path,
     )
+
+
+def _with_unmet(dependencies: _Dependencies, project: Wheel, settings: Settings) -> _Dependencies:
+    """Warn of what the project's wheel requires and the lock does not bring."""
+    if settings.contents is not Contents.ALL or not settings.main:
+        return dependencies
+    shipped = {wheel.name: wheel.version for wheel in dependencies.wheels}
+    missing = unmet(
+        requirements_of(project.path), settings.target, extras=settings.extras, shipped=shipped
+    )
+    warnings = (f"{project.name} requires {requirement}" for requirement in missing)
+    return replace(dependencies, warnings=(*dependencies.warnings, *warnings))
 
 
 def _fetcher(settings: Settings, lock: Lock, reporter: Reporter) -> Fetcher:
@@ -192,11 +208,35 @@ def _written(
 def _check_places(settings: Settings) -> None:
     """Refuse places that hold something else before any work is done."""
     output, unpacked = settings.output, settings.unpacked
-    if output is not None and not settings.output_is_folder and output.is_dir():
+    try:
+        if output is not None and not settings.output_is_folder:
+            _check_output(output)
+        if unpacked is not None and (unpacked.is_symlink() or unpacked.exists()):
+            _check_unpacked(unpacked)
+    except OSError as error:
+        place = output if unpacked is None else unpacked
+        raise OutputError(place or settings.project.root, error.strerror or str(error)) from error
+    if unpacked is not None and unpacked == output:
+        raise OutputError(
+            unpacked,
+            "the zip and the unpacked files are to go to the same place",
+            hint="give `--output` and `--unpacked` different names",
+        )
+
+
+def _check_output(output: Path) -> None:
+    if output.is_dir():
         raise OutputError(
             output, "it is a folder", hint="end the name with `/` to write the default name into it"
         )
-    if unpacked is not None and unpacked.exists() and not _is_empty_folder(unpacked):
+    if output.exists() and not output.is_file():
+        raise OutputError(
+            output, "it is a device or a pipe, and a zip cannot be moved there", hint="name a file"
+        )
+
+
+def _check_unpacked(unpacked: Path) -> None:
+    if unpacked.is_symlink() or not _is_empty_folder(unpacked):
         raise OutputError(
             unpacked,
             "it is there already and no empty folder",

@@ -216,9 +216,19 @@ def explain(package: LockedPackage, target: Target) -> str:
     wheels = list(_wheels(package))
     lines = [f"{package}: {_reason(package, wheels, target)}"]
     if wheels:
-        offered = sorted({_tag_text(wheel.filename) for wheel in wheels})
-        lines.append(f"  offered: {', '.join(offered)}")
+        lines.append(f"  offered: {_offered(wheels, target)}")
     return "\n".join(lines)
+
+
+def _offered(wheels: Sequence[_Wheel], target: Target) -> str:
+    """List the tags, those of the target's machine alone where there are any."""
+    near = [
+        wheel for wheel in wheels if any(_on_machine(tag.platform, target) for tag in wheel.tags)
+    ]
+    texts = sorted({_tag_text(wheel.filename) for wheel in near or wheels})
+    others = len(wheels) - len(near) if near else 0
+    more = f", and {others} for other platforms" if others else ""
+    return ", ".join(texts) + more
 
 
 def _reason(package: LockedPackage, wheels: Sequence[_Wheel], target: Target) -> str:

@@ -42,6 +42,9 @@ __all__ = [
 
 _E = TypeVar("_E", bound=enum.Enum)
 
+_PREFIX = "LAMBDA_BUILD_"
+_FOR_FRONTENDS = frozenset({"LAMBDA_BUILD_CACHE_DIR"})
+
 _HANDLER = re.compile(r"[^\s./]+(?:[./][^\s./]+)*\.[^\s./]+")
 _LONGEST_HANDLER = 128  # botocore's shape of `Handler`
 _SECONDS = re.compile(r"[0-9]{1,18}")
@@ -210,15 +213,20 @@ def read_settings(project: Project, layers: Sequence[Layer], host: Host) -> Sett
 
 def environment_layer(host: Host) -> Layer:
     """Read the keys that `LAMBDA_BUILD_<KEY>` sets; an empty value is none."""
+    named = {
+        name.removeprefix(_PREFIX).lower().replace("_", "-"): value
+        for name, value in host.environ.items()
+        if name.startswith(_PREFIX) and name not in _FOR_FRONTENDS
+    }
     return Layer(
-        values={key: host.environ.get(_variable(key)) or None for key in KEYS},
+        values={key: value or None for key, value in named.items()},
         spell=lambda key: f"environment variable {_variable(key)}",
         base=host.cwd,
     )
 
 
 def _variable(key: str) -> str:
-    return "LAMBDA_BUILD_" + key.upper().replace("-", "_")
+    return _PREFIX + key.upper().replace("-", "_")
 
 
 def table_layer(project: Project) -> Layer:
@@ -307,6 +315,9 @@ class _Reader:
 
     def path(self, key: str) -> Path | None:
         layer, text = self._first(key), self.text(key)
+        if text and "\0" in text:
+            self.problem(key, "holds a NUL byte")
+            return None
         return layer.base / text if layer and text else None
 
     def is_folder(self, key: str) -> bool:

@@ -188,3 +188,123 @@ def test_group_without_any_lock_is_an_error(project: Path, environ: dict[str, st
 
     assert run.code == 3
     assert run.errors.startswith(f"error: no lock in {project}\n")
+
+
+# --- places ---------------------------------------------------------------------------
+
+
+def test_pipe_as_report_is_written_into(
+    project: Path, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """`--report >(jq .)`: what is no file is written into, not replaced."""
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+
+    run = run_lambda_build("-q", "--report", tmp_path / "pipe", cwd=project, environ=environ)
+
+    assert (run.code, json.loads(os.read(reader, 100_000))["schema"]) == (0, 1)
+    os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_device_as_output_is_refused(
+    project: Path, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """A zip cannot be moved onto a device or a pipe; as root it would take its place."""
+    os.mkfifo(tmp_path / "pipe")
+
+    run = run_lambda_build("--output", tmp_path / "pipe", cwd=project, environ=environ)
+
+    assert run.code == 7
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_link_as_output_stays_a_link(
+    project: Path, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """What a link points to is written, and the link is kept."""
+    (tmp_path / "link.zip").symlink_to(tmp_path / "real.zip")
+
+    run = run_lambda_build("--output", tmp_path / "link.zip", cwd=project, environ=environ)
+
+    assert run.code == 0
+    assert (tmp_path / "link.zip").is_symlink()
+    assert (tmp_path / "real.zip").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        pytest.param(("--report", "src"), 2, id="report is a folder"),
+        pytest.param(("--report", "pyproject.toml/x"), 2, id="report below a file"),
+        pytest.param(("--report", "x.zip", "-o", "x.zip"), 2, id="report is the zip"),
+        pytest.param(("--unpacked", "x", "-o", "x"), 7, id="zip is the folder"),
+        pytest.param(("-o", "x" * 300), 7, id="name too long"),
+        pytest.param(("--unpacked", "x" * 300), 7, id="folder's name too long"),
+        pytest.param(("--lock", "x" * 300), 3, id="lock's name too long"),
+    ],
+)
+def test_bad_places_leave_nothing(
+    project: Path, environ: dict[str, str], arguments: tuple[str, ...], code: int
+) -> None:
+    """A place that cannot serve is refused before anything is written."""
+    before = sorted(project.rglob("*"))
+
+    run = run_lambda_build(*arguments, cwd=project, environ=environ)
+
+    assert (run.code, run.errors.partition(":")[0]) == (code, "error")
+    assert sorted(project.rglob("*")) == before
+
+
+def test_folder_that_is_gone_is_told(
+    project: Path, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """A shell in a deleted folder gets a message."""
+    code = (
+        "import os; os.rmdir(os.getcwd());"
+        "from lambda_build_plugin.frontends.cli import entry_point; entry_point()"
+    )
+    (tmp_path / "gone").mkdir()
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(project)],
+        cwd=tmp_path / "gone",
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.returncode == 2
+    assert "the current folder is gone" in result.stderr
+
+
+def test_narrow_encoding_spells_names_out(environ: dict[str, str], tmp_path: Path) -> None:
+    """A stream that cannot write a letter is no reason to fail when all is done."""
+    project = a_project(tmp_path / "año")
+
+    run = run_lambda_build(cwd=project, environ={**environ, "PYTHONIOENCODING": "ascii"})
+
+    assert (run.code, "a\\xf1o" in run.output) == (0, True)
+
+
+def test_unknown_variable_is_a_mistake(project: Path, environ: dict[str, str]) -> None:
+    """A variable that is spelled like the flag must not be passed over in silence."""
+    run = run_lambda_build(cwd=project, environ={**environ, "LAMBDA_BUILD_ARCH": "arm64"})
+
+    assert run.code == 2
+    assert "environment variable LAMBDA_BUILD_ARCH: is no setting" in run.errors
+
+
+def test_lock_that_does_not_know_the_project_is_a_warning(
+    project: Path, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """What the project requires and the lock does not hold is told, not shipped in silence."""
+    asking = a_project(tmp_path / "asking", name="asking", dependencies=("pinned",))
+    (asking / "requirements.txt").write_text("")
+
+    run = run_lambda_build(cwd=asking, environ=environ)
+
+    assert run.code == 0
+    assert (
+        "warning: asking requires pinned, which is not in the lock for this target\n" in run.output
+    )

@@ -126,6 +126,7 @@ def _run(arguments: _Arguments, environ: Mapping[str, str]) -> int:
     project = read_project(host.cwd / arguments.project)
     layers = [session.flags(), environment_layer(host), table_layer(project)]
     settings = read_settings(project, layers, host)
+    session.check_places(settings)
     reporter = session.reporter(sys.stderr)
     with reporter.live():
         result = build(settings, reporter)

@@ -34,7 +34,7 @@ OPTIONS = (
         ("runtime",),
         "target",
         "NAME",
-        "python3.10 … python3.14; default: .python-version, else the newest that "
+        "python3.8 … python3.15; default: .python-version, else the newest that "
         "requires-python admits",
     ),
     Option(

@@ -101,6 +101,7 @@ def _build(command: Command, environ: Mapping[str, str]) -> None:
         _given(command), environ, quiet=io.output.is_quiet(), verbose=io.is_verbose()
     )
     settings = _settings(command, session)
+    session.check_places(settings)
     reporter = session.reporter(sys.stderr, plain=not io.error_output.is_decorated())
     with reporter.live():
         result = build(settings, reporter)

@@ -5,6 +5,7 @@ A new format is one module beside this one and one line in `_FORMATS`.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
@@ -65,7 +66,7 @@ def find_lock(project: Project, named: Path | None, *, needed: bool = False) -> 
         LockError: There is none, and the project has dependencies.
     """
     if named is not None:
-        if not named.is_file():
+        if not os.path.isfile(named):  # noqa: PTH113 - false for impossible names, too
             raise InvalidLockError(
                 named, f"{named} is not a file", hint="check the setting `lock` (--lock)"
             )
