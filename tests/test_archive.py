@@ -200,6 +200,7 @@ def test_raw_copy(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         archive.writestr("a.py", content)
         archive.writestr("demo-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n")
+        archive.writestr("demo-1.0.dist-info/METADATA", "Name: demo\nVersion: 1.0\n")
         archive.writestr("demo-1.0.dist-info/RECORD", "")
 
     path = archived(stage([_described(a_wheel(), wheel)], prefix=""), tmp_path)
@@ -291,6 +292,7 @@ def test_data_descriptors(tmp_path: Path) -> None:
     ):
         archive.writestr("a.py", _LONG)
         archive.writestr("demo-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n")
+        archive.writestr("demo-1.0.dist-info/METADATA", "Name: demo\nVersion: 1.0\n")
         archive.writestr("demo-1.0.dist-info/RECORD", "")
     assert infos(wheel)["a.py"].flag_bits & 0x8
 

@@ -14,6 +14,7 @@ from lambda_build_plugin.build import build
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.project import read_project
 from lambda_build_plugin.settings import Contents, Host, Layout, Settings
+from lambda_build_plugin.stage import InvalidWheelError
 from lambda_build_plugin.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.verify import ArtifactError, HandlerError, StrictError
 
@@ -322,10 +323,10 @@ def test_liar(tmp_path: Path) -> None:
     metadata = {"dep-1.0.dist-info/METADATA": "Name: dep\nVersion: 6.6\n"}
     root = a_project(tmp_path, a_wheel("dep", files=metadata))
 
-    with pytest.raises(ArtifactError) as caught:
+    with pytest.raises(InvalidWheelError) as caught:
         build(settings_of(root), Reporter())
 
-    assert caught.value.why == "dep-1.0.dist-info says it is dep 6.6, chosen was 1.0"
+    assert caught.value.why == "its file name says that it is dep 1.0, its METADATA says dep 6.6"
 
 
 def test_other_locks(tmp_path: Path) -> None:

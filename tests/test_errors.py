@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import lambda_build_plugin
-from lambda_build_plugin import archive, errors, selection, source_build, stage, verify
+from lambda_build_plugin import archive, errors, integrity, selection, source_build, stage, verify
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch import failures as fetch_failures
 from lambda_build_plugin.lock import failures as lock_failures
@@ -158,6 +159,12 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     # source_build
     source_build.NotAPackageError: lambda: source_build.NotAPackageError(PROJECT),
     source_build.BackendError: lambda: source_build.BackendError(PROJECT, "hatchling", "a\n\nb"),
+    source_build.OfflineRequirementsError: lambda: source_build.OfflineRequirementsError(
+        PROJECT, "not found"
+    ),
+    source_build.ExcludedPythonError: lambda: source_build.ExcludedPythonError(
+        PROJECT, SpecifierSet("<3.13"), TARGET
+    ),
     source_build.OutsideCodeError: lambda: source_build.OutsideCodeError(
         PROJECT, ["../shared"], "not in the subpath"
     ),
@@ -168,6 +175,9 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     stage.DuplicateDistributionError: lambda: stage.DuplicateDistributionError(WHEEL, WHEEL),
     stage.InvalidWheelError: lambda: stage.InvalidWheelError(WHEEL, "it has no RECORD"),
     stage.UnsafePathError: lambda: stage.UnsafePathError(WHEEL, "../x", "leaves the artifact"),
+    integrity.DamagedWheelsError: lambda: integrity.DamagedWheelsError(
+        [integrity.Damage(wheel=WHEEL, member="a.py", problem="its CRC is wrong")]
+    ),
     archive.OutputError: lambda: archive.OutputError(Path("dist"), "it is a folder"),
     archive.DamagedMemberError: lambda: archive.DamagedMemberError(MEMBER, "it is cut off"),
     # verify

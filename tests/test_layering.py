@@ -30,6 +30,7 @@ LAYERS = (
     "graph",
     "fetch",
     "stage",
+    "integrity",
     "source_build",
     "archive",
     "verify",

@@ -117,6 +117,31 @@ def test_root_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
             id="requirement",
         ),
         pytest.param(
+            f"[project]\ndependencies = [\"a; {'(' * 2500}os_name == 'nt'{')' * 2500}\"]",
+            "pyproject.toml: project.dependencies: a marker in it is nested too deep",
+            id="nested-marker",
+        ),
+        pytest.param(
+            f'[project]\ndependencies = ["a<1,>={"9" * 5000}"]',
+            "pyproject.toml: project.dependencies: Exceeds the limit (4300 digits)",
+            id="requirement-of-many-digits",
+        ),
+        pytest.param(
+            f'[project]\nversion = "{"9" * 5000}"',
+            f"pyproject.toml: project.version: `{'9' * 200}…` is no version (PEP 440)",
+            id="version-of-many-digits",
+        ),
+        pytest.param(
+            f'[project]\nrequires-python = "<2,>={"9" * 5000}"',
+            f"pyproject.toml: project.requires-python: `<2,>={'9' * 195}…` is no version specifier",
+            id="requires-python-of-many-digits",
+        ),
+        pytest.param(
+            '[build-system]\nrequires = ["a\\u0000"]',
+            "pyproject.toml: build-system.requires: holds a NUL character",
+            id="nul",
+        ),
+        pytest.param(
             '[project.optional-dependencies]\nfast = "orjson"',
             "pyproject.toml: project.optional-dependencies.fast: must be a list",
             id="extra",

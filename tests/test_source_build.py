@@ -3,20 +3,27 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import os
+import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from fakes.index import FakeIndex
+from fakes.projects import quiet_environment
 from fakes.wheels import a_wheel
 from packaging.version import Version
 
+from lambda_build_plugin import source_build
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.project import read_project
 from lambda_build_plugin.source_build import (
     BackendError,
+    ExcludedPythonError,
     NotAPackageError,
+    OfflineRequirementsError,
     WrongWheelError,
     build_project,
 )
@@ -54,6 +61,13 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 class Hook(BuildHookInterface):
     def initialize(self, version, build_data):
         {}
+"""
+_CONSOLE = "from lambda_build_plugin.frontends.cli import entry_point; entry_point()"
+# For root nothing is read-only, unless it gives that up: PR_CAPBSET_DROP, CAP_DAC_OVERRIDE.
+_LIKE_ANYBODY = f"""\
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
+os.execv(sys.executable, [sys.executable, "-c", {_CONSOLE!r}, *sys.argv[1:]])
 """
 _PDM_HOOK = """\
 def pdm_build_initialize(context):
@@ -106,7 +120,9 @@ requires-python = ">=3.10"
     return written(folder, {"pyproject.toml": pyproject, **package, **(files or {})})
 
 
-def a_project_with_wheels(folder: Path, *filenames: str) -> Path:
+def a_project_with_wheels(
+    folder: Path, *filenames: str, metadata: Sequence[str] = (), content: bytes | None = None
+) -> Path:
     """Write a project whose own backend yields files of these names."""
     pyproject = """\
 [build-system]
@@ -121,7 +137,7 @@ version = "1.0"
     written(folder, {"pyproject.toml": pyproject, "backend.py": _READY})
     (folder / "ready").mkdir()
     for filename in filenames:
-        (folder / "ready" / filename).write_bytes(a_wheel().content)
+        (folder / "ready" / filename).write_bytes(content or a_wheel(metadata=metadata).content)
     return folder
 
 
@@ -134,7 +150,7 @@ def written(folder: Path, files: Mapping[str, str]) -> Path:
     return folder
 
 
-def built(root: Path, *, reporter: Reporter | None = None) -> Wheel:
+def built(root: Path, *, reporter: Reporter | None = None, offline: bool = False) -> Wheel:
     """Build the project into a new folder beside it."""
     out = root.parent / "out"
     out.mkdir()
@@ -142,6 +158,7 @@ def built(root: Path, *, reporter: Reporter | None = None) -> Wheel:
         read_project(root),
         _TARGET,
         out,
+        offline=offline,
         reporter=reporter or Reporter(),
         environ={"PATH": os.defpath},
     )
@@ -435,6 +452,184 @@ def test_wrong_wheel(tmp_path: Path, tag: str) -> None:
         "the wheel of demo does not load in python3.13 x86_64",
         filename,
     )
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        pytest.param([], id="any"),
+        pytest.param(["Requires-Python: >=3.13.1,<3.14"], id="patch level"),
+    ],
+)
+def test_admitted_python(tmp_path: Path, metadata: Sequence[str]) -> None:
+    """A wheel whose metadata admits the target's Python, to the patch level, is taken."""
+    filename = "demo-1.0-py3-none-any.whl"
+    root = a_project_with_wheels(tmp_path / "demo", filename, metadata=metadata)
+
+    assert built(root).filename == filename
+
+
+@pytest.mark.parametrize(
+    "specifier",
+    [
+        pytest.param("<3.13", id="older"),
+        pytest.param(">=3.13.99", id="patch level"),
+    ],
+)
+def test_excluded_python(tmp_path: Path, specifier: str) -> None:
+    """What the metadata of the wheel requires counts, wherever the project says it."""
+    root = a_project_with_wheels(
+        tmp_path / "demo",
+        "demo-1.0-py3-none-any.whl",
+        metadata=[f"Requires-Python: {specifier}"],
+    )
+
+    with pytest.raises(ExcludedPythonError) as caught:
+        built(root)
+
+    assert (caught.value.what, caught.value.why) == (
+        "the wheel of demo does not admit python3.13 x86_64",
+        f"its Requires-Python is `{specifier}`, python3.13 has Python {_TARGET.python_version}",
+    )
+
+
+@pytest.mark.parametrize(
+    "wheel",
+    [
+        pytest.param({"content": b"no zip"}, id="no zip"),
+        pytest.param({"content": b"PK\5\6" + bytes(18)}, id="none"),
+        pytest.param({"metadata": ["Requires-Python: 3"]}, id="no specifier"),
+    ],
+)
+def test_unreadable_metadata(tmp_path: Path, wheel: dict[str, Any]) -> None:
+    """A wheel whose metadata says nothing that can be understood is the backend's failure."""
+    root = a_project_with_wheels(tmp_path / "demo", "demo-1.0-py3-none-any.whl", **wheel)
+
+    with pytest.raises(BackendError, match="building demo failed in backend") as caught:
+        built(root)
+
+    assert caught.value.why.startswith("the metadata of demo-1.0-py3-none-any.whl cannot be read: ")
+
+
+@pytest.mark.parametrize("has_uv", [pytest.param(True, id="uv"), pytest.param(False, id="pip")])
+@pytest.mark.parametrize(
+    "requirement",
+    [
+        pytest.param("left-out", id="index"),
+        pytest.param("left-out @ {files}left_out-1.0-py3-none-any.whl", id="address"),
+    ],
+)
+def test_offline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, requirement: str, *, has_uv: bool
+) -> None:
+    """Offline no build requirement is asked for anywhere, with uv or pip as installer."""
+    for name in [name for name in os.environ if name.startswith(("UV_", "PIP_"))]:
+        monkeypatch.delenv(name)
+    if not has_uv:
+        monkeypatch.setattr(source_build, "_has_uv", lambda _: False)
+    with FakeIndex([a_wheel("left-out")]) as index:
+        for name, value in (
+            ("UV_NO_CONFIG", "1"),
+            ("UV_CACHE_DIR", str(tmp_path / "cache")),
+            ("UV_DEFAULT_INDEX", index.url),
+            ("UV_FIND_LINKS", index.url),
+            ("PIP_CONFIG_FILE", os.devnull),
+            ("PIP_INDEX_URL", index.url),
+            ("PIP_FIND_LINKS", index.url),
+        ):
+            monkeypatch.setenv(name, value)
+        text = requirement.format(files=index.files_url)
+        root = a_project(tmp_path / "demo", "setuptools", requires=[text])
+
+        with pytest.raises(OfflineRequirementsError) as caught:
+            built(root, offline=True)
+
+        assert [request.path for request in index.requests] == []
+    assert caught.value.what == "what demo-app is built with is not at hand"
+    assert caught.value.hint.startswith("`--offline` forbids fetching the build requirements")
+
+
+def test_offline_ends_with_the_build(tmp_path: Path) -> None:
+    """An offline build leaves the variables of this process as they were."""
+    root = a_project_with_wheels(tmp_path / "demo", "demo-1.0-py3-none-any.whl")
+    before = dict(os.environ)
+
+    built(root, offline=True)
+
+    assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize(
+    "isolated", [pytest.param(False, id="here"), pytest.param(True, id="isolated")]
+)
+def test_no_answers(tmp_path: Path, *, isolated: bool) -> None:
+    """A backend that asks a question gets no answer, and does not wait for one."""
+    if isolated:
+        root = a_project_with_wheels(tmp_path / "demo")
+        written(root, {"backend.py": _READY.replace("    ready =", "    input()\n    ready =")})
+    else:
+        hook = {"hatch_build.py": _HATCH_HOOK.format("input()")}
+        root = a_project(tmp_path / "demo", more="[tool.hatch.build.hooks.custom]", files=hook)
+    unanswered, silent = os.pipe()
+
+    run = subprocess.run(
+        [sys.executable, "-c", _CONSOLE, "--runtime", "python3.13", "--contents", "project"],
+        cwd=root,
+        env=quiet_environment(tmp_path / "home"),
+        stdin=unanswered,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    os.close(unanswered)
+    os.close(silent)
+
+    assert run.returncode == 6
+    assert "EOF when reading a line" in run.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="root can be told to obey on Linux only")
+@pytest.mark.parametrize("backend", _IN_PROCESS)
+def test_read_only_project(tmp_path: Path, backend: str) -> None:
+    """A project that cannot be written to is built like any other, and left alone."""
+    root = a_project(tmp_path / "demo", backend)
+    written(root, {".venv/pyvenv.cfg": "", ".venv/large.txt": ""})
+    before = snapshot(root)
+    root.chmod(0o555)
+    arguments = ["--runtime", "python3.13", "--contents", "project", "--output", "../demo.zip"]
+
+    run = subprocess.run(
+        [sys.executable, "-c", _LIKE_ANYBODY, *arguments],
+        cwd=root,
+        env=quiet_environment(tmp_path / "home"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    root.chmod(0o755)
+
+    assert (run.returncode, run.stderr) == (0, "")
+    code = {
+        name: data for name, data in contents(tmp_path / "demo.zip").items() if "info/" not in name
+    }
+    assert code == {"demo_app/__init__.py": b"answer = 42\n", "demo_app/data.txt": b"text\n"}
+    assert snapshot(root) == before
+
+
+def test_temporary_files_of_a_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a backend leaves in the folder for temporary files goes when the build ends."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    root = a_project_with_wheels(tmp_path / "demo", "demo-1.0-py3-none-any.whl")
+    leaving = "    import tempfile\n    tempfile.mkdtemp()\n    ready ="
+    written(root, {"backend.py": _READY.replace("    ready =", leaving)})
+
+    built(root)
+
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize(

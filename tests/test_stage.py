@@ -528,6 +528,7 @@ def test_wheel_of_a_stranger(tmp_path: Path) -> None:
 def test_unnormalized_metadata_folder(tmp_path: Path) -> None:
     """A metadata folder may spell the name otherwise."""
     files = {
+        "Demo.App-1.0.dist-info/METADATA": "Name: Demo.App\nVersion: 1.0\n",
         "Demo.App-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n",
         "Demo.App-1.0.dist-info/RECORD": "",
     }

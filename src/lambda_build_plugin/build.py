@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin import report, verify
+from lambda_build_plugin import integrity, report, verify
 from lambda_build_plugin.archive import OutputError, moved_in, write_archive, write_folder
 from lambda_build_plugin.fetch.cache import Cache
 from lambda_build_plugin.fetch.fetcher import Fetcher
@@ -81,6 +81,7 @@ def build(settings: Settings, reporter: Reporter) -> BuildReport:
                     settings.project,
                     settings.target,
                     Path(scratch),
+                    offline=settings.offline,
                     reporter=reporter,
                     environ=settings.host.environ,
                 )
@@ -88,6 +89,7 @@ def build(settings: Settings, reporter: Reporter) -> BuildReport:
             wheels.append(project)
             version = str(project.version)
         with clock.stage("stage"):
+            integrity.check(wheels, Cache(settings.host.cache_dir))
             tree = stage(wheels, prefix=settings.prefix)
         return _written(settings, dependencies, tree, _output(settings, version), clock)
 

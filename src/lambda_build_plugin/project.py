@@ -10,14 +10,14 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import InvalidName, canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.poetry_constraint import Constraint
-from lambda_build_plugin.tables import Table, TableError, read_toml
+from lambda_build_plugin.tables import Table, TableError, excerpt, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -158,9 +158,9 @@ def _version(data: Table) -> str | None:
         if (text := table.text("version")) is not None:
             try:
                 return str(Version(text))
-            except InvalidVersion as error:
+            except ValueError as error:
                 raise TableError(
-                    table.place("version"), f"`{text}` is no version (PEP 440)"
+                    table.place("version"), f"`{excerpt(text)}` is no version (PEP 440)"
                 ) from error
     return None
 
@@ -227,11 +227,14 @@ def _build_system(data: Table) -> BuildSystem:
 def _requires_python(project: Table) -> SpecifierSet | None:
     text = project.text("requires-python")
     try:
-        return SpecifierSet(text) if text else None
-    except InvalidSpecifier as error:
+        found = SpecifierSet(text) if text else None
+        hash(found)  # only now are numbers read, which may have too many digits
+    except ValueError as error:
         raise TableError(
-            project.place("requires-python"), f"`{text}` is no version specifier (PEP 440)"
+            project.place("requires-python"),
+            f"`{excerpt(text or '')}` is no version specifier (PEP 440)",
         ) from error
+    return found
 
 
 def _poetry_python(dependencies: Table) -> SpecifierSet | None:
@@ -244,10 +247,16 @@ def _poetry_python(dependencies: Table) -> SpecifierSet | None:
 
 
 def _requirements(table: Table, key: str) -> tuple[Requirement, ...]:
+    texts = table.texts(key)
     try:
-        return tuple(Requirement(text) for text in table.texts(key))
-    except InvalidRequirement as error:
+        found = tuple(map(Requirement, texts))
+        for requirement in found:
+            hash(requirement)  # only now are numbers read, which may have too many digits
+    except RecursionError as error:
+        raise TableError(table.place(key), "a marker in it is nested too deep") from error
+    except ValueError as error:
         raise TableError(table.place(key), str(error).partition("\n")[0]) from error
+    return found
 
 
 def _pinned_python(root: Path) -> str | None:

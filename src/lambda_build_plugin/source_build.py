@@ -14,18 +14,24 @@ import importlib
 import importlib.metadata
 import os
 import posixpath
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import zipfile
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from installer.utils import parse_metadata_file
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from lambda_build_plugin.errors import SourceBuildError
+from lambda_build_plugin.lock.parts import redacted_text
 from lambda_build_plugin.stage import Wheel
 from lambda_build_plugin.tables import TableError
 
@@ -39,7 +45,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BackendError",
+    "ExcludedPythonError",
     "NotAPackageError",
+    "OfflineRequirementsError",
     "OutsideCodeError",
     "WrongWheelError",
     "build_project",
@@ -54,6 +62,20 @@ _IN_PROCESS = {
 
 _LEFTOVERS = (".pdm-build", "__pycache__")
 """What a backend or its hooks may leave at the root of a project."""
+
+_METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
+
+_WRITES_INTO_ROOT = frozenset({"pdm.backend"})
+"""Backends that cannot build where the project's folder is read-only."""
+
+_OFFLINE = {
+    "UV_OFFLINE": "1",
+    "PIP_NO_INDEX": "1",
+    # Addresses in find-links and in requirements are not of an index. Nobody listens there.
+    "PIP_PROXY": "http://127.0.0.1:0",
+    "PIP_RETRIES": "0",
+}
+"""Variables that keep uv and pip from the network."""
 
 
 class NotAPackageError(SourceBuildError):
@@ -88,6 +110,20 @@ class BackendError(SourceBuildError):
         )
 
 
+class OfflineRequirementsError(SourceBuildError):
+    """The requirements of an isolated build are not at hand, and may not be fetched."""
+
+    def __init__(self, project: Project, output: str) -> None:
+        self.project, self.output = project, output
+        super().__init__(
+            f"what {project.name} is built with is not at hand",
+            why=output.strip() or "the installer said nothing",
+            hint="`--offline` forbids fetching the build requirements: build once without it "
+            "where uv is installed (its cache has them from then on), or let UV_FIND_LINKS "
+            "(with pip: PIP_FIND_LINKS) name a folder with their wheels",
+        )
+
+
 class OutsideCodeError(SourceBuildError):
     """poetry-core takes no code from outside the project's folder."""
 
@@ -117,11 +153,26 @@ class WrongWheelError(SourceBuildError):
         )
 
 
+class ExcludedPythonError(SourceBuildError):
+    """The wheel that was built does not admit the target's Python."""
+
+    def __init__(self, project: Project, requires_python: SpecifierSet, target: Target) -> None:
+        self.project, self.requires_python, self.target = project, requires_python, target
+        super().__init__(
+            f"the wheel of {project.name} does not admit {target}",
+            why=f"its Requires-Python is `{requires_python}`, "
+            f"{target.runtime.name} has Python {target.python_version}",
+            hint="choose another runtime, or let the project admit this one: `requires-python`, "
+            "`python_requires` of setuptools, or `python` among Poetry's dependencies",
+        )
+
+
 def build_project(
     project: Project,
     target: Target,
     folder: Path,
     *,
+    offline: bool,
     reporter: Reporter,
     environ: Mapping[str, str],
 ) -> Wheel:
@@ -134,7 +185,7 @@ def build_project(
     if not project.is_package:
         raise NotAPackageError(project)
     try:
-        _build(project, folder, reporter, environ)
+        _build(project, folder, reporter, environ, offline=offline)
     except BackendError as error:
         if outside := _code_outside(project):
             raise OutsideCodeError(project, outside, error.output) from error
@@ -142,14 +193,98 @@ def build_project(
     return _checked(project, target, _only_wheel(project, folder))
 
 
-def _build(project: Project, folder: Path, reporter: Reporter, environ: Mapping[str, str]) -> None:
-    with _no_trace_in(project.root):
+def _build(
+    project: Project,
+    folder: Path,
+    reporter: Reporter,
+    environ: Mapping[str, str],
+    *,
+    offline: bool,
+) -> None:
+    with _scratch() as scratch, _no_input(), _no_trace_in(project.root):
+        root = _writable_root(project, reporter)
         backend = _backend_at_hand(project)
-        if backend is not None and _built_here(project, backend, folder):
+        if backend is not None and _built_here(project, root, backend, folder):
             reporter.note(f"{project.name} is built with {backend} in this process")
         else:
             reporter.note(f"build {project.name} with {project.build_system.backend} in isolation")
-            _build_in_isolation(project, folder, environ)
+            _build_in_isolation(project, root, folder, scratch, environ, offline=offline)
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """Give a folder that also holds what a build and its programs leave for temporary.
+
+    A build that is killed cannot clean up after itself; this does.
+    """
+    before = tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix="lambda-build-", ignore_cleanup_errors=True) as name:
+        tempfile.tempdir = name
+        try:
+            with _variables({"TMPDIR": name}):
+                yield Path(name)
+        finally:
+            tempfile.tempdir = before
+
+
+@contextmanager
+def _variables(more: Mapping[str, str]) -> Iterator[None]:
+    """Add to the variables of this process, which backends and `build` hand on."""
+    before = {name: os.environ.get(name) for name in more}
+    os.environ.update(more)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _no_input() -> Iterator[None]:
+    """Let whoever asks a question meet the end of input at once, and not wait for ever."""
+    before = sys.stdin
+    with Path(os.devnull).open(encoding="utf-8") as nothing, _led(0, nothing):
+        sys.stdin = nothing
+        try:
+            yield
+        finally:
+            sys.stdin = before
+
+
+@contextmanager
+def _led(descriptor: int, file: TextIO) -> Iterator[None]:
+    """Lead a descriptor to a file, for this process and those that it starts."""
+    kept = os.dup(descriptor)
+    try:
+        os.dup2(file.fileno(), descriptor)
+        yield
+    finally:
+        os.dup2(kept, descriptor)
+        os.close(kept)
+
+
+def _writable_root(project: Project, reporter: Reporter) -> Path:
+    """Get the project's folder, or a copy where its backend could not build in it."""
+    root = project.root
+    if project.build_system.backend not in _WRITES_INTO_ROOT or os.access(root, os.W_OK):
+        return root
+    reporter.note(f"{root} is read-only: {project.name} is built from a copy")
+    copy = Path(tempfile.mkdtemp(), root.name)
+    try:
+        shutil.copytree(root, copy, symlinks=True, ignore=_environments)
+        copy.chmod(0o700)
+    except OSError as error:
+        said = f"{root} is read-only, and cannot be copied: {error}"
+        raise BackendError(project, project.build_system.backend, said) from error
+    return copy
+
+
+def _environments(folder: str, names: list[str]) -> list[str]:
+    """List the virtual environments in a folder: large, and no part of a project."""
+    return [name for name in names if Path(folder, name, "pyvenv.cfg").is_file()]
 
 
 def _code_outside(project: Project) -> list[str]:
@@ -206,11 +341,11 @@ def _is_satisfied(text: str, backend: str) -> bool:
     )
 
 
-def _built_here(project: Project, backend: str, folder: Path) -> bool:
+def _built_here(project: Project, root: Path, backend: str, folder: Path) -> bool:
     """Call the hooks of the backend here; False where it asks for more than is here."""
     with tempfile.TemporaryFile("w+", buffering=1, encoding="utf-8", errors="replace") as output:
         try:
-            with _writing_to(output), _working_in(project.root):
+            with _writing_to(output), _working_in(root):
                 hooks = importlib.import_module(project.build_system.backend)
                 if hooks.get_requires_for_build_wheel():
                     return False
@@ -231,10 +366,7 @@ def _writing_to(file: TextIO) -> Iterator[None]:
     with ExitStack() as stack:
         for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
             stream.flush()
-            kept = os.dup(descriptor)
-            stack.callback(os.close, kept)
-            stack.callback(os.dup2, kept, descriptor)
-            os.dup2(file.fileno(), descriptor)
+            stack.enter_context(_led(descriptor, file))
         stack.enter_context(redirect_stdout(file))
         stack.enter_context(redirect_stderr(file))
         yield
@@ -251,47 +383,82 @@ def _working_in(folder: Path) -> Iterator[None]:
         os.chdir(before)
 
 
-def _build_in_isolation(project: Project, folder: Path, environ: Mapping[str, str]) -> None:
+def _build_in_isolation(
+    project: Project,
+    root: Path,
+    folder: Path,
+    scratch: Path,
+    environ: Mapping[str, str],
+    *,
+    offline: bool,
+) -> None:
     """Build through PEP 517 in an environment of its own, with uv or pip as installer."""
     from build import BuildBackendException, BuildException, FailedProcessError, ProjectBuilder
     from build.env import DefaultIsolatedEnv
 
     output: list[str] = []
+    ours = _OFFLINE if offline else {}
+    base = {**environ, **ours, **_aside(scratch, environ)}
 
     def run(
         cmd: Sequence[str],
         cwd: str | None = None,
         extra_environ: Mapping[str, str] | None = None,
     ) -> None:
-        result = subprocess.run(
-            cmd,
-            cwd=cwd,
-            env={**environ, **aside, **(extra_environ or {})},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        result = _finished(cmd, cwd, {**base, **(extra_environ or {})})
         output.append(result.stdout)
         result.check_returncode()
 
     try:
         with (
-            tempfile.TemporaryDirectory(prefix="lambda-build-") as scratch,
+            _variables(ours),
             DefaultIsolatedEnv(installer="uv" if _has_uv(environ) else "pip") as env,
         ):
-            aside = _aside(Path(scratch), environ)
-            builder = ProjectBuilder.from_isolated_env(env, str(project.root), runner=run)
+            builder = ProjectBuilder.from_isolated_env(env, str(root), runner=run)
             env.install(builder.build_system_requires)
             env.install(builder.get_requires_for_build("wheel"))
             builder.build("wheel", str(folder))
-    except subprocess.CalledProcessError as error:
-        said = _text(error.stdout) + _text(error.stderr)
-        raise BackendError(project, project.build_system.backend, said or str(error)) from error
+    except subprocess.CalledProcessError as error:  # of the installer; `build` wraps a backend's
+        said = redacted_text(_text(error.stdout) + _text(error.stderr) or str(error))
+        if offline:
+            raise OfflineRequirementsError(project, said) from error
+        raise BackendError(project, project.build_system.backend, said) from error
     except (BuildException, BuildBackendException, FailedProcessError) as error:
         said = "".join((*output, str(error)))
         raise BackendError(project, project.build_system.backend, said) from error
+
+
+def _finished(
+    command: Sequence[str], cwd: str | None, environ: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end; what interrupts us ends it with all that it has started."""
+    with subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    ) as process:
+        try:
+            output, _ = process.communicate()
+        except BaseException:
+            _kill(process)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, output)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    """End a process that leads a session, and its children where there are sessions."""
+    if sys.platform == "win32":
+        process.kill()
+    else:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def _aside(scratch: Path, environ: Mapping[str, str]) -> dict[str, str]:
@@ -308,7 +475,11 @@ def _aside(scratch: Path, environ: Mapping[str, str]) -> dict[str, str]:
     path = scratch / "extra.cfg"
     with path.open("w", encoding="utf-8") as file:
         config.write(file)
-    return {"DIST_EXTRA_CONFIG": str(path), "PYTHONDONTWRITEBYTECODE": "1"}
+    return {
+        "DIST_EXTRA_CONFIG": str(path),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TMPDIR": str(scratch),
+    }
 
 
 def _text(output: bytes | str | None) -> str:
@@ -344,6 +515,9 @@ def _checked(project: Project, target: Target, path: Path) -> Wheel:
     fitting = {tag for tag in tags if tag in target.rank}
     if not fitting or all(tag.platform.startswith("linux_") for tag in fitting):
         raise WrongWheelError(project, path.name, target)
+    requires_python = _requires_python(project, path)
+    if not requires_python.contains(target.python_version, prereleases=True):
+        raise ExcludedPythonError(project, requires_python, target)
     return Wheel(
         name=name,
         version=version,
@@ -352,3 +526,15 @@ def _checked(project: Project, target: Target, path: Path) -> Wheel:
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         source="local",
     )
+
+
+def _requires_python(project: Project, path: Path) -> SpecifierSet:
+    """Read what the metadata says: backends know more than pyproject.toml does."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            (name,) = filter(_METADATA.fullmatch, archive.namelist())
+            metadata = parse_metadata_file(archive.read(name).decode("utf-8"))
+        return SpecifierSet(metadata["Requires-Python"] or "")
+    except (zipfile.BadZipFile, ValueError) as error:
+        problem = f"the metadata of {path.name} cannot be read: {error}"
+        raise BackendError(project, project.build_system.backend, problem) from error

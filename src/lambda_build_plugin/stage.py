@@ -17,6 +17,7 @@ import re
 import zipfile
 import zlib
 from collections import defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,7 +26,9 @@ from installer.destinations import WheelDestination
 from installer.exceptions import InstallerError
 from installer.records import InvalidRecordEntry, RecordEntry, parse_record_file
 from installer.sources import WheelSource
+from installer.utils import SCHEME_NAMES
 from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from lambda_build_plugin.errors import StageError
 
@@ -37,7 +40,6 @@ if TYPE_CHECKING:
 
     from installer.utils import Scheme
     from packaging.utils import NormalizedName
-    from packaging.version import Version
 
 __all__ = [
     "Distribution",
@@ -48,6 +50,13 @@ __all__ = [
     "StagedTree",
     "UnsafePathError",
     "Wheel",
+    "check_readable",
+    "dist_info_of",
+    "headers",
+    "is_version",
+    "members",
+    "opened",
+    "record_rows",
     "stage",
 ]
 
@@ -59,6 +68,7 @@ _UNSAFE = re.compile(r"^$|^/|[\\\0]|^[^/]*:|(?:^|/)\.{0,2}(?:/|$)")
 _PARTS_BELOW_DATA = 2  # the kind, and at least a file name
 _DIGEST_LENGTH = len("sha256=") + 43  # URL-safe base64 of 32 bytes, without padding
 _BROKEN = (
+    csv.Error,
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
@@ -151,7 +161,7 @@ class InvalidWheelError(StageError):
         super().__init__(
             f"{wheel.filename} cannot be laid out",
             why=problem,
-            hint=f"lock another version of `{wheel.name}`, and tell its authors",
+            hint=_remedy(wheel) or f"lock another version of `{wheel.name}`, and tell its authors",
         )
 
 
@@ -175,8 +185,85 @@ class UnsafePathError(StageError):
         super().__init__(
             f"{wheel.filename} holds an unsafe path",
             why=f"`{path!r}` {problem}",
-            hint=f"do not use this file; lock another version of `{wheel.name}`",
+            hint=_remedy(wheel) or f"do not use this file; lock another version of `{wheel.name}`",
         )
+
+
+def _remedy(wheel: Wheel) -> str:
+    """Say how to mend a wheel that was built here; empty where it is somebody else's."""
+    if wheel.source != "local":
+        return ""
+    return (
+        f"this wheel was just built of `{wheel.name}` itself: mend what its build settings, or "
+        "its build backend, put into it"
+    )
+
+
+@contextmanager
+def opened(wheel: Wheel) -> Iterator[zipfile.ZipFile]:
+    """Open a wheel, and say of whatever goes wrong that the wheel is broken.
+
+    Raises:
+        InvalidWheelError: It is no zip, or what is read in it is not as it has to be.
+    """
+    try:
+        with zipfile.ZipFile(wheel.path) as archive:
+            yield archive
+    except InstallerError as error:
+        # Some of installer's errors show the object that they speak of first.
+        raise InvalidWheelError(wheel, str(error.args[-1] if error.args else error)) from error
+    except (*_BROKEN, InvalidRecordEntry) as error:
+        raise InvalidWheelError(wheel, str(error) or type(error).__name__) from error
+    except OSError as error:
+        raise InvalidWheelError(wheel, f"it cannot be read: {error.strerror}") from error
+
+
+def members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """Map the files of a wheel by path, in their order; hatchling may begin one with `./`.
+
+    Raises:
+        ValueError: One is there twice, so that nobody knows which is meant.
+    """
+    found: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        if info.orig_filename.endswith("/"):
+            continue
+        name = _plain(info.orig_filename)  # `filename` ends at a NUL byte
+        if name in found:
+            raise ValueError(f"`{name}` is there twice")
+        found[name] = info
+    return found
+
+
+def record_rows(text: str) -> Iterator[tuple[str, str, str]]:
+    """Yield path, digest and size as RECORD tells them (PEP 376), paths as in `members`."""
+    # Rows end where CSV says, and not at every character that str.splitlines knows.
+    for name, digest, size in parse_record_file(io.StringIO(text)):
+        yield _plain(name), digest, size
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix("./")
+
+
+def headers(metadata: bytes) -> dict[str, str]:
+    """Read the headers of core metadata, the first of each name, by its lower-case name."""
+    found: dict[str, str] = {}
+    for line in io.BytesIO(metadata):
+        if not line.strip():
+            break
+        key, colon, value = line.decode("utf-8", errors="replace").partition(":")
+        if colon:
+            found.setdefault(key.lower(), value.strip())
+    return found
+
+
+def is_version(text: str, wanted: Version) -> bool:
+    """Compare as versions (PEP 440); what is none is not the wanted one."""
+    try:
+        return Version(text) == wanted
+    except InvalidVersion:
+        return False
 
 
 def stage(wheels: Iterable[Wheel], *, prefix: str) -> StagedTree:
@@ -222,18 +309,11 @@ def _one_of_each(wheels: Iterable[Wheel]) -> list[Wheel]:
 
 def _laid_out(wheel: Wheel, prefix: str) -> tuple[str, Sequence[Entry]]:
     destination = _TreeDestination(wheel, prefix)
-    try:
-        with zipfile.ZipFile(wheel.path) as archive:
-            source = _MappedWheel(wheel, archive)
-            source.check_scripts()
-            install(source, destination, additional_metadata={})
-    except InstallerError as error:
-        # Some of installer's errors show the object that they speak of first.
-        raise InvalidWheelError(wheel, str(error.args[-1] if error.args else error)) from error
-    except (*_BROKEN, InvalidRecordEntry) as error:
-        raise InvalidWheelError(wheel, str(error) or type(error).__name__) from error
-    except OSError as error:
-        raise InvalidWheelError(wheel, f"it cannot be read: {error.strerror}") from error
+    with opened(wheel) as archive:
+        source = _MappedWheel(wheel, archive)
+        source.check_metadata()
+        source.check_scripts()
+        install(source, destination, additional_metadata={})
     return source.dist_info_dir, list(destination.entries.values())
 
 
@@ -254,7 +334,8 @@ class _MappedWheel(WheelSource):
         super().__init__(wheel.name, str(wheel.version))
         self._wheel = wheel
         self._archive = archive
-        self._dist_info = _dist_info(wheel, archive)
+        self._members = members(archive)
+        self._dist_info = dist_info_of(wheel, self._members)
 
     @property
     def dist_info_dir(self) -> str:
@@ -270,45 +351,77 @@ class _MappedWheel(WheelSource):
         return []
 
     def read_dist_info(self, filename: str) -> str:
-        info = self._archive.getinfo(f"{self._dist_info}/{filename}")
-        _check_readable(info)
-        return self._archive.read(info).decode("utf-8")
+        return self._read_dist_info(filename).decode("utf-8")
+
+    def _read_dist_info(self, filename: str) -> bytes:
+        name = f"{self._dist_info}/{filename}"
+        info = self._members.get(name)
+        if info is None:
+            raise ValueError(f"it has no `{name}`")
+        check_readable(info)
+        return self._archive.read(info)
+
+    def check_metadata(self) -> None:
+        """Refuse metadata of another distribution, or of another version (PEP 427)."""
+        found = headers(self._read_dist_info("METADATA"))
+        name, version = found.get("name", ""), found.get("version", "")
+        wheel = self._wheel
+        if canonicalize_name(name) != wheel.name or not is_version(version, wheel.version):
+            raise ValueError(
+                f"its file name says that it is {wheel.name} {wheel.version}, its METADATA says "
+                f"{name or 'no name'} {version or 'and no version'}"
+            )
 
     def check_scripts(self) -> None:
         """Refuse scripts that would lie elsewhere, although none ships."""
+        if f"{self._dist_info}/entry_points.txt" not in self._members:
+            return
         try:
             text = self.read_dist_info("entry_points.txt")
-        except (KeyError, UnicodeDecodeError):
+        except UnicodeDecodeError:
             return
         for name in _script_names(text):
             _check_path(self._wheel, name)
 
     def get_contents(self) -> Iterator[tuple[tuple[str, str, str], BinaryIO, bool]]:
-        # Rows end where CSV says, and not at every character that str.splitlines knows.
-        lines = io.StringIO(self.read_dist_info("RECORD"))
-        rows = {row[0]: row for row in parse_record_file(lines)}
+        rows = {row[0]: row for row in record_rows(self.read_dist_info("RECORD"))}
         skipped = {f"{self._dist_info}/{name}" for name in _SIGNATURES}
-        seen: set[str] = set()
-        for info in self._archive.infolist():
-            name = info.orig_filename  # `filename` ends at a NUL byte
-            if name.endswith("/") or name in skipped or "__pycache__" in name.split("/")[:-1]:
+        for name, info in self._members.items():
+            if name in skipped or "__pycache__" in name.split("/")[:-1]:
                 continue
-            if name in seen:
-                raise ValueError(f"`{name}` is there twice")
-            seen.add(name)
             self._check_member(info, name)
-            handle = _Handle(self._member(info), self._digest(info, rows.get(name)))
-            element = (name, handle.digest, str(info.file_size))
+            handle = _Handle(self._member(info), self._digest(info, name, rows.get(name)))
+            element = (self._in_data_dir(name), handle.digest, str(info.file_size))
             # The destination takes the handle out again; installer only passes it on.
             yield element, cast("BinaryIO", handle), _is_executable(info)
 
     def _check_member(self, info: zipfile.ZipInfo, name: str) -> None:
         """Refuse what installer would tidy up silently or not survive."""
-        _check_readable(info)
+        check_readable(info)
         _check_path(self._wheel, name)
         head, *rest = name.split("/")
-        if head == self.data_dir and len(rest) < _PARTS_BELOW_DATA:
-            raise ValueError(f"`{name}` is a file where `.data` has its kinds")
+        if not head.endswith(".data"):
+            return
+        if self._is_data_dir(head):
+            if len(rest) < _PARTS_BELOW_DATA:
+                raise ValueError(f"`{name}` is a file where `.data` has its kinds")
+        elif rest and rest[0] in SCHEME_NAMES:
+            raise ValueError(f"`{head}` is not the `.data` folder of this distribution")
+
+    def _is_data_dir(self, folder: str) -> bool:
+        """Tell whether a `.data` folder names this distribution, however it spells it."""
+        if folder == self.data_dir:
+            return True
+        name, _, version = folder.removesuffix(".data").rpartition("-")
+        wheel = self._wheel
+        return canonicalize_name(name) == wheel.name and is_version(version, wheel.version)
+
+    def _in_data_dir(self, name: str) -> str:
+        """Spell the `.data` folder as installer looks for it."""
+        head, slash, rest = name.partition("/")
+        if head.endswith(".data") and self._is_data_dir(head):
+            return f"{self.data_dir}{slash}{rest}"
+        return name
 
     def _member(self, info: zipfile.ZipInfo) -> Member:
         return Member(
@@ -321,15 +434,15 @@ class _MappedWheel(WheelSource):
             info.compress_type,
         )
 
-    def _digest(self, info: zipfile.ZipInfo, row: Sequence[str] | None) -> str:
+    def _digest(self, info: zipfile.ZipInfo, name: str, row: Sequence[str] | None) -> str:
         """Get the sha256 of a member: from RECORD where it is told, else from its bytes."""
         if row is not None and row[2] and row[2] != str(info.file_size):
             raise ValueError(
-                f"RECORD says that `{info.filename}` has {row[2]} bytes; it has {info.file_size}"
+                f"RECORD says that `{name}` has {row[2]} bytes; it has {info.file_size}"
             )
         if row is not None and len(row[1]) == _DIGEST_LENGTH and row[1].startswith("sha256="):
             return row[1]
-        if info.filename == f"{self._dist_info}/RECORD":
+        if name == f"{self._dist_info}/RECORD":
             return ""
         return _digest_of(self._archive.read(info))
 
@@ -388,12 +501,14 @@ class _TreeDestination(WheelDestination):
 _UNRECORDED = RecordEntry("unrecorded", None, None)
 
 
-def _dist_info(wheel: Wheel, archive: zipfile.ZipFile) -> str:
-    """Find the one metadata folder, which has to bear the wheel's name (PEP 427)."""
+def dist_info_of(wheel: Wheel, names: Iterable[str]) -> str:
+    """Find the one metadata folder, which has to bear the wheel's name (PEP 427).
+
+    Raises:
+        ValueError: There is none, another one, or more.
+    """
     folders = {
-        name.partition("/")[0]
-        for name in archive.namelist()
-        if name.partition("/")[0].endswith(".dist-info")
+        name.partition("/")[0] for name in names if name.partition("/")[0].endswith(".dist-info")
     }
     if len(folders) != 1:
         raise ValueError(f"it has {len(folders)} .dist-info folders instead of one")
@@ -415,7 +530,12 @@ def _script_names(text: str) -> Iterator[str]:
             yield name.strip()
 
 
-def _check_readable(info: zipfile.ZipInfo) -> None:
+def check_readable(info: zipfile.ZipInfo) -> None:
+    """Refuse what only a password would open.
+
+    Raises:
+        ValueError: The member is encrypted.
+    """
     if info.flag_bits & _ENCRYPTED:
         raise ValueError(f"`{info.filename}` is encrypted")
 

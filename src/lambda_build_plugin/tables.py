@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Table", "TableError", "read_toml"]
+__all__ = ["Table", "TableError", "excerpt", "read_toml"]
 
 _T = TypeVar("_T")
 
+_LONGEST = 200
 _NAMES = {str: "a string", bool: "true or false", int: "a whole number", list: "a list"}
 
 
@@ -33,6 +34,11 @@ class TableError(ValueError):
         super().__init__(f"{at}: {problem}")
         self.at = at
         self.problem = problem
+
+
+def excerpt(text: str) -> str:
+    """Cut a text that is quoted in a message, where it goes on and on."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def read_toml(path: Path) -> Table:
@@ -99,6 +105,7 @@ class Table:
         value = self._get(key, list) or []
         if not all(isinstance(item, str) for item in value):
             raise TableError(self.place(key), "must be a list of strings")
+        self._check_nul(key, *value)
         return tuple(value)
 
     def table(self, key: str) -> Table:
@@ -126,4 +133,11 @@ class Table:
             return None
         if not isinstance(value, kind):
             raise TableError(self.place(key), f"must be {_NAMES[kind]}")
+        if isinstance(value, str):
+            self._check_nul(key, value)
         return value
+
+    def _check_nul(self, key: str, *values: str) -> None:
+        """Refuse what no name, path or address may hold, before the system does."""
+        if any("\0" in value for value in values):
+            raise TableError(self.place(key), "holds a NUL character")

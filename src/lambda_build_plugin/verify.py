@@ -12,9 +12,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
 
 from lambda_build_plugin.errors import VerificationError
+from lambda_build_plugin.stage import headers, is_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -206,34 +206,15 @@ def _metadata_problems(tree: StagedTree, archive: zipfile.ZipFile) -> Iterator[s
         folder, slash, file = name.removeprefix(tree.prefix).partition("/")
         if not (slash and file == "METADATA" and folder.endswith(".dist-info")):
             continue
-        headers = _headers(archive.read(name))
-        package = canonicalize_name(headers.get("name", ""))
+        found = headers(archive.read(name))
+        package = canonicalize_name(found.get("name", ""))
         seen[package] += 1
         if package not in chosen:
             yield f"{folder} is of `{package}`, which was not chosen"
-        elif not _is_version(headers.get("version", ""), chosen[package]):
+        elif not is_version(found.get("version", ""), chosen[package]):
             yield (
-                f"{folder} says it is {package} {headers.get('version')}, "
+                f"{folder} says it is {package} {found.get('version')}, "
                 f"chosen was {chosen[package]}"
             )
     yield from (f"`{name}` has no METADATA" for name in chosen if not seen[name])
     yield from (f"`{name}` is there {count} times" for name, count in seen.items() if count > 1)
-
-
-def _headers(metadata: bytes) -> dict[str, str]:
-    """Read the first Name and Version of core metadata."""
-    found: dict[str, str] = {}
-    for line in metadata.decode("utf-8", errors="replace").splitlines():
-        if not line.strip():
-            break
-        key, colon, value = line.partition(":")
-        if colon:
-            found.setdefault(key.lower(), value.strip())
-    return found
-
-
-def _is_version(text: str, wanted: Version) -> bool:
-    try:
-        return Version(text) == wanted
-    except InvalidVersion:
-        return False

@@ -90,9 +90,8 @@ def our_wheel() -> Path:
     """Build this plugin's wheel, once for each state of the tree."""
     folder = _HOSTS / f"wheel-{_digest(*_tree())}"
     if not folder.is_dir():
-        _HOSTS.mkdir(parents=True, exist_ok=True)
-        _forget_old()
-        with tempfile.TemporaryDirectory(dir=_HOSTS) as scratch:
+        with _scratch() as scratch:
+            _forget_old()
             made = Path(scratch, "wheel")
             uv("build", "--wheel", "--out-dir", made, _ROOT)
             _move_in(made, folder)
@@ -113,11 +112,17 @@ def uv(*arguments: str | Path) -> str:
 
 
 def _make(folder: Path, requirements: list[str]) -> None:
-    with tempfile.TemporaryDirectory(dir=_HOSTS) as scratch:
+    with _scratch() as scratch:
         made = Path(scratch, "host")
         uv("venv", "--relocatable", "--python", sys.executable, made)
         uv("pip", "install", "--compile-bytecode", "--python", _python_of(made), *requirements)
         _move_in(made, folder)
+
+
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    """Make a folder in the file system of the hosts, whichever of them is asked for first."""
+    _HOSTS.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(dir=_HOSTS)
 
 
 def _move_in(made: Path, folder: Path) -> None:

@@ -435,7 +435,11 @@ def test_url_that_is_none_is_an_error(machine: Machine) -> None:
     ("url", "shown"),
     [
         pytest.param("https://u:p@host/a?token=t#f", "https://host/a", id="everything"),
-        pytest.param("https://u:p@[broken/a?token=t", "[broken/a", id="no-address"),
+        pytest.param("https://u:p@[broken/a?token=t", "https://[broken/a", id="no-address"),
+        pytest.param("git+ssh://u:p@ss@host/a@v1#egg=a", "git+ssh://host/a@v1", id="at-sign"),
+        pytest.param("https://u:p/a?s#s@host:1/a", "https://host:1/a", id="unquoted-password"),
+        pytest.param("https://[::1]:8080/a@b", "https://[::1]:8080/a@b", id="port-of-an-ipv6"),
+        pytest.param("https://u:p s@host/a", "https://host/a", id="space"),
         pytest.param("/odd #folder?/x", "/odd #folder?/x", id="path"),
     ],
 )

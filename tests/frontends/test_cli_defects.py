@@ -86,7 +86,7 @@ def workplace(tmp_path: Path, index: FakeIndex) -> Workplace:
     return Workplace(tmp_path, index.url, index.files_url)
 
 
-UV_EXPORT = "uv export --format pylock.toml --output-file pylock.toml"
+UV_EXPORT = "uv export --format pylock.toml --no-default-groups --no-emit-project -o pylock.toml"
 COMPILE = "uv pip compile --universal --generate-hashes pyproject.toml -o requirements.txt"
 NONE = "0" * 64
 

@@ -94,6 +94,17 @@ def test_versions_outside_of_requires_python_do_not_count() -> None:
     assert [means_the_same(*pair, ">=3.10"), means_the_same(*pair, ">=3.11")] == [False, True]
 
 
+def test_what_nobody_could_compare_is_different() -> None:
+    """Markers that tell too many environments apart are not tried for minutes."""
+    many = " or ".join(
+        f"{variable} == '{number}'"
+        for variable in ("os_name", "platform_machine", "platform_release", "platform_version")
+        for number in range(20)
+    )
+
+    assert not means_the_same(many, f"({many}) and python_version >= '3'")
+
+
 _OPPOSITE = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", "and": "or", "or": "and"}
 """Operators by what denies them."""
 
@@ -203,6 +214,11 @@ COMMIT = "https://git.example/a/b"
             {"name": "a", "url": "https://files.example/a-1+x.zip"},
             id="url",
         ),
+        pytest.param(
+            "a @ https://me:se%40c@ret@files.example/a-1.zip",
+            {"name": "a", "url": "https://files.example/a-1.zip"},
+            id="url-with-at-signs-in-its-password",
+        ),
         pytest.param("a @ file:///srv/a.whl", {"name": "a", "path": "../srv/a.whl"}, id="file"),
     ],
 )
@@ -261,6 +277,15 @@ def test_requirement_in_uv_s_spelling(asked: str, locked: dict[str, Any]) -> Non
                 "- a @ https://files.example/a-1.zip: in the lock only",
             ],
             id="url",
+        ),
+        pytest.param(
+            ["a @ git+https://user:pa@ssw0rd@git.example/a.git@v2#subdirectory=x"],
+            [{"name": "a", "url": "https://files.example/a-1.zip?sig=t%23oken"}],
+            [
+                "- a @ https://git.example/a@v2#subdirectory=x: not in the lock",
+                "- a @ https://files.example/a-1.zip: in the lock only",
+            ],
+            id="secrets",
         ),
     ],
 )

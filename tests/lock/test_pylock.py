@@ -399,7 +399,9 @@ def test_newer_minor_version_is_read_with_a_warning(tmp_path: Path) -> None:
     [
         pytest.param("pdm", "pdm lock", id="pdm"),
         pytest.param(
-            "somebody", "uv export --format pylock.toml --output-file pylock.toml", id="unknown"
+            "somebody",
+            "uv export --format pylock.toml --no-default-groups --no-emit-project -o pylock.toml",
+            id="unknown",
         ),
     ],
 )
@@ -526,7 +528,8 @@ error: the lock pylock.toml vouches for too little
   why: pylock.toml: packages[0].wheels[0] (a-1-py3-none-any.whl): has no sha256 or stronger digest
        pylock.toml: packages[0].wheels[1] (a-1-py2-none-any.whl): has no sha256 or stronger digest
 
-hint: lock again with hashes: `uv export --format pylock.toml --output-file pylock.toml`"""
+hint: lock again with hashes: `uv export --format pylock.toml --no-default-groups \
+--no-emit-project -o pylock.toml`"""
     )
 
 
@@ -558,7 +561,7 @@ def test_requirements_file_under_a_wrong_name(tmp_path: Path, text: str) -> None
     assert refusal(tmp_path, text).hint == (
         "this looks like a requirements file: give it a name that ends in .txt, such as "
         "requirements.txt, or make a real pylock.toml: "
-        "`uv export --format pylock.toml --output-file pylock.toml`"
+        "`uv export --format pylock.toml --no-default-groups --no-emit-project -o pylock.toml`"
     )
 
 

@@ -47,6 +47,31 @@ def test_search_order(tmp_path: Path, first: int) -> None:
     )
 
 
+def test_locks_that_are_not_read_are_named_too(tmp_path: Path) -> None:
+    """Every lock beside the chosen one may be the one that was meant."""
+    project = a_project(tmp_path, "requirements.txt", "Pipfile.lock", "pdm.lock", "poetry.lock")
+
+    assert find_lock(project, None) == Found(
+        path=project.root / "poetry.lock", others=("pdm.lock", "Pipfile.lock", "requirements.txt")
+    )
+
+
+def test_lock_that_is_not_read_comes_before_one_that_is(tmp_path: Path) -> None:
+    """The others keep their order, and the first may be among them."""
+    project = a_project(tmp_path, "requirements.txt", "pdm.lock")
+
+    assert find_lock(project, None) == Found(
+        path=project.root / "requirements.txt", others=("pdm.lock",)
+    )
+
+
+def test_lock_of_a_member_that_is_not_read(workspace: Path) -> None:
+    """What lies in the member's own folder is named beside the lock of the workspace."""
+    member = a_project(workspace / MEMBER, "pdm.lock")
+
+    assert find_lock(member, None) == Found(path=workspace / "uv.lock", others=("pdm.lock",))
+
+
 def test_named_lock_wins(tmp_path: Path) -> None:
     """The setting decides, whatever else is there."""
     named = tmp_path / "locks" / "prod.txt"
@@ -236,6 +261,98 @@ error: cannot read the lock pylock.toml
 
 hint: check its permissions"""
     )
+
+
+_DEEP = f"{'(' * 2500}os_name == 'nt'{')' * 2500}"
+_PACKAGE = """lock-version = "1.0"
+[[packages]]
+name = "a"
+"""
+_IN_UV_LOCK = f"""{UV_LOCK}[[package]]
+name = "a"
+version = "1"
+source = {{ registry = "https://index.example/simple" }}
+"""
+_WHEEL = f'hash = "sha256:{"0" * 64}"'
+_NO_URL = "`https://[oops/a-1-py3-none-any.whl` is no URL: Invalid IPv6 URL"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        pytest.param(
+            "pylock.toml",
+            f'{_PACKAGE}wheels = [{{ url = "https://[oops/a-1-py3-none-any.whl" }}]',
+            f"pylock.toml: packages[0].wheels[0]: {_NO_URL}",
+            id="pylock-url",
+        ),
+        pytest.param(
+            "pylock.toml",
+            f'{_PACKAGE}wheels = [{{ path = "a\\u0000-1-py3-none-any.whl" }}]',
+            "pylock.toml: packages[0].wheels[0].path: holds a NUL character",
+            id="pylock-nul",
+        ),
+        pytest.param(
+            "pylock.toml",
+            f'{_PACKAGE}wheels = []\nmarker = "{_DEEP}"',
+            f"pylock.toml: packages[0].marker: `{'(' * 200}…` is nested too deep",
+            id="pylock-marker",
+        ),
+        pytest.param(
+            "pylock.toml",
+            f'{_PACKAGE}wheels = []\nversion = "{"9" * 5000}"',
+            f"pylock.toml: packages[0].version: `{'9' * 200}…` is no version (PEP 440)",
+            id="pylock-version",
+        ),
+        pytest.param(
+            "pylock.toml",
+            f'{PYLOCK}requires-python = "<2,>={"9" * 5000}"',
+            f"pylock.toml: requires-python: `<2,>={'9' * 195}…` is no version specifier",
+            id="pylock-requires-python",
+        ),
+        pytest.param(
+            "uv.lock",
+            f'{_IN_UV_LOCK}wheels = [{{ url = "https://[oops/a-1-py3-none-any.whl", {_WHEEL} }}]',
+            f"uv.lock: package[1].wheels[0]: {_NO_URL}",
+            id="uv-url",
+        ),
+        pytest.param(
+            "uv.lock",
+            _IN_UV_LOCK.replace("https://index.example", "file://[oops"),
+            "uv.lock: package[1].source.registry: `file://[oops/simple` is no URL: "
+            "Invalid IPv6 URL",
+            id="uv-registry",
+        ),
+        pytest.param(
+            "uv.lock",
+            f'{_IN_UV_LOCK}resolution-markers = ["{_DEEP}"]',
+            f"uv.lock: package[1].resolution-markers: `{'(' * 200}…` is nested too deep",
+            id="uv-marker",
+        ),
+        pytest.param(
+            "uv.lock",
+            f'{UV_LOCK}[package.metadata]\nrequires-dist = [{{ name = "a", marker = "{_DEEP}" }}]',
+            "uv.lock: package[0].metadata.requires-dist[0].marker: "
+            f"`{'(' * 200}…` is nested too deep",
+            id="uv-asked-marker",
+        ),
+        pytest.param(
+            "uv.lock",
+            UV_LOCK.replace("version = 1\n", 'version = 1\nrequires-python = "3"\n', 1),
+            "uv.lock: requires-python: `3` is no version specifier",
+            id="uv-requires-python",
+        ),
+    ],
+)
+def test_text_that_libraries_choke_on(tmp_path: Path, name: str, text: str, why: str) -> None:
+    """What Python or packaging cannot digest is a mistake with its place, and no traceback."""
+    project = a_project(tmp_path, pyproject=NEEDS_NOTHING)
+    (tmp_path / name).write_text(text)
+
+    with pytest.raises(LockError) as caught:
+        read_lock(tmp_path / name, project, {})
+
+    assert caught.value.why == why
 
 
 def test_variables_come_from_the_host(tmp_path: Path) -> None:

@@ -341,7 +341,7 @@ def test_variables_in_urls(tmp_path: Path) -> None:
         pytest.param("-r 'x", "no closing quotation in its options", id="open-quote"),
         pytest.param(
             "-r https://me:secret@files.example/x.txt",
-            "`https://…@files.example/x.txt` lies on a server, and only files are read",
+            "`https://files.example/x.txt` lies on a server, and only files are read",
             id="include-from-a-server",
         ),
         pytest.param(
@@ -570,8 +570,8 @@ error: requirements.txt is not a lock: it leaves versions open
        requirements.txt, line 2: b>=1,<2
        requirements.txt, line 3: c==1.*
        requirements.txt, line 5: e~=1.0 ; os_name == 'nt'
-       requirements.txt, line 6: f @ git+https://…@git.example/f@main
-       requirements.txt, line 7: g @ git+ssh://…@git.example/g
+       requirements.txt, line 6: f @ git+https://git.example/f@main
+       requirements.txt, line 7: g @ git+ssh://git.example/g
        more.txt, line 3: i!=1
 
 hint: pin every line with `==`, best by a tool and with hashes:
@@ -595,7 +595,7 @@ def test_hashes_for_some_lines_only(tmp_path: Path, hashed: str) -> None:
         == """\
 error: the lock requirements.txt vouches for too little
   why: requirements.txt, line 2: a==1: has no sha256 or stronger digest
-       requirements.txt, line 3: b @ https://…@files.example/b-1-py3-none-any.whl: has no sha256 \
+       requirements.txt, line 3: b @ https://files.example/b-1-py3-none-any.whl: has no sha256 \
 or stronger digest
 
 hint: lock again with hashes: `uv pip compile --universal --generate-hashes pyproject.toml -o \
@@ -632,7 +632,7 @@ requirements.txt`"""
         pytest.param("idna=3.10", "idna=3.10", id="one-equals-sign"),
         pytest.param("idna==3.10 ; linux", "idna==3.10 ; linux", id="marker"),
         pytest.param(
-            "https://me:secret@files.example/x.zip", "https://…@files.example/x.zip", id="bare-url"
+            "https://me:secret@files.example/x.zip", "https://files.example/x.zip", id="bare-url"
         ),
     ],
 )
@@ -691,3 +691,145 @@ def test_remedy(tmp_path: Path, name: str, beside: str, remedy: str) -> None:
     files = {beside: ""} if beside else {}
 
     assert a_lock(tmp_path, "", name=name, beside=files).remedy == remedy
+
+
+# --- what libraries choke on, and what is nobody's business ---------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        pytest.param(
+            f"idna @ https://[oops/idna-3.10-py3-none-any.whl#sha256={A}",
+            "`https://[oops/idna-3.10-py3-none-any.whl` is no URL: Invalid IPv6 URL",
+            id="url",
+        ),
+        pytest.param(
+            "file://[oops/lib", "`file://[oops/lib` is no URL: Invalid IPv6 URL", id="file"
+        ),
+        pytest.param("-r file://[oops", "`file://[oops` is no URL: Invalid IPv6 URL", id="include"),
+        pytest.param("-r a\0.txt", "holds a NUL character", id="nul"),
+        pytest.param("file:a%00b", "`file:a%00b` holds a NUL character", id="quoted-nul"),
+        pytest.param("file:///a%00b", "`file:///a%00b` holds a NUL character", id="nul-in-a-url"),
+        pytest.param(
+            f"idna==1 ; {'(' * 2500}os_name == 'nt'{')' * 2500}",
+            f"`idna==1 ; {'(' * 190}…` is nested too deep",
+            id="parentheses",
+        ),
+    ],
+)
+def test_line_that_libraries_choke_on(tmp_path: Path, line: str, why: str) -> None:
+    """What Python or packaging cannot digest is a mistake in its line, and no traceback."""
+    assert (
+        refusal(tmp_path, f"\n{line}")
+        == f"""\
+error: cannot read the lock requirements.txt
+  why: line 2: {why}
+
+hint: mend the line, or report it if pip accepts it"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("operator", "problem"),
+    [
+        pytest.param("==", "is no requirement (PEP 508)", id="equal"),
+        pytest.param("===", "is no version (PEP 440)", id="identical"),
+    ],
+)
+def test_version_with_too_many_digits(tmp_path: Path, operator: str, problem: str) -> None:
+    """Python reads no number of thousands of digits; the message shows where it begins."""
+    message = refusal(tmp_path, f"idna{operator}{'9' * 5000}")
+
+    assert f"9…` {problem}\n" in message
+    assert len(message) < 500
+
+
+def test_chain_of_includes_has_an_end(tmp_path: Path) -> None:
+    """A chain that is longer than any that people write is refused."""
+    beside = {f"{number}.txt": f"-r {number + 1}.txt" for number in range(1500)}
+
+    assert (
+        refusal(tmp_path, "-r 0.txt", beside=beside)
+        == """\
+error: cannot read the lock 100.txt
+  why: its -r and -c lines go more than 100 files deep
+
+hint: include the files from one that lists them all"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        pytest.param(
+            "a @ https://h.example/a.whl?sig=${TOKEN} --wat",
+            "`a @ https://h.example/a.whl --wat` is no requirement (PEP 508)",
+            id="query",
+        ),
+        pytest.param(
+            "a==${TOKEN}=1 --wat", "`a==${TOKEN}=1 --wat` is no requirement (PEP 508)", id="no-url"
+        ),
+        pytest.param("a===${TOKEN}", "`a===${TOKEN}` is no version (PEP 440)", id="version"),
+        pytest.param(
+            "a==1 ; platform_release ~= '${TOKEN}'",
+            "the marker of `a==1 ; platform_release ~= '${TOKEN}'` is none",
+            id="marker",
+        ),
+        pytest.param(
+            "a==1 --hash=sha256:${TOKEN}",
+            "what a variable fills in is no digest that vouches for a file",
+            id="hash",
+        ),
+        pytest.param("--wat${TOKEN}", "the option `--wat${TOKEN}` is not known", id="option"),
+        pytest.param(
+            "-r https://${TOKEN}@h.example/r.txt",
+            "`-r https://h.example/r.txt` lies on a server, and only files are read",
+            id="include",
+        ),
+        pytest.param(
+            "a @ https://[${TOKEN}/a.whl",
+            "`a @ https://[${TOKEN}/a.whl` holds no URL",
+            id="address",
+        ),
+    ],
+)
+def test_values_of_variables_are_not_shown(tmp_path: Path, line: str, shown: str) -> None:
+    """A line is shown as it stands in the file: a variable is where people keep secrets."""
+    with pytest.raises(LockError) as caught:
+        a_lock(tmp_path, line, environ={"TOKEN": "hunter2"})
+
+    assert caught.value.why == f"line 1: {shown}"
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        pytest.param(
+            "git+https://u:sek@ret@h.example/x.git@main#egg=x",
+            "requirements.txt, line 1: git+https://h.example/x.git@main",
+            id="open",
+        ),
+        pytest.param(
+            "-r https://u:p@ss@h.example/r.txt?key=1",
+            "line 1: `https://h.example/r.txt` lies on a server, and only files are read",
+            id="include",
+        ),
+        pytest.param(
+            "-e git+ssh://${USER}:${TOKEN}@h.example/x@main#egg=x",
+            "requirements.txt, line 1: -e git+ssh://h.example/x@main",
+            id="variables",
+        ),
+        pytest.param(
+            "x @ https://u:p ss@h.example/x",
+            "line 1: `x @ https://h.example/x` is no requirement (PEP 508)",
+            id="space",
+        ),
+    ],
+)
+def test_password_with_signs_in_it_is_not_shown(tmp_path: Path, line: str, shown: str) -> None:
+    """Nothing of it is left over, whichever characters it holds."""
+    with pytest.raises(LockError) as caught:
+        a_lock(tmp_path, line, environ={"TOKEN": "hunter2", "USER": "me"})
+
+    assert caught.value.why == shown

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.lock.parts import redacted
 from lambda_build_plugin.tables import TableError, read_toml
 
 if TYPE_CHECKING:
@@ -263,17 +264,6 @@ def origin_of(url: str) -> Origin:
         (parts.hostname or "").lower(),
         parts.port or _PORTS.get(parts.scheme.lower(), 0),
     )
-
-
-def redacted(url: str) -> str:
-    """Take credentials, query and fragment out of a URL, for messages."""
-    if "://" not in url:
-        return url  # a path
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return re.split("[?#]", url.rpartition("@")[2])[0]
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

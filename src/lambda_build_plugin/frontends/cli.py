@@ -9,17 +9,24 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.frontends.options import OPTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from types import FrameType
+    from typing import TextIO
 
 __all__ = ["entry_point", "main"]
 
-_INTERRUPTED = 130
+_UNEXPECTED = 1
+_UNWRITABLE = 7
+_SIGNALLED = 128
+"""With the number of the signal added, as shells have it."""
 
 _DESCRIPTION = """\
 Turn a locked Python project into an AWS Lambda zip: exactly the locked
@@ -31,7 +38,16 @@ Options of target, contents and output (but --json and --report) can also stand 
 a flag wins over the environment, that over the table.
 
 exit codes: 0 done; 2 settings or usage; 3 lock; 4 no file for the target; 5 fetch;
-6 building a source; 7 staging; 8 verification; 130 interrupted"""
+6 building a source; 7 staging; 8 verification; 130 interrupted (129, 143: by a signal);
+1 a failure that nobody foresaw"""
+
+
+class _Signalled(KeyboardInterrupt):
+    """A signal asks to end; takes the way of Ctrl-C, which cleans up."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.exit_code = _SIGNALLED + number
 
 
 class _Arguments(argparse.Namespace):
@@ -47,31 +63,110 @@ def entry_point() -> None:
     # The process ends with the build and makes hardly any cycles: collecting them
     # would cost a tenth of the run.
     gc.disable()
+    _open_standard_streams()
+    _heed_signals()
     code = main(sys.argv[1:])
-    if code == _INTERRUPTED:
+    if code > _SIGNALLED:
         # At a normal end the interpreter would wait for downloads that nobody wants.
-        sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
 
 
 def main(argv: Sequence[str]) -> int:
     """Build what the arguments ask for and return the exit code."""
-    arguments = _parser().parse_args(argv, namespace=_Arguments())
+    try:
+        return _answered(argv)
+    except KeyboardInterrupt as error:
+        _say("interrupted")
+        return error.exit_code if isinstance(error, _Signalled) else _SIGNALLED + signal.SIGINT
+
+
+def _open_standard_streams() -> None:
+    """Open streams that were closed at the start: other files would get their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - to the end
+            setattr(sys, name, stream)
+
+
+def _heed_signals() -> None:
+    """Clean up before the end also when it is asked for by SIGTERM or a lost terminal."""
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    asked = False
+
+    def end(number: int, _: FrameType | None) -> None:
+        nonlocal asked
+        if not asked:  # a second one would stop the cleaning
+            asked = True
+            raise _Signalled(number)
+
+    for each in numbers:
+        if signal.getsignal(each) is signal.SIG_DFL:  # `nohup` has SIGHUP ignored
+            signal.signal(each, end)
+
+
+def _answered(argv: Sequence[str]) -> int:
+    try:
+        arguments = _parser().parse_args(argv, namespace=_Arguments())
+    except SystemExit:
+        if code := _written(sys.stdout.flush):
+            return code
+        raise
     from lambda_build_plugin.errors import LambdaBuildError
 
     try:
         return _run(arguments, os.environ)
     except LambdaBuildError as error:
-        print(error, file=sys.stderr)
+        _say(str(error))
         return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return _INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - the last net: no traceback unless asked for
+        _say(_unexpected(error, verbose=arguments.verbose))
+        return _UNEXPECTED
+
+
+def _unexpected(error: Exception, *, verbose: bool) -> str:
+    """Describe a failure that the core has no words for."""
+    import traceback
+
+    from lambda_build_plugin.errors import LambdaBuildError
+    from lambda_build_plugin.lock.parts import redacted_text
+
+    text = ": ".join(part for part in (type(error).__name__, str(error)) if part)
+    shown = LambdaBuildError(
+        f"unexpected failure: {text}",
+        why="this is a mistake of lambda-build: it should have said what is wrong, and did not",
+        hint="report it with the traceback" + ("" if verbose else ", which `-v` prints"),
+    )
+    trace = "".join(traceback.format_exception(error)) if verbose else ""
+    return redacted_text(f"{trace}{shown}")
+
+
+def _say(text: str) -> None:
+    """Write to standard error, as far as somebody listens."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        _lead_to_nowhere(sys.stderr)
+
+
+def _written(write: Callable[[], object]) -> int:
+    """Write to standard output, and tell by an exit code how that went."""
+    try:
+        write()
+        sys.stdout.flush()
     except BrokenPipeError:
         # Whoever read the report has gone; the artifact is there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        _lead_to_nowhere(sys.stdout)
+    except OSError as error:
+        _lead_to_nowhere(sys.stdout)
+        _say(f"error: standard output cannot be written: {error.strerror}")
+        return _UNWRITABLE
+    return 0
+
+
+def _lead_to_nowhere(stream: TextIO) -> None:
+    """Let what a stream still holds vanish: at the end it would be written again, and fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -130,5 +225,4 @@ def _run(arguments: _Arguments, environ: Mapping[str, str]) -> int:
     reporter = session.reporter(sys.stderr)
     with reporter.live():
         result = build(settings, reporter)
-    session.show(result, sys.stdout, sys.stderr)
-    return 0
+    return _written(lambda: session.show(result, sys.stdout, sys.stderr))

@@ -10,12 +10,13 @@ equal if they agree in every environment that their own values can tell apart. W
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
-from packaging.markers import UndefinedComparison
+from packaging.markers import Marker, UndefinedComparison
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
@@ -37,6 +38,8 @@ __all__ = ["differences", "same_meaning"]
 _LOCAL = ("path", "directory", "editable", "virtual")
 """Keys of a locked requirement that lies on this machine."""
 
+_SUBDIRECTORY = "#subdirectory="
+
 _SYSTEMS = (
     # sys_platform, platform_system and os_name vary together, never alone.
     {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"},
@@ -53,6 +56,10 @@ _IMPLEMENTATIONS = (
 _MACHINES = ("x86_64", "aarch64", "arm64", "AMD64", "riscv64")
 _MINORS = tuple(f"3.{minor}.{patch}" for minor in range(6, 19) for patch in (0, 9))
 _VERSIONS = ("python_version", "python_full_version", "implementation_version")
+_ALWAYS = "python_version >= '0'"
+_MOST = 20_000
+"""More environments than that are not tried: the markers count as different."""
+
 _OPERATOR = r"\s*(?:[=<>!~]+|\bnot\s+in\b|\bin\b)\s*"
 _COMPARISON = re.compile(
     rf"""\b(?P<first>[a-z_]+){_OPERATOR}(?:"(?P<last1>[^"]*)"|'(?P<last2>[^']*)')"""
@@ -73,7 +80,8 @@ class _Asked(NamedTuple):
 
     def __str__(self) -> str:
         extras = f"[{','.join(sorted(self.extras))}]" if self.extras else ""
-        source = f" @ {self.source}" if self.source else ""
+        address, mark, folder = self.source.partition(_SUBDIRECTORY)
+        source = f" @ {parts.redacted(address)}{mark}{folder}" if self.source else ""
         return f"{self.name}{extras}{self.specifier or ''}{source}"
 
     @property
@@ -103,7 +111,7 @@ def differences(project: Project, metadata: Table, lock: Table, *, inherits: boo
     return _compared(
         _gathered(asked, vague),
         _gathered(locked, vague),
-        SpecifierSet(lock.text("requires-python") or ""),
+        parts.specifier(lock, "requires-python") or SpecifierSet(),
     )
 
 
@@ -213,12 +221,12 @@ def _commit(url: str, options: Mapping[str, object]) -> str:
     return (
         _file(url).removesuffix("/").removesuffix(".git")
         + (f"@{reference}" if reference else "")
-        + (f"#subdirectory={subdirectory}" if subdirectory else "")
+        + (f"{_SUBDIRECTORY}{subdirectory}" if subdirectory else "")
     )
 
 
 def _file(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", unquote(url.partition("#")[0]))
+    return unquote(parts.without_login(url).partition("#")[0])
 
 
 def _line(asked: _Asked, markers: Iterable[str]) -> str:
@@ -237,77 +245,130 @@ def same_meaning(one: Sequence[str], other: Sequence[str], requires_python: Spec
     Only versions that `requires_python` admits count, because uv leaves out of a
     marker what it already says.
     """
-    one, other = sorted(set(one)), sorted(set(other))
-    if one == other:
+    if {*one} == {*other}:
         return True
-    values = _values((*one, *other))
     try:
-        return all(
-            _holds(one, environment, activated) == _holds(other, environment, activated)
-            for environment in _environments(values, requires_python)
-            for activated in _activations(values)
-        )
-    except (InvalidVersion, UndefinedComparison):
-        return False  # compares what has no order, and the texts differ
+        ours, theirs = {*map(_normalized, one)}, {*map(_normalized, other)}
+        return ours == theirs or _agree(ours, theirs, requires_python)
+    except (UndefinedComparison, ValueError, RecursionError):
+        return False  # compares what has no order or is no marker, and the texts differ
 
 
-def _holds(
-    alternatives: Iterable[str], environment: Mapping[str, str], activated: Activated
-) -> bool:
-    return any(not text or LockMarker(text).holds(environment, activated) for text in alternatives)
+def _normalized(text: str) -> str:
+    """Spell a marker as packaging does, whatever quotes and parentheses it has."""
+    return str(Marker(text)) if text else ""
 
 
+def _agree(one: Collection[str], other: Collection[str], requires_python: SpecifierSet) -> bool:
+    """Tell whether two lists of alternatives answer alike wherever they could differ."""
+    compared = _compared_in((*one, *other))
+    environments = _environments(compared, requires_python)
+    if environments is None:
+        return False
+    for activated in _activations(compared.values):
+        ours, theirs = _parsed(one, activated), _parsed(other, activated)
+        if any(_holds(ours, each) is not _holds(theirs, each) for each in environments):
+            return False
+    return True
+
+
+def _parsed(alternatives: Iterable[str], activated: Activated) -> list[Marker]:
+    return [LockMarker(text or _ALWAYS).answered(activated) for text in alternatives]
+
+
+def _holds(alternatives: Iterable[Marker], environment: _Environment) -> bool:
+    return any(marker.evaluate(environment) for marker in alternatives)
+
+
+_Environment = dict[str, str]
 _Values = dict[str, set[str]]
 """What markers compare each variable with."""
 
 
-def _values(markers: Iterable[str]) -> _Values:
+class _Compared(NamedTuple):
+    """What a list of markers compares."""
+
+    comparisons: frozenset[tuple[str, str]]
+    """Each with its variable."""
+
+    values: _Values
+
+
+def _compared_in(markers: Iterable[str]) -> _Compared:
+    comparisons: set[tuple[str, str]] = set()
     found: defaultdict[str, set[str]] = defaultdict(set)
     for match in _COMPARISON.finditer(" ".join(markers)):
         variable = match["first"] or match["last"]
         texts = (match["last1"], match["last2"], match["first1"], match["first2"])
         value = next(text for text in texts if text is not None)
+        comparisons.add((variable, match[0]))
         found[variable] |= {value, *re.split(r"[\s,|]+", value)}  # `in` takes a list
-    return dict(found)
+    return _Compared(frozenset(comparisons), dict(found))
 
 
-def _environments(values: _Values, requires_python: SpecifierSet) -> Iterator[dict[str, str]]:
-    """Yield the environments that the values in the markers can tell apart."""
-    systems = _rows(_SYSTEMS, values)
-    implementations = _rows(_IMPLEMENTATIONS, values)
-    machines = sorted({*_MACHINES, *values.get("platform_machine", ())})
-    if "platform_machine" not in values:
-        machines = machines[:1]
+def _environments(
+    compared: _Compared, requires_python: SpecifierSet
+) -> Sequence[_Environment] | None:
+    """List the environments that the markers can tell apart; None where there are too many.
+
+    What varies together is a group of rows. Of the rows for which each comparison has
+    the same answer one will do, so the product stays small.
+    """
+    values = compared.values
+    groups = (
+        _rows(_SYSTEMS, values),
+        _rows(_IMPLEMENTATIONS, values),
+        _singles("platform_machine", _MACHINES, values),
+        _pythons(values, requires_python),
+        _singles("platform_release", ("5.10",), values),
+        _singles("platform_version", ("0",), values),
+    )
+    told_apart = [_told_apart(rows, compared.comparisons) for rows in groups]
+    if math.prod(map(len, told_apart)) > _MOST:
+        return None
+    return [
+        {key: value for row in rows for key, value in row.items()}
+        for rows in itertools.product(*told_apart)
+    ]
+
+
+def _told_apart(
+    rows: Sequence[_Environment], comparisons: Iterable[tuple[str, str]]
+) -> list[_Environment]:
+    """Keep one row of those that answer alike to each comparison of their variables."""
+    markers = [Marker(text) for variable, text in sorted(comparisons) if variable in rows[0]]
+    kept: dict[tuple[bool, ...], _Environment] = {}
+    for row in rows:
+        kept.setdefault(tuple(marker.evaluate(row) for marker in markers), row)
+    return list(kept.values())
+
+
+def _singles(variable: str, known: Iterable[str], values: _Values) -> list[_Environment]:
+    """Get a row for each value of a variable that varies alone."""
+    return [{variable: value} for value in sorted({*known, *values.get(variable, ())} - {""})]
+
+
+def _pythons(values: _Values, requires_python: SpecifierSet) -> list[_Environment]:
+    """Get a row for each version of Python that is admitted."""
     mentioned = {value for variable in _VERSIONS for value in values.get(variable, ())}
     versions = [
         version
         for version in sorted({*_MINORS, *_neighbours(mentioned)}, key=Version)
         if requires_python.contains(version)
     ] or ["3.13.0"]
-    if not any(variable in values for variable in _VERSIONS):
-        versions = versions[-1:]
-    releases = sorted({"5.10", *values.get("platform_release", ())})
-    builds = sorted({"", *values.get("platform_version", ())})
-    for system, implementation, machine, version, release, build in itertools.product(
-        systems, implementations, machines, versions, releases, builds
-    ):
-        yield {
-            **system,
-            **implementation,
+    return [
+        {
             "implementation_version": version,
-            "platform_machine": machine,
-            "platform_release": release,
-            "platform_version": build,
             "python_full_version": version,
             "python_version": ".".join(version.split(".")[:2]),
         }
+        for version in versions
+    ]
 
 
 def _rows(known: Sequence[dict[str, str]], values: _Values) -> list[dict[str, str]]:
-    """Get the rows that the markers can tell apart, and one for each value of no row."""
+    """Get the known rows, and one for each value that is in none of them."""
     variables = list(known[0])
-    if not any(variable in values for variable in variables):
-        return [*known[:1]]
     there = {value for row in known for value in row.values()}
     mentioned = {value for variable in variables for value in values.get(variable, ())}
     return [*known, *(dict.fromkeys(variables, value) for value in sorted(mentioned - there))]

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from packaging.markers import InvalidMarker, Marker, UndefinedComparison
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion
+
+from lambda_build_plugin.tables import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,9 +77,14 @@ class LockMarker:
         try:
             marker.holds(_PROBE, Activated())
         except InvalidMarker as error:
-            raise ValueError(f"`{text}` is not a marker (PEP 508)") from error
-        except (InvalidVersion, UndefinedComparison) as error:
-            raise ValueError(f"`{text}` compares what cannot be compared (PEP 508)") from error
+            raise ValueError(f"`{excerpt(text)}` is not a marker (PEP 508)") from error
+        except RecursionError as error:
+            raise ValueError(f"`{excerpt(text)}` is nested too deep") from error
+        except (UndefinedComparison, ValueError) as error:
+            # A version that is none, or a number with more digits than Python reads.
+            raise ValueError(
+                f"`{excerpt(text)}` compares what cannot be compared (PEP 508)"
+            ) from error
         return marker
 
     def __str__(self) -> str:
@@ -88,9 +94,11 @@ class LockMarker:
         """Evaluate it for a target, all of whose eleven variables are given."""
         # packaging 24.2 fails on the empty version of a platform, later ones call it false.
         version = environment["platform_version"] or "0"
-        return _marker(_folded(self.text, activated)).evaluate(
-            {**environment, "platform_version": version}
-        )
+        return self.answered(activated).evaluate({**environment, "platform_version": version})
+
+    def answered(self, activated: Activated) -> Marker:
+        """Answer the gates alone: what is left hangs on the environment."""
+        return _marker(_folded(self.text, activated))
 
 
 @lru_cache(maxsize=4096)

@@ -188,7 +188,7 @@ class _Reader:
     ) -> LockedPackage:
         """Read what is locked as one file: on this machine, or at a URL."""
         location = source.required_text("url")
-        name = parts.filename_of(location)
+        name = parts.filename(source, location)
         files = self._files(table)
         if not files:
             self._without_hash.append(table.at)

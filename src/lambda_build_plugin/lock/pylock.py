@@ -30,8 +30,11 @@ if TYPE_CHECKING:
 
 __all__ = ["read"]
 
-_REMEDY = "uv export --format pylock.toml --output-file pylock.toml"
-"""For a lock whose maker is not known; `uv` reads any project with standard tables."""
+_REMEDY = "uv export --format pylock.toml --no-default-groups --no-emit-project -o pylock.toml"
+"""For a lock whose maker is not known; `uv` reads any project with standard tables.
+
+Without the default groups, as the format could not tell them from what the project needs.
+"""
 
 _REMEDIES = {
     "uv": _REMEDY,
@@ -153,7 +156,7 @@ class _Reader:
             raise TableError(table.at, "one of `url` and `path` must be set")
         hashes = table.table("hashes")
         digest = parts.digest_of(table, {key: hashes.required_text(key) for key in hashes})
-        filename = table.text("name") or parts.filename_of(path or url or "")
+        filename = table.text("name") or parts.filename(table, path or url or "")
         if digest is None:
             self._without_hash.append(f"{table.at} ({filename})")
         return LockedFile(

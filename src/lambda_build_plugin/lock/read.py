@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.lock import poetry, pylock, requirements, uv
+from lambda_build_plugin.lock import parts, poetry, pylock, requirements, uv
 from lambda_build_plugin.lock.failures import (
     InvalidLockError,
     LockNotFoundError,
     UnsupportedLockError,
 )
 from lambda_build_plugin.lock.parts import Context
-from lambda_build_plugin.tables import TableError, read_toml
+from lambda_build_plugin.tables import TableError, excerpt, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,10 +33,12 @@ _SEARCHED = (
     "pylock.toml",
     "uv.lock",
     "poetry.lock",
+    "pdm.lock",
+    "Pipfile.lock",
     "requirements.lock",
     "requirements.txt",
 )
-_NOT_READ_YET = ("pdm.lock", "Pipfile.lock")
+_NOT_READ_YET = {"pdm.lock", "Pipfile.lock"}
 
 _FORMATS: tuple[tuple[str, Callable[[Path, Context], Lock]], ...] = (
     ("pylock.toml", pylock.read),
@@ -50,7 +52,7 @@ _FORMATS: tuple[tuple[str, Callable[[Path, Context], Lock]], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """The lock to read, and others that were passed over."""
+    """The lock to read, and all others that were passed over, read by this version or not."""
 
     path: Path
     others: tuple[str, ...] = ()
@@ -72,14 +74,17 @@ def find_lock(project: Project, named: Path | None, *, needed: bool = False) -> 
             )
         return Found(path=named)
     there = [name for name in _SEARCHED if (project.root / name).is_file()]
-    if there:
-        return Found(path=project.root / there[0], others=tuple(there[1:]))
+    for name in there:
+        if name not in _NOT_READ_YET:
+            return Found(
+                path=project.root / name, others=tuple(other for other in there if other != name)
+            )
     if (of_workspace := _workspace_lock(project)) is not None:
-        return Found(path=of_workspace)
-    foreign = [name for name in _NOT_READ_YET if (project.root / name).is_file()]
-    if project.needs_no_lock and not foreign and not needed:
+        return Found(path=of_workspace, others=tuple(there))
+    if project.needs_no_lock and not there and not needed:
         return None
-    raise LockNotFoundError(project.root, _SEARCHED, foreign)
+    readable = [name for name in _SEARCHED if name not in _NOT_READ_YET]
+    raise LockNotFoundError(project.root, readable, there)
 
 
 def read_lock(
@@ -108,6 +113,14 @@ def _guarded(reader: Callable[[Path, Context], Lock], path: Path, context: Conte
     except OSError as error:
         raise InvalidLockError(
             path, f"{path} cannot be read: {error.strerror}", hint="check its permissions"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        # What a reader did not foresee of foreign text; the libraries may quote all of it.
+        problem = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise InvalidLockError(
+            path,
+            parts.redacted_text(excerpt(problem)),
+            hint="make it again with the tool that wrote it",
         ) from error
 
 

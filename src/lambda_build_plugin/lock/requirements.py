@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from lambda_build_plugin.lock import parts
 from lambda_build_plugin.lock.failures import (
@@ -36,7 +36,7 @@ from lambda_build_plugin.lock.model import (
     digest,
     strongest,
 )
-from lambda_build_plugin.tables import TableError, read_toml
+from lambda_build_plugin.tables import TableError, excerpt, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -62,6 +62,9 @@ _NAMED_BY_EGG = re.compile(
     rf"(?:{'|'.join(_VCS)})\+[^\s#]+#(?:[^\s#]*&)?egg=(?P<name>[A-Za-z0-9][\w.-]*)"
 )
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+_DEEPEST = 100
+"""How many files may include each other in a row."""
 
 _VALUED = {
     "--constraint",
@@ -101,15 +104,25 @@ def read(path: Path, context: Context) -> Lock:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Line:
-    """One logical line, continuations joined, comments gone, variables filled in."""
+    """One logical line, continuations joined and comments gone."""
 
     path: Path
     number: int
+    raw: str
     text: str
+    """With the variables filled in, whose values no message may show."""
 
     @property
     def at(self) -> str:
         return f"{self.path.name}, line {self.number}"
+
+    def __str__(self) -> str:
+        """Spell it as it stands in the file, without hashes and passwords."""
+        return excerpt(parts.redacted_text(_HASH.sub("", self.raw)))
+
+    def shown(self, part: str) -> str:
+        """Spell a part of it; where a variable filled that in, the whole line."""
+        return excerpt(parts.redacted_text(part)) if part in self.raw else str(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +135,7 @@ class _Pin:
     local: LockedDirectory | LockedFile | None = None
 
     def __str__(self) -> str:
-        return _redacted(_HASH.sub("", self.line.text))
+        return str(self.line)
 
     @property
     def name(self) -> NormalizedName:
@@ -191,6 +204,12 @@ class _Reader:
 
     def _read(self, path: Path, *, constraint: bool, within: tuple[Path, ...]) -> None:
         """Read one file; `within` are those that include it, the outermost first."""
+        if len(within) > _DEEPEST:
+            raise InvalidLockError(
+                path,
+                f"its -r and -c lines go more than {_DEEPEST} files deep",
+                hint="include the files from one that lists them all",
+            )
         if path.resolve() in within:
             circle = " → ".join(file.name for file in (*within, path))
             raise InvalidLockError(
@@ -221,7 +240,10 @@ class _Reader:
         for number, joined in _joined(text):
             stripped = _COMMENT.sub("", joined).strip()
             if stripped:
-                yield _Line(path=path, number=number, text=self._filled(stripped))
+                line = _Line(path=path, number=number, raw=stripped, text=self._filled(stripped))
+                if "\0" in stripped:
+                    raise _bad_line(line, "holds a NUL character")
+                yield line
 
     def _filled(self, text: str) -> str:
         """Fill in `${VARIABLE}`; an unset one stays as it is, as in pip."""
@@ -293,8 +315,10 @@ class _Reader:
     def _path_of(self, line: _Line, location: str) -> Path:
         """Find a local source: beside the file (uv, rye), or in the project (pip's folder)."""
         if location.startswith("file://"):
-            return parts.path_of(location)
+            return _path_of(line, location)
         relative = unquote(location[5:]) if location.startswith("file:") else location
+        if "\0" in relative:
+            raise _bad_line(line, f"`{line}` holds a NUL character")
         beside = line.path.parent / relative
         in_project = self._context.project.root / relative
         return in_project if _is_source(in_project) and not _is_source(beside) else beside
@@ -314,6 +338,8 @@ class _Reader:
                 problem = f"`{algorithm}` is no digest that vouches for a file"
             except ValueError as error:
                 found, problem = None, str(error)
+            if found is None and match["hash"] not in line.raw:
+                problem = "what a variable fills in is no digest that vouches for a file"
             if found is None:
                 raise InvalidLockError(
                     line.path,
@@ -419,7 +445,7 @@ def _options(line: _Line) -> Iterator[tuple[str, str]]:
         if name in _FLAGS and value is None:
             yield name, ""
         elif name not in _VALUED:
-            raise _bad_line(line, f"the option `{_redacted(name)}` is not known")
+            raise _bad_line(line, f"the option `{line.shown(name)}` is not known")
         elif value is None and not words:
             raise _bad_line(line, f"the option `{name}` has no value")
         else:
@@ -443,21 +469,36 @@ def _bad_line(line: _Line, problem: str) -> InvalidLockError:
 
 def _included(line: _Line, value: str) -> Path:
     if value.startswith("file://"):
-        return parts.path_of(value)
+        return _path_of(line, value)
     if "://" in value:
-        raise _bad_line(line, f"`{_redacted(value)}` lies on a server, and only files are read")
+        raise _bad_line(line, f"`{line.shown(value)}` lies on a server, and only files are read")
     return line.path.parent / value
+
+
+def _path_of(line: _Line, url: str) -> Path:
+    try:
+        return parts.path_of(url)
+    except ValueError as error:
+        raise _bad_url(line, url, error) from error
+
+
+def _bad_url(line: _Line, url: str, error: ValueError) -> InvalidLockError:
+    return _bad_line(line, str(error) if url in line.raw else f"`{line}` holds no URL")
 
 
 def _requirement(line: _Line, text: str) -> Requirement:
     try:
-        return Requirement(text)
-    except InvalidRequirement as error:
+        requirement = Requirement(text)
+        hash(requirement)  # only now are numbers read, which may have too many digits
+    except RecursionError as error:
+        raise _bad_line(line, f"`{line}` is nested too deep") from error
+    except ValueError as error:
         raise InvalidLockError(
             line.path,
-            f"line {line.number}: `{_redacted(text)}` is no requirement (PEP 508)",
+            f"line {line.number}: `{line.shown(text)}` is no requirement (PEP 508)",
             hint="write `name==version`, and hashes behind it as `--hash=sha256:…`",
         ) from error
+    return requirement
 
 
 def _split_local(text: str) -> tuple[str, str] | None:
@@ -521,7 +562,8 @@ def _marker(pin: _Pin) -> LockMarker | None:
     try:
         return LockMarker.parse(str(marker)) if marker else None
     except ValueError as error:
-        raise _bad_line(pin.line, str(error)) from error
+        problem = str(error) if pin.line.raw == pin.line.text else f"the marker of `{pin}` is none"
+        raise _bad_line(pin.line, problem) from error
 
 
 def _vcs(url: str) -> LockedVcs | None:
@@ -546,9 +588,13 @@ def _from_url(package: LockedPackage, url: str, pin: _Pin) -> LockedPackage:
     if (vcs := _vcs(url)) is not None:
         return replace(package, vcs=vcs)
     bare = url.partition("#")[0]
+    try:
+        filename = parts.filename_of(bare)
+    except ValueError as error:
+        raise _bad_url(pin.line, bare, error) from error
     file = LockedFile(
         digest=pin.digests[0] if pin.digests else None,
-        filename=parts.filename_of(bare),
+        filename=filename,
         url=bare,
         subdirectory=_fragment(url).get("subdirectory"),
     )
@@ -588,10 +634,11 @@ def _merged(packages: Iterator[LockedPackage]) -> Iterator[LockedPackage]:
 def _version(pin: _Pin) -> Version:
     try:
         return Version(pin.version or "")
-    except InvalidVersion as error:
+    except ValueError as error:
+        version = pin.line.shown(pin.version or "")
         raise InvalidLockError(
             pin.line.path,
-            f"line {pin.line.number}: `{pin.version}` is no version (PEP 440)",
+            f"line {pin.line.number}: `{version}` is no version (PEP 440)",
             hint="pin a version that the index has",
         ) from error
 
@@ -601,8 +648,3 @@ def _unhashed_warning(path: Path) -> str:
         f"{path.name} has no hashes: versions are pinned, but the index decides which files "
         "they are"
     )
-
-
-def _redacted(text: str) -> str:
-    """Hide what may be a password in a URL."""
-    return re.sub(r"//[^/@\s]+@", "//…@", text)

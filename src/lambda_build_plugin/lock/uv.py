@@ -174,7 +174,7 @@ class _Reader:
     def _package(self, table: Table, edges: _Edges) -> LockedPackage:
         source = table.table("source")
         base, registry, directory = self._path.parent, source.text("registry"), _folder(source)
-        folder = _registry_folder(base, registry)
+        folder = _registry_folder(base, source)
         return LockedPackage(
             name=parts.name(table),
             version=parts.version(table),
@@ -196,7 +196,7 @@ class _Reader:
         path, base = table.text("path"), folder or self._path.parent
         if path is None:
             path, base = source.text("path"), self._path.parent
-        filename = table.text("filename") or parts.filename_of(path or url or "")
+        filename = table.text("filename") or parts.filename(table, path or url or "")
         algorithm, _, value = (table.text("hash") or "").partition(":")
         digest = parts.digest_of(table, {algorithm: value})
         if digest is None and folder is not None:
@@ -287,12 +287,16 @@ def _folder(source: Table) -> str | None:
     return next((source.text(kind) for kind in _LOCAL if kind in source), None)
 
 
-def _registry_folder(base: Path, registry: str | None) -> Path | None:
+def _registry_folder(base: Path, source: Table) -> Path | None:
     """Where the registry is a folder of files (`--find-links`), get it."""
+    registry = source.text("registry")
     if registry is None:
         return None
     if registry.startswith("file:"):
-        return parts.path_of(registry)
+        try:
+            return parts.path_of(registry)
+        except ValueError as error:
+            raise TableError(source.place("registry"), str(error)) from error
     return None if "://" in registry else base / registry
 
 

@@ -1,0 +1,346 @@
+"""How the console script ends where it is made to: by signals, full disks, mistakes of ours."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from fakes.index import FakeIndex, Slow
+from fakes.projects import Run, a_project, quiet_environment, run_lambda_build
+from fakes.wheels import a_wheel
+
+from lambda_build_plugin.frontends.cli import main
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PINNED = a_wheel("pinned", "1.0")
+CONSOLE = "from lambda_build_plugin.frontends.cli import entry_point; entry_point()"
+FULL = Path("/dev/full")
+
+# Starts a child, leaves a temporary folder, tells both of them, and waits.
+WAITING = """\
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+def wait():
+    made = tempfile.mkdtemp()
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    pathlib.Path({note!r}).write_text(f"{{child.pid}}\\n", encoding="utf-8")
+    child.wait()
+"""
+BACKEND = """
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    wait()
+"""
+OWN_BACKEND = """\
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+
+[project]
+name = "demo"
+version = "1.0"
+"""
+HOOK = """
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+class Hook(BuildHookInterface):
+    def initialize(self, version, build_data):
+        subprocess.run([sys.executable, "-c", "import backend; backend.wait()"], check=True)
+"""
+
+
+class Workplace:
+    """A project, and everything that a build of it may touch."""
+
+    def __init__(self, folder: Path) -> None:
+        self.project = a_project(folder / "project")
+        self.note = folder / "note"
+        self.temporary = folder / "temporary"
+        self.temporary.mkdir()
+        self.environ = quiet_environment(
+            folder / "home", LAMBDA_BUILD_RUNTIME="python3.13", TMPDIR=str(self.temporary)
+        )
+
+    def waits_in_isolation(self) -> None:
+        """Let the project's own backend wait."""
+        (self.project / "pyproject.toml").write_text(OWN_BACKEND)
+        (self.project / "backend.py").write_text(self._waiting() + BACKEND)
+
+    def waits_here(self) -> None:
+        """Let a program wait that a hook of hatchling starts."""
+        with (self.project / "pyproject.toml").open("a") as file:
+            file.write("[tool.hatch.build.hooks.custom]\n")
+        (self.project / "backend.py").write_text(self._waiting())
+        (self.project / "hatch_build.py").write_text(self._waiting() + HOOK)
+
+    def _waiting(self) -> str:
+        return WAITING.format(note=str(self.note))
+
+    def start(self, code: str = CONSOLE) -> subprocess.Popen[str]:
+        """Start a build."""
+        return subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=self.project,
+            env=self.environ,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def child(self, process: subprocess.Popen[str]) -> int:
+        """Wait until the build has come to its child."""
+        while not (self.note.is_file() and self.note.read_text().endswith("\n")):
+            assert process.poll() is None
+            time.sleep(0.02)
+        return int(self.note.read_text())
+
+
+@pytest.fixture
+def workplace(tmp_path: Path) -> Workplace:
+    """Give a project and its surroundings."""
+    return Workplace(tmp_path)
+
+
+@pytest.fixture
+def slow_index(workplace: Workplace) -> Iterator[FakeIndex]:
+    """Let the project need a file that takes long to come."""
+    with FakeIndex([PINNED]) as index:
+        index.fail(PINNED.filename, Slow(20))
+        lock = f"--index-url {index.url}\npinned==1.0 --hash=sha256:{PINNED.sha256}\n"
+        (workplace.project / "requirements.txt").write_text(lock)
+        yield index
+
+
+def ended(process: subprocess.Popen[str]) -> Run:
+    """Wait for the end."""
+    output, errors = process.communicate(timeout=30)
+    return Run(code=process.returncode, output=output, errors=errors)
+
+
+def is_running(number: int) -> bool:
+    """Tell whether there is such a process, and it is more than a name nobody asked for yet."""
+    state = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(number)], capture_output=True, text=True, check=False
+    ).stdout
+    return bool(state.strip()) and not state.startswith("Z")
+
+
+def is_gone(number: int) -> bool:
+    """Tell whether a process ends; one that was killed needs a moment."""
+    for _ in range(250):
+        if not is_running(number):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def wait_for_request(index: FakeIndex, process: subprocess.Popen[str]) -> None:
+    """Wait until the slow file has been asked for."""
+    while not any(PINNED.filename in request.path for request in index.requests):
+        assert process.poll() is None
+        time.sleep(0.02)
+
+
+SIGNALS = [
+    pytest.param(signal.SIGINT, 130, id="SIGINT"),
+    pytest.param(signal.SIGTERM, 143, id="SIGTERM"),
+    pytest.param(signal.SIGHUP, 129, id="SIGHUP"),
+]
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_signal_while_fetching(
+    workplace: Workplace, slow_index: FakeIndex, number: signal.Signals, code: int
+) -> None:
+    """A build that is told to end says so in a word, and leaves nothing."""
+    process = workplace.start()
+    wait_for_request(slow_index, process)
+
+    process.send_signal(number)
+
+    assert ended(process) == Run(code=code, output="", errors="interrupted\n")
+    assert list(workplace.temporary.iterdir()) == []
+    assert not (workplace.project / "dist").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_signal_while_building_in_isolation(
+    workplace: Workplace, number: signal.Signals, code: int
+) -> None:
+    """The backend ends with the build, its children too, and their files go."""
+    workplace.waits_in_isolation()
+    process = workplace.start()
+    child = workplace.child(process)
+
+    process.send_signal(number)
+
+    assert ended(process) == Run(code=code, output="", errors="interrupted\n")
+    assert list(workplace.temporary.iterdir()) == []
+    assert is_gone(child)
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_signal_while_building_here(
+    workplace: Workplace, number: signal.Signals, code: int
+) -> None:
+    """A backend in our own process is stopped as well, and its files go."""
+    workplace.waits_here()
+    process = workplace.start()
+    workplace.child(process)
+
+    process.send_signal(number)
+
+    assert ended(process) == Run(code=code, output="", errors="interrupted\n")
+    assert list(workplace.temporary.iterdir()) == []
+
+
+def test_second_signal_does_not_stop_the_cleaning(
+    workplace: Workplace, slow_index: FakeIndex
+) -> None:
+    """Who asks twice gets the answer of the first time."""
+    process = workplace.start()
+    wait_for_request(slow_index, process)
+
+    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGHUP):
+        process.send_signal(number)
+        time.sleep(0.001)
+
+    run = ended(process)
+    assert run.code in {143, 129}  # the system may hand out several at once, in any order
+    assert (run.output, run.errors) == ("", "interrupted\n")
+    assert list(workplace.temporary.iterdir()) == []
+
+
+def test_ignored_signal_stays_ignored(workplace: Workplace, slow_index: FakeIndex) -> None:
+    """Under `nohup` a lost terminal ends nothing."""
+    process = workplace.start(
+        f"import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); {CONSOLE}"
+    )
+    wait_for_request(slow_index, process)
+
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGTERM)
+
+    assert ended(process).code == 143
+
+
+def test_signals_of_a_caller_are_its_own(tmp_path: Path) -> None:
+    """The function `main` changes nothing in how its process takes signals."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = [signal.getsignal(number) for number in numbers]
+
+    assert main([str(tmp_path / "absent")]) == 2
+
+    assert [signal.getsignal(number) for number in numbers] == before
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no device that is full")
+@pytest.mark.parametrize("argument", ["--json", "--help", "--version"])
+def test_full_standard_output(workplace: Workplace, argument: str) -> None:
+    """What cannot be written to standard output is a failure, told in a line."""
+    with FULL.open("w") as full:
+        run = subprocess.run(
+            [sys.executable, "-c", CONSOLE, argument],
+            cwd=workplace.project,
+            env=workplace.environ,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert (run.returncode, run.stderr) == (
+        7,
+        "error: standard output cannot be written: No space left on device\n",
+    )
+
+
+def test_nobody_listens_to_errors(workplace: Workplace) -> None:
+    """The exit code is the same where the message reaches no one."""
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    run = subprocess.run(
+        [sys.executable, "-c", CONSOLE, "--group", "dev"],
+        cwd=workplace.project,
+        env=workplace.environ,
+        stderr=writer,
+        check=False,
+    )
+    os.close(writer)
+
+    assert run.returncode == 3
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_closed_standard_streams(workplace: Workplace, closed: tuple[int, ...]) -> None:
+    """A build needs none of the standard streams."""
+    code = f"import os, sys; [os.close(each) for each in {closed}]; "
+    code += f"os.execv(sys.executable, [sys.executable, '-c', {CONSOLE!r}])"
+
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=workplace.project,
+        env=workplace.environ,
+        capture_output=True,
+        check=False,
+    )
+
+    assert run.returncode == 0
+    assert len(list((workplace.project / "dist").iterdir())) == 1
+
+
+UNEXPECTED = """\
+error: unexpected failure: KeyError: 'nobody foresaw this'
+  why: this is a mistake of lambda-build: it should have said what is wrong, and did not
+
+hint: report it with the traceback"""
+FAULTY = f"""\
+import lambda_build_plugin.build
+
+def build(settings, reporter):
+    raise KeyError("nobody foresaw this")
+
+lambda_build_plugin.build.build = build
+{CONSOLE}
+"""
+
+
+def test_unexpected_failure(workplace: Workplace) -> None:
+    """A mistake of ours has the shape of every other error."""
+    run = ended(workplace.start(FAULTY))
+
+    assert run == Run(code=1, output="", errors=f"{UNEXPECTED}, which `-v` prints\n")
+
+
+def test_unexpected_failure_in_detail(workplace: Workplace) -> None:
+    """With -v the traceback stands before the error."""
+    run = ended(
+        workplace.start(FAULTY.replace("import", "import sys; sys.argv.append('-v'); import", 1))
+    )
+
+    assert (run.code, run.output) == (1, "")
+    assert run.errors.startswith("Traceback (most recent call last):\n")
+    assert run.errors.endswith(f"KeyError: 'nobody foresaw this'\n{UNEXPECTED}\n")
+
+
+def test_text_that_the_terminal_cannot_show(workplace: Workplace) -> None:
+    """A character that standard output has no code for does not spoil a build."""
+    workplace.environ["PYTHONIOENCODING"] = "ascii"
+
+    run = run_lambda_build(
+        "--output", "gr\u00f6\u00dfe.zip", cwd=workplace.project, environ=workplace.environ
+    )
+
+    assert (run.code, run.errors) == (0, "")
