@@ -42,7 +42,9 @@ def server() -> Iterator[str]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(CERTIFICATE)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        running.socket = context.wrap_socket(running.socket, server_side=True)
+        running.socket = context.wrap_socket(
+            running.socket, server_side=True, do_handshake_on_connect=False
+        )
         threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True).start()
         yield f"https://127.0.0.1:{running.server_port}/"
         running.shutdown()
