@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -730,18 +731,13 @@ hint: mend the line, or report it if pip accepts it"""
     )
 
 
-@pytest.mark.parametrize(
-    ("operator", "problem"),
-    [
-        pytest.param("==", "is no requirement (PEP 508)", id="equal"),
-        pytest.param("===", "is no version (PEP 440)", id="identical"),
-    ],
-)
-def test_version_with_too_many_digits(tmp_path: Path, operator: str, problem: str) -> None:
+@pytest.mark.parametrize("operator", ["==", "==="])
+def test_version_with_too_many_digits(tmp_path: Path, operator: str) -> None:
     """Python reads no number of thousands of digits; the message shows where it begins."""
     message = refusal(tmp_path, f"idna{operator}{'9' * 5000}")
 
-    assert f"9…` {problem}\n" in message
+    # Which of the two `===` is depends on packaging.
+    assert re.search(r"9…` is no (requirement \(PEP 508\)|version \(PEP 440\))\n", message)
     assert len(message) < 500
 
 
