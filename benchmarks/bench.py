@@ -2,7 +2,8 @@
 
 In: the project beside this file, every version of which is pinned. Out: a table
 of times, and with `--json` the same as data. The same project with a poetry.lock shows
-what `poetry build-lambda` takes beyond the start of Poetry. What is measured, and how, stands in
+what `poetry build-lambda` takes beyond the start of Poetry, and with Hatch what
+`hatch build -t lambda` takes beyond `-t wheel`. What is measured, and how, stands in
 `README.md`; each figure is that of whole processes, and it is a report: only a
 command that fails makes the exit code other than 0.
 """
@@ -47,6 +48,9 @@ _COLD_UV = "uv pip install alone"
 _POETRY = "poetry build-lambda"
 _POETRY_FLOOR = "poetry --version"
 _POETRY_LIMIT = 1
+_HATCH = "hatch build -t lambda"
+_HATCH_FLOOR = "hatch build -t wheel"
+_HATCH_LIMIT = 1
 
 
 class BenchmarkError(Exception):
@@ -67,8 +71,11 @@ class Programs:
     with_poetry: bool = True
     """Whether Poetry, which is installed on the way, is measured too."""
 
+    with_hatch: bool = True
+    """The same for Hatch."""
+
     @classmethod
-    def found(cls, *, peer_only: bool, with_poetry: bool) -> Programs:
+    def found(cls, *, peer_only: bool, with_poetry: bool, with_hatch: bool) -> Programs:
         """Find the programs.
 
         Raises:
@@ -79,6 +86,7 @@ class Programs:
             ours=None if peer_only else _beside_python("lambda-build"),
             zip=shutil.which("zip"),
             with_poetry=with_poetry and not peer_only,
+            with_hatch=with_hatch and not peer_only,
         )
 
 
@@ -120,6 +128,36 @@ class Workshop:
     def poetry(self) -> str:
         """Poetry itself."""
         return str(self.poetry_host / "bin" / "poetry")
+
+    @property
+    def hatch_project(self) -> Path:
+        """The same project for Hatch, with the lock of uv."""
+        return self.root / "hatch-project"
+
+    @property
+    def hatch_output(self) -> Path:
+        """What Hatch builds."""
+        return self.root / "hatch"
+
+    @property
+    def hatch_host(self) -> Path:
+        """The environment that holds Hatch."""
+        return self.root / "cache" / "hatch"
+
+    @property
+    def hatch(self) -> str:
+        """Hatch itself."""
+        return str(self.hatch_host / "bin" / "hatch")
+
+    @property
+    def hatch_environment(self) -> dict[str, str]:
+        """Where Hatch makes its build environment, anew for each state of our tree."""
+        return {
+            "HATCH_DATA_DIR": str(self.root / "hatch-data"),
+            "LAMBDA_BUILD_CACHE_DIR": str(self.our_cache),
+            # It would lead what Hatch installs into the environment of the benchmarks.
+            "UV_PYTHON": "",
+        }
 
     @property
     def peer(self) -> Path:
@@ -259,6 +297,14 @@ class Results:
         return None
 
     @property
+    def hatch_share(self) -> float | None:
+        """How many seconds `hatch build -t lambda` takes beyond `hatch build -t wheel`."""
+        medians = {row.name: row.median for row in self.warm}
+        if _HATCH in medians:
+            return medians[_HATCH] - medians[_HATCH_FLOOR]
+        return None
+
+    @property
     def peak(self) -> float | None:
         """Our largest resident set, warm or cold, in MB."""
         ours = [row.peak for row in (*self.warm, *self.cold) if row.name == _OURS]
@@ -277,6 +323,8 @@ class Results:
             "ratio_cold": _rounded(self.ratio_cold),
             "poetry_share_seconds": _rounded(self.poetry_share),
             "poetry_limit_seconds": _POETRY_LIMIT,
+            "hatch_share_seconds": _rounded(self.hatch_share),
+            "hatch_limit_seconds": _HATCH_LIMIT,
             "peak_mb": _rounded(self.peak),
             "peak_limit_mb": _PEAK_LIMIT,
             "artifact_mb": _rounded(self.our_size),
@@ -302,6 +350,7 @@ class _Arguments(argparse.Namespace):
     cold_rounds: int
     peer_only: bool
     poetry: bool
+    hatch: bool
     json: Path | None
 
 
@@ -309,7 +358,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the table, and return the exit code."""
     arguments = _parser().parse_args(argv, namespace=_Arguments())
     try:
-        programs = Programs.found(peer_only=arguments.peer_only, with_poetry=arguments.poetry)
+        programs = Programs.found(
+            peer_only=arguments.peer_only,
+            with_poetry=arguments.poetry,
+            with_hatch=arguments.hatch,
+        )
         results = measure(programs, rounds=arguments.rounds, cold_rounds=arguments.cold_rounds)
     except BenchmarkError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -329,6 +382,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--peer-only", action="store_true", help="leave lambda-build out")
     parser.add_argument(
         "--no-poetry", action="store_false", dest="poetry", help="leave Poetry's door out"
+    )
+    parser.add_argument(
+        "--no-hatch", action="store_false", dest="hatch", help="leave Hatch's door out"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there, too")
     return parser
@@ -394,6 +450,8 @@ def _prepare(programs: Programs, shop: Workshop, environment: Mapping[str, str])
     _run_step(lock, environment)
     if programs.with_poetry:
         _prepare_poetry(programs, shop, environment)
+    if programs.with_hatch:
+        _prepare_hatch(programs, shop, environment)
 
 
 def _prepare_poetry(programs: Programs, shop: Workshop, environment: Mapping[str, str]) -> None:
@@ -417,6 +475,33 @@ def _prepare_poetry(programs: Programs, shop: Workshop, environment: Mapping[str
             folder=shop.root,
         ),
         Step(name="poetry lock", command=(shop.poetry, "lock"), folder=shop.poetry_project),
+    ):
+        _run_step(step, environment)
+
+
+def _prepare_hatch(programs: Programs, shop: Workshop, environment: Mapping[str, str]) -> None:
+    """Install Hatch, and let it have this plugin in its build environment."""
+    _say("installing Hatch")
+    shutil.copytree(shop.project, shop.hatch_project)
+    shop.hatch_output.mkdir()
+    with (shop.hatch_project / "pyproject.toml").open("a", encoding="utf-8") as pyproject:
+        pyproject.write(
+            "[tool.hatch.build.targets.lambda]\n"
+            f'runtime = "{_RUNTIME}"\narchitecture = "{_ARCHITECTURE}"\n'
+            f'dependencies = ["lambda-build-plugin @ {_HERE.parent.as_uri()}"]\n'
+        )
+    python = str(shop.hatch_host / "bin" / "python")
+    for step in (
+        Step(
+            name="uv venv",
+            command=(programs.uv, "venv", "--clear", str(shop.hatch_host)),
+            folder=shop.root,
+        ),
+        Step(
+            name="uv pip install hatch",
+            command=(programs.uv, "pip", "install", "--python", python, "hatch>=1.18"),
+            folder=shop.root,
+        ),
     ):
         _run_step(step, environment)
 
@@ -467,7 +552,11 @@ def _warm_contestants(programs: Programs, shop: Workshop) -> tuple[Contestant, .
     ours = Contestant(name=_OURS, steps=(build,), fresh=(shop.our_zip.parent,))
     version = Step(name=_FLOOR, command=(programs.ours, "--version"), folder=shop.root)
     floor = Contestant(name=_FLOOR, steps=(version,))
-    return (ours, peer, floor, *(_poetry(shop) if programs.with_poetry else ()))
+    return (
+        *(ours, peer, floor),
+        *(_poetry(shop) if programs.with_poetry else ()),
+        *(_hatch(shop) if programs.with_hatch else ()),
+    )
 
 
 def _poetry(shop: Workshop) -> tuple[Contestant, ...]:
@@ -486,6 +575,25 @@ def _poetry(shop: Workshop) -> tuple[Contestant, ...]:
     return (
         Contestant(name=_POETRY, steps=(build,), fresh=(shop.poetry_zip.parent,)),
         Contestant(name=_POETRY_FLOOR, steps=(version,)),
+    )
+
+
+def _hatch(shop: Workshop) -> tuple[Contestant, ...]:
+    """Give Hatch's door, and the build of a wheel, which takes the same way."""
+    return tuple(
+        Contestant(
+            name=name,
+            steps=(
+                Step(
+                    name=name,
+                    command=(shop.hatch, "build", "-t", target, str(shop.hatch_output)),
+                    folder=shop.hatch_project,
+                ),
+            ),
+            fresh=(shop.hatch_output,),
+            environment=shop.hatch_environment,
+        )
+        for name, target in ((_HATCH, "lambda"), (_HATCH_FLOOR, "wheel"))
     )
 
 
@@ -661,6 +769,12 @@ def table(results: Results) -> str:
                 results.poetry_share,
                 "s",
                 f"{_POETRY} - {_POETRY_FLOOR}, limit {_POETRY_LIMIT} s",
+            ),
+            _figure(
+                "hatch's door",
+                results.hatch_share,
+                "s",
+                f"{_HATCH} - {_HATCH_FLOOR}, limit {_HATCH_LIMIT} s",
             ),
             _figure("our peak memory", results.peak, "MB", f"limit {_PEAK_LIMIT} MB"),
             _figure("our package", results.our_size, "MB", ""),

@@ -14,7 +14,16 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import lambda_build_plugin
-from lambda_build_plugin import archive, errors, integrity, selection, source_build, stage, verify
+from lambda_build_plugin import (
+    archive,
+    errors,
+    integrity,
+    locking,
+    selection,
+    source_build,
+    stage,
+    verify,
+)
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch import failures as fetch_failures
 from lambda_build_plugin.lock import failures as lock_failures
@@ -102,8 +111,13 @@ def a_package(*filenames: str) -> LockedPackage:
 SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     errors.SettingsError: lambda: errors.SettingsError(["--runtime: is `3`"]),
     # lock
+    locking.NoUvError: locking.NoUvError,
+    locking.ResolverError: lambda: locking.ResolverError(PROJECT, "error: No solution found"),
     lock_failures.LockNotFoundError: lambda: lock_failures.LockNotFoundError(
         Path("folder"), ["uv.lock"], ["pdm.lock"]
+    ),
+    lock_failures.HostOnlyLockError: lambda: lock_failures.HostOnlyLockError(
+        LOCK, TARGET, "demo 1.0: has no wheel for Linux x86_64", wrong_python=True
     ),
     lock_failures.InvalidLockError: lambda: lock_failures.InvalidLockError(
         PATH, "it is empty", hint="lock again"

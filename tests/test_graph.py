@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fakes.wheels import a_wheel
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from lambda_build_plugin.graph import requirements_of, unmet
+from lambda_build_plugin.graph import extras_of, reachable, requirements_of, unmet
 from lambda_build_plugin.target import RUNTIMES, Architecture, Target
 
 if TYPE_CHECKING:
@@ -53,3 +54,61 @@ def test_requirement_of_an_extra(tmp_path: Path) -> None:
 def test_prerelease_that_is_locked_is_admitted(tmp_path: Path) -> None:
     """The lock has decided for it."""
     assert missing(tmp_path, "idna>=3", idna="4.0rc1") == []
+
+
+def test_extras_of_a_wheel(tmp_path: Path) -> None:
+    """They are what the metadata provides, normalized."""
+    wheel = a_wheel(metadata=["Provides-Extra: Fast_Json", "Provides-Extra: slow"])
+
+    assert extras_of(wheel.write_to(tmp_path)) == {"fast-json", "slow"}
+
+
+GRAPH = {
+    "app": ["web", "six; extra == 'old'", "app[old]; extra == 'all'", "win; os_name == 'nt'"],
+    "web": ["core>=2", "web[ws]; extra == 'all'", "sockets; extra == 'ws'"],
+    "core": ["web"],
+}
+
+
+@pytest.mark.parametrize(
+    ("roots", "expected"),
+    [
+        pytest.param(
+            ["app"],
+            {"app": "the project", "web": "app", "core": "web"},
+            id="markers, circles, and versions that the lock chooses",
+        ),
+        pytest.param(
+            ["app[old]"],
+            {"app": "the project", "web": "app", "six": "app", "core": "web"},
+            id="extra",
+        ),
+        pytest.param(
+            ["App[ALL]"],
+            {"app": "the project", "web": "app", "six": "app", "core": "web"},
+            id="extra of extras",
+        ),
+        pytest.param(
+            ["web[all]"],
+            {"web": "the project", "core": "web", "sockets": "web"},
+            id="extra of a dependency",
+        ),
+        pytest.param(
+            ["core", "web[ws]"],
+            {"core": "the project", "web": "the project", "sockets": "web"},
+            id="extra of what was met without it",
+        ),
+        pytest.param(["unknown"], {"unknown": "the project"}, id="nothing is known of it"),
+        pytest.param([], {}, id="nothing is asked for"),
+    ],
+)
+def test_reachable(roots: list[str], expected: dict[str, str]) -> None:
+    """Each name has the first that asked for it."""
+    requirements = {
+        canonicalize_name(name): [Requirement(line) for line in lines]
+        for name, lines in GRAPH.items()
+    }
+
+    found = reachable(map(Requirement, roots), requirements, TARGET)
+
+    assert found == expected

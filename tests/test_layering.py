@@ -33,6 +33,7 @@ LAYERS = (
     "integrity",
     "source_build",
     "archive",
+    "locking",
     "verify",
     "report",
     "build",

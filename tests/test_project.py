@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.errors import SettingsError
-from lambda_build_plugin.project import BuildSystem, read_project
+from lambda_build_plugin.project import (
+    BuildSystem,
+    group_names,
+    group_requirements,
+    metadata_requirements,
+    read_project,
+)
 
 if TYPE_CHECKING:
     from lambda_build_plugin.project import Project
@@ -358,3 +365,71 @@ def test_pinned_python(tmp_path: Path, text: str, version: str | None) -> None:
 def test_no_pinned_python(tmp_path: Path) -> None:
     """Without `.python-version` nothing is pinned."""
     assert a_project(tmp_path, PROJECT).pinned_python is None
+
+
+# --- requirements of extras and groups ------------------------------------------------
+
+
+GROUPS = """
+[dependency-groups]
+Tests = ["pytest>=8", "coverage[toml]"]
+dev = ["ruff", { include-group = "tests" }]
+"""
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [
+        pytest.param("tests", ["pytest>=8", "coverage[toml]"], id="name in another spelling"),
+        pytest.param("dev", ["ruff", "pytest>=8", "coverage[toml]"], id="with what it includes"),
+    ],
+)
+def test_requirements_of_a_group(tmp_path: Path, group: str, expected: list[str]) -> None:
+    """Groups are resolved as PEP 735 has it."""
+    project = a_project(tmp_path, PROJECT + GROUPS)
+
+    found = group_requirements(project, canonicalize_name(group))
+
+    assert found == tuple(map(Requirement, expected))
+    assert group_names(project) == {"dev", "tests"}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        pytest.param('dev = [{include-group = "dev"}]', "includes itself", id="circle"),
+        pytest.param('dev = [{include-group = "x"}]', "is included and not there", id="absent"),
+        pytest.param('dev = "pytest"', "must be a list", id="text"),
+        pytest.param("dev = [3]", "must be a list of strings", id="number"),
+        pytest.param("dev = [{}]", "`include-group` is missing", id="empty table"),
+        pytest.param('dev = ["no requirement!"]', "dependency-groups.dev", id="no requirement"),
+    ],
+)
+def test_group_that_is_not_as_the_pep_has_it(tmp_path: Path, text: str, problem: str) -> None:
+    """The mistake is named with its place."""
+    project = a_project(tmp_path, f"{PROJECT}[dependency-groups]\n{text}\n")
+
+    with pytest.raises(SettingsError) as caught:
+        group_requirements(project, canonicalize_name("dev"))
+
+    assert problem in caught.value.why
+
+
+def test_requirements_as_core_metadata_has_them(tmp_path: Path) -> None:
+    """Those of an extra have a marker that says so, beside their own."""
+    project = a_project(
+        tmp_path,
+        f"""{PROJECT}dependencies = ["idna"]
+        [project.optional-dependencies]
+        fast = ["orjson", "six>=1; python_version < '3' or os_name == 'nt'"]
+        net = ["demo[fast] @ https://files.example/demo.zip"]
+        """,
+    )
+
+    expected = (
+        "idna",
+        "orjson; extra == 'fast'",
+        "six>=1; (python_version < '3' or os_name == 'nt') and extra == 'fast'",
+        "demo[fast] @ https://files.example/demo.zip ; extra == 'net'",
+    )
+    assert metadata_requirements(project) == tuple(map(Requirement, expected))

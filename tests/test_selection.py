@@ -20,6 +20,7 @@ from lambda_build_plugin.selection import (
     SourceItemError,
     best_wheel,
     explain,
+    is_of_one_machine,
     select,
 )
 from lambda_build_plugin.target import RUNTIMES, Architecture, Target
@@ -465,3 +466,37 @@ def test_sdist_beside_wheels_for_others_is_a_missing_wheel() -> None:
 
     with pytest.raises(NoMatchingFileError):
         select([package], a_target())
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        pytest.param(["cp311-cp311-manylinux_2_17_x86_64", "py3-none-any"], True, id="Linux"),
+        pytest.param(
+            ["cp311-cp311-macosx_11_0_arm64", "cp311-cp311-macosx_10_9_universal2"],
+            True,
+            id="macOS",
+        ),
+        pytest.param(["py3-none-any"], False, id="any machine"),
+        pytest.param(
+            ["cp311-cp311-manylinux_2_17_x86_64", "cp311-cp311-manylinux_2_17_aarch64"],
+            False,
+            id="two architectures",
+        ),
+        pytest.param(
+            ["cp311-cp311-manylinux_2_17_x86_64", "cp311-cp311-macosx_10_9_x86_64"],
+            False,
+            id="two systems",
+        ),
+        pytest.param(
+            ["cp311-cp311-manylinux_2_17_x86_64", "cp312-cp312-musllinux_1_2_x86_64"],
+            True,
+            id="two C libraries",
+        ),
+    ],
+)
+def test_wheels_of_one_machine(tags: list[str], expected: bool) -> None:  # noqa: FBT001
+    """A lock that was made for one machine shows it by its wheels."""
+    packages = [offering(tag, name=f"demo{index}") for index, tag in enumerate(tags)]
+
+    assert is_of_one_machine(packages) is expected

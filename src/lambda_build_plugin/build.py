@@ -6,28 +6,39 @@ import tempfile
 import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from packaging.requirements import Requirement
 
 from lambda_build_plugin import integrity, report, verify
 from lambda_build_plugin.archive import OutputError, moved_in, write_archive, write_folder
 from lambda_build_plugin.fetch.cache import Cache
 from lambda_build_plugin.fetch.fetcher import Fetcher
 from lambda_build_plugin.fetch.sources import read_sources
-from lambda_build_plugin.graph import requirements_of, unmet
+from lambda_build_plugin.graph import extras_of, reachable, requirements_of, unmet
+from lambda_build_plugin.lock.failures import (
+    ExcludedTargetError,
+    HostOnlyLockError,
+    UnknownGroupError,
+)
 from lambda_build_plugin.lock.read import find_lock, read_lock
-from lambda_build_plugin.lock.walk import reached
-from lambda_build_plugin.selection import select
+from lambda_build_plugin.lock.walk import LeftOut, reached
+from lambda_build_plugin.project import group_names, group_requirements, metadata_requirements
+from lambda_build_plugin.selection import NoMatchingFileError, is_of_one_machine, select
 from lambda_build_plugin.settings import Contents, Layout
 from lambda_build_plugin.source_build import build_project
 from lambda_build_plugin.stage import Wheel, stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Container, Iterator, Sequence
+
+    from packaging.utils import NormalizedName
 
     from lambda_build_plugin.fetch.fetcher import Fetched
-    from lambda_build_plugin.lock.model import Lock
-    from lambda_build_plugin.lock.walk import LeftOut
+    from lambda_build_plugin.lock.model import Lock, LockedPackage
+    from lambda_build_plugin.lock.walk import Reached
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.report import BuildReport
     from lambda_build_plugin.settings import Settings
@@ -63,8 +74,41 @@ class _Clock:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
 
 
-def build(settings: Settings, reporter: Reporter) -> BuildReport:
+@dataclass(slots=True)
+class _OwnWheel:
+    """The project's wheel, built when it is first asked for."""
+
+    settings: Settings
+    folder: Path
+    clock: _Clock
+    builder: Callable[[Path], object] | None
+    built: Wheel | None = None
+
+    def wheel(self) -> Wheel:
+        if self.built is None:
+            settings = self.settings
+            with self.clock.stage("build"):
+                self.built = build_project(
+                    settings.project,
+                    settings.target,
+                    self.folder,
+                    offline=settings.offline,
+                    reporter=self.clock.reporter,
+                    environ=settings.host.environ,
+                    builder=self.builder,
+                )
+        return self.built
+
+
+def build(
+    settings: Settings, reporter: Reporter, *, builder: Callable[[Path], object] | None = None
+) -> BuildReport:
     """Turn one locked project into one deployment package.
+
+    Args:
+        settings: What to build.
+        reporter: Hears of each step.
+        builder: How a host that is the project's own backend writes its wheel into a folder.
 
     Raises:
         LambdaBuildError: With the reason and the remedy; nothing is left behind.
@@ -72,20 +116,13 @@ def build(settings: Settings, reporter: Reporter) -> BuildReport:
     _check_places(settings)
     clock = _Clock(reporter)
     with tempfile.TemporaryDirectory(prefix="lambda-build-") as scratch:
-        dependencies = _dependencies(settings, clock)
+        own = _OwnWheel(settings, Path(scratch), clock, builder)
+        dependencies = _dependencies(settings, clock, own)
         wheels = list(dependencies.wheels)
         version = settings.project.version
         if settings.contents is not Contents.DEPENDENCIES:
-            with clock.stage("build"):
-                project = build_project(
-                    settings.project,
-                    settings.target,
-                    Path(scratch),
-                    offline=settings.offline,
-                    reporter=reporter,
-                    environ=settings.host.environ,
-                )
-                dependencies = _with_unmet(dependencies, project, settings)
+            project = own.wheel()
+            dependencies = _with_unmet(dependencies, project, settings)
             wheels.append(project)
             version = str(project.version)
         with clock.stage("stage"):
@@ -94,7 +131,7 @@ def build(settings: Settings, reporter: Reporter) -> BuildReport:
         return _written(settings, dependencies, tree, _output(settings, version), clock)
 
 
-def _dependencies(settings: Settings, clock: _Clock) -> _Dependencies:
+def _dependencies(settings: Settings, clock: _Clock, own: _OwnWheel) -> _Dependencies:
     """Read the lock, choose for the target, fetch."""
     if settings.contents is Contents.PROJECT:
         return _Dependencies()
@@ -104,28 +141,143 @@ def _dependencies(settings: Settings, clock: _Clock) -> _Dependencies:
         if found is None:
             return _Dependencies()
         lock = read_lock(found.path, project, host.environ, lock_is_fresh=settings.lock_is_fresh)
-        applicable = reached(
-            lock,
-            settings.target,
-            extras=settings.extras,
-            groups=settings.groups,
-            main=settings.main,
-        )
-    with closing(_fetcher(settings, lock, clock.reporter)) as fetcher:
-        with clock.stage("select"):
-            selected = select(fetcher.named(applicable.packages), settings.target)
-        with clock.stage("fetch"):
-            fetched = fetcher.fetch(selected)
+        # Of an environment's lock only what the project needs ships.
+        cut = lock.of_environment and settings.main
+        with _right_machine(lock, settings):
+            applicable = reached(
+                lock,
+                settings.target,
+                extras=frozenset() if cut else settings.extras,
+                groups=frozenset() if cut else settings.groups,
+                main=settings.main,
+            )
     passed_over = (
         f"{found.path.name} is read, and {', '.join(found.others)} beside it is not: "
         "name the right one with the setting `lock`"
     )
-    return _Dependencies(
-        wheels=tuple(_wheel(item) for item in fetched),
-        left_out=applicable.left_out,
-        warnings=(*lock.warnings, *((passed_over,) if found.others else ())),
+    with (
+        closing(_fetcher(settings, lock, clock.reporter)) as fetcher,
+        _right_machine(lock, settings),
+    ):
+
+        def bring(packages: Sequence[LockedPackage]) -> list[Wheel]:
+            with clock.stage("select"):
+                selected = select(fetcher.named(packages), settings.target)
+            with clock.stage("fetch"):
+                return [_wheel(item) for item in fetcher.fetch(selected)]
+
+        if cut:
+            brought = _cut(lock, applicable, settings, own, bring)
+        else:
+            brought = _Dependencies(
+                wheels=tuple(bring(applicable.packages)), left_out=applicable.left_out
+            )
+    return replace(
+        brought,
+        warnings=(*lock.warnings, *((passed_over,) if found.others else ()), *brought.warnings),
         lock=found.path,
     )
+
+
+@contextmanager
+def _right_machine(lock: Lock, settings: Settings) -> Iterator[None]:
+    """Tell it where the lock of an environment was made for one other machine.
+
+    Raises:
+        LockError: It was.
+    """
+    try:
+        yield
+    except (ExcludedTargetError, NoMatchingFileError) as error:
+        if not lock.of_environment or (
+            isinstance(error, NoMatchingFileError) and not is_of_one_machine(lock.packages)
+        ):
+            raise
+        raise HostOnlyLockError(
+            lock,
+            settings.target,
+            error.why,
+            wrong_python=isinstance(error, ExcludedTargetError),
+        ) from error
+
+
+def _cut(
+    lock: Lock,
+    applicable: Reached,
+    settings: Settings,
+    own: _OwnWheel,
+    bring: Callable[[Sequence[LockedPackage]], Sequence[Wheel]],
+) -> _Dependencies:
+    """Follow the requirements of the project through the lock, and leave the rest.
+
+    What a distribution requires stands in its wheel, so they come level by level.
+    """
+    project, target = settings.project, settings.target
+    roots, known = _needs(lock, settings, own)
+    wheels: list[Wheel] = []
+    while batch := [
+        package
+        for package in applicable.packages
+        if package.name in reachable(roots, known, target) and package.name not in known
+    ]:
+        for package, wheel in zip(batch, bring(batch), strict=True):
+            known[package.name] = requirements_of(wheel.path)
+            wheels.append(wheel)
+    # What the project's wheel itself lacks, `_with_unmet` tells.
+    told = {project.name} if settings.contents is Contents.ALL else set()
+    return _Dependencies(
+        wheels=tuple(sorted(wheels, key=lambda wheel: wheel.name)),
+        left_out=tuple(
+            sorted(
+                (*applicable.left_out, *_unneeded(applicable.packages, known)),
+                key=lambda item: (item.name, item.version),
+            )
+        ),
+        warnings=tuple(
+            f"{needer} requires {name}, which is not in the lock for this target"
+            for name, needer in reachable(roots, known, target).items()
+            if name not in known and needer not in told
+        ),
+    )
+
+
+def _unneeded(
+    packages: Sequence[LockedPackage], known: Container[NormalizedName]
+) -> Iterator[LeftOut]:
+    for package in packages:
+        if package.name not in known:
+            yield LeftOut(
+                name=package.name,
+                version=str(package.version or ""),
+                reason="neither the project nor an extra or group that was asked for needs it",
+            )
+
+
+def _needs(
+    lock: Lock, settings: Settings, own: _OwnWheel
+) -> tuple[list[Requirement], dict[NormalizedName, Sequence[Requirement]]]:
+    """Get what is asked for, and what the project itself requires.
+
+    Raises:
+        LockError: It has no such extra or group.
+    """
+    project = settings.project
+    if settings.contents is Contents.ALL or project.dependencies is None:
+        # The metadata of the wheel has also what a backend or its hooks have filled in.
+        path = own.wheel().path
+        requirements, extras = requirements_of(path), extras_of(path)
+    else:
+        requirements = metadata_requirements(project)
+        extras = frozenset(project.optional_dependencies)
+    for kind, asked, there in (
+        ("extra", settings.extras, extras),
+        ("dependency group", settings.groups, group_names(project)),
+    ):
+        if unknown := sorted(asked - there):
+            raise UnknownGroupError(lock, kind, unknown, there)
+    itself = Requirement(f"{project.name}[{','.join(sorted(settings.extras))}]")
+    groups = (group_requirements(project, group) for group in sorted(settings.groups))
+    return [itself, *chain.from_iterable(groups)], {project.name: requirements}
 
 
 def _with_unmet(dependencies: _Dependencies, project: Wheel, settings: Settings) -> _Dependencies:

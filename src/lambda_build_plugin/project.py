@@ -20,12 +20,19 @@ from lambda_build_plugin.poetry_constraint import Constraint
 from lambda_build_plugin.tables import Table, TableError, excerpt, read_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from packaging.utils import NormalizedName
 
-__all__ = ["BuildSystem", "Project", "read_project"]
+__all__ = [
+    "BuildSystem",
+    "Project",
+    "group_names",
+    "group_requirements",
+    "metadata_requirements",
+    "read_project",
+]
 
 _PINNED = re.compile(
     r"""
@@ -103,6 +110,61 @@ def read_project(root: Path) -> Project:
             [f"{error.filename or root} cannot be read: {error.strerror}"],
             hint="name another folder, or check its permissions",
         ) from error
+
+
+def metadata_requirements(project: Project) -> tuple[Requirement, ...]:
+    """Write the requirements of the project as core metadata has them: extras are markers."""
+    optional = (
+        Requirement(f"{_unmarked(requirement)} ; {_in_extra(requirement, extra)}")
+        for extra, requirements in project.optional_dependencies.items()
+        for requirement in requirements
+    )
+    return (*(project.dependencies or ()), *optional)
+
+
+def _unmarked(requirement: Requirement) -> Requirement:
+    copy = Requirement(str(requirement))
+    copy.marker = None
+    return copy
+
+
+def _in_extra(requirement: Requirement, extra: str) -> str:
+    gate = f'extra == "{extra}"'
+    return f"({requirement.marker}) and {gate}" if requirement.marker else gate
+
+
+def group_names(project: Project) -> frozenset[NormalizedName]:
+    """List the dependency groups of the project (PEP 735)."""
+    return frozenset(map(canonicalize_name, project.pyproject.table("dependency-groups")))
+
+
+def group_requirements(project: Project, group: NormalizedName) -> tuple[Requirement, ...]:
+    """Get what a dependency group asks for, with the groups that it includes (PEP 735).
+
+    Raises:
+        SettingsError: The group is not written as the PEP says.
+    """
+    try:
+        return tuple(_of_group(project.pyproject.table("dependency-groups"), group, ()))
+    except TableError as error:
+        raise SettingsError([str(error)], hint=f"mend {project.root / 'pyproject.toml'}") from error
+
+
+def _of_group(groups: Table, group: str, above: tuple[str, ...]) -> Iterator[Requirement]:
+    name = canonicalize_name(group)
+    spelled = next((key for key in groups if canonicalize_name(key) == name), None)
+    if spelled is None or name in above:
+        problem = "includes itself" if name in above else "is included and not there"
+        raise TableError(groups.place(group), problem)
+    items = groups.raw(spelled)
+    if not isinstance(items, list):
+        raise TableError(groups.place(spelled), "must be a list")
+    for index, item in enumerate(items):
+        if isinstance(item, dict):
+            included = Table(item, at=f"{groups.place(spelled)}[{index}]")
+            yield from _of_group(groups, included.required_text("include-group"), (*above, name))
+        else:
+            yield from _requirements(Table({spelled: [item]}, at=groups.at), spelled)
 
 
 def _read(root: Path) -> Project:

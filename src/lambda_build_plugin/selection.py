@@ -31,6 +31,7 @@ __all__ = [
     "SourceItemError",
     "best_wheel",
     "explain",
+    "is_of_one_machine",
     "select",
 ]
 
@@ -209,6 +210,17 @@ def _source(package: LockedPackage) -> str:
         return f"commit {package.vcs.commit or 'unknown'} of a {package.vcs.kind} repository"
     file = package.archive or package.sdist
     return f"the source distribution {file.filename}" if file else "nothing"
+
+
+def is_of_one_machine(packages: Iterable[LockedPackage]) -> bool:
+    """Tell whether all wheels are such as one single machine could have chosen."""
+    systems: set[str] = set()
+    machines: set[str] = set()
+    for tag in (tag for package in packages for wheel in _wheels(package) for tag in wheel.tags):
+        if match := _PLATFORM.fullmatch(tag.platform):
+            systems.add(_FAMILIES[match["family"]].partition(" ")[0])
+            machines.add(match["machine"] or match["bits"] or "")
+    return len(systems) == 1 and len(machines - {"universal2"}) <= 1
 
 
 def explain(package: LockedPackage, target: Target) -> str:

@@ -36,7 +36,7 @@ from lambda_build_plugin.stage import Wheel
 from lambda_build_plugin.tables import TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import TextIO
 
     from lambda_build_plugin.progress import Reporter
@@ -175,13 +175,20 @@ def build_project(
     offline: bool,
     reporter: Reporter,
     environ: Mapping[str, str],
+    builder: Callable[[Path], object] | None = None,
 ) -> Wheel:
     """Build the project's wheel into a folder; never an editable one.
+
+    A host that runs as the project's backend brings its own `builder`, which writes the
+    wheel into the folder that it is given.
 
     Raises:
         SourceBuildError: It is no package, the backend fails, or the wheel does not
             fit the target.
     """
+    if builder is not None:
+        builder(folder)
+        return _checked(project, target, _only_wheel(project, folder))
     if not project.is_package:
         raise NotAPackageError(project)
     try:

@@ -23,7 +23,16 @@ if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
     from packaging.tags import Tag
 
-__all__ = ["AS_OF", "RUNTIMES", "Architecture", "Glibc", "Runtime", "Target", "newest_admitted"]
+__all__ = [
+    "AS_OF",
+    "RUNTIMES",
+    "Architecture",
+    "Glibc",
+    "Runtime",
+    "Target",
+    "admitted",
+    "newest_admitted",
+]
 
 AS_OF = datetime.date(2026, 11, 21)
 """The day on which the table of runtimes was true."""
@@ -213,11 +222,16 @@ class Target:
         yield f"linux_{machine}"
 
 
+def admitted(requires_python: SpecifierSet | None) -> tuple[Runtime, ...]:
+    """List the runtimes that a `requires-python` admits, out of preview, the oldest first."""
+    return tuple(
+        runtime
+        for runtime in RUNTIMES.values()
+        if not runtime.preview
+        and (requires_python is None or requires_python.contains(runtime.full_version))
+    )
+
+
 def newest_admitted(requires_python: SpecifierSet | None) -> Runtime | None:
     """Choose the newest runtime out of preview that a `requires-python` admits."""
-    for runtime in reversed(RUNTIMES.values()):
-        if runtime.preview:
-            continue
-        if requires_python is None or requires_python.contains(runtime.full_version):
-            return runtime
-    return None
+    return next(reversed(admitted(requires_python)), None)

@@ -22,7 +22,7 @@ from lambda_build_plugin.lock.model import (
 )
 from lambda_build_plugin.lock.parts import Context
 from lambda_build_plugin.lock.walk import reached
-from lambda_build_plugin.project import Project
+from lambda_build_plugin.project import Project, read_project
 from lambda_build_plugin.target import RUNTIMES, Architecture, Target
 
 if TYPE_CHECKING:
@@ -578,3 +578,40 @@ def test_broken_toml_is_no_requirements_file(tmp_path: Path, text: str) -> None:
 
     assert error.why.startswith("pylock.toml: is not TOML: ")
     assert error.hint == "make it again with the tool that wrote it; a lock is not edited by hand"
+
+
+# --- locks of environments ------------------------------------------------------------
+
+OURS = 'lock-version = "1.0"\ncreated-by = "lambda-build-plugin"\n'
+OF_HATCH = '[project]\nname = "demo"\n[tool.hatch.envs.default]\n'
+
+
+@pytest.mark.parametrize(
+    ("head", "pyproject", "hatch_toml", "expected"),
+    [
+        pytest.param(HEAD, OF_HATCH, False, True, id="project of Hatch"),
+        pytest.param(HEAD, '[project]\nname = "demo"\n', True, True, id="hatch.toml"),
+        pytest.param(OURS, '[project]\nname = "demo"\n', False, True, id="made by us"),
+        pytest.param(HEAD, '[project]\nname = "demo"\n', False, False, id="of another tool"),
+        pytest.param(OURS, "[tool.hatch.envs.x]\n", True, False, id="no [project]"),
+        pytest.param(HEAD + "extras = []\n", OF_HATCH, False, False, id="tells extras"),
+        pytest.param(HEAD + 'default-groups = ["x"]\n', OF_HATCH, False, False, id="tells groups"),
+    ],
+)
+def test_lock_of_an_environment(
+    tmp_path: Path,
+    head: str,
+    pyproject: str,
+    hatch_toml: bool,  # noqa: FBT001 - a column of the table
+    expected: bool,  # noqa: FBT001
+) -> None:
+    """A lock that tells nothing apart is cut where Hatch or we made it; else it is a word."""
+    (tmp_path / "pyproject.toml").write_text(pyproject)
+    if hatch_toml:
+        (tmp_path / "hatch.toml").write_text("")
+    path = tmp_path / "pylock.toml"
+    path.write_text(f"{head}packages = []\n")
+
+    lock = pylock.read(path, Context(project=read_project(tmp_path), environ={}))
+
+    assert lock.of_environment is expected

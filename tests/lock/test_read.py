@@ -157,7 +157,7 @@ hint: make one with the project's own tool:
       uv:        uv lock
       poetry:    poetry lock
       pdm:       pdm config --local lock.format pylock, then: pdm lock
-      hatch:     uv pip compile --universal --generate-hashes pyproject.toml -o pylock.toml
+      hatch:     lambda-build lock
       pip-tools: pip-compile --generate-hashes -o requirements.txt pyproject.toml (on Linux: it \
 locks for its own system alone)
       pipenv:    pipenv requirements --hash > requirements.txt

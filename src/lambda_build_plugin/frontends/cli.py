@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import importlib
 import os
 import signal
 import sys
@@ -19,7 +20,9 @@ from lambda_build_plugin.frontends.options import OPTIONS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
-    from typing import TextIO
+    from typing import TextIO, TypeAlias
+
+    _Run: TypeAlias = Callable[[argparse.Namespace, Mapping[str, str]], int]
 
 __all__ = ["entry_point", "main"]
 
@@ -28,11 +31,22 @@ _UNWRITABLE = 7
 _SIGNALLED = 128
 """With the number of the signal added, as shells have it."""
 
+_COMMANDS = {
+    "lock": "lambda_build_plugin.frontends.lock_command",
+}
+"""Sub-commands by the first argument; a folder of that name is `./lock`.
+
+Each module has a `parser()`, with a switch `verbose` among its options, and a
+`run(arguments, environ)`, as this one has them for the command without a name.
+"""
+
 _DESCRIPTION = """\
 Turn a locked Python project into an AWS Lambda zip: exactly the locked
 dependencies, in the files that fit the runtime and architecture, from any host."""
 
 _EPILOG = """\
+commands: `lambda-build lock` makes a lock for all Lambda targets.
+
 Options of target, contents and output (but --json and --report) can also stand in
 [tool.lambda-build] of pyproject.toml or in the environment as LAMBDA_BUILD_<KEY>;
 a flag wins over the environment, that over the table.
@@ -106,8 +120,9 @@ def _heed_signals() -> None:
 
 
 def _answered(argv: Sequence[str]) -> int:
+    parser, run, rest = _command(argv)
     try:
-        arguments = _parser().parse_args(argv, namespace=_Arguments())
+        arguments = parser.parse_args(rest)
     except SystemExit:
         if code := _written(sys.stdout.flush):
             return code
@@ -115,13 +130,21 @@ def _answered(argv: Sequence[str]) -> int:
     from lambda_build_plugin.errors import LambdaBuildError
 
     try:
-        return _run(arguments, os.environ)
+        return run(arguments, os.environ)
     except LambdaBuildError as error:
         _say(str(error))
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - the last net: no traceback unless asked for
         _say(_unexpected(error, verbose=arguments.verbose))
         return _UNEXPECTED
+
+
+def _command(argv: Sequence[str]) -> tuple[argparse.ArgumentParser, _Run, Sequence[str]]:
+    """Choose what to do by the first argument, and give the arguments that are left for it."""
+    if not argv or argv[0] not in _COMMANDS:
+        return _parser(), _run, argv
+    module = importlib.import_module(_COMMANDS[argv[0]])
+    return module.parser(), module.run, argv[1:]
 
 
 def _unexpected(error: Exception, *, verbose: bool) -> str:
@@ -210,12 +233,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
             )
 
 
-def _run(arguments: _Arguments, environ: Mapping[str, str]) -> int:
+def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from lambda_build_plugin.build import build
     from lambda_build_plugin.frontends.session import Session
     from lambda_build_plugin.project import read_project
     from lambda_build_plugin.settings import environment_layer, read_settings, table_layer
 
+    arguments = _Arguments(**vars(found))
     session = Session.of(vars(arguments), environ, quiet=arguments.quiet, verbose=arguments.verbose)
     host = session.host
     project = read_project(host.cwd / arguments.project)

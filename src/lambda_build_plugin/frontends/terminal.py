@@ -39,9 +39,9 @@ class TerminalReporter(Reporter):
                 self._stream.flush()
 
     def fetching(self, *, files: int) -> None:
-        """Remember how many files there are to come."""
+        """Remember how many files there are to come; the next may be asked for later."""
         with self._lock:
-            self._wanted = files
+            self._wanted += files
 
     def received(self, size: int) -> None:
         """Move the line."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AmbiguousPackageError",
     "ExcludedTargetError",
+    "HostOnlyLockError",
     "InvalidLockError",
     "LockNotFoundError",
     "MissingHashError",
@@ -29,12 +30,23 @@ _RECIPES = {
     "uv": "uv lock",
     "poetry": "poetry lock",
     "pdm": "pdm config --local lock.format pylock, then: pdm lock",
-    "hatch": "uv pip compile --universal --generate-hashes pyproject.toml -o pylock.toml",
+    "hatch": "lambda-build lock",
     "pip-tools": "pip-compile --generate-hashes -o requirements.txt pyproject.toml "
     "(on Linux: it locks for its own system alone)",
     "pipenv": "pipenv requirements --hash > requirements.txt",
 }
 """How to make a lock that this version reads, by tool."""
+
+_FOR_ALL_MACHINES = """\
+lock for all machines: run `lambda-build lock`, or add this to pyproject.toml and run
+`hatch -e lambda lock`; both write pylock.lambda.toml
+[tool.hatch.envs.lambda]
+template = "lambda"
+installer = "uv"
+locked = true{python}
+[tool.uv.pip]
+universal = true"""
+"""Without a template of its own an environment has the dependencies of `default` as well."""
 
 _COMPILE = "uv pip compile --universal --generate-hashes pyproject.toml -o requirements.txt"
 
@@ -147,6 +159,22 @@ class ExcludedTargetError(LockError):
             why=reason,
             hint=f"choose another runtime, or let the project admit this one "
             f"and lock again: `{lock.remedy}`",
+        )
+
+
+class HostOnlyLockError(LockError):
+    """The lock of an environment was made for one machine, and the target is another."""
+
+    def __init__(
+        self, lock: Lock, target: Target, reason: str, *, wrong_python: bool = False
+    ) -> None:
+        self.lock, self.target = lock, target
+        # An environment is locked for its own Python and all later ones.
+        python = '\npython = "{}.{}"'.format(*target.runtime.python) if wrong_python else ""
+        super().__init__(
+            f"the lock {lock} was made for another machine than {target}",
+            why=reason,
+            hint=_FOR_ALL_MACHINES.format(python=python),
         )
 
 

@@ -220,6 +220,12 @@ class Lock:
     project: int | None = None
     """Place of the project itself in `packages`; it never ships from the lock."""
 
+    of_environment: bool = False
+    """Whether it mixes what the project needs with other things, as Hatch's locks do.
+
+    What ships of it is what the requirements of the project lead to.
+    """
+
     indexes: IndexOptions = IndexOptions()
     warnings: tuple[str, ...] = ()
 

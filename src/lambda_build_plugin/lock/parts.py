@@ -42,6 +42,7 @@ __all__ = [
     "specifier",
     "version",
     "without_login",
+    "without_logins",
 ]
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^/?#]*@)?\S*", re.IGNORECASE)
@@ -167,6 +168,17 @@ def redacted(url: str) -> str:
 def redacted_text(text: str) -> str:
     """Do the same with each URL in a text."""
     return _URL.sub(lambda match: redacted(match[0]), text)
+
+
+def without_logins(text: str) -> str:
+    """Take the credentials out of each web address in a text, and keep all else.
+
+    The user of `ssh://git@…` is no secret, and part of the address.
+    """
+    return _URL.sub(
+        lambda match: without_login(match[0]) if match[0].lower().startswith("http") else match[0],
+        text,
+    )
 
 
 def without_login(url: str) -> str:

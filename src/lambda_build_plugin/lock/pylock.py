@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from lambda_build_plugin.lock.parts import Context
     from lambda_build_plugin.tables import Table
 
-__all__ = ["read"]
+__all__ = ["OURS", "read"]
+
+OURS = "lambda-build-plugin"
+"""What `created-by` says of a lock that `lambda-build lock` made."""
 
 _REMEDY = "uv export --format pylock.toml --no-default-groups --no-emit-project -o pylock.toml"
 """For a lock whose maker is not known; `uv` reads any project with standard tables.
@@ -36,12 +39,17 @@ _REMEDY = "uv export --format pylock.toml --no-default-groups --no-emit-project 
 Without the default groups, as the format could not tell them from what the project needs.
 """
 
+_REMEDY_HERE = "lambda-build lock"
+
 _REMEDIES = {
     "uv": _REMEDY,
     "pdm": "pdm lock",
     "poetry-plugin-export": "poetry export --format pylock.toml --output pylock.toml",
     "pip": "pip lock",
 }
+
+_TELLING = ("extras", "dependency-groups", "default-groups")
+"""Keys by which a lock says what belongs to what."""
 
 _REQUIREMENT = re.compile(
     r"""\s*(?:-|[a-z0-9][\w.-]*(?:\[[^]]*\])?\s*(?:[=<>~!]=|[<>@])[^"']*$)""", re.IGNORECASE
@@ -80,8 +88,11 @@ class _Reader:
         self._data = data
         self._context = context
         self._without_hash: list[str] = []
-        created_by = data.text("created-by") or ""
-        self._remedy = _REMEDIES.get(created_by, _REMEDY)
+        self._created_by = data.text("created-by") or ""
+        self._of_environment = self._is_of_environment()
+        self._remedy = (
+            _REMEDY_HERE if self._of_environment else _REMEDIES.get(self._created_by, _REMEDY)
+        )
 
     def lock(self) -> Lock:
         warnings = tuple(self._check_version())
@@ -105,11 +116,28 @@ class _Reader:
                 for table in data.tables("packages")
                 if (package := self._package(table)) is not None
             ),
+            of_environment=self._of_environment,
             warnings=warnings,
         )
         if self._without_hash:
             raise MissingHashError(self._path, self._without_hash, remedy=self._remedy)
         return lock
+
+    def _is_of_environment(self) -> bool:
+        """Tell whether the project's own needs have to be found in the lock.
+
+        `hatch lock` mixes them with the dependencies of an environment, and our own lock
+        holds those of all extras and groups that were named to it; the format could tell
+        them apart, but uv, which makes both, does not. Elsewhere a lock is its maker's word.
+        """
+        project = self._context.project
+        if "project" not in project.pyproject or any(key in self._data for key in _TELLING):
+            return False
+        return (
+            self._created_by == OURS
+            or "hatch" in project.tool
+            or (project.root / "hatch.toml").is_file()
+        )
 
     def _check_version(self) -> Iterator[str]:
         """Accept 1.x (PEP 751: a higher minor may be read with a warning)."""

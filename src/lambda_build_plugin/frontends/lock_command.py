@@ -1,0 +1,108 @@
+"""The sub-command `lambda-build lock`: argv → a lock for all Lambda targets."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["parser", "run"]
+
+_DESCRIPTION = """\
+Lock the dependencies in pyproject.toml for every Lambda runtime that requires-python
+admits, on both architectures, into pylock.lambda.toml (PEP 751). uv does the resolving,
+with the indexes that it is configured with; it has to be installed."""
+
+
+class _Arguments(argparse.Namespace):
+    """What argparse finds."""
+
+    project: str
+    extras: list[str] | None
+    groups: list[str] | None
+    output: str | None
+    upgrade: bool
+    offline: bool
+    quiet: bool
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the parser of the sub-command."""
+    made = argparse.ArgumentParser(
+        prog="lambda-build lock",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.add_argument(
+        "project", nargs="?", default=".", metavar="PROJECT_DIR", help="default: this folder"
+    )
+    made.add_argument(
+        "--extra",
+        dest="extras",
+        action="append",
+        metavar="NAME",
+        help="lock this extra alone; may be repeated; default: all",
+    )
+    made.add_argument(
+        "--group",
+        dest="groups",
+        action="append",
+        metavar="NAME",
+        help="lock a dependency group as well; may be repeated; default: `groups` of "
+        "[tool.lambda-build]",
+    )
+    made.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="pylock.toml or pylock.NAME.toml; default: pylock.lambda.toml of the project",
+    )
+    made.add_argument(
+        "-U", "--upgrade", action="store_true", help="forget the versions of an earlier lock"
+    )
+    made.add_argument("--offline", action="store_true", help="use uv's cache alone")
+    made.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    made.add_argument("-v", "--verbose", action="store_true", help="show unexpected failures whole")
+    return made
+
+
+def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    """Write the lock and return the exit code.
+
+    Raises:
+        LambdaBuildError: With the reason and the remedy.
+    """
+    from lambda_build_plugin.errors import SettingsError
+    from lambda_build_plugin.frontends.session import Session
+    from lambda_build_plugin.locking import DEFAULT_NAME, write_lock
+    from lambda_build_plugin.project import read_project
+    from lambda_build_plugin.settings import environment_layer, read_settings, table_layer
+
+    arguments = _Arguments(**vars(found))
+    given = {"groups": arguments.groups, "offline": arguments.offline or None}
+    session = Session.of(given, environ, quiet=arguments.quiet, verbose=False)
+    host = session.host
+    project = read_project(host.cwd / arguments.project)
+    layers = [session.flags(), environment_layer(host), table_layer(project)]
+    settings = read_settings(project, layers, host)
+    output = host.cwd / arguments.output if arguments.output else project.root / DEFAULT_NAME
+    if not (output.name == "pylock.toml" or fnmatch(output.name, "pylock.?*.toml")):
+        raise SettingsError(
+            [f"--output: `{output.name}` is no name of such a lock (PEP 751)"],
+            hint="name it pylock.toml or pylock.NAME.toml",
+        )
+    locked = write_lock(settings, output, extras=arguments.extras, upgrade=arguments.upgrade)
+    if not arguments.quiet:
+        for warning in locked.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+        plural = "" if locked.packages == 1 else "s"
+        print(
+            f"Locked {locked.packages} package{plural} for {', '.join(locked.runtimes)} "
+            f"on x86_64 and arm64: {locked.path}"
+        )
+    return 0

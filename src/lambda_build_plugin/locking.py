@@ -1,0 +1,209 @@
+"""pyproject.toml → `pylock.lambda.toml`: one lock for every Lambda target of a project.
+
+uv resolves, for all platforms at once and from the oldest Python that the project admits;
+what it wrote is read by our own reader and held against each runtime and architecture
+before it appears. Nothing else of this package resolves anything.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin.archive import moved_in
+from lambda_build_plugin.errors import LockError, SettingsError
+from lambda_build_plugin.lock import pylock
+from lambda_build_plugin.lock.parts import redacted_text, without_logins
+from lambda_build_plugin.lock.read import read_lock
+from lambda_build_plugin.lock.walk import reached
+from lambda_build_plugin.selection import best_wheel
+from lambda_build_plugin.target import Architecture, Target, admitted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from lambda_build_plugin.lock.model import Lock
+    from lambda_build_plugin.project import Project
+    from lambda_build_plugin.settings import Settings
+    from lambda_build_plugin.target import Runtime
+
+__all__ = ["DEFAULT_NAME", "Locked", "NoUvError", "ResolverError", "write_lock"]
+
+DEFAULT_NAME = "pylock.lambda.toml"
+"""The first name that is searched for; PEP 751 lets a service `lambda` look for it."""
+
+_BY_UV = 'created-by = "uv"'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Locked:
+    """The lock that was written."""
+
+    path: Path
+    packages: int
+    runtimes: tuple[str, ...]
+    """The runtimes that it was made for, on both architectures."""
+
+    warnings: tuple[str, ...]
+    """Which package has no wheel for which target."""
+
+
+class NoUvError(LockError):
+    """The program that resolves is not there."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "there is no `uv` to lock with",
+            why="`lambda-build lock` resolves with uv, which is neither on PATH nor beside Python",
+            hint="install it: `pip install uv`; or make the lock with the project's own tool",
+        )
+
+
+class ResolverError(LockError):
+    """uv has failed."""
+
+    def __init__(self, project: Project, output: str) -> None:
+        self.project, self.output = project, output
+        super().__init__(
+            f"uv could not lock {project.name}",
+            why=redacted_text(output).strip() or "it said nothing",
+            hint="mend the requirements in pyproject.toml, or how uv reaches the index; "
+            "where versions locked earlier are in the way, let `--upgrade` forget them",
+        )
+
+
+def write_lock(
+    settings: Settings,
+    output: Path,
+    *,
+    extras: Iterable[str] | None = None,
+    upgrade: bool = False,
+) -> Locked:
+    """Lock the project's dependencies, its extras and the groups that the settings name.
+
+    Versions that an earlier lock at the same place holds are kept where they fit.
+
+    Args:
+        settings: Name the project, its groups, and the runtime that counts in any case.
+        output: Where the lock goes; the name has to be one of PEP 751.
+        extras: None for all.
+        upgrade: Whether earlier versions are forgotten.
+
+    Raises:
+        LockError: uv is missing or fails, or its lock cannot be read.
+        SettingsError: The project has no `[project]` table.
+        StageError: The place cannot be written.
+    """
+    project, environ = settings.project, settings.host.environ
+    if "project" not in project.pyproject:
+        raise SettingsError(
+            [f"{project.root} has no pyproject.toml with a [project] table"],
+            hint="lock with the tool that keeps the project's dependencies",
+        )
+    runtimes = _runtimes(settings)
+    with moved_in(output) as temporary:
+        # uv wants a name of PEP 751, and writes paths that start from the lock's folder.
+        draft = temporary.with_name(f"pylock.{secrets.token_hex(8)}.toml")
+        try:
+            if output.is_file() and not upgrade:
+                shutil.copyfile(output, draft)
+            _run_uv(settings, draft, oldest=runtimes[0], extras=extras)
+            text = without_logins(draft.read_text(encoding="utf-8"))
+            text = text.replace(_BY_UV, f'created-by = "{pylock.OURS}"', 1)
+            draft.write_text(text, encoding="utf-8")
+            lock = read_lock(draft, project, environ)
+            warnings = tuple(_unserved(lock, runtimes))
+            temporary.write_text(text, encoding="utf-8")
+        finally:
+            draft.unlink(missing_ok=True)
+    return Locked(
+        path=output,
+        packages=len(lock.packages),
+        runtimes=tuple(runtime.name for runtime in runtimes),
+        warnings=warnings,
+    )
+
+
+def _runtimes(settings: Settings) -> tuple[Runtime, ...]:
+    """Choose the runtimes to lock for, the oldest first.
+
+    A project that names no Python gets those that AWS still patches. The one that the
+    settings name is among them whatever its age.
+    """
+    requires_python, today = settings.project.requires_python, settings.host.today
+    chosen = {
+        runtime
+        for runtime in admitted(requires_python)
+        if requires_python is not None or runtime.deprecated is None or runtime.deprecated > today
+    }
+    return tuple(sorted(chosen | {settings.target.runtime}, key=lambda runtime: runtime.python))
+
+
+def _run_uv(
+    settings: Settings, draft: Path, *, oldest: Runtime, extras: Iterable[str] | None
+) -> None:
+    major, minor = oldest.python
+    chosen = (
+        ["--all-extras"] if extras is None else [f"--extra={extra}" for extra in sorted(extras)]
+    )
+    command = [
+        *(_uv(settings.host.environ), "pip", "compile", "pyproject.toml"),
+        *("--format", "pylock.toml", "--output-file", str(draft)),
+        *("--universal", "--python-version", f"{major}.{minor}", "--python", sys.executable),
+        *("--generate-hashes", "--no-header", "--color", "never", "--quiet"),
+        *chosen,
+        *(f"--group=pyproject.toml:{group}" for group in sorted(settings.groups)),
+        *(("--offline",) if settings.offline else ()),
+    ]
+    ran = _finished(command, settings)
+    if ran.returncode != 0:
+        raise ResolverError(settings.project, ran.stderr)
+
+
+def _finished(command: Sequence[str], settings: Settings) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command,
+            cwd=settings.project.root,
+            env=dict(settings.host.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except OSError as error:
+        raise ResolverError(settings.project, f"{command[0]}: {error.strerror}") from error
+
+
+def _uv(environ: Mapping[str, str]) -> str:
+    """Find uv: on PATH, or where pip puts it beside this Python."""
+    beside = str(Path(sys.executable).parent)
+    found = shutil.which("uv", path=f"{environ.get('PATH', os.defpath)}{os.pathsep}{beside}")
+    if found is None:
+        raise NoUvError
+    return found
+
+
+def _unserved(lock: Lock, runtimes: Iterable[Runtime]) -> Iterator[str]:
+    """Say which package has no wheel for which target.
+
+    Raises:
+        LockError: The lock excludes a target, or holds a package twice for it.
+    """
+    missing: dict[str, list[str]] = {}
+    for runtime in runtimes:
+        for architecture in Architecture:
+            target = Target(runtime=runtime, architecture=architecture)
+            there = reached(lock, target, extras=frozenset(), groups=frozenset())
+            for package in there.packages:
+                if (package.wheels or package.sdist) and best_wheel(package, target) is None:
+                    missing.setdefault(str(package), []).append(str(target))
+    for name, targets in missing.items():
+        yield f"{name} has no wheel for {', '.join(targets)}"
