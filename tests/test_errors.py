@@ -103,7 +103,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     errors.SettingsError: lambda: errors.SettingsError(["--runtime: is `3`"]),
     # lock
     lock_failures.LockNotFoundError: lambda: lock_failures.LockNotFoundError(
-        Path("folder"), ["uv.lock"], ["pdm.lock"]
+        Path("folder"), ["uv.lock"], ["Pipfile.lock"]
     ),
     lock_failures.InvalidLockError: lambda: lock_failures.InvalidLockError(
         PATH, "it is empty", hint="lock again"
@@ -111,6 +111,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     lock_failures.UnsupportedLockError: lambda: lock_failures.UnsupportedLockError(
         PATH, "its version is 9", hint="update"
     ),
+    lock_failures.NotLockedError: lambda: lock_failures.NotLockedError(PATH, remedy="uv lock"),
     lock_failures.StaleLockError: lambda: lock_failures.StaleLockError(
         PATH, ["- requests: not in the lock"], remedy="uv lock"
     ),

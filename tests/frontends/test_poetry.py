@@ -745,7 +745,7 @@ def own_poetry(poetry_versions: tuple[str, ...], tmp_path: Path) -> PoetryHost:
     """Give a Poetry without the plugin, of one's own to install it in."""
     folder = tmp_path / "own-poetry"
     shutil.copytree(poetry_host(*poetry_versions, with_plugin=False).folder, folder, symlinks=True)
-    return PoetryHost(folder=folder)
+    return PoetryHost(name="poetry", folder=folder)
 
 
 def test_self_add_installs_the_plugin(own_poetry: PoetryHost, tmp_path: Path) -> None:
