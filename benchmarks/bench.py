@@ -1,9 +1,10 @@
 """Compare `lambda-build` with the recipe of uv's guide for AWS Lambda.
 
 In: the project beside this file, every version of which is pinned. Out: a table
-of times, and with `--json` the same as data. The same project with a poetry.lock shows
-what `poetry build-lambda` takes beyond the start of Poetry, and with Hatch what
-`hatch build -t lambda` takes beyond `-t wheel`. What is measured, and how, stands in
+of times, and with `--json` the same as data. The same project with a poetry.lock and with
+a pdm.lock shows what `poetry build-lambda` and `pdm build --lambda` take beyond the start
+of Poetry and PDM, and with Hatch what `hatch build -t lambda` takes beyond `-t wheel`.
+What is measured, and how, stands in
 `README.md`; each figure is that of whole processes, and it is a report: only a
 command that fails makes the exit code other than 0.
 """
@@ -48,6 +49,9 @@ _COLD_UV = "uv pip install alone"
 _POETRY = "poetry build-lambda"
 _POETRY_FLOOR = "poetry --version"
 _POETRY_LIMIT = 1
+_PDM = "pdm build --lambda"
+_PDM_FLOOR = "pdm --version"
+_PDM_LIMIT = 1
 _HATCH = "hatch build -t lambda"
 _HATCH_FLOOR = "hatch build -t wheel"
 _HATCH_LIMIT = 1
@@ -71,11 +75,16 @@ class Programs:
     with_poetry: bool = True
     """Whether Poetry, which is installed on the way, is measured too."""
 
+    with_pdm: bool = True
+    """The same of PDM."""
+
     with_hatch: bool = True
-    """The same for Hatch."""
+    """The same of Hatch."""
 
     @classmethod
-    def found(cls, *, peer_only: bool, with_poetry: bool, with_hatch: bool) -> Programs:
+    def found(
+        cls, *, peer_only: bool, with_poetry: bool, with_pdm: bool, with_hatch: bool
+    ) -> Programs:
         """Find the programs.
 
         Raises:
@@ -86,6 +95,7 @@ class Programs:
             ours=None if peer_only else _beside_python("lambda-build"),
             zip=shutil.which("zip"),
             with_poetry=with_poetry and not peer_only,
+            with_pdm=with_pdm and not peer_only,
             with_hatch=with_hatch and not peer_only,
         )
 
@@ -128,6 +138,26 @@ class Workshop:
     def poetry(self) -> str:
         """Poetry itself."""
         return str(self.poetry_host / "bin" / "poetry")
+
+    @property
+    def pdm_project(self) -> Path:
+        """The same project for PDM, with its lock."""
+        return self.root / "pdm-project"
+
+    @property
+    def pdm_zip(self) -> Path:
+        """The package that `pdm build --lambda` writes."""
+        return self.root / "pdm" / "package.zip"
+
+    @property
+    def pdm_host(self) -> Path:
+        """The environment that holds PDM, its backend and this plugin."""
+        return self.root / "cache" / "pdm"
+
+    @property
+    def pdm(self) -> str:
+        """PDM itself."""
+        return str(self.pdm_host / "bin" / "pdm")
 
     @property
     def hatch_project(self) -> Path:
@@ -291,18 +321,17 @@ class Results:
     @property
     def poetry_share(self) -> float | None:
         """How many seconds `poetry build-lambda` takes beyond the start of Poetry."""
-        medians = {row.name: row.median for row in self.warm}
-        if _POETRY in medians:
-            return medians[_POETRY] - medians[_POETRY_FLOOR]
-        return None
+        return _share(self.warm, _POETRY, _POETRY_FLOOR)
+
+    @property
+    def pdm_share(self) -> float | None:
+        """How many seconds `pdm build --lambda` takes beyond the start of PDM."""
+        return _share(self.warm, _PDM, _PDM_FLOOR)
 
     @property
     def hatch_share(self) -> float | None:
         """How many seconds `hatch build -t lambda` takes beyond `hatch build -t wheel`."""
-        medians = {row.name: row.median for row in self.warm}
-        if _HATCH in medians:
-            return medians[_HATCH] - medians[_HATCH_FLOOR]
-        return None
+        return _share(self.warm, _HATCH, _HATCH_FLOOR)
 
     @property
     def peak(self) -> float | None:
@@ -323,6 +352,8 @@ class Results:
             "ratio_cold": _rounded(self.ratio_cold),
             "poetry_share_seconds": _rounded(self.poetry_share),
             "poetry_limit_seconds": _POETRY_LIMIT,
+            "pdm_share_seconds": _rounded(self.pdm_share),
+            "pdm_limit_seconds": _PDM_LIMIT,
             "hatch_share_seconds": _rounded(self.hatch_share),
             "hatch_limit_seconds": _HATCH_LIMIT,
             "peak_mb": _rounded(self.peak),
@@ -339,6 +370,11 @@ def _ratio(rows: Sequence[Row], peer: str) -> float | None:
     return None
 
 
+def _share(rows: Sequence[Row], door: str, floor: str) -> float | None:
+    medians = {row.name: row.median for row in rows}
+    return medians[door] - medians[floor] if door in medians else None
+
+
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 2)
 
@@ -350,6 +386,7 @@ class _Arguments(argparse.Namespace):
     cold_rounds: int
     peer_only: bool
     poetry: bool
+    pdm: bool
     hatch: bool
     json: Path | None
 
@@ -361,6 +398,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         programs = Programs.found(
             peer_only=arguments.peer_only,
             with_poetry=arguments.poetry,
+            with_pdm=arguments.pdm,
             with_hatch=arguments.hatch,
         )
         results = measure(programs, rounds=arguments.rounds, cold_rounds=arguments.cold_rounds)
@@ -383,6 +421,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-poetry", action="store_false", dest="poetry", help="leave Poetry's door out"
     )
+    parser.add_argument("--no-pdm", action="store_false", dest="pdm", help="leave PDM's door out")
     parser.add_argument(
         "--no-hatch", action="store_false", dest="hatch", help="leave Hatch's door out"
     )
@@ -450,6 +489,8 @@ def _prepare(programs: Programs, shop: Workshop, environment: Mapping[str, str])
     _run_step(lock, environment)
     if programs.with_poetry:
         _prepare_poetry(programs, shop, environment)
+    if programs.with_pdm:
+        _prepare_pdm(programs, shop, environment)
     if programs.with_hatch:
         _prepare_hatch(programs, shop, environment)
 
@@ -461,19 +502,8 @@ def _prepare_poetry(programs: Programs, shop: Workshop, environment: Mapping[str
     shop.poetry_zip.parent.mkdir()
     pyproject = shop.poetry_project / "pyproject.toml"
     pyproject.write_text(_for_poetry(pyproject), encoding="utf-8")
-    python = str(shop.poetry_host / "bin" / "python")
-    ours = ("--reinstall-package", "lambda-build-plugin", str(_HERE.parent))
     for step in (
-        Step(
-            name="uv venv",
-            command=(programs.uv, "venv", "--clear", str(shop.poetry_host)),
-            folder=shop.root,
-        ),
-        Step(
-            name="uv pip install poetry",
-            command=(programs.uv, "pip", "install", "--python", python, "poetry>=2.5", *ours),
-            folder=shop.root,
-        ),
+        *_host_steps(programs, shop, shop.poetry_host, "poetry>=2.5"),
         Step(name="poetry lock", command=(shop.poetry, "lock"), folder=shop.poetry_project),
     ):
         _run_step(step, environment)
@@ -506,13 +536,72 @@ def _prepare_hatch(programs: Programs, shop: Workshop, environment: Mapping[str,
         _run_step(step, environment)
 
 
+def _host_steps(
+    programs: Programs, shop: Workshop, host: Path, *requirements: str
+) -> tuple[Step, ...]:
+    """Make an environment with a host and this plugin."""
+    python = str(host / "bin" / "python")
+    ours = ("--reinstall-package", "lambda-build-plugin", str(_HERE.parent))
+    return (
+        Step(
+            name="uv venv",
+            command=(programs.uv, "venv", "--clear", str(host)),
+            folder=shop.root,
+        ),
+        Step(
+            name=f"uv pip install {requirements[0]}",
+            command=(programs.uv, "pip", "install", "--python", python, *requirements, *ours),
+            folder=shop.root,
+        ),
+    )
+
+
+def _prepare_pdm(programs: Programs, shop: Workshop, environment: Mapping[str, str]) -> None:
+    """Install PDM with its backend and this plugin, and lock the project with it."""
+    _say("installing PDM")
+    shutil.copytree(_HERE / "project", shop.pdm_project)
+    shop.pdm_zip.parent.mkdir()
+    pyproject = shop.pdm_project / "pyproject.toml"
+    pyproject.write_text(_for_pdm(pyproject), encoding="utf-8")
+    named = {**environment, "PDM_PYTHON": str(shop.pdm_host / "bin" / "python")}
+    for step in (
+        *_host_steps(programs, shop, shop.pdm_host, "pdm[locked]>=2.29", "pdm-backend>=2.4"),
+        Step(name="pdm lock", command=(shop.pdm, "lock"), folder=shop.pdm_project),
+    ):
+        _run_step(step, named)
+
+
+def _for_pdm(pyproject: Path) -> str:
+    """Rewrite the project for PDM: its backend, uv's constraints as overrides, the index."""
+    constraints = read_toml(pyproject).table("tool").table("uv").texts("constraint-dependencies")
+    pins = (pin.replace("==", ' = "') + '"' for pin in constraints)
+    text = pyproject.read_text(encoding="utf-8").partition("[tool.uv]")[0]
+    return "\n".join(
+        [
+            text.replace("hatchling>=1.27", "pdm-backend>=2.4").replace(
+                "hatchling.build", "pdm.backend"
+            ),
+            "[tool.pdm.resolution.overrides]",
+            *pins,
+            "[[tool.pdm.source]]",
+            'name = "pypi"',
+            f'url = "{_index()}"',
+            "",
+        ]
+    )
+
+
+def _index() -> str:
+    """Get the package index that this machine is configured with."""
+    return read_sources(
+        IndexOptions(), environ=os.environ, home=Path.home(), project=_HERE
+    ).indexes[-1]
+
+
 def _for_poetry(pyproject: Path) -> str:
     """Rewrite the project for Poetry: its backend, uv's constraints as a group, the index."""
     constraints = read_toml(pyproject).table("tool").table("uv").texts("constraint-dependencies")
     pins = (pin.replace("==", ' = "') + '"' for pin in constraints)
-    index = read_sources(
-        IndexOptions(), environ=os.environ, home=Path.home(), project=_HERE
-    ).indexes[-1]
     text = pyproject.read_text(encoding="utf-8").partition("[tool.uv]")[0]
     for uvs, poetrys in (
         ("hatchling>=1.27", "poetry-core>=2"),
@@ -528,7 +617,7 @@ def _for_poetry(pyproject: Path) -> str:
             "[tool.poetry.group.constraints.dependencies]",
             *pins,
             "[[tool.poetry.source]]",
-            f'name = "index"\nurl = "{index}"\npriority = "primary"\n',
+            f'name = "index"\nurl = "{_index()}"\npriority = "primary"\n',
         ]
     )
 
@@ -552,11 +641,12 @@ def _warm_contestants(programs: Programs, shop: Workshop) -> tuple[Contestant, .
     ours = Contestant(name=_OURS, steps=(build,), fresh=(shop.our_zip.parent,))
     version = Step(name=_FLOOR, command=(programs.ours, "--version"), folder=shop.root)
     floor = Contestant(name=_FLOOR, steps=(version,))
-    return (
-        *(ours, peer, floor),
+    doors = (
         *(_poetry(shop) if programs.with_poetry else ()),
+        *(_pdm(shop) if programs.with_pdm else ()),
         *(_hatch(shop) if programs.with_hatch else ()),
     )
+    return (ours, peer, floor, *doors)
 
 
 def _poetry(shop: Workshop) -> tuple[Contestant, ...]:
@@ -594,6 +684,23 @@ def _hatch(shop: Workshop) -> tuple[Contestant, ...]:
             environment=shop.hatch_environment,
         )
         for name, target in ((_HATCH, "lambda"), (_HATCH_FLOOR, "wheel"))
+    )
+
+
+def _pdm(shop: Workshop) -> tuple[Contestant, ...]:
+    """Give PDM's door, and the start of PDM, which it cannot avoid."""
+    build = Step(
+        name=_PDM,
+        command=(
+            *(shop.pdm, "build", "--lambda", "--runtime", _RUNTIME, "--arch", _ARCHITECTURE),
+            *("--output", str(shop.pdm_zip), "--cache-dir", str(shop.our_cache)),
+        ),
+        folder=shop.pdm_project,
+    )
+    version = Step(name=_PDM_FLOOR, command=(shop.pdm, "--version"), folder=shop.pdm_project)
+    return (
+        Contestant(name=_PDM, steps=(build,), fresh=(shop.pdm_zip.parent,)),
+        Contestant(name=_PDM_FLOOR, steps=(version,)),
     )
 
 
@@ -769,6 +876,12 @@ def table(results: Results) -> str:
                 results.poetry_share,
                 "s",
                 f"{_POETRY} - {_POETRY_FLOOR}, limit {_POETRY_LIMIT} s",
+            ),
+            _figure(
+                "pdm's door",
+                results.pdm_share,
+                "s",
+                f"{_PDM} - {_PDM_FLOOR}, limit {_PDM_LIMIT} s",
             ),
             _figure(
                 "hatch's door",

@@ -114,7 +114,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     locking.NoUvError: locking.NoUvError,
     locking.ResolverError: lambda: locking.ResolverError(PROJECT, "error: No solution found"),
     lock_failures.LockNotFoundError: lambda: lock_failures.LockNotFoundError(
-        Path("folder"), ["uv.lock"], ["pdm.lock"]
+        Path("folder"), ["uv.lock"], ["Pipfile.lock"]
     ),
     lock_failures.HostOnlyLockError: lambda: lock_failures.HostOnlyLockError(
         LOCK, TARGET, "demo 1.0: has no wheel for Linux x86_64", wrong_python=True
@@ -125,6 +125,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     lock_failures.UnsupportedLockError: lambda: lock_failures.UnsupportedLockError(
         PATH, "its version is 9", hint="update"
     ),
+    lock_failures.NotLockedError: lambda: lock_failures.NotLockedError(PATH, remedy="uv lock"),
     lock_failures.StaleLockError: lambda: lock_failures.StaleLockError(
         PATH, ["- requests: not in the lock"], remedy="uv lock"
     ),

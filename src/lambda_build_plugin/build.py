@@ -301,6 +301,7 @@ def _fetcher(settings: Settings, lock: Lock, reporter: Reporter) -> Fetcher:
             home=host.home,
             project=settings.project.root,
             access=settings.access,
+            access_is_all=settings.access_is_all,
         ),
         Cache(host.cache_dir),
         reporter=reporter,

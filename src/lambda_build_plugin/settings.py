@@ -104,8 +104,20 @@ class IndexAccess:
     password: str | None = field(default=None, repr=False)
     ca_file: str | None = None
     client_certificate: str | None = None
+    client_key: str | None = None
+    """The file of its key, where the certificate's own does not hold it."""
+
     verify: bool = True
     """False where the user wants the server's certificate not to be checked."""
+
+    flat: bool = False
+    """Whether it lists the files of many packages, as `--find-links` has it."""
+
+    include: tuple[str, ...] = ()
+    """Patterns (`fnmatch`) of normalized names: these packages come from here alone."""
+
+    exclude: tuple[str, ...] = ()
+    """Patterns of names that it is not asked for, unless `include` has them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +152,9 @@ class Settings:
     offline: bool = False
     jobs: int = _JOBS
     access: tuple[IndexAccess, ...] = field(default=(), repr=False)
+    access_is_all: bool = False
+    """Whether no index but those of `access` is asked, whatever the lock says."""
+
     host: Host = field(repr=False)
 
     @property

@@ -83,18 +83,21 @@ class NotAPackageError(SourceBuildError):
 
     def __init__(self, project: Project) -> None:
         self.project = project
-        poetry_says_so = project.tool.table("poetry").flag("package-mode") is False
+        why = (
+            f"{project.root} has no pyproject.toml with a [build-system], or says itself "
+            "that it is no package"
+        )
+        remedy = "add a [build-system] (hatchling, poetry-core, pdm-backend, …)"
+        if project.tool.table("poetry").flag("package-mode") is False:
+            why = f"{project.root / 'pyproject.toml'} says `package-mode = false`"
+            remedy = "remove `package-mode = false` and say which code belongs to it (`packages`)"
+        elif project.tool.table("pdm").flag("distribution") is False:
+            why = f"{project.root / 'pyproject.toml'} says `distribution = false`"
+            remedy = "remove `distribution = false` and add a [build-system] (pdm-backend, …)"
         super().__init__(
             f"{project.name} is not a package: there is nothing to build a wheel of",
-            why=f"{project.root / 'pyproject.toml'} says `package-mode = false`"
-            if poetry_says_so
-            else f"{project.root} has no pyproject.toml with a [build-system], or says itself "
-            "that it is no package",
-            hint="remove `package-mode = false` and say which code belongs to it (`packages`), "
-            "or package the dependencies alone: `--contents dependencies`"
-            if poetry_says_so
-            else "add a [build-system] (hatchling, poetry-core, pdm-backend, …), or package the "
-            "dependencies alone: `--contents dependencies`",
+            why=why,
+            hint=f"{remedy}, or package the dependencies alone: `--contents dependencies`",
         )
 
 

@@ -16,6 +16,7 @@ from lambda_build_plugin.fetch.sources import (
     redacted,
 )
 from lambda_build_plugin.lock.model import IndexOptions
+from lambda_build_plugin.settings import IndexAccess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +44,11 @@ class Machine:
         return place
 
     def sources(
-        self, options: IndexOptions | None = None, environ: Mapping[str, str] | None = None
+        self,
+        options: IndexOptions | None = None,
+        environ: Mapping[str, str] | None = None,
+        *,
+        hosts_own: tuple[IndexAccess, ...] | None = None,
     ) -> Sources:
         return read_sources(
             options or IndexOptions(),
@@ -51,6 +56,8 @@ class Machine:
             home=self.folder / "home",
             project=self.project,
             etc=self.folder / "etc",
+            access=hosts_own or (),
+            access_is_all=hosts_own is not None,
         )
 
 
@@ -579,3 +586,91 @@ def test_proxies(machine: Machine, environ: dict[str, str], proxies: dict[str, s
 def test_certificates(machine: Machine, environ: dict[str, str], tls: Tls) -> None:
     """The variables that OpenSSL, uv, pip and requests know, in this order."""
     assert machine.sources(environ=environ) == some_sources(DEFAULT_INDEX, tls=tls)
+
+
+# --- indexes of a host ----------------------------------------------------------------
+
+
+def test_hosts_own_indexes_stand_alone(machine: Machine) -> None:
+    """What a host names takes the place of the lock's indexes and of pip's and uv's."""
+    found = machine.sources(
+        IndexOptions(index_url="https://lock.example/simple/"),
+        {"UV_INDEX": OTHER, "PIP_INDEX_URL": OTHER},
+        hosts_own=(
+            IndexAccess(url="https://private.example/simple", username="user", password="word"),
+            IndexAccess(url="https://links.example/all.html", flat=True),
+            IndexAccess(url=PUBLIC),
+        ),
+    )
+    assert found == some_sources(
+        PRIVATE,
+        PUBLIC,
+        find_links=("https://links.example/all.html",),
+        credentials=a_credentials((PRIVATE, "user", "word")),
+    )
+
+
+def test_host_without_an_index_has_none(machine: Machine) -> None:
+    """No default index steps in where a host has nothing but a folder, or nothing."""
+    folder = IndexAccess(url="wheels", flat=True)
+    assert machine.sources(hosts_own=(folder,)) == some_sources(
+        find_links=(f"{machine.project}/wheels",)
+    )
+    assert machine.sources(hosts_own=()) == some_sources()
+
+
+def test_indexes_of_the_lock_bring_their_logins(machine: Machine) -> None:
+    """What a lock knows of its indexes counts, and the machine's default one is asked last."""
+    private = IndexAccess(url=PRIVATE, username="user", password="word", verify=False)
+    found = machine.sources(IndexOptions.of([private], alone=False), {"PIP_INDEX_URL": PUBLIC})
+    assert (found.indexes, found.credentials) == (
+        (PRIVATE, PUBLIC),
+        a_credentials((PRIVATE, "user", "word")),
+    )
+    assert found.tls_of(PRIVATE) == Tls(trusted_hosts=frozenset({"private.example"}))
+
+
+def test_key_of_a_client_certificate_goes_with_it(machine: Machine) -> None:
+    """A key in a file of its own belongs to the certificate of that index alone."""
+    own = IndexAccess(url=PRIVATE, client_certificate="me.pem", client_key="me.key")
+    found = machine.sources(hosts_own=(own, IndexAccess(url=PUBLIC)))
+    assert found.tls_of(PRIVATE) == Tls(client_certificate="me.pem", client_key="me.key")
+    assert found.tls_of(PUBLIC) == Tls()
+
+
+@pytest.mark.parametrize(
+    ("name", "places"),
+    [
+        pytest.param("requests", {"/wheels", PRIVATE, PUBLIC}, id="any that does not refuse"),
+        pytest.param("acme-tools", {PRIVATE}, id="only the one that claims it"),
+        pytest.param("acme", {PRIVATE, "/wheels"}, id="all that claim it"),
+        pytest.param("secret-tools", {"/wheels", PRIVATE}, id="not the one that refuses"),
+        pytest.param("acme-secret", {PRIVATE}, id="a claim wins over a refusal"),
+    ],
+)
+def test_places_of_a_package(machine: Machine, name: str, places: set[str]) -> None:
+    """`include` claims packages for an index, `exclude` keeps them from it, as in PDM."""
+    found = machine.sources(
+        hosts_own=(
+            IndexAccess(url="/wheels", flat=True, include=("acme",)),
+            IndexAccess(url=PRIVATE, include=("acme-*", "acme"), exclude=("acme-secret",)),
+            IndexAccess(url=PUBLIC, exclude=("secret-*",)),
+        )
+    )
+    assert found.places_of(name) == places
+
+
+def test_index_that_is_named_twice_serves_what_either_admits(machine: Machine) -> None:
+    """Two entries of one URL add up."""
+    found = machine.sources(
+        hosts_own=(
+            IndexAccess(url=PRIVATE, include=("one",)),
+            IndexAccess(url=PRIVATE, include=("two",), exclude=("*",)),
+            IndexAccess(url=PUBLIC, exclude=("three",)),
+        )
+    )
+    assert {name: found.places_of(name) for name in ("one", "two", "three")} == {
+        "one": {PRIVATE},
+        "two": {PRIVATE},
+        "three": {PRIVATE},
+    }

@@ -310,12 +310,12 @@ def test_no_lock_at_all(workplace: Workplace) -> None:
         f"""\
 error: no lock in {workplace.project}
   why: none of these is there: pylock.lambda.toml, pylock.toml, uv.lock, poetry.lock, \
-requirements.lock, requirements.txt
+pdm.lock, requirements.lock, requirements.txt
 
 hint: make one with the project's own tool:
       uv:        uv lock
       poetry:    poetry lock
-      pdm:       pdm config --local lock.format pylock, then: pdm lock
+      pdm:       pdm lock
       hatch:     lambda-build lock
       pip-tools: pip-compile --generate-hashes -o requirements.txt pyproject.toml (on Linux: it \
 locks for its own system alone)

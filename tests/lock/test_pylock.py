@@ -217,6 +217,24 @@ def test_archive(tmp_path: Path) -> None:
     )
 
 
+def test_wheel_in_an_archive(tmp_path: Path) -> None:
+    """PDM locks a wheel that a requirement names as `archive`, with a URL of its own making."""
+    package = a_package(
+        tmp_path,
+        'archive = { url = "file:///${PROJECT_ROOT}/../demo_lib-1.0-py3-none-any.whl", '
+        f'path = "../demo_lib-1.0-py3-none-any.whl", hashes = {{ sha256 = "{A}" }} }}',
+    )
+
+    assert package.archive is None
+    assert package.wheels == (
+        LockedFile(
+            digest=Digest(f"sha256:{A}"),
+            filename="demo_lib-1.0-py3-none-any.whl",
+            path=tmp_path / "../demo_lib-1.0-py3-none-any.whl",
+        ),
+    )
+
+
 @pytest.mark.parametrize(
     ("directory", "project"),
     [
@@ -410,6 +428,48 @@ def test_remedy_is_the_command_of_the_maker(tmp_path: Path, created_by: str, rem
     text = f'lock-version = "1.0"\ncreated-by = "{created_by}"\npackages = []'
 
     assert a_lock(tmp_path, text).remedy == remedy
+
+
+def test_lock_of_pdm_is_held_against_what_it_was_made_of(tmp_path: Path) -> None:
+    """PDM notes the content hash of pyproject.toml in a table of its own."""
+    error = refusal(
+        tmp_path, f'{HEAD}packages = []\n[tool.pdm.hashes]\nsha256 = "{A}"\n'.replace("hand", "pdm")
+    )
+
+    assert (
+        str(error)
+        == """\
+error: the lock pylock.toml is stale
+  why: pyproject.toml and the lock differ:
+       - the content hash of pyproject.toml is not the one in the lock
+
+hint: run `pdm lock` and look at what changed"""
+    )
+
+
+def test_lock_of_pdm_has_its_main_dependencies_in_a_group(tmp_path: Path) -> None:
+    """What is in `default` ships unless only other groups or extras are asked for."""
+    packages = "".join(
+        f'[[packages]]\nname = "{name}"\nversion = "1"\nmarker = "{marker}"\n'
+        f'wheels = [{{ url = "https://files.example/{name}-1-py3-none-any.whl", '
+        f'hashes = {{ sha256 = "{A}" }} }}]\n'
+        for name, marker in (
+            ("main", "'default' in dependency_groups"),
+            ("tool", "'dev' in dependency_groups"),
+            ("quick", "'fast' in extras"),
+        )
+    )
+    lock = a_lock(
+        tmp_path,
+        f'{HEAD}dependency-groups = ["default", "dev"]\ndefault-groups = ["default"]\n'
+        f'extras = ["fast"]\n{packages}',
+    )
+    target = Target(runtime=RUNTIMES["python3.13"], architecture=Architecture.ARM64)
+    alone = reached(lock, target, extras=_names("fast"), groups=_names("dev"), main=False)
+
+    assert shipped(lock) == ["main 1"]
+    assert shipped(lock, groups="dev", extras="fast") == ["main 1", "quick 1", "tool 1"]
+    assert [str(package) for package in alone.packages] == ["quick 1", "tool 1"]
 
 
 # --- defects --------------------------------------------------------------------------

@@ -21,6 +21,7 @@ ALL = (
     "pylock.toml",
     "uv.lock",
     "poetry.lock",
+    "pdm.lock",
     "requirements.lock",
     "requirements.txt",
 )
@@ -37,7 +38,7 @@ def a_project(root: Path, *files: str, pyproject: str = NEEDS_IDNA) -> Project:
     return read_project(root)
 
 
-@pytest.mark.parametrize("first", [pytest.param(index, id=ALL[index]) for index in range(5)])
+@pytest.mark.parametrize("first", [pytest.param(index, id=ALL[index]) for index in range(6)])
 def test_search_order(tmp_path: Path, first: int) -> None:
     """The first that is there is read; the others are named."""
     project = a_project(tmp_path, *ALL[first:])
@@ -58,18 +59,20 @@ def test_locks_that_are_not_read_are_named_too(tmp_path: Path) -> None:
 
 def test_lock_that_is_not_read_comes_before_one_that_is(tmp_path: Path) -> None:
     """The others keep their order, and the first may be among them."""
-    project = a_project(tmp_path, "requirements.txt", "pdm.lock")
+    project = a_project(tmp_path, "requirements.txt", "Pipfile.lock")
 
     assert find_lock(project, None) == Found(
-        path=project.root / "requirements.txt", others=("pdm.lock",)
+        path=project.root / "requirements.txt", others=("Pipfile.lock",)
     )
 
 
 def test_lock_of_a_member_that_is_not_read(workspace: Path) -> None:
     """What lies in the member's own folder is named beside the lock of the workspace."""
-    member = a_project(workspace / MEMBER, "pdm.lock")
+    member = a_project(workspace / MEMBER, "Pipfile.lock")
 
-    assert find_lock(member, None) == Found(path=workspace / "uv.lock", others=("pdm.lock",))
+    found = find_lock(member, None)
+
+    assert found == Found(path=workspace / "uv.lock", others=("Pipfile.lock",))
 
 
 def test_named_lock_wins(tmp_path: Path) -> None:
@@ -156,7 +159,7 @@ HINT = """
 hint: make one with the project's own tool:
       uv:        uv lock
       poetry:    poetry lock
-      pdm:       pdm config --local lock.format pylock, then: pdm lock
+      pdm:       pdm lock
       hatch:     lambda-build lock
       pip-tools: pip-compile --generate-hashes -o requirements.txt pyproject.toml (on Linux: it \
 locks for its own system alone)
@@ -182,7 +185,7 @@ error: no lock in {project.root}
 
 def test_lock_that_is_not_read_yet_says_how_to_turn_it_into_one(tmp_path: Path) -> None:
     """Where a tool has locked already, only its own commands are named."""
-    project = a_project(tmp_path, "pdm.lock", "Pipfile.lock", pyproject=NEEDS_NOTHING)
+    project = a_project(tmp_path, "Pipfile.lock", pyproject=NEEDS_NOTHING)
 
     with pytest.raises(LockError) as caught:
         find_lock(project, None)
@@ -192,11 +195,9 @@ def test_lock_that_is_not_read_yet_says_how_to_turn_it_into_one(tmp_path: Path) 
         == f"""\
 error: no lock in {project.root}
   why: none of these is there: {", ".join(ALL)}
-       pdm.lock is there, but this version does not read it
        Pipfile.lock is there, but this version does not read it
 
 hint: make one with the project's own tool:
-      pdm:    pdm config --local lock.format pylock, then: pdm lock
       pipenv: pipenv requirements --hash > requirements.txt
       or name one that lies elsewhere: lambda-build --lock PATH"""
     )
@@ -229,19 +230,19 @@ def test_reader_goes_by_the_name(tmp_path: Path, name: str, text: str, kind: str
 
 def test_other_names_are_refused(tmp_path: Path) -> None:
     """A file of an unknown name is not tried with every reader."""
-    project = a_project(tmp_path, "pdm.lock")
+    project = a_project(tmp_path, "Pipfile.lock")
 
     with pytest.raises(LockError) as caught:
-        read_lock(tmp_path / "pdm.lock", project, {})
+        read_lock(tmp_path / "Pipfile.lock", project, {})
 
     assert (
         str(caught.value)
         == """\
-error: the lock pdm.lock cannot be used
-  why: `pdm.lock` is no file name of a lock that this version reads
+error: the lock Pipfile.lock cannot be used
+  why: `Pipfile.lock` is no file name of a lock that this version reads
 
 hint: name it pylock.toml or pylock.<name>.toml (PEP 751), uv.lock, poetry.lock, \
-requirements.lock, or give a requirements file a name that ends in .txt"""
+pdm.lock, requirements.lock, or give a requirements file a name that ends in .txt"""
     )
 
 

@@ -336,12 +336,19 @@ class Fetcher:
     # --- places -----------------------------------------------------------------------
 
     def _places(self, package: LockedPackage) -> list[_Place]:
-        indexes = (package.index,) if package.index else self._sources.indexes
+        sources = self._sources
+        serving = sources.places_of(package.name)
+        indexes = (
+            (package.index,)
+            if package.index
+            else tuple(url for url in sources.indexes if url in serving)
+        )
         bases = [url if url.endswith("/") else f"{url}/" for url in indexes]
         return [
             *(
                 _Place(url=link, shown=redacted(link), flat=True)
-                for link in self._sources.find_links
+                for link in sources.find_links
+                if link in serving
             ),
             *(
                 _Place(url=f"{base}{package.name}/", shown=redacted(base), flat=False)

@@ -245,7 +245,7 @@ def _context(tls: Tls, *, checked: bool) -> ssl.SSLContext:
         _add_certifi(context)
     if tls.client_certificate:
         with _readable(tls.client_certificate):
-            context.load_cert_chain(tls.client_certificate)
+            context.load_cert_chain(tls.client_certificate, tls.client_key)
     if not checked:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

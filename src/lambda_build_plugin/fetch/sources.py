@@ -18,18 +18,19 @@ import re
 import sys
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.lock.model import IndexOptions
 from lambda_build_plugin.lock.parts import redacted
 from lambda_build_plugin.tables import TableError, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from lambda_build_plugin.lock.model import IndexOptions
     from lambda_build_plugin.settings import IndexAccess
     from lambda_build_plugin.tables import Table
 
@@ -37,6 +38,7 @@ __all__ = [
     "DEFAULT_INDEX",
     "Credentials",
     "Login",
+    "Restriction",
     "Sources",
     "Tls",
     "origin_of",
@@ -70,6 +72,9 @@ class Tls:
     ca_file: str | None = None
     ca_folder: str | None = None
     client_certificate: str | None = None
+    client_key: str | None = None
+    """The file of its key, where the certificate's own does not hold it."""
+
     trusted_hosts: frozenset[str] = frozenset()
     """`host` or `host:port` whose certificate the user wants not to be checked."""
 
@@ -104,6 +109,23 @@ class Credentials:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Restriction:
+    """Which packages one place is asked for, by patterns of their normalized names."""
+
+    place: str
+    """As in `Sources.indexes` or `Sources.find_links`."""
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+    def verdict(self, name: str) -> bool | None:
+        """Tell whether a package comes from here (True), not from here, or maybe (None)."""
+        if any(fnmatchcase(name, pattern) for pattern in self.include):
+            return True
+        return False if any(fnmatchcase(name, pattern) for pattern in self.exclude) else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
     """Everything the fetcher needs to know about the world outside."""
 
@@ -120,6 +142,23 @@ class Sources:
 
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
     """By scheme, `all` for any, and `no` for the hosts that need none."""
+
+    restrictions: tuple[Restriction, ...] = ()
+    """Of the places that do not serve every package; a place may have several."""
+
+    def places_of(self, name: str) -> frozenset[str]:
+        """Choose the places for a package: those that claim it, else all that do not refuse it.
+
+        That is what PDM does with `include_packages` and `exclude_packages`.
+        """
+        places = frozenset((*self.find_links, *self.indexes))
+        restricted: dict[str, list[bool | None]] = {}
+        for each in self.restrictions:
+            restricted.setdefault(each.place, []).append(each.verdict(name))
+        claimed = {place for place, verdicts in restricted.items() if True in verdicts}
+        if claimed:
+            return places & claimed
+        return places - {place for place, verdicts in restricted.items() if None not in verdicts}
 
     def tls_of(self, url: str) -> Tls:
         """Find how the server of a URL proves who it is."""
@@ -150,6 +189,7 @@ def read_sources(
     project: Path,
     etc: Path = Path("/etc"),
     access: Sequence[IndexAccess] = (),
+    access_is_all: bool = False,
 ) -> Sources:
     """Read where files may come from: the lock's own options, uv's, then pip's.
 
@@ -164,10 +204,15 @@ def read_sources(
         project: The folder in which uv begins to look; relative paths begin there too.
         etc: The folder of the machine's configuration, where the system has one.
         access: What the host knows of its indexes; it wins.
+        access_is_all: Whether these are the indexes to ask, whatever the lock says.
 
     Raises:
         SettingsError: A configuration file cannot be read, or holds no URL where one is due.
     """
+    if access_is_all:
+        options = IndexOptions.of(access, alone=True)
+    else:
+        access = (*options.access, *access)
     gathered = _Gathered(no_index=options.no_index, find_links=list(options.find_links))
     _add_uv(gathered, environ, home=home, project=project, etc=etc)
     _add_pip(gathered, environ, home=home, etc=etc)
@@ -178,7 +223,11 @@ def read_sources(
                 username=index.username or "", password=index.password or ""
             )
     sources = _sources(gathered, options, environ, home=home, project=project)
-    return replace(sources, tls_by_origin=_tls_by_origin(access, sources.tls))
+    return replace(
+        sources,
+        tls_by_origin=_tls_by_origin(access, sources.tls),
+        restrictions=_restrictions(access, _Places(home=home, project=project, logins={})),
+    )
 
 
 def _sources(
@@ -240,6 +289,20 @@ def _add_poetry(gathered: _Gathered, options: IndexOptions, environ: Mapping[str
                 gathered.logins[origin_of(url)] = Login(username=username, password=password)
 
 
+def _restrictions(access: Sequence[IndexAccess], places: _Places) -> tuple[Restriction, ...]:
+    """Read which packages each place serves; nothing at all where none is restricted."""
+    if not any(index.include or index.exclude for index in access):
+        return ()
+    return tuple(
+        Restriction(
+            place=places.links(index.url) if index.flat else places.index(index.url),
+            include=index.include,
+            exclude=index.exclude,
+        )
+        for index in access
+    )
+
+
 def _tls_by_origin(access: Sequence[IndexAccess], general: Tls) -> dict[Origin, Tls]:
     return {
         origin_of(index.url): replace(
@@ -247,6 +310,7 @@ def _tls_by_origin(access: Sequence[IndexAccess], general: Tls) -> dict[Origin, 
             ca_file=index.ca_file or general.ca_file,
             ca_folder=None if index.ca_file else general.ca_folder,
             client_certificate=index.client_certificate or general.client_certificate,
+            client_key=index.client_key if index.client_certificate else general.client_key,
             trusted_hosts=general.trusted_hosts
             if index.verify
             else general.trusted_hosts | {origin_of(index.url)[1]},

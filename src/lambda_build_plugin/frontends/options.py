@@ -88,7 +88,7 @@ OPTIONS = (
         "contents",
         "FILE",
         "default: the first of pylock.lambda.toml, pylock.toml, uv.lock, poetry.lock, "
-        "requirements.lock, requirements.txt",
+        "pdm.lock, requirements.lock, requirements.txt",
     ),
     Option(
         "output",

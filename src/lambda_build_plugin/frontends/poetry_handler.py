@@ -7,9 +7,7 @@ reach the sources. The rest is the core's, so that all doors write the same byte
 
 from __future__ import annotations
 
-import gc
 import os
-import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,12 +15,10 @@ from packaging.utils import canonicalize_name
 from poetry.repositories.http_repository import HTTPRepository
 from poetry.utils.password_manager import PoetryKeyringError
 
-from lambda_build_plugin.build import build
-from lambda_build_plugin.errors import FetchError, LambdaBuildError, LockError, SettingsError
+from lambda_build_plugin.errors import FetchError, SettingsError
 from lambda_build_plugin.fetch.sources import redacted
 from lambda_build_plugin.frontends.options import OPTIONS
-from lambda_build_plugin.frontends.session import Session
-from lambda_build_plugin.lock.failures import StaleLockError
+from lambda_build_plugin.frontends.session import Session, told, with_lock_of_host
 from lambda_build_plugin.project import BuildSystem, read_project
 from lambda_build_plugin.settings import (
     Contents,
@@ -34,7 +30,6 @@ from lambda_build_plugin.settings import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from packaging.utils import NormalizedName
     from poetry.console.commands.command import Command
@@ -46,21 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
-_INTERRUPTED = 130
 _MAIN = canonicalize_name("main")
 _REMEDY = "poetry lock"
-
-
-class NotLockedError(LockError):
-    """The project has dependencies and no poetry.lock."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        super().__init__(
-            f"no {path.name} in {path.parent}",
-            why="the dependencies of the project are not locked",
-            hint=f"lock them: `{_REMEDY}`, or name another lock with `--lock`",
-        )
 
 
 class KeyringError(FetchError):
@@ -76,23 +58,7 @@ class KeyringError(FetchError):
 
 def run(command: Command) -> int:
     """Build what the command line asks for and return the exit code."""
-    # As in the console script: the process is about to end, collecting is not worth it.
-    gc.disable()
-    try:
-        _build(command, os.environ)
-    except LambdaBuildError as error:
-        print(_in_words_of_poetry(error), file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return _INTERRUPTED
-    finally:
-        gc.enable()
-    return 0
-
-
-def _in_words_of_poetry(error: LambdaBuildError) -> str:
-    return str(error).replace("`lambda-build --", "`poetry build-lambda --")
+    return told(lambda: _build(command, os.environ), command="poetry build-lambda")
 
 
 def _build(command: Command, environ: Mapping[str, str]) -> None:
@@ -100,12 +66,7 @@ def _build(command: Command, environ: Mapping[str, str]) -> None:
     session = Session.of(
         _given(command), environ, quiet=io.output.is_quiet(), verbose=io.is_verbose()
     )
-    settings = _settings(command, session)
-    session.check_places(settings)
-    reporter = session.reporter(sys.stderr, plain=not io.error_output.is_decorated())
-    with reporter.live():
-        result = build(settings, reporter)
-    session.show(result, sys.stdout, sys.stderr)
+    session.build(_settings(command, session), plain=not io.error_output.is_decorated())
 
 
 def _given(command: Command) -> dict[str, object]:
@@ -184,16 +145,14 @@ def _with_lock(settings: Settings, poetry: Poetry) -> Settings:
         LockError: It is missing or stale.
     """
     locker = poetry.locker
-    path: Path = locker.lock
-    if settings.lock is not None and settings.lock.resolve() != path.resolve():
-        return settings
-    if not locker.is_locked():
-        if settings.lock is None and settings.project.needs_no_lock:
-            return settings
-        raise NotLockedError(path)
-    if not _is_fresh(locker):
-        raise StaleLockError(path, ["- Poetry's content hash says so"], remedy=_REMEDY)
-    return replace(settings, lock=path, lock_is_fresh=True)
+    return with_lock_of_host(
+        settings,
+        locker.lock,
+        is_locked=locker.is_locked,
+        is_fresh=lambda: _is_fresh(locker),
+        judge="Poetry's content hash",
+        remedy=_REMEDY,
+    )
 
 
 def _is_fresh(locker: Locker) -> bool:

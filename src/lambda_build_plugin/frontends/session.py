@@ -1,32 +1,37 @@
 """What the doors have in common: the machine, the flags, the report to show.
 
 The one place that looks at the working directory, the home folder and the clock;
-the core is told.
+the core is told. What doors inside of a host share stands at the end.
 """
 
 from __future__ import annotations
 
 import datetime
+import gc
 import os
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from lambda_build_plugin.archive import moved_in
-from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.terminal import TerminalReporter
+from lambda_build_plugin.lock.failures import NotLockedError, StaleLockError
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.report import as_json, as_text
 from lambda_build_plugin.settings import KEYS, Host, Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from lambda_build_plugin.report import BuildReport
     from lambda_build_plugin.settings import Settings
 
-__all__ = ["Session"]
+__all__ = ["Session", "told", "with_lock_of_host"]
+
+_INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +105,20 @@ class Session:
         if problem:
             raise SettingsError([f"--report: `{file}` {problem}"], hint="name another file")
 
+    def build(self, settings: Settings, *, plain: bool = False) -> None:
+        """Build, show how it goes, and show the report.
+
+        Raises:
+            LambdaBuildError: With the reason and the remedy; nothing is left behind.
+        """
+        from lambda_build_plugin.build import build
+
+        self.check_places(settings)
+        reporter = self.reporter(sys.stderr, plain=plain)
+        with reporter.live():
+            result = build(settings, reporter)
+        self.show(result, sys.stdout, sys.stderr)
+
     def show(self, result: BuildReport, output: TextIO, errors: TextIO) -> None:
         """Write the report where it was asked for."""
         if (file := self._report_file()) is not None:
@@ -163,3 +182,56 @@ def _cache_dir(cwd: Path, named: object, environ: Mapping[str, str]) -> Path:
             hint="name a folder: `--cache-dir` or LAMBDA_BUILD_CACHE_DIR",
         )
     return folder
+
+
+# --- doors inside of a host -----------------------------------------------------------
+
+
+def told(work: Callable[[], None], *, command: str) -> int:
+    """Do the work of a host's command, tell of a failure in its words, give the exit code."""
+    # As in the console script: the process is about to end, collecting is not worth it.
+    gc.disable()
+    try:
+        work()
+    except LambdaBuildError as error:
+        print(str(error).replace("`lambda-build --", f"`{command} --"), file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    finally:
+        gc.enable()
+    return 0
+
+
+def with_lock_of_host(
+    settings: Settings,
+    path: Path,
+    *,
+    is_locked: Callable[[], bool],
+    is_fresh: Callable[[], bool],
+    judge: str,
+    remedy: str,
+) -> Settings:
+    """Take the host's own lock unless another one is named, and ask the host about it.
+
+    Args:
+        settings: As asked for.
+        path: Where the host keeps its lock.
+        is_locked: Whether there is one.
+        is_fresh: Whether it answers pyproject.toml.
+        judge: What the host goes by, such as `Poetry's content hash`.
+        remedy: The command that makes or refreshes the lock.
+
+    Raises:
+        LockError: It is missing or stale.
+    """
+    if settings.lock is not None and settings.lock.resolve() != path.resolve():
+        return settings
+    if not is_locked():
+        if settings.lock is None and settings.project.needs_no_lock:
+            return settings
+        raise NotLockedError(path, remedy=remedy)
+    if not is_fresh():
+        raise StaleLockError(path, [f"- {judge} says so"], remedy=remedy)
+    return replace(settings, lock=path, lock_is_fresh=True)

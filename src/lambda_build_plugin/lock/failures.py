@@ -20,6 +20,7 @@ __all__ = [
     "InvalidLockError",
     "LockNotFoundError",
     "MissingHashError",
+    "NotLockedError",
     "StaleLockError",
     "UnknownGroupError",
     "UnlockedRequirementError",
@@ -29,7 +30,7 @@ __all__ = [
 _RECIPES = {
     "uv": "uv lock",
     "poetry": "poetry lock",
-    "pdm": "pdm config --local lock.format pylock, then: pdm lock",
+    "pdm": "pdm lock",
     "hatch": "lambda-build lock",
     "pip-tools": "pip-compile --generate-hashes -o requirements.txt pyproject.toml "
     "(on Linux: it locks for its own system alone)",
@@ -50,7 +51,7 @@ universal = true"""
 
 _COMPILE = "uv pip compile --universal --generate-hashes pyproject.toml -o requirements.txt"
 
-_MAKERS = {"pdm.lock": "pdm", "Pipfile.lock": "pipenv"}
+_MAKERS = {"Pipfile.lock": "pipenv"}
 """Which tool makes a lock that this version does not read."""
 
 
@@ -72,6 +73,18 @@ class LockNotFoundError(LockError):
                     "or name one that lies elsewhere: lambda-build --lock PATH",
                 )
             ),
+        )
+
+
+class NotLockedError(LockError):
+    """The project has dependencies, and its own tool has not locked them."""
+
+    def __init__(self, path: Path, *, remedy: str) -> None:
+        self.path = path
+        super().__init__(
+            f"no {path.name} in {path.parent}",
+            why="the dependencies of the project are not locked",
+            hint=f"lock them: `{remedy}`, or name another lock with `--lock`",
         )
 
 
@@ -145,19 +158,21 @@ class UnknownGroupError(LockError):
         super().__init__(
             what,
             why=f"it holds: {', '.join(sorted(known)) or f'no {kind}s at all'}",
-            hint=f"check the spelling; if the {kind} is new, lock again: `{lock.remedy}`",
+            hint=f"check the spelling; if the {kind} is new, lock again: "
+            f"`{lock.group_remedy or lock.remedy}`",
         )
 
 
 class ExcludedTargetError(LockError):
     """The lock says itself that it does not serve the target."""
 
-    def __init__(self, lock: Lock, target: Target, reason: str) -> None:
+    def __init__(self, lock: Lock, target: Target, reason: str, *, mend: str = "") -> None:
         self.lock, self.target = lock, target
         super().__init__(
             f"the lock {lock} does not serve {target}",
             why=reason,
-            hint=f"choose another runtime, or let the project admit this one "
+            hint=mend
+            or f"choose another runtime, or let the project admit this one "
             f"and lock again: `{lock.remedy}`",
         )
 

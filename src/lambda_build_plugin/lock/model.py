@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NewType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from packaging.specifiers import SpecifierSet
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
     from lambda_build_plugin.lock.markers import LockMarker
+    from lambda_build_plugin.settings import IndexAccess
 
 __all__ = [
     "Digest",
@@ -194,6 +195,21 @@ class IndexOptions:
     named: tuple[tuple[str, str], ...] = ()
     """Each index that the project gives a name, with its URL: credentials go by the name."""
 
+    access: tuple[IndexAccess, ...] = field(default=(), repr=False)
+    """What is known of indexes beside their URLs; what the host knows wins."""
+
+    @classmethod
+    def of(cls, access: Sequence[IndexAccess], *, alone: bool) -> IndexOptions:
+        """Ask these indexes in their order; if not `alone`, the configured default one after."""
+        indexes = [index.url for index in access if not index.flat]
+        return cls(
+            index_url=indexes[-1] if alone and indexes else None,
+            extra_index_urls=tuple(indexes[:-1] if alone else indexes),
+            find_links=tuple(index.url for index in access if index.flat),
+            no_index=alone and not indexes,
+            access=tuple(access),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
@@ -205,6 +221,12 @@ class Lock:
 
     remedy: str
     """The command that makes or refreshes a lock of this kind."""
+
+    group_remedy: str = ""
+    """The command that locks groups and extras which are not in the lock, if it is another."""
+
+    target_remedy: str = ""
+    """The command that adds a target, with `{platform}` and `{python}` to be filled in."""
 
     packages: tuple[LockedPackage, ...]
     requires_python: SpecifierSet | None = None

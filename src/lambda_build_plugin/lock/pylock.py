@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.lock import parts
+from lambda_build_plugin.lock import parts, pdm_freshness, pdm_sources
 from lambda_build_plugin.lock.failures import (
     InvalidLockError,
     MissingHashError,
+    StaleLockError,
     UnsupportedLockError,
 )
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import (
+    IndexOptions,
     Lock,
     LockedDirectory,
     LockedFile,
@@ -99,10 +101,16 @@ class _Reader:
         data = self._data
         if "packages" not in data:
             raise TableError(data.at, "the required key `packages` is missing")
+        by_pdm = data.text("created-by") == "pdm"
         lock = Lock(
             path=self._path,
             kind="pylock.toml",
             remedy=self._remedy,
+            group_remedy=pdm_freshness.MORE_GROUPS if by_pdm else "",
+            target_remedy=pdm_freshness.ONE_MORE_TARGET if by_pdm else "",
+            indexes=pdm_sources.indexes(self._context.project, self._context.environ)
+            if by_pdm
+            else IndexOptions(),
             requires_python=parts.specifier(data, "requires-python"),
             environments=tuple(
                 _marker(data, f"environments[{index}]", text)
@@ -121,6 +129,7 @@ class _Reader:
         )
         if self._without_hash:
             raise MissingHashError(self._path, self._without_hash, remedy=self._remedy)
+        self._check_fresh(lock)
         return lock
 
     def _is_of_environment(self) -> bool:
@@ -138,6 +147,22 @@ class _Reader:
             or "hatch" in project.tool
             or (project.root / "hatch.toml").is_file()
         )
+
+    def _check_fresh(self, lock: Lock) -> None:
+        """Compare with pyproject.toml where PDM noted of what it made the lock."""
+        noted, project = self._data.table("tool").table("pdm"), self._context.project
+        if self._context.lock_is_fresh or not {"hashes", "lock_inputs"} & set(noted):
+            return
+        if pdm_freshness.is_foreign(project):
+            return
+        found = pdm_freshness.differences(
+            project,
+            noted,
+            locked_hash=noted.table("hashes").text("sha256") or "",
+            packages=lock.packages,
+        )
+        if found:
+            raise StaleLockError(self._path, found, remedy=self._remedy)
 
     def _check_version(self) -> Iterator[str]:
         """Accept 1.x (PEP 751: a higher minor may be read with a warning)."""
@@ -164,6 +189,10 @@ class _Reader:
             directory.path / (directory.subdirectory or ""), self._context.project
         ):
             return None
+        archive = self._file(table.table("archive")) if "archive" in table else None
+        wheels = [self._file(wheel) for wheel in table.tables("wheels")]
+        if archive is not None and (archive.filename or "").endswith(".whl"):
+            wheels, archive = [archive], None  # so PDM writes what a requirement names
         return LockedPackage(
             name=parts.name(table),
             version=parts.version(table),
@@ -171,9 +200,9 @@ class _Reader:
             marker=parts.marker(table),
             requires_python=parts.specifier(table, "requires-python"),
             index=table.text("index"),
-            wheels=tuple(self._file(wheel) for wheel in table.tables("wheels")),
+            wheels=tuple(wheels),
             sdist=self._file(table.table("sdist")) if "sdist" in table else None,
-            archive=self._file(table.table("archive")) if "archive" in table else None,
+            archive=archive,
             directory=directory,
             vcs=self._vcs(table.table("vcs")) if "vcs" in table else None,
         )
@@ -189,7 +218,7 @@ class _Reader:
             self._without_hash.append(f"{table.at} ({filename})")
         return LockedFile(
             filename=filename,
-            url=url,
+            url=None if path and url and url.startswith("file:") else url,
             path=self._path.parent / path if path else None,
             digest=digest,
             size=table.number("size"),

@@ -133,8 +133,23 @@ def _check_environments(lock: Lock, target: Target, activated: Activated) -> Non
     ):
         listed = "\n".join(f"- {marker}" for marker in lock.environments)
         raise ExcludedTargetError(
-            lock, target, f"it was locked for these environments only:\n{listed}"
+            lock,
+            target,
+            f"it was locked for these environments only:\n{listed}",
+            mend=_one_more_target(lock, target),
         )
+
+
+def _one_more_target(lock: Lock, target: Target) -> str:
+    """Say how to add the target, where the lock's own tool can do that."""
+    if not lock.target_remedy:
+        return ""
+    glibc, (major, minor) = target.runtime.glibc, target.runtime.python
+    command = lock.target_remedy.format(
+        platform=f"manylinux_{glibc.major}_{glibc.minor}_{target.architecture.machine}",
+        python=f"=={major}.{minor}.*",
+    )
+    return f"add it to the lock: `{command}`, or choose another runtime or architecture"
 
 
 def _check_requires_python(lock: Lock, target: Target, chosen: Iterable[LockedPackage]) -> None:

@@ -1,0 +1,281 @@
+"""Does a lock that PDM made still answer what pyproject.toml asks for?
+
+PDM locks a hash of the tables that bear on resolution, or, where the project sets
+`lock_inputs = true` in `[tool.pdm.resolution]` (from PDM 2.29), these inputs themselves.
+The hash is computed as PDM computes it; the inputs are compared by meaning, since PDM
+writes markers and ranges in a spelling of its own.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from lambda_build_plugin.lock.freshness import same_meaning
+from lambda_build_plugin.lock.pdm_groups import dev_dependencies, lines_by_group
+from lambda_build_plugin.tables import read_toml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from packaging.utils import NormalizedName
+
+    from lambda_build_plugin.lock.model import LockedPackage
+    from lambda_build_plugin.project import Project
+    from lambda_build_plugin.tables import Table
+
+__all__ = [
+    "MORE_GROUPS",
+    "NEWEST",
+    "ONE_MORE_TARGET",
+    "content_hash",
+    "differences",
+    "is_foreign",
+]
+
+NEWEST = Version("4.5.1")
+"""The newest version of `pdm.lock` that is known."""
+
+MORE_GROUPS = "pdm lock -G :all"
+"""What locks every group; a plain `pdm lock` keeps to those that were locked before."""
+
+ONE_MORE_TARGET = 'pdm lock --platform {platform} --python "{python}" --append'
+"""What adds a target to a lock."""
+
+_HASHED_WHOLE_RESOLUTION_FROM = Version("4.4.2")
+_HASH_DIFFERS = ("- the content hash of pyproject.toml is not the one in the lock",)
+_PYTHONS = tuple(Version(f"3.{minor}.{patch}") for minor in range(6, 21) for patch in range(31))
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_LOGIN = ("username", "password")
+_OPAQUE = "url-sha256:"
+"""Begins what PDM notes of a requirement that names a place."""
+
+_Asked = dict[tuple["NormalizedName", frozenset[str]], list[str]]
+"""Name and extras of requirements, with the markers of all lines that ask for them."""
+
+
+def is_foreign(project: Project) -> bool:
+    """Tell whether PDM translates the project from another tool's tables before it hashes."""
+    return "project" not in project.pyproject and bool({"poetry", "flit"} & set(project.tool))
+
+
+def differences(
+    project: Project,
+    locked: Table,
+    *,
+    locked_hash: str,
+    packages: Sequence[LockedPackage],
+    version: Version = NEWEST,
+) -> Sequence[str]:
+    """List in what pyproject.toml and a lock differ.
+
+    Args:
+        project: The project as it is now.
+        locked: The table that holds `lock_inputs`, if there are any.
+        locked_hash: The content hash, without its algorithm.
+        packages: What is locked.
+        version: Of the lock's format, which tells how PDM hashed.
+    """
+    if "lock_inputs" in locked:
+        inputs = locked.table("lock_inputs").table("project")
+        return tuple(_input_differences(project, inputs, packages))
+    # PDM takes a lock without inputs for stale where the project asks for them.
+    asks = project.tool.table("pdm").table("resolution").flag("lock_inputs")
+    return _HASH_DIFFERS if asks or locked_hash not in _hashes(project, version) else ()
+
+
+def content_hash(
+    pyproject: Table, *, with_groups: bool = True, whole_resolution: bool = True
+) -> str:
+    """Compute what PDM locks as `content_hash`, as hexadecimal digits.
+
+    PDM before 2.20 left `[dependency-groups]` out, and with locks before 4.4.2 it
+    hashed the overrides of `[tool.pdm.resolution]` alone.
+    """
+    project, pdm = pyproject.table("project"), pyproject.table("tool").table("pdm")
+    resolution = pdm.table("resolution")
+    groups = dev_dependencies(pyproject) if with_groups else _raw(pdm, "dev-dependencies", {})
+    relevant = {
+        "sources": _raw(pdm, "source", []),
+        "dependencies": _raw(project, "dependencies", []),
+        "dev-dependencies": groups,
+        "optional-dependencies": _raw(project, "optional-dependencies", {}),
+        "requires-python": _raw(project, "requires-python", ""),
+    }
+    if whole_resolution:
+        relevant["resolution"] = _raw(pdm, "resolution", {})
+    else:
+        relevant["overrides"] = _raw(resolution, "overrides", {})
+    # A date is what PDM cannot hash: it makes no lock of this kind then.
+    text = json.dumps(relevant, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _raw(table: Table, key: str, otherwise: object) -> object:
+    value = table.raw(key)
+    return otherwise if value is None else value
+
+
+def _hashes(project: Project, version: Version) -> Iterator[str]:
+    """Compute the hash in each way that a PDM which writes this version may have had."""
+    pyproject = project.pyproject
+    yield _hash_of_workspace(project)
+    if version >= NEWEST or "dependency-groups" in pyproject:
+        return
+    yield content_hash(pyproject, with_groups=False)
+    if version < _HASHED_WHOLE_RESOLUTION_FROM:
+        yield content_hash(pyproject, with_groups=False, whole_resolution=False)
+
+
+def _hash_of_workspace(project: Project) -> str:
+    """Hash a workspace's members along with its root."""
+    own = content_hash(project.pyproject)
+    workspace = project.tool.table("pdm").table("workspace")
+    if not set(workspace):
+        return own
+    found = hashlib.sha256(own.encode())
+    for member in sorted(_members(project.root, workspace)):
+        pyproject = read_toml(project.root / member / "pyproject.toml")
+        found.update(f"\0{member}\0{content_hash(pyproject)}".encode())
+    return found.hexdigest()
+
+
+def _members(root: Path, workspace: Table) -> set[str]:
+    """Name the folders of a workspace's members, below its root."""
+    return {
+        folder.resolve().relative_to(root).as_posix()
+        for pattern in workspace.texts("members")
+        for folder in root.glob(pattern)
+        if (folder / "pyproject.toml").is_file()
+    }
+
+
+# --- lock_inputs ----------------------------------------------------------------------
+
+
+def _input_differences(
+    project: Project, locked: Table, packages: Sequence[LockedPackage]
+) -> Iterator[str]:
+    pdm = project.tool.table("pdm")
+    python = project.pyproject.table("project").text("requires-python") or ""
+    if not _same_range(python, locked.text("requires-python") or ""):
+        yield f"- requires-python: {python or 'none'} now"
+    sources = [_source_input(source) for source in pdm.tables("source")]
+    if sources != [_dict(source) for source in locked.tables("sources")]:
+        yield "- [[tool.pdm.source]]"
+    resolution = _dict(pdm.table("resolution"))
+    resolution.pop("lock_inputs", None)
+    if _printed(resolution) != _dict(locked.table("resolution")):
+        yield "- [tool.pdm.resolution]"
+    admitted = project.requires_python or SpecifierSet()
+    now, then = lines_by_group(project), locked.table("groups")
+    for name in sorted({*now, *map(canonicalize_name, then)}):
+        if name not in now or name not in then:
+            yield f"- group `{name}`: {'gone' if name not in now else 'new'}"
+        elif not _same_requirements(now[name], then.texts(name), admitted):
+            yield f"- group `{name}`: its requirements"
+        else:
+            yield from _unanswered(now[name], packages, pdm.table("resolution"))
+
+
+def _same_range(one: str, other: str) -> bool:
+    try:
+        ours, theirs = SpecifierSet(one), SpecifierSet(other)
+        return ours == theirs or all((each in ours) is (each in theirs) for each in _PYTHONS)
+    except InvalidSpecifier:
+        return False
+
+
+def _same_requirements(now: Iterable[str], then: Iterable[str], admitted: SpecifierSet) -> bool:
+    """Compare names, extras and markers; of what names a place, PDM keeps a digest alone."""
+    (ours, our_places), (theirs, their_places) = _asked(now), _asked(then)
+    return (
+        our_places == their_places
+        and ours.keys() == theirs.keys()
+        and all(same_meaning(ours[key], theirs[key], admitted) for key in ours)
+    )
+
+
+def _asked(lines: Iterable[str]) -> tuple[_Asked, int]:
+    """Read requirements; those that name a place are counted."""
+    asked: defaultdict[tuple[NormalizedName, frozenset[str]], list[str]] = defaultdict(list)
+    places = 0
+    for line in lines:
+        requirement = None if line.startswith(_OPAQUE) else _requirement(line)
+        if requirement is None:
+            places += 1
+            continue
+        key = (canonicalize_name(requirement.name), frozenset(requirement.extras))
+        asked[key].append(str(requirement.marker or ""))
+    return dict(asked), places
+
+
+def _requirement(line: str) -> Requirement | None:
+    """Read a requirement on an index; None where it names a place."""
+    try:
+        requirement = Requirement(line)
+    except InvalidRequirement:
+        return None  # a path or a URL, maybe editable
+    return None if requirement.url else requirement
+
+
+def _unanswered(
+    lines: Iterable[str], packages: Sequence[LockedPackage], resolution: Table
+) -> Iterator[str]:
+    """Find the requirements whose range admits no locked version."""
+    replaced = set(map(canonicalize_name, resolution.table("overrides")))
+    replaced |= set(map(canonicalize_name, resolution.texts("excludes")))
+    for line in lines:
+        requirement = _requirement(line)
+        if requirement is None or (name := canonicalize_name(requirement.name)) in replaced:
+            continue
+        locked = [package.version for package in packages if package.name == name]
+        if locked and not any(
+            version is None or requirement.specifier.contains(version, prereleases=True)
+            for version in locked
+        ):
+            yield f"- {name}{requirement.specifier}: the lock has {', '.join(map(str, locked))}"
+
+
+def _source_input(source: Table) -> dict[str, object]:
+    """Give a source in the form in which PDM locks it: without login, its URL as a digest."""
+    found = {key: value for key, value in _dict(source).items() if key not in _LOGIN}
+    if url := source.text("url"):
+        found["url"] = _fingerprint(url)
+    for key in ("include_packages", "exclude_packages"):
+        if key in source:
+            found[key] = sorted(source.texts(key))
+    return {key: _printed(value) for key, value in found.items()}
+
+
+def _dict(table: Table) -> dict[str, object]:
+    return {key: table.raw(key) for key in table}
+
+
+def _printed(value: object) -> object:
+    """Replace dates by texts and URLs by digests, at every depth."""
+    match value:
+        case dict():
+            return {key: _printed(item) for key, item in value.items()}
+        case list():
+            return [_printed(item) for item in value]
+        case datetime.date() | datetime.time():
+            return value.isoformat()
+        case str() if _URL.search(value):
+            return _fingerprint(value)
+        case _:
+            return value
+
+
+def _fingerprint(text: str) -> str:
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
