@@ -302,6 +302,7 @@ def _fetcher(settings: Settings, lock: Lock, reporter: Reporter) -> Fetcher:
             project=settings.project.root,
             access=settings.access,
             access_is_all=settings.access_is_all,
+            installers=settings.installers,
         ),
         Cache(host.cache_dir),
         reporter=reporter,

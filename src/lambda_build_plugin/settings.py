@@ -100,6 +100,9 @@ class IndexAccess:
     url: str
     """Without credentials."""
 
+    name: str = ""
+    """What the user calls it, for messages."""
+
     username: str | None = field(default=None, repr=False)  # may be a token
     password: str | None = field(default=None, repr=False)
     ca_file: str | None = None
@@ -154,6 +157,9 @@ class Settings:
     access: tuple[IndexAccess, ...] = field(default=(), repr=False)
     access_is_all: bool = False
     """Whether no index but those of `access` is asked, whatever the lock says."""
+
+    installers: bool = True
+    """Whether pip's and uv's configuration counts; inside of a host only its own does."""
 
     host: Host = field(repr=False)
 

@@ -23,7 +23,7 @@ from lambda_build_plugin.fetch.failures import (
     UnreachableError,
 )
 from lambda_build_plugin.fetch.http import HttpClient, Response
-from lambda_build_plugin.fetch.sources import Credentials, Login, Sources, Tls, origin_of
+from lambda_build_plugin.fetch.sources import Credentials, Login, Sources, Tls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -54,7 +54,7 @@ class Client:
             Sources(
                 indexes=(),
                 credentials=Credentials(
-                    by_origin={origin_of(url): login for url in logins},
+                    by_index=dict.fromkeys(logins, login),
                     by_host={"localhost": login, "127.0.0.1": login} if netrc else {},
                 ),
                 tls=tls or Tls(),

@@ -11,7 +11,6 @@ from lambda_build_plugin.fetch.sources import (
     Login,
     Sources,
     Tls,
-    origin_of,
     read_sources,
     redacted,
 )
@@ -70,9 +69,7 @@ def machine(tmp_path: Path) -> Machine:
 def a_credentials(*logins: tuple[str, str, str]) -> Credentials:
     """Keep a user and a password for the origin of each URL."""
     return Credentials(
-        by_origin={
-            origin_of(url): Login(username=user, password=word) for url, user, word in logins
-        }
+        by_index={url: Login(username=user, password=word) for url, user, word in logins}
     )
 
 
@@ -530,9 +527,31 @@ def test_netrc_login_goes_out_encrypted(machine: Machine) -> None:
 def test_login_of_a_url_wins_for_its_origin() -> None:
     """A locked URL may bring its own login, for itself and nobody else."""
     before = a_credentials((PRIVATE, "user", "word"))
-    after = before.with_login_of("https://me:own@private.example/file")
-    assert after == a_credentials((PRIVATE, "me", "own"))
+    after = before.with_login_of("https://me:own@private.example/files/a.whl")
+
+    own, indexs = Login(username="me", password="own"), Login(username="user", password="word")
+    assert after.of("https://private.example/files/a.whl") == own
+    assert after.of(PRIVATE) == indexs
     assert before.with_login_of(PRIVATE) is before
+
+
+def test_indexes_of_one_server_keep_their_logins() -> None:
+    """Of two logins for one origin that of the nearer index counts, for its files as well."""
+    one, two = Login(username="a", password="1"), Login(username="b", password="2")
+    credentials = Credentials(
+        by_index={
+            "https://private.example/api/one/simple/": one,
+            "https://private.example/api/two/simple/": two,
+        }
+    )
+
+    urls = {
+        "https://private.example/api/one/simple/demo/": one,
+        "https://private.example/api/two/simple/demo/": two,
+        "https://private.example/api/two/files/demo-1.0-py3-none-any.whl": two,
+        "https://private.example:8443/api/two/simple/demo/": None,
+    }
+    assert {url: credentials.of(url) for url in urls} == urls
 
 
 # --- proxies and certificates ---------------------------------------------------------

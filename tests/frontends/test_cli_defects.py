@@ -184,7 +184,8 @@ exclude each other: `{UV_EXPORT}`
 error: pinned-0.9-py3-none-any.whl is not to be had
   why: @FILES@pinned-0.9-py3-none-any.whl: HTTP 404
 
-hint: if it lies on another index, name that one (pip.conf, uv.toml, --extra-index-url in the \
+hint: if it lies on another index, name that one where the project's tool has its sources \
+([[tool.poetry.source]], [[tool.pdm.source]], uv.toml, pip.conf, --extra-index-url in the \
 requirements file); if it was deleted, lock again
 """,
             id="gone-from-the-index",

@@ -618,6 +618,22 @@ def test_private_source_opens_with_poetrys_configuration(
         assert names(user.builds()) == {"open", "inhouse"}
 
 
+def test_pips_and_uvs_indexes_are_not_asked(newest: PoetryHost, tmp_path: Path) -> None:
+    """Poetry has sources of its own: what the installers are configured with stays out of it."""
+    with (
+        FakeIndex([a_wheel("open", "1.0")]) as public,
+        FakeIndex([a_wheel("open", "1.0")]) as installers,
+    ):
+        user = a_user(newest, tmp_path, a_source(public), 'dependencies = ["open"]\n')
+        user.locks()
+        report = user.builds(
+            environ={"PIP_EXTRA_INDEX_URL": installers.url, "UV_INDEX": installers.url}
+        )
+
+        assert names(report) == {"open"}
+        assert list(installers.requests) == []
+
+
 def test_private_source_opens_to_lambda_build_too(newest: PoetryHost, tmp_path: Path) -> None:
     """The other door reads Poetry's variables for the sources of pyproject.toml."""
     with a_private_source(newest, tmp_path) as (user, _, _):
@@ -643,7 +659,9 @@ def test_wrong_password_names_the_source(
         ran = user.poetry_does("build-lambda", verbosity, environ=wrong)
 
         assert ran.returncode == 5
-        assert f"error: {private.url}" in ran.stderr
+        assert f"error: the source private ({private.url}" in ran.stderr
+        assert "POETRY_HTTP_BASIC_PRIVATE_USERNAME" in ran.stderr
+        assert "`poetry config http-basic.private`" in ran.stderr
         assert "wr0ng-guess" not in ran.stdout + ran.stderr
 
 

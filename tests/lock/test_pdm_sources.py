@@ -38,7 +38,8 @@ def a_source(name: str, url: str | None, *lines: str) -> str:
         pytest.param(
             [a_source("one", ONE), a_source("two", TWO)],
             IndexOptions(
-                extra_index_urls=(ONE, TWO), access=(IndexAccess(url=ONE), IndexAccess(url=TWO))
+                extra_index_urls=(ONE, TWO),
+                access=(IndexAccess(url=ONE, name="one"), IndexAccess(url=TWO, name="two")),
             ),
             id="beside the default index",
         ),
@@ -47,7 +48,7 @@ def a_source(name: str, url: str | None, *lines: str) -> str:
             IndexOptions(
                 index_url=ONE,
                 extra_index_urls=(TWO,),
-                access=(IndexAccess(url=TWO), IndexAccess(url=ONE)),
+                access=(IndexAccess(url=TWO, name="two"), IndexAccess(url=ONE, name="pypi")),
             ),
             id="in the place of the default index",
         ),
@@ -56,12 +57,14 @@ def a_source(name: str, url: str | None, *lines: str) -> str:
         ),
         pytest.param(
             [a_source("one", ONE), a_source("one", TWO)],
-            IndexOptions(extra_index_urls=(TWO,), access=(IndexAccess(url=TWO),)),
+            IndexOptions(extra_index_urls=(TWO,), access=(IndexAccess(url=TWO, name="one"),)),
             id="the last of a name",
         ),
         pytest.param(
             [a_source("flat", "wheels", 'type = "find_links"')],
-            IndexOptions(find_links=("wheels",), access=(IndexAccess(url="wheels", flat=True),)),
+            IndexOptions(
+                find_links=("wheels",), access=(IndexAccess(url="wheels", name="flat", flat=True),)
+            ),
             id="find links",
         ),
     ],
@@ -91,6 +94,7 @@ def test_all_keys_of_a_source_are_read(tmp_path: Path) -> None:
     assert read(tmp_path, text).access == (
         IndexAccess(
             url=ONE,
+            name="one",
             username="me",
             password="word",
             verify=False,
@@ -109,25 +113,25 @@ def test_all_keys_of_a_source_are_read(tmp_path: Path) -> None:
         pytest.param(
             "https://me:a%2Fb@one.example/simple/",
             {},
-            IndexAccess(url=ONE, username="me", password="a/b"),
+            IndexAccess(url=ONE, name="one", username="me", password="a/b"),
             id="in the URL",
         ),
         pytest.param(
             "https://${USER_OF_ONE}:${WORD}@one.example/simple/",
             {"USER_OF_ONE": "me", "WORD": "a/b@c:d"},
-            IndexAccess(url=ONE, username="me", password="a/b@c:d"),
+            IndexAccess(url=ONE, name="one", username="me", password="a/b@c:d"),
             id="variables with letters that a URL would not hold",
         ),
         pytest.param(
             "https://${USER_OF_ONE}:${WORD}@one.example/simple/",
             {},
-            IndexAccess(url=ONE),
+            IndexAccess(url=ONE, name="one"),
             id="variables that are not set",
         ),
         pytest.param(
             "https://${HOST}/simple/@v2/",
             {"HOST": "one.example"},
-            IndexAccess(url="https://one.example/simple/@v2/"),
+            IndexAccess(url="https://one.example/simple/@v2/", name="one"),
             id="variable and @ behind the login",
         ),
     ],
@@ -144,7 +148,9 @@ def test_login_of_the_table_wins_over_the_urls(tmp_path: Path) -> None:
     url = "https://me:word@one.example/simple/"
     text = a_source("one", url, 'username = "you"', 'password = "other"')
 
-    assert read(tmp_path, text).access == (IndexAccess(url=ONE, username="you", password="other"),)
+    assert read(tmp_path, text).access == (
+        IndexAccess(url=ONE, name="one", username="you", password="other"),
+    )
 
 
 def test_folder_of_the_project_is_found(tmp_path: Path) -> None:

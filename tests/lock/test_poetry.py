@@ -414,22 +414,19 @@ def a_source(name: str, priority: str = "", *, url: bool = True) -> str:
         pytest.param(
             "v2-1",
             [a_source("one"), a_source("PyPI", "primary", url=False)],
-            IndexOptions(extra_index_urls=("https://one.example/simple/",)),
-            id="default-named-beside-a-primary-one",
+            IndexOptions(),
+            id="what-came-from-the-default-is-asked-of-no-other",
         ),
         pytest.param(
             "v2-1",
             [a_source("last", "supplemental"), a_source("pinned", "explicit")],
-            IndexOptions(supplemental_urls=("https://last.example/simple/",)),
-            id="supplemental-is-asked-last-and-explicit-not-at-all",
+            IndexOptions(),
+            id="supplemental-and-explicit-are-for-what-names-them",
         ),
         pytest.param(
             "v2-0",
             [a_source("one", "primary"), a_source("last", "secondary")],
-            IndexOptions(
-                extra_index_urls=("https://one.example/simple/",),
-                supplemental_urls=("https://last.example/simple/",),
-            ),
+            IndexOptions(),
             id="poetry-1-keeps-the-default-beside-a-primary-one",
         ),
         pytest.param(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,8 @@ class FileGoneError(FetchError):
             f"{filename} is not to be had",
             why="\n".join(self.asked) or "no index and no --find-links location is configured",
             hint="\n".join(dict.fromkeys(error.hint for error in failed))
-            or "if it lies on another index, name that one (pip.conf, uv.toml, "
+            or "if it lies on another index, name that one where the project's tool has its "
+            "sources ([[tool.poetry.source]], [[tool.pdm.source]], uv.toml, pip.conf, "
             "--extra-index-url in the requirements file); if it was deleted, lock again",
         )
 
@@ -78,16 +80,22 @@ class UnreachableError(FetchError):
 class AccessDeniedError(FetchError):
     """A server wants other credentials."""
 
-    def __init__(self, url: str, status: int, *, sent: bool) -> None:
-        self.url, self.status = url, status
+    def __init__(self, url: str, status: int, *, name: str = "", sent: bool) -> None:
+        self.url, self.status, self.name = url, status, name
+        variable = re.sub(r"[^A-Z0-9]", "_", name.upper()) or "<NAME>"
         super().__init__(
-            f"{url} refuses access (HTTP {status})",
+            f"the source {name} ({url}) refuses access (HTTP {status})"
+            if name
+            else f"{url} refuses access (HTTP {status})",
             why="the credentials that were sent are not accepted"
             if sent
             else "no credentials are known for this server",
-            hint="credentials are taken from the index URL, UV_INDEX_<NAME>_USERNAME and "
-            "_PASSWORD, POETRY_HTTP_BASIC_<NAME>_USERNAME and _PASSWORD for Poetry's sources, or "
-            "~/.netrc, and sent to that server only",
+            hint="credentials are taken from the index URL, "
+            f"UV_INDEX_{variable}_USERNAME and _PASSWORD, "
+            f"POETRY_HTTP_BASIC_{variable}_USERNAME and _PASSWORD for Poetry's sources, "
+            f"in Poetry itself also `poetry config http-basic.{name or '<name>'}`, "
+            f"in PDM `pdm config pypi.{name or '<name>'}.username`, or ~/.netrc, "
+            "and sent to that server only",
         )
 
 

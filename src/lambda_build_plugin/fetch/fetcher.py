@@ -348,7 +348,7 @@ class Fetcher:
             *(
                 _Place(url=link, shown=redacted(link), flat=True)
                 for link in sources.find_links
-                if link in serving
+                if link in serving and not package.index
             ),
             *(
                 _Place(url=f"{base}{package.name}/", shown=redacted(base), flat=False)

@@ -170,7 +170,9 @@ class HttpClient:
                 yield None
                 return
             if raw.status not in _REDIRECTS or not location:
-                raise _failure(raw.status, url, sent=login is not None)
+                raise _failure(
+                    raw.status, url, name=self._sources.name_of(url), sent=login is not None
+                )
             url = _address(url, location)
         raise UnreachableError(redacted(url), f"more than {_MOST_REDIRECTS} redirects")
 
@@ -279,10 +281,10 @@ def _basic(username: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
 
 
-def _failure(status: int, url: str, *, sent: bool) -> Exception:
+def _failure(status: int, url: str, *, name: str, sent: bool) -> Exception:
     """Tell what a status other than success means: an end, or another attempt."""
     if status in _DENIED:
-        return AccessDeniedError(redacted(url), status, sent=sent)
+        return AccessDeniedError(redacted(url), status, name=name, sent=sent)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return _AgainError(f"the server answers with HTTP {status}")
     return HttpError(redacted(url), status)

@@ -12,6 +12,7 @@ Credentials are taken out of the URLs at once and kept by origin.
 from __future__ import annotations
 
 import configparser
+import itertools
 import netrc
 import os
 import re
@@ -25,7 +26,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.lock.model import IndexOptions
-from lambda_build_plugin.lock.parts import redacted
+from lambda_build_plugin.lock.parts import redacted, without_login
 from lambda_build_plugin.tables import TableError, read_toml
 
 if TYPE_CHECKING:
@@ -81,9 +82,11 @@ class Tls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """Logins by origin; none is ever given to another one."""
+    """Logins by index; none is ever given to another origin."""
 
-    by_origin: Mapping[Origin, Login] = field(default_factory=dict)
+    by_index: Mapping[str, Login] = field(default_factory=dict)
+    """By URL; where several indexes share an origin, the nearest path counts, as in pip."""
+
     by_host: Mapping[str, Login] = field(default_factory=dict)
     """From netrc, which knows neither scheme nor port."""
 
@@ -91,10 +94,10 @@ class Credentials:
     """The `http` origins that the configuration names: no other hears what netrc holds."""
 
     def of(self, url: str) -> Login | None:
-        """Find the login for the origin of a URL."""
+        """Find the login for a URL: that of the index on its origin which it is nearest to."""
         origin = origin_of(url)
-        if (login := self.by_origin.get(origin)) is not None:
-            return login
+        if (index := _nearest(url, self.by_index)) is not None:
+            return self.by_index[index]
         scheme, host, _ = origin
         if scheme == "https" or origin in self.unencrypted:
             return self.by_host.get(host)
@@ -105,7 +108,7 @@ class Credentials:
         login = _login_in(url)
         if login is None:
             return self
-        return replace(self, by_origin={**self.by_origin, origin_of(url): login})
+        return replace(self, by_index={**self.by_index, _key(url): login})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +146,9 @@ class Sources:
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
     """By scheme, `all` for any, and `no` for the hosts that need none."""
 
+    names: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """What the user calls an index, by its URL; for messages alone."""
+
     restrictions: tuple[Restriction, ...] = ()
     """Of the places that do not serve every package; a place may have several."""
 
@@ -160,6 +166,11 @@ class Sources:
             return places & claimed
         return places - {place for place, verdicts in restricted.items() if None not in verdicts}
 
+    def name_of(self, url: str) -> str:
+        """Find what the user calls the index that a URL belongs to; empty where it has no name."""
+        index = _nearest(url, self.names)
+        return "" if index is None else self.names[index]
+
     def tls_of(self, url: str) -> Tls:
         """Find how the server of a URL proves who it is."""
         return self.tls_by_origin.get(origin_of(url), self.tls)
@@ -174,7 +185,8 @@ class _Gathered:
     explicit: list[str] = field(default_factory=list)
     find_links: list[str] = field(default_factory=list)
     no_index: bool = False
-    logins: dict[Origin, Login] = field(default_factory=dict)
+    logins: dict[str, Login] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
     ca_file: str | None = None
     client_certificate: str | None = None
     trusted_hosts: set[str] = field(default_factory=set)
@@ -190,6 +202,7 @@ def read_sources(
     etc: Path = Path("/etc"),
     access: Sequence[IndexAccess] = (),
     access_is_all: bool = False,
+    installers: bool = True,
 ) -> Sources:
     """Read where files may come from: the lock's own options, uv's, then pip's.
 
@@ -205,6 +218,7 @@ def read_sources(
         etc: The folder of the machine's configuration, where the system has one.
         access: What the host knows of its indexes; it wins.
         access_is_all: Whether these are the indexes to ask, whatever the lock says.
+        installers: Whether the configuration of uv and pip counts; a host has its own.
 
     Raises:
         SettingsError: A configuration file cannot be read, or holds no URL where one is due.
@@ -214,12 +228,15 @@ def read_sources(
     else:
         access = (*options.access, *access)
     gathered = _Gathered(no_index=options.no_index, find_links=list(options.find_links))
-    _add_uv(gathered, environ, home=home, project=project, etc=etc)
-    _add_pip(gathered, environ, home=home, etc=etc)
+    if installers:
+        _add_uv(gathered, environ, home=home, project=project, etc=etc)
+        _add_pip(gathered, environ, home=home, etc=etc)
     _add_poetry(gathered, options, environ)
     for index in access:
+        if index.name:
+            gathered.names[_key(index.url)] = index.name
         if index.username or index.password:
-            gathered.logins[origin_of(index.url)] = Login(
+            gathered.logins[_key(index.url)] = Login(
                 username=index.username or "", password=index.password or ""
             )
     sources = _sources(gathered, options, environ, home=home, project=project)
@@ -258,7 +275,7 @@ def _sources(
         indexes=() if gathered.no_index else tuple(dict.fromkeys(indexes)),
         find_links=tuple(dict.fromkeys(links)),
         credentials=Credentials(
-            by_origin=gathered.logins,
+            by_index=gathered.logins,
             by_host=_read_netrc(Path(netrc_file) if netrc_file else _default_netrc(home)),
             unencrypted=frozenset(origin for origin in named if origin[0] == "http"),
         ),
@@ -273,6 +290,7 @@ def _sources(
             client_certificate=_first(environ.get("SSL_CLIENT_CERT"), gathered.client_certificate),
             trusted_hosts=frozenset(gathered.trusted_hosts),
         ),
+        names=gathered.names,
         proxies=proxies,
     )
 
@@ -280,13 +298,12 @@ def _sources(
 def _add_poetry(gathered: _Gathered, options: IndexOptions, environ: Mapping[str, str]) -> None:
     """Read the credentials that Poetry takes from the environment, by the name of a source."""
     for name, url in options.named:
+        gathered.names[_key(url)] = name
         key = "POETRY_HTTP_BASIC_" + name.upper().replace("-", "_")
         username = environ.get(f"{key}_USERNAME", "")
         password = environ.get(f"{key}_PASSWORD", "")
         if username or password:
-            # A URL that is none is reported later.
-            with suppress(ValueError):
-                gathered.logins[origin_of(url)] = Login(username=username, password=password)
+            gathered.logins[_key(url)] = Login(username=username, password=password)
 
 
 def _restrictions(access: Sequence[IndexAccess], places: _Places) -> tuple[Restriction, ...]:
@@ -330,14 +347,43 @@ def origin_of(url: str) -> Origin:
     )
 
 
+def _key(index: str) -> str:
+    """Spell the URL of an index in one way, without its login."""
+    return without_login(index).rstrip("/") + "/"
+
+
+def _nearest(url: str, indexes: Iterable[str]) -> str | None:
+    """Choose the index on the origin of a URL that has most of its path; None if none has it."""
+    origin, path = origin_of(url), _steps(url)
+
+    def shared(index: str) -> int:
+        pairs = itertools.takewhile(
+            lambda pair: pair[0] == pair[1], zip(path, _steps(index), strict=False)
+        )
+        return sum(1 for _ in pairs)
+
+    return max((index for index in indexes if _is_at(index, origin)), key=shared, default=None)
+
+
+def _is_at(url: str, origin: Origin) -> bool:
+    try:
+        return origin_of(url) == origin
+    except ValueError:  # it is none; that is reported where it is asked
+        return False
+
+
+def _steps(url: str) -> list[str]:
+    return [step for step in urlsplit(url).path.split("/") if step]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Places:
     """Brings what is configured into one form: bare URLs, and absolute paths."""
 
     home: Path
     project: Path
-    logins: dict[Origin, Login] = field(repr=False)
-    """Filled on the way."""
+    logins: dict[str, Login] = field(repr=False)
+    """By URL without a login; filled on the way."""
 
     def index(self, text: str) -> str:
         """Read the root of an index, which is a folder whether or not it ends like one."""
@@ -355,7 +401,7 @@ class _Places:
                 path = self.home.joinpath(*path.parts[1:])
             return str(self.project / path)
         try:
-            origin = origin_of(text)
+            origin_of(text)
         except ValueError as error:
             raise SettingsError(
                 [f"`{redacted(text)}` is no URL of an index: {error}"],
@@ -363,7 +409,7 @@ class _Places:
             ) from error
         login = _login_in(text)
         if login is not None:
-            self.logins.setdefault(origin, login)
+            self.logins.setdefault(_key(text), login)
         parts = urlsplit(text)
         return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
 
@@ -390,15 +436,13 @@ def _add_uv(
     except TableError as error:
         raise SettingsError([str(error)], hint="mend the configuration of uv") from error
     for name, url in named.items():
+        gathered.names[_key(url)] = name
         key = re.sub(r"[^A-Z0-9]", "_", name.upper())
         username = environ.get(f"UV_INDEX_{key}_USERNAME")
         password = environ.get(f"UV_INDEX_{key}_PASSWORD")
         if username or password:
-            # Variables win over what stands in the URL. One that is none is reported later.
-            with suppress(ValueError):
-                gathered.logins[origin_of(url)] = Login(
-                    username=username or "", password=password or ""
-                )
+            # Variables win over what stands in the URL.
+            gathered.logins[_key(url)] = Login(username=username or "", password=password or "")
 
 
 def _add_uv_environment(

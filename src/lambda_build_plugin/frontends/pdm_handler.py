@@ -137,7 +137,9 @@ def _with_lock(settings: Settings, project: Project) -> Settings:
         judge="PDM",
         remedy="pdm lock",
     )
-    return replace(settings, access_is_all=settings.lock_is_fresh)
+    return replace(
+        settings, access_is_all=settings.lock_is_fresh, installers=not settings.lock_is_fresh
+    )
 
 
 def _lock_of(project: Project) -> Path:
@@ -181,6 +183,7 @@ def _access(project: Project, *, offline: bool) -> Iterator[IndexAccess]:
                 _ask_keyring(source)
             yield pdm_sources.access(
                 source.url,
+                name=source.name,
                 username=source.username,
                 password=source.password,
                 verify=source.verify_ssl,

@@ -96,6 +96,7 @@ def _settings(command: Command, session: Session) -> Settings:
         groups=groups - {_MAIN},
         main=_MAIN in groups,
         access=() if settings.offline else tuple(_access(poetry)),
+        installers=False,
     )
     return settings if settings.contents is Contents.PROJECT else _with_lock(settings, poetry)
 
@@ -178,6 +179,7 @@ def _access(poetry: Poetry) -> Iterator[IndexAccess]:
         certificates = repository.certificates
         yield IndexAccess(
             url=redacted(repository.url),
+            name=repository.name,
             username=login.username,
             password=login.password,
             ca_file=str(certificates.cert) if certificates.cert else None,

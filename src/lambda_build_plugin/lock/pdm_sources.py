@@ -54,6 +54,7 @@ def indexes(project: Project, environ: Mapping[str, str]) -> IndexOptions:
 def access(
     url: str,
     *,
+    name: str = "",
     username: str | None = None,
     password: str | None = None,
     verify: bool | None = None,
@@ -73,6 +74,7 @@ def access(
     _ = parts.port  # read, and refused, only now
     return IndexAccess(
         url=without_login(url),
+        name=name,
         username=username or (unquote(parts.username) if parts.username else None),
         password=password or (unquote(parts.password) if parts.password else None),
         ca_file=ca_file,
@@ -90,6 +92,7 @@ def _access(source: Table, project: Project, environ: Mapping[str, str]) -> Inde
     try:
         return access(
             expanded(text, project, environ),
+            name=source.required_text("name"),
             username=source.text("username"),
             password=source.text("password"),
             verify=source.flag("verify_ssl"),

@@ -294,9 +294,12 @@ def _indexes(pyproject: Table, *, flat: bool) -> IndexOptions:
         source.required_text("name").lower() == "pypi"
         for source in pyproject.table("tool").table("poetry").tables("source")
     )
+    if keeps_default:
+        # What has no source in the lock came from there, and no other index is told of it.
+        return IndexOptions(named=tuple(named))
     return IndexOptions(
-        index_url=None if keeps_default else primary[-1],
-        extra_index_urls=tuple(primary if keeps_default else primary[:-1]),
+        index_url=primary[-1],
+        extra_index_urls=tuple(primary[:-1]),
         supplemental_urls=tuple(supplemental),
         named=tuple(named),
     )
