@@ -21,6 +21,7 @@ ALL = (
     "pylock.toml",
     "uv.lock",
     "poetry.lock",
+    "Pipfile.lock",
     "requirements.lock",
     "requirements.txt",
 )
@@ -37,7 +38,7 @@ def a_project(root: Path, *files: str, pyproject: str = NEEDS_IDNA) -> Project:
     return read_project(root)
 
 
-@pytest.mark.parametrize("first", [pytest.param(index, id=ALL[index]) for index in range(5)])
+@pytest.mark.parametrize("first", [pytest.param(index, id=ALL[index]) for index in range(6)])
 def test_search_order(tmp_path: Path, first: int) -> None:
     """The first that is there is read; the others are named."""
     project = a_project(tmp_path, *ALL[first:])
@@ -160,7 +161,7 @@ hint: make one with the project's own tool:
       hatch:     uv pip compile --universal --generate-hashes pyproject.toml -o pylock.toml
       pip-tools: pip-compile --generate-hashes -o requirements.txt pyproject.toml (on Linux: it \
 locks for its own system alone)
-      pipenv:    pipenv requirements --hash > requirements.txt
+      pipenv:    pipenv lock
       or name one that lies elsewhere: lambda-build --lock PATH"""
 
 
@@ -182,7 +183,7 @@ error: no lock in {project.root}
 
 def test_lock_that_is_not_read_yet_says_how_to_turn_it_into_one(tmp_path: Path) -> None:
     """Where a tool has locked already, only its own commands are named."""
-    project = a_project(tmp_path, "pdm.lock", "Pipfile.lock", pyproject=NEEDS_NOTHING)
+    project = a_project(tmp_path, "pdm.lock", pyproject=NEEDS_NOTHING)
 
     with pytest.raises(LockError) as caught:
         find_lock(project, None)
@@ -193,11 +194,9 @@ def test_lock_that_is_not_read_yet_says_how_to_turn_it_into_one(tmp_path: Path) 
 error: no lock in {project.root}
   why: none of these is there: {", ".join(ALL)}
        pdm.lock is there, but this version does not read it
-       Pipfile.lock is there, but this version does not read it
 
 hint: make one with the project's own tool:
-      pdm:    pdm config --local lock.format pylock, then: pdm lock
-      pipenv: pipenv requirements --hash > requirements.txt
+      pdm: pdm config --local lock.format pylock, then: pdm lock
       or name one that lies elsewhere: lambda-build --lock PATH"""
     )
 
@@ -241,7 +240,7 @@ error: the lock pdm.lock cannot be used
   why: `pdm.lock` is no file name of a lock that this version reads
 
 hint: name it pylock.toml or pylock.<name>.toml (PEP 751), uv.lock, poetry.lock, \
-requirements.lock, or give a requirements file a name that ends in .txt"""
+Pipfile.lock, requirements.lock, or give a requirements file a name that ends in .txt"""
     )
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "StaleLockError",
     "UnknownGroupError",
     "UnlockedRequirementError",
+    "UnresolvedPackageError",
     "UnsupportedLockError",
 ]
 
@@ -32,13 +33,13 @@ _RECIPES = {
     "hatch": "uv pip compile --universal --generate-hashes pyproject.toml -o pylock.toml",
     "pip-tools": "pip-compile --generate-hashes -o requirements.txt pyproject.toml "
     "(on Linux: it locks for its own system alone)",
-    "pipenv": "pipenv requirements --hash > requirements.txt",
+    "pipenv": "pipenv lock",
 }
 """How to make a lock that this version reads, by tool."""
 
 _COMPILE = "uv pip compile --universal --generate-hashes pyproject.toml -o requirements.txt"
 
-_MAKERS = {"pdm.lock": "pdm", "Pipfile.lock": "pipenv"}
+_MAKERS = {"pdm.lock": "pdm"}
 """Which tool makes a lock that this version does not read."""
 
 
@@ -82,11 +83,18 @@ class UnsupportedLockError(LockError):
 class StaleLockError(LockError):
     """The project asks for something else than what was locked."""
 
-    def __init__(self, path: Path, differences: Sequence[str], *, remedy: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        differences: Sequence[str],
+        *,
+        remedy: str,
+        source: str = "pyproject.toml",
+    ) -> None:
         self.path, self.differences = path, tuple(differences)
         super().__init__(
             f"the lock {path.name} is stale",
-            why="\n".join(("pyproject.toml and the lock differ:", *differences)),
+            why="\n".join((f"{source} and the lock differ:", *differences)),
             hint=f"run `{remedy}` and look at what changed",
         )
 
@@ -134,6 +142,21 @@ class UnknownGroupError(LockError):
             what,
             why=f"it holds: {', '.join(sorted(known)) or f'no {kind}s at all'}",
             hint=f"check the spelling; if the {kind} is new, lock again: `{lock.remedy}`",
+        )
+
+
+class UnresolvedPackageError(LockError):
+    """The target needs packages of which the lock holds no file."""
+
+    def __init__(self, lock: Lock, target: Target, packages: Sequence[LockedPackage]) -> None:
+        self.lock, self.target, self.packages = lock, target, tuple(packages)
+        lines = [f"{package} ({package.at}): {package.unresolved}" for package in packages]
+        names = ", ".join(f"`{package.name}`" for package in packages)
+        super().__init__(
+            f"the lock {lock} has no file of {names} for {target}",
+            why="\n".join(lines),
+            hint="what was resolved on another platform is not locked for this one: run "
+            f"`{lock.remedy}` on Linux, take it from an index, or leave it out by a marker",
         )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.lock import parts, poetry, pylock, requirements, uv
+from lambda_build_plugin.lock import parts, pipfile, poetry, pylock, requirements, uv
 from lambda_build_plugin.lock.failures import (
     InvalidLockError,
     LockNotFoundError,
@@ -38,13 +38,14 @@ _SEARCHED = (
     "requirements.lock",
     "requirements.txt",
 )
-_NOT_READ_YET = {"pdm.lock", "Pipfile.lock"}
+_NOT_READ_YET = {"pdm.lock"}
 
 _FORMATS: tuple[tuple[str, Callable[[Path, Context], Lock]], ...] = (
     ("pylock.toml", pylock.read),
     ("pylock.*.toml", pylock.read),
     ("uv.lock", uv.read),
     ("poetry.lock", poetry.read),
+    ("Pipfile.lock", pipfile.read),
     ("requirements*.lock", requirements.read),
     ("*.txt", requirements.read),
 )
@@ -103,7 +104,7 @@ def read_lock(
         path,
         f"`{path.name}` is no file name of a lock that this version reads",
         hint="name it pylock.toml or pylock.<name>.toml (PEP 751), uv.lock, poetry.lock, "
-        "requirements.lock, or give a requirements file a name that ends in .txt",
+        "Pipfile.lock, requirements.lock, or give a requirements file a name that ends in .txt",
     )
 
 
