@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fakes.wheels import a_wheel
-from packaging.utils import parse_wheel_filename
+from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from lambda_build_plugin.archive import (
+    ChangedFileError,
     DamagedMemberError,
     OutputError,
     Written,
@@ -24,7 +25,7 @@ from lambda_build_plugin.archive import (
     write_archive,
     write_folder,
 )
-from lambda_build_plugin.stage import Member, StagedTree, Wheel, stage
+from lambda_build_plugin.stage import Member, PlainFile, PlainProject, StagedTree, Wheel, stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -549,6 +550,20 @@ def test_folder_of_damaged_content(tmp_path: Path, method: int) -> None:
 
     with pytest.raises(DamagedMemberError):
         write_folder(tree, tmp_path / "folder")
+
+
+def test_file_that_changes(tmp_path: Path) -> None:
+    """A file that is written to while it is packed would make RECORD and report untrue."""
+    place = tmp_path / "app.py"
+    place.write_text("A = 1\n")
+    project = PlainProject(
+        name=canonicalize_name("demo"), files=(PlainFile(path="app.py", place=place),)
+    )
+    tree = stage([], prefix="", project=project)
+    place.write_text("A = 2\n")
+
+    with pytest.raises(ChangedFileError):
+        archived(tree, tmp_path)
 
 
 def test_mode_of_the_zip_itself(tmp_path: Path) -> None:

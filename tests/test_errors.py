@@ -16,12 +16,15 @@ from packaging.version import Version
 import lambda_build_plugin
 from lambda_build_plugin import (
     archive,
+    checkout,
     errors,
+    hooks,
     integrity,
     locking,
     selection,
-    source_build,
+    source_tree,
     stage,
+    unpack,
     verify,
 )
 from lambda_build_plugin.errors import LambdaBuildError
@@ -29,6 +32,8 @@ from lambda_build_plugin.fetch import failures as fetch_failures
 from lambda_build_plugin.lock import failures as lock_failures
 from lambda_build_plugin.lock.model import Lock, LockedDirectory, LockedFile, LockedPackage
 from lambda_build_plugin.project import Project
+from lambda_build_plugin.source_build import failures as build_failures
+from lambda_build_plugin.source_build.source import of_project
 from lambda_build_plugin.target import RUNTIMES, Architecture, Target
 
 if TYPE_CHECKING:
@@ -78,6 +83,7 @@ PATH = Path("folder", "uv.lock")
 TARGET = Target(runtime=RUNTIMES["python3.11"], architecture=Architecture.X86_64)
 LOCK = Lock(path=PATH, kind="uv.lock", remedy="uv lock", packages=())
 PROJECT = Project(root=Path("folder"), name=canonicalize_name("demo"))
+SOURCE = of_project(PROJECT)
 WHEEL = stage.Wheel(
     name=canonicalize_name("demo"),
     version=Version("1.0"),
@@ -114,7 +120,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     locking.NoUvError: locking.NoUvError,
     locking.ResolverError: lambda: locking.ResolverError(PROJECT, "error: No solution found"),
     lock_failures.LockNotFoundError: lambda: lock_failures.LockNotFoundError(
-        Path("folder"), ["uv.lock"], ["Pipfile.lock"]
+        Path("folder"), ["uv.lock"]
     ),
     lock_failures.HostOnlyLockError: lambda: lock_failures.HostOnlyLockError(
         LOCK, TARGET, "demo 1.0: has no wheel for Linux x86_64", wrong_python=True
@@ -135,6 +141,9 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     lock_failures.UnlockedRequirementError: lambda: lock_failures.UnlockedRequirementError(
         Path("requirements.txt"), ["line 1: requests"]
     ),
+    lock_failures.UnresolvedPackageError: lambda: lock_failures.UnresolvedPackageError(
+        LOCK, TARGET, [a_package()]
+    ),
     lock_failures.UnknownGroupError: lambda: lock_failures.UnknownGroupError(
         LOCK, "extra", ["fast"], ["slow"]
     ),
@@ -148,7 +157,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     selection.NoMatchingFileError: lambda: selection.NoMatchingFileError(
         TARGET, [a_package("demo-1.0-py2-none-any.whl")]
     ),
-    selection.SourceItemError: lambda: selection.SourceItemError([a_package()]),
+    selection.ForbiddenSourceError: lambda: selection.ForbiddenSourceError([a_package()]),
     # fetch
     fetch_failures.DigestMismatchError: lambda: fetch_failures.DigestMismatchError(
         "demo.whl", where="https://index.example/", locked="sha256:0", found="sha256:1"
@@ -172,20 +181,37 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
         [fetch_failures.NotCachedError("a.whl"), fetch_failures.NotCachedError("b.whl")]
     ),
     # source_build
-    source_build.NotAPackageError: lambda: source_build.NotAPackageError(PROJECT),
-    source_build.BackendError: lambda: source_build.BackendError(PROJECT, "hatchling", "a\n\nb"),
-    source_build.OfflineRequirementsError: lambda: source_build.OfflineRequirementsError(
-        PROJECT, "not found"
+    build_failures.NotAPackageError: lambda: build_failures.NotAPackageError(PROJECT),
+    build_failures.UnreadableSourceError: lambda: build_failures.UnreadableSourceError(
+        "demo", Path("demo"), "it is not there"
     ),
-    source_build.ExcludedPythonError: lambda: source_build.ExcludedPythonError(
-        PROJECT, SpecifierSet("<3.13"), TARGET
+    build_failures.BackendError: lambda: build_failures.BackendError(SOURCE, "hatchling", "a\n\nb"),
+    build_failures.OfflineRequirementsError: lambda: build_failures.OfflineRequirementsError(
+        SOURCE, "not found"
     ),
-    source_build.OutsideCodeError: lambda: source_build.OutsideCodeError(
+    build_failures.ExcludedPythonError: lambda: build_failures.ExcludedPythonError(
+        SOURCE, SpecifierSet("<3.13"), TARGET
+    ),
+    build_failures.OutsideCodeError: lambda: build_failures.OutsideCodeError(
         PROJECT, ["../shared"], "not in the subpath"
     ),
-    source_build.WrongWheelError: lambda: source_build.WrongWheelError(
-        PROJECT, WHEEL.filename, TARGET
+    build_failures.WrongWheelError: lambda: build_failures.WrongWheelError(
+        SOURCE,
+        [build_failures.Attempt(how="built", filename=WHEEL.filename, problems=("a", "b"))],
+        TARGET,
     ),
+    build_failures.StrangeWheelError: lambda: build_failures.StrangeWheelError(a_package(), WHEEL),
+    build_failures.EmptyWheelError: lambda: build_failures.EmptyWheelError(SOURCE, WHEEL.filename),
+    # unpack and checkout
+    unpack.BrokenSourceError: lambda: unpack.BrokenSourceError("demo.tar.gz", "it is empty"),
+    unpack.UnsafeSourceError: lambda: unpack.UnsafeSourceError("demo.tar.gz", "`../x`"),
+    unpack.NoSuchFolderError: lambda: unpack.NoSuchFolderError("demo.tar.gz", "lib"),
+    checkout.GitNotFoundError: lambda: checkout.GitNotFoundError("https://git.example/a"),
+    checkout.UnusableVcsError: lambda: checkout.UnusableVcsError(
+        "https://git.example/a", "it is no commit", hint="lock again"
+    ),
+    checkout.CommitGoneError: lambda: checkout.CommitGoneError("https://git.example/a", "0" * 40),
+    checkout.GitError: lambda: checkout.GitError("https://git.example/a", "a\n\nb"),
     # stage and archive
     stage.DuplicateDistributionError: lambda: stage.DuplicateDistributionError(WHEEL, WHEEL),
     stage.InvalidWheelError: lambda: stage.InvalidWheelError(WHEEL, "it has no RECORD"),
@@ -193,8 +219,13 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     integrity.DamagedWheelsError: lambda: integrity.DamagedWheelsError(
         [integrity.Damage(wheel=WHEEL, member="a.py", problem="its CRC is wrong")]
     ),
+    archive.ChangedFileError: lambda: archive.ChangedFileError(Path("app.py")),
     archive.OutputError: lambda: archive.OutputError(Path("dist"), "it is a folder"),
     archive.DamagedMemberError: lambda: archive.DamagedMemberError(MEMBER, "it is cut off"),
+    # source_tree and hooks
+    source_tree.NoCodeError: lambda: source_tree.NoCodeError(PROJECT, PROJECT.root),
+    source_tree.UnfitFileError: lambda: source_tree.UnfitFileError("a.py", "it is a pipe"),
+    hooks.HookError: lambda: hooks.HookError("after-stage", "make", "it ended with 1"),
     # verify
     verify.OversizeError: lambda: verify.OversizeError(300_000_000, [("demo", 300_000_000)]),
     verify.TooManyEntriesError: lambda: verify.TooManyEntriesError(70_000),

@@ -78,6 +78,24 @@ def test_metadata_in_poetrys_own_table(tmp_path: Path) -> None:
     assert (project.name, project.version) == ("old-demo", "2.0")
 
 
+def test_python_of_a_pipfile(tmp_path: Path) -> None:
+    """Without pyproject.toml a Pipfile says for which Python the project is."""
+    (tmp_path / "Pipfile").write_text('[requires]\npython_version = "3.12"\n', encoding="utf-8")
+
+    assert read_project(tmp_path).requires_python == SpecifierSet("==3.12.*")
+
+
+def test_wrong_python_in_a_pipfile(tmp_path: Path) -> None:
+    """The message names the Pipfile and the place in it."""
+    (tmp_path / "Pipfile").write_text('[requires]\npython_version = "x"\n', encoding="utf-8")
+
+    with pytest.raises(SettingsError) as caught:
+        read_project(tmp_path)
+
+    assert caught.value.why == "Pipfile: requires.python_version: `x` is no version (PEP 440)"
+    assert caught.value.hint == f"mend {tmp_path / 'Pipfile'}"
+
+
 def test_folder_without_pyproject_is_a_project(tmp_path: Path) -> None:
     """Where nothing is declared, the folder gives the name."""
     project = a_project(tmp_path)
@@ -284,6 +302,7 @@ def test_project_that_is_a_package(
             {},
             id="poetry-says-no",
         ),
+        pytest.param(PROJECT + BUILD_SYSTEM + "[tool.rye]\nvirtual = true", {}, id="rye-says-no"),
         pytest.param(PROJECT, {"setup_cfg": "[flake8]\nmax-line-length = 99"}, id="linter-only"),
         pytest.param(None, {"setup_cfg": "[metadata]\nname = demo"}, id="setup-cfg-alone"),
     ],

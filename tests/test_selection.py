@@ -15,9 +15,12 @@ from lambda_build_plugin.lock.model import (
     LockedPackage,
     LockedVcs,
 )
+from lambda_build_plugin.lock.walk import LeftOut
 from lambda_build_plugin.selection import (
+    ForbiddenSourceError,
     NoMatchingFileError,
-    SourceItemError,
+    Selected,
+    Selection,
     best_wheel,
     explain,
     is_of_one_machine,
@@ -41,6 +44,7 @@ def a_package(
     name: str = "demo",
     version: str | None = "1.0",
     sdist: str | None = None,
+    archive: str | None = None,
     directory: str | None = None,
     vcs: LockedVcs | None = None,
 ) -> LockedPackage:
@@ -51,6 +55,7 @@ def a_package(
         at="package[3]",
         wheels=tuple(map(a_file, filenames)),
         sdist=None if sdist is None else a_file(sdist),
+        archive=None if archive is None else a_file(archive),
         directory=None if directory is None else LockedDirectory(path=Path(directory)),
         vcs=vcs,
     )
@@ -190,7 +195,7 @@ def test_one_name_with_two_digests(order: int) -> None:
         wheels=tuple(files[::order]),
     )
 
-    (selected,) = select([package], a_target())
+    (selected,) = select([package], a_target()).files
 
     assert selected.file == files[1]
 
@@ -259,7 +264,7 @@ def test_each_package_gets_its_file() -> None:
     """Packages stay in their order, each with the file that ships."""
     packages = [offering("py3-none-any", name=name) for name in ("one", "two")]
 
-    selection = select(packages, a_target())
+    selection = select(packages, a_target()).files
 
     assert [(str(item), item.filename, item.file, item.package) for item in selection] == [
         ("one 1.0", "one-1.0-py3-none-any.whl", packages[0].wheels[0], packages[0]),
@@ -272,21 +277,21 @@ def test_version_is_that_of_the_file(version: str | None) -> None:
     """What ships is reported under the version that it bears itself."""
     package = a_package("demo-1.0+cpu-py3-none-any.whl", version=version)
 
-    (selected,) = select([package], a_target())
+    (selected,) = select([package], a_target()).files
 
     assert selected.version == Version("1.0+cpu")
 
 
 def test_nothing_locked_is_nothing_selected() -> None:
     """An empty lock needs no files."""
-    assert select([], a_target()) == ()
+    assert select([], a_target()) == Selection()
 
 
 def test_wheel_goes_before_sdist() -> None:
     """An sdist beside a wheel that loads is not asked for."""
     package = a_package("demo-1.0-py3-none-any.whl", sdist="demo-1.0.tar.gz")
 
-    (selected,) = select([package], a_target())
+    (selected,) = select([package], a_target()).files
 
     assert selected.filename == "demo-1.0-py3-none-any.whl"
 
@@ -441,31 +446,102 @@ def test_error_of_one_package_names_it_in_the_headline() -> None:
     assert (caught.value.packages, caught.value.target) == ((package,), a_target())
 
 
-def test_sources_are_in_one_error() -> None:
-    """Every item that would have to be built is named with its place."""
-    vcs = LockedVcs(kind="git", url="https://git.example/demo", commit="abc123")
+# --- sources --------------------------------------------------------------------------
+
+GIT = LockedVcs(kind="git", url="https://git.example/demo", commit="abc123")
+
+
+def test_what_has_no_wheel_ships_from_its_source() -> None:
+    """Folders, commits, sdists and archives are each put where they are built from."""
+    folder = a_package(name="folder", version=None, directory="libs/folder")
+    commit = a_package(name="commit", vcs=GIT)
+    sdist = a_package(name="sdist", sdist="sdist-1.0.tar.gz")
+    archive = a_package(name="archive", version=None, archive="main.zip")
+
+    selection = select([folder, commit, sdist, archive], a_target())
+
+    assert selection == Selection(
+        files=tuple(
+            Selected(
+                name=package.name,
+                version=package.version,
+                file=file,
+                filename=file.filename or "",
+                package=package,
+            )
+            for package in (sdist, archive)
+            if (file := package.sdist or package.archive)
+        ),
+        folders=((folder, LockedDirectory(path=Path("libs/folder"))),),
+        commits=((commit, GIT),),
+    )
+    assert [file.is_wheel for file in selection.files] == [False, False]
+
+
+def test_sdist_is_built_where_no_wheel_loads() -> None:
+    """Wheels for other targets do not keep a package from being built."""
+    package = a_package("demo-1.0-py2-none-any.whl", sdist="demo-1.0.tar.gz")
+
+    (selected,) = select([package], a_target()).files
+
+    assert selected.filename == "demo-1.0.tar.gz"
+
+
+def test_wheel_that_is_locked_as_an_archive() -> None:
+    """What pylock.toml has as an archive may be a wheel; it is not built."""
+    wheel = a_package(archive="demo-1.0-py3-none-any.whl")
+
+    (selected,) = select([wheel], a_target(), only_binary=True).files
+
+    assert (selected.filename, selected.is_wheel) == ("demo-1.0-py3-none-any.whl", True)
+
+
+def test_skipped_folders_are_left_out_with_the_reason() -> None:
+    """Folders that the user does not want are named, and nothing else is left out."""
+    folder = a_package(name="folder", directory="libs/folder")
+    wheel = offering("py3-none-any")
+
+    selection = select([folder, wheel], a_target(), skip_folders=True)
+
+    assert [file.name for file in selection.files] == ["demo"]
+    assert selection.left_out == (
+        LeftOut(
+            name="folder",
+            version="1.0",
+            reason=f"`local-dependencies` is `skip`, and it is the folder {Path('libs/folder')}",
+        ),
+    )
+
+
+def test_forbidden_sources_are_in_one_error() -> None:
+    """With `only-binary` every item that would have to be built is named with its place."""
     packages = [
-        a_package(name="folder", version=None, directory="libs/folder"),
-        a_package(name="checkout", vcs=vcs),
-        a_package(name="archive", sdist="archive-1.0.tar.gz"),
+        a_package(name="commit", vcs=GIT),
+        a_package(name="sdist", sdist="sdist-1.0.tar.gz"),
     ]
 
-    with pytest.raises(SourceItemError) as caught:
-        select(packages, a_target())
+    with pytest.raises(ForbiddenSourceError) as caught:
+        select(packages, a_target(), only_binary=True)
 
     assert caught.value.why.splitlines() == [
-        f"folder (package[3]): the folder {Path('libs/folder')}",
-        "checkout 1.0 (package[3]): commit abc123 of a git repository",
-        "archive 1.0 (package[3]): the source distribution archive-1.0.tar.gz",
+        "commit 1.0 (package[3]): commit abc123 of a git repository",
+        "sdist 1.0 (package[3]): the source distribution sdist-1.0.tar.gz",
     ]
 
 
-def test_sdist_beside_wheels_for_others_is_a_missing_wheel() -> None:
+def test_folders_are_built_where_only_wheels_are_wanted() -> None:
+    """`only-binary` is about strangers' code: the user's own folders are always built."""
+    folder = a_package(name="folder", directory="libs/folder")
+
+    assert len(select([folder], a_target(), only_binary=True).folders) == 1
+
+
+def test_forbidden_sdist_beside_wheels_for_others_is_a_missing_wheel() -> None:
     """Where there are wheels, the reason is that none of them fits."""
     package = a_package("demo-1.0-py2-none-any.whl", sdist="demo-1.0.tar.gz")
 
     with pytest.raises(NoMatchingFileError):
-        select([package], a_target())
+        select([package], a_target(), only_binary=True)
 
 
 @pytest.mark.parametrize(

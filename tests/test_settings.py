@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,12 @@ from lambda_build_plugin.project import Project
 from lambda_build_plugin.settings import (
     KEYS,
     Contents,
+    Form,
+    Hooks,
     Host,
     Layer,
     Layout,
+    LocalDependencies,
     Settings,
     environment_layer,
     read_settings,
@@ -121,8 +125,18 @@ def test_every_key_in_a_table() -> None:
             "layout": "layer",
             "layer-prefix": "python/lib/python3.13/site-packages/",
             "contents": "dependencies",
+            "project": "source",
+            "include": ["/words/", "a b"],
+            "exclude": ["*.txt", "!keep.txt"],
+            "hooks": {
+                "before-build": ["make code", ["touch", "a b"]],
+                "after-stage": ["rm -r docs"],
+            },
             "extras": ["Fast_JSON"],
             "groups": ["aws", "Web"],
+            "local-dependencies": "skip",
+            "include-local": ["../dist/a.whl", "b", "b"],
+            "only-binary": True,
             "handler": "demo.app.handler",
             "lock": "locks/pylock.toml",
             "output": "out/demo.zip",
@@ -139,8 +153,15 @@ def test_every_key_in_a_table() -> None:
         layout=Layout.LAYER,
         layer_prefix="python/lib/python3.13/site-packages",
         contents=Contents.DEPENDENCIES,
+        form=Form.SOURCE,
+        include=("/words/", "a b"),
+        exclude=("*.txt", "!keep.txt"),
+        hooks=Hooks(before_build=("make code", ("touch", "a b")), after_stage=("rm -r docs",)),
         extras=frozenset({canonicalize_name("fast-json")}),
         groups=frozenset(map(canonicalize_name, ("aws", "web"))),
+        local_dependencies=LocalDependencies.SKIP,
+        include_local=(ROOT / "../dist/a.whl", ROOT / "b"),
+        only_binary=True,
         handler="demo.app.handler",
         lock=ROOT / "locks/pylock.toml",
         output=ROOT / "out/demo.zip",
@@ -159,8 +180,14 @@ def test_every_key_in_the_environment() -> None:
         LAMBDA_BUILD_LAYOUT="layer",
         LAMBDA_BUILD_LAYER_PREFIX="python",
         LAMBDA_BUILD_CONTENTS="project",
+        LAMBDA_BUILD_PROJECT="source",
+        LAMBDA_BUILD_INCLUDE="a b\n*.json",
+        LAMBDA_BUILD_EXCLUDE="docs/",
         LAMBDA_BUILD_EXTRAS="fast, slow",
         LAMBDA_BUILD_GROUPS="aws web",
+        LAMBDA_BUILD_LOCAL_DEPENDENCIES="skip",
+        LAMBDA_BUILD_INCLUDE_LOCAL="a b.whl\nc",
+        LAMBDA_BUILD_ONLY_BINARY="1",
         LAMBDA_BUILD_HANDLER="demo/app.handler",
         LAMBDA_BUILD_LOCK="uv.lock",
         LAMBDA_BUILD_OUTPUT="out/",
@@ -176,8 +203,14 @@ def test_every_key_in_the_environment() -> None:
         runtime_reason="set by environment variable LAMBDA_BUILD_RUNTIME",
         layout=Layout.LAYER,
         contents=Contents.PROJECT,
+        form=Form.SOURCE,
+        include=("a b", "*.json"),
+        exclude=("docs/",),
         extras=frozenset(map(canonicalize_name, ("fast", "slow"))),
         groups=frozenset(map(canonicalize_name, ("aws", "web"))),
+        local_dependencies=LocalDependencies.SKIP,
+        include_local=(CWD / "a b.whl", CWD / "c"),
+        only_binary=True,
         handler="demo/app.handler",
         lock=CWD / "uv.lock",
         output=CWD / "out",
@@ -215,6 +248,14 @@ def test_precedence(flags: dict[str, object], environ: str, architecture: str) -
     settings = read(project, flags=flags, LAMBDA_BUILD_ARCHITECTURE=environ)
 
     assert settings.target.architecture is Architecture(architecture)
+
+
+def test_form_of_what_is_no_package() -> None:
+    """What is no package ships as source, unless a wheel is asked for."""
+    project = replace(a_project(), is_package=False)
+
+    assert read(project).form is Form.SOURCE
+    assert read(project, flags={"project": "wheel"}).form is Form.WHEEL
 
 
 def test_stronger_list_replaces_the_weaker() -> None:
@@ -453,6 +494,40 @@ RUNTIME_NAMES = ", ".join(f"`{name}`" for name in RUNTIMES)
         pytest.param({"unpacked": True}, ["unpacked: must be a string"], id="unpacked"),
         pytest.param({"offline": True}, ["offline: is a flag, not a key of a table"], id="flag"),
         pytest.param(
+            {"project": "sdist"}, ["project: is `sdist`: use one of `wheel`, `source`"], id="form"
+        ),
+        pytest.param({"include": 1}, ["include: must be a list of patterns"], id="include"),
+        pytest.param(
+            {"exclude": ["*.txt", "!", "# x"]},
+            [
+                "exclude: `!` is no pattern of a .gitignore",
+                "exclude: `# x` is no pattern of a .gitignore",
+            ],
+            id="patterns",
+        ),
+        pytest.param({"hooks": ["make"]}, ["hooks: must be a table in a file"], id="hooks"),
+        pytest.param(
+            {"hooks": {"after": []}},
+            ["hooks: `after` is no hook: there are `before-build`, `after-stage`"],
+            id="unknown-hook",
+        ),
+        *(
+            pytest.param(
+                {"hooks": {"after-stage": commands}},
+                [
+                    "hooks: `after-stage` must be a list of commands: strings, or lists of strings",
+                ],
+                id=f"hook-{name}",
+            )
+            for name, commands in {
+                "text": "make",
+                "empty": [""],
+                "no-words": [[]],
+                "number": [["make", 1]],
+                "NUL": ["make \0"],
+            }.items()
+        ),
+        pytest.param(
             {"arch": "arm64"}, ["arch: is no setting; did you mean `architecture`?"], id="short-key"
         ),
         pytest.param(
@@ -464,6 +539,12 @@ RUNTIME_NAMES = ", ".join(f"`{name}`" for name in RUNTIMES)
             {"grups": []}, ["grups: is no setting; did you mean `groups`?"], id="misspelt"
         ),
         pytest.param({"zip": "a"}, ["zip: is no setting"], id="unknown-key"),
+        pytest.param(
+            {"include-local": [1]}, ["include-local: must be a list of paths"], id="no-paths"
+        ),
+        pytest.param(
+            {"include-local": ["a\0"]}, ["include-local: holds a NUL byte"], id="nul-in-a-path"
+        ),
     ],
 )
 def test_mistake_in_a_table(table: dict[str, object], expected: list[str]) -> None:
@@ -516,6 +597,11 @@ def test_handler_that_lambda_takes(handler: str) -> None:
             {"LAMBDA_BUILD_JOBS": "0"},
             "environment variable LAMBDA_BUILD_JOBS: must be at least 1",
             id="no-jobs",
+        ),
+        pytest.param(
+            {"LAMBDA_BUILD_HOOKS": "make"},
+            "environment variable LAMBDA_BUILD_HOOKS: must be a table in a file",
+            id="hooks",
         ),
         pytest.param(
             {"SOURCE_DATE_EPOCH": "now"},

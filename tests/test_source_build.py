@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import hashlib
 import importlib.metadata
 import os
@@ -7,33 +8,45 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fakes.elf import an_elf
 from fakes.index import FakeIndex
 from fakes.projects import quiet_environment
 from fakes.wheels import a_wheel
 from packaging.version import Version
 
-from lambda_build_plugin import source_build
+from lambda_build_plugin.fetch.cache import Cache
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.project import read_project
-from lambda_build_plugin.source_build import (
+from lambda_build_plugin.source_build import interpreter, isolation
+from lambda_build_plugin.source_build.failures import (
     BackendError,
+    EmptyWheelError,
     ExcludedPythonError,
     NotAPackageError,
     OfflineRequirementsError,
     WrongWheelError,
-    build_project,
 )
+from lambda_build_plugin.source_build.items import build_project
+from lambda_build_plugin.source_build.workshop import Workshop
 from lambda_build_plugin.stage import Wheel
 from lambda_build_plugin.target import RUNTIMES, Architecture, Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from fakes.wheels import FakeWheel
+
 _TARGET = Target(runtime=RUNTIMES["python3.13"], architecture=Architecture.X86_64)
+# The running Python's own, which is found without a search.
+_OWN = Target(
+    runtime=RUNTIMES["python{}.{}".format(*sys.version_info)], architecture=Architecture.X86_64
+)
+_OWN_TAG = "cp{0}{1}-cp{0}{1}".format(*sys.version_info)
 _BACKENDS = {
     "hatchling": "hatchling.build",
     "pdm-backend": "pdm.backend",
@@ -52,6 +65,29 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     for wheel in ready:
         shutil.copy(wheel, wheel_directory)
     return ready[0].name if ready else "none.whl"
+"""
+# One that hands over what lies in one of two folders, as its compiler works or not.
+_COMPILING = """\
+import pathlib
+import shutil
+import subprocess
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    works = subprocess.run(["cc"], capture_output=True).returncode == 0
+    (wheel,) = pathlib.Path("yes" if works else "no").iterdir()
+    shutil.copy(wheel, wheel_directory)
+    return wheel.name
+"""
+# One that names its wheel for the Python that runs it.
+_TAGGED = """\
+import pathlib
+import shutil
+import sys
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    name = "demo-1.0-cp%d%d-none-any.whl" % sys.version_info[:2]
+    shutil.copy("ready/demo.whl", pathlib.Path(wheel_directory, name))
+    return name
 """
 _HATCH_HOOK = """\
 import subprocess
@@ -150,18 +186,31 @@ def written(folder: Path, files: Mapping[str, str]) -> Path:
     return folder
 
 
-def built(root: Path, *, reporter: Reporter | None = None, offline: bool = False) -> Wheel:
-    """Build the project into a new folder beside it."""
-    out = root.parent / "out"
+def a_workshop(
+    folder: Path,
+    *,
+    target: Target = _TARGET,
+    reporter: Reporter | None = None,
+    offline: bool = False,
+) -> Workshop:
+    """Give a place to build in, on a machine that has no Python but the running one."""
+    out = folder / "out"
     out.mkdir()
-    return build_project(
-        read_project(root),
-        _TARGET,
-        out,
+    return Workshop(
+        target=target,
+        folder=out,
+        cache=Cache(folder / "wheels"),
+        home=folder / "home",
+        environ={"PATH": str(folder / "bin"), "UV_PYTHON_INSTALL_DIR": str(folder / "pythons")},
         offline=offline,
         reporter=reporter or Reporter(),
-        environ={"PATH": os.defpath},
     )
+
+
+def built(root: Path, *, reporter: Reporter | None = None, offline: bool = False) -> Wheel:
+    """Build the project into a new folder beside it."""
+    workshop = a_workshop(root.parent, reporter=reporter, offline=offline)
+    return build_project(read_project(root), workshop)
 
 
 def contents(path: Path) -> dict[str, bytes]:
@@ -400,6 +449,28 @@ def test_failing_hook(tmp_path: Path, statement: str, why: str) -> None:
     assert (caught.value.what, caught.value.why) == ("building demo-app failed in hatchling", why)
 
 
+@pytest.mark.parametrize(
+    ("noise", "most_lines"),
+    [
+        pytest.param('print("heard\\n" * 50_000, file=sys.stderr)', 60, id="lines"),
+        pytest.param('print("heard" * 60_000, file=sys.stderr)', 30, id="one line"),
+    ],
+)
+def test_noisy_backend(tmp_path: Path, noise: str, most_lines: int) -> None:
+    """Of 300 KB that a failing backend writes, the end is shown."""
+    root = a_project_with_wheels(tmp_path / "demo")
+    backend = f"    import sys\n    {noise}\n    raise OSError('no luck')\n    ready ="
+    written(root, {"backend.py": _READY.replace("    ready =", backend)})
+
+    with pytest.raises(BackendError) as caught:
+        built(root)
+
+    assert caught.value.why.startswith("…\n")
+    assert "OSError: no luck" in caught.value.why
+    assert len(caught.value.why.splitlines()) <= most_lines
+    assert len(caught.value.why) < 10_000
+
+
 def test_failing_backend_in_isolation(tmp_path: Path) -> None:
     """A backend that fails in isolation is shown with all that it said."""
     root = a_project_with_wheels(tmp_path / "demo")
@@ -444,14 +515,172 @@ def test_fitting_wheel(tmp_path: Path, tag: str) -> None:
 def test_wrong_wheel(tmp_path: Path, tag: str) -> None:
     """A wheel that the target cannot load for certain is refused."""
     filename = f"demo-1.0-{tag}.whl"
+    wheel = a_wheel(files={"demo/fast.so": an_elf()})
 
     with pytest.raises(WrongWheelError) as caught:
-        built(a_project_with_wheels(tmp_path / "demo", filename))
+        built(a_project_with_wheels(tmp_path / "demo", filename, content=wheel.content))
 
-    assert (caught.value.what, caught.value.filename) == (
-        "the wheel of demo does not load in python3.13 x86_64",
-        filename,
-    )
+    assert caught.value.what == "the wheel of demo does not load in python3.13 x86_64"
+    assert [attempt.filename for attempt in caught.value.attempts] == [filename, filename]
+
+
+@pytest.mark.parametrize(
+    ("files", "problems"),
+    [
+        pytest.param({"demo/fast.so": an_elf()}, (), id="within the runtime"),
+        pytest.param(
+            {"demo/fast.so": an_elf(needed=["libown.so"]), "demo.libs/libown.so": an_elf()},
+            (),
+            id="own library",
+        ),
+        pytest.param(
+            {"demo/fast.so": an_elf(needed=["libown.so"])},
+            ("demo/fast.so needs libown.so, which the runtime does not have",),
+            id="library of this machine",
+        ),
+        pytest.param(
+            {"demo/fast.so": an_elf(versions={"libc.so.6": ["GLIBC_2.99"]})},
+            (f"demo/fast.so needs GLIBC_2.99, and the runtime has glibc {_OWN.runtime.glibc}",),
+            id="newer glibc",
+        ),
+        pytest.param(
+            {"demo/fast.so": an_elf("aarch64")},
+            ("demo/fast.so is made for 64-bit aarch64, not for x86_64",),
+            id="another machine",
+        ),
+        pytest.param(
+            {"demo/fast.so": b"\xcf\xfa\xed\xfe" + bytes(60)},
+            ("demo/fast.so is a Mach-O file, not one for Linux",),
+            id="another system",
+        ),
+        pytest.param(
+            {"demo/fast.so": b"\x7fELF"},
+            ("demo/fast.so cannot be checked: it is no readable ELF file: ",),
+            id="broken",
+        ),
+    ],
+)
+def test_wheel_compiled_for_the_target(
+    tmp_path: Path, files: Mapping[str, bytes], problems: tuple[str, ...]
+) -> None:
+    """What the target's own Python has compiled ships if the runtime has all that it needs."""
+    filename = f"demo-1.0-{_OWN_TAG}-linux_x86_64.whl"
+    content = a_wheel(files=files).content
+    root = a_project_with_wheels(tmp_path / "demo", filename, content=content)
+    workshop = a_workshop(tmp_path, target=_OWN)
+
+    if not problems:
+        assert build_project(read_project(root), workshop).filename == filename
+        return
+    with pytest.raises(WrongWheelError) as caught:
+        build_project(read_project(root), workshop)
+    (problem,) = caught.value.attempts[0].problems
+    assert problem.startswith(problems[0])
+
+
+def a_project_that_compiles(folder: Path, with_compiler: FakeWheel, without: FakeWheel) -> Path:
+    """Write a project whose backend makes another wheel where its compiler fails."""
+    root = a_project_with_wheels(folder)
+    written(root, {"backend.py": _COMPILING})
+    for name, wheel in (("yes", with_compiler), ("no", without)):
+        wheel.write_to(root / name)
+    compiler = folder.parent / "bin" / "cc"
+    compiler.parent.mkdir()
+    compiler.write_text("#!/bin/sh\nexit 0\n")
+    compiler.chmod(0o755)
+    return root
+
+
+_FAST = a_wheel(tag="cp313-cp313-linux_x86_64", files={"demo/fast.so": an_elf()})
+
+
+def test_optional_extension(tmp_path: Path) -> None:
+    """A package whose extension is optional ends as the pure one that its backend makes."""
+    slow = a_wheel()
+
+    wheel = built(a_project_that_compiles(tmp_path / "demo", _FAST, slow))
+
+    assert (wheel.filename, wheel.sha256) == (slow.filename, slow.sha256)
+
+
+def test_platform_tag_without_machine_code(tmp_path: Path) -> None:
+    """Setuptools tags a wheel for a platform although its extension was left out: not true."""
+    slow = a_wheel(tag="cp313-cp313-linux_x86_64", root_is_purelib=False)
+
+    wheel = built(a_project_that_compiles(tmp_path / "demo", _FAST, slow))
+
+    found = contents(wheel.path)
+    text = found["demo-1.0.dist-info/WHEEL"]
+    assert wheel.filename == "demo-1.0-py3-none-any.whl"
+    assert text.decode().splitlines() == [
+        "Wheel-Version: 1.0",
+        "Generator: a_wheel (1.0)",
+        "Root-Is-Purelib: true",
+        "Tag: py3-none-any",
+    ]
+    digest = base64.urlsafe_b64encode(hashlib.sha256(text).digest()).rstrip(b"=").decode()
+    line = f"demo-1.0.dist-info/WHEEL,sha256={digest},{len(text)}"
+    assert line in found["demo-1.0.dist-info/RECORD"].decode().splitlines()
+
+
+def test_extension_that_is_not_optional(tmp_path: Path) -> None:
+    """The error of a package that needs its extension tells of each attempt."""
+    root = a_project_that_compiles(tmp_path / "demo", _FAST, _FAST)
+    python = sys.version.split()[0]
+
+    with pytest.raises(WrongWheelError) as caught:
+        built(root)
+
+    assert caught.value.why.splitlines() == [
+        f"built with Python {python}: demo-1.0-cp313-cp313-linux_x86_64.whl",
+        f"  it was compiled for Python {python}, not for Python 3.13",
+        f"built with Python {python}, the compiler out of reach: "
+        "demo-1.0-cp313-cp313-linux_x86_64.whl",
+        f"  it was compiled for Python {python}, not for Python 3.13",
+    ]
+
+
+@pytest.mark.parametrize("has_uv", [pytest.param(True, id="uv"), pytest.param(False, id="pip")])
+def test_python_of_the_target(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_uv: bool
+) -> None:
+    """A source is built by a Python of the target's minor version where there is one."""
+    if not has_uv:
+        for module in (isolation, interpreter):
+            monkeypatch.setattr(module, "uv_of", lambda _: None)
+    target, environ = an_other_python()
+    root = a_project_with_wheels(tmp_path / "demo")
+    written(root, {"backend.py": _TAGGED})
+    (root / "ready" / "demo.whl").write_bytes(a_wheel().content)
+    workshop = replace(a_workshop(tmp_path, target=target), environ=environ)
+
+    wheel = build_project(read_project(root), workshop)
+
+    major, minor = target.runtime.python
+    assert wheel.filename == f"demo-1.0-cp{major}{minor}-none-any.whl"
+
+
+def an_other_python() -> tuple[Target, Mapping[str, str]]:
+    """Find a runtime whose Python is on this machine and is not the running one."""
+    environ = dict(os.environ)
+    # An old one has an old pip, and a new one may not have been tried yet.
+    for name in ("python3.12", "python3.11", "python3.13", "python3.10"):
+        runtime = RUNTIMES[name]
+        found = interpreter.find(runtime.python, environ=environ, home=Path.home())
+        if not found.is_running:
+            return Target(runtime=runtime, architecture=Architecture.X86_64), environ
+    pytest.skip("there is no other Python on this machine")
+
+
+def test_wheel_without_code(tmp_path: Path) -> None:
+    """A project's wheel that holds metadata alone is a mistake in what its backend was told."""
+    filename = "demo-1.0-py3-none-any.whl"
+    root = a_project_with_wheels(tmp_path / "demo", filename, content=a_wheel(files={}).content)
+
+    with pytest.raises(EmptyWheelError) as caught:
+        built(root)
+
+    assert caught.value.why == f"{filename} holds metadata alone: backend found no code to put in"
 
 
 @pytest.mark.parametrize(
@@ -526,7 +755,7 @@ def test_offline(
     for name in [name for name in os.environ if name.startswith(("UV_", "PIP_"))]:
         monkeypatch.delenv(name)
     if not has_uv:
-        monkeypatch.setattr(source_build, "_has_uv", lambda _: False)
+        monkeypatch.setattr(isolation, "uv_of", lambda _: None)
     with FakeIndex([a_wheel("left-out")]) as index:
         for name, value in (
             ("UV_NO_CONFIG", "1"),

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from lambda_build_plugin.errors import StageError
-from lambda_build_plugin.stage import Member
+from lambda_build_plugin.stage import Member, digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.stage import Entry, StagedTree
 
 __all__ = [
+    "ChangedFileError",
     "DamagedMemberError",
     "OutputError",
     "Written",
@@ -240,16 +241,33 @@ class _Packed:
 
 def _packed(entry: Entry, reader: _Reader) -> _Packed:
     data = entry.data
-    if isinstance(data, Member):
-        if data.method == _DEFLATED and data.size:  # nothing is best stored
-            return _Packed(_DEFLATED, data.crc, data.compressed_size, reader.raw(data))
-        data = reader.content(data)
-    crc = zlib.crc32(data)
+    # Nothing at all is best stored.
+    if isinstance(data, Member) and data.method == _DEFLATED and data.size:
+        return _Packed(_DEFLATED, data.crc, data.compressed_size, reader.raw(data))
+    content = _content(entry, reader)
+    crc = zlib.crc32(content)
     compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
-    deflated = compressor.compress(data) + compressor.flush()
-    if len(deflated) < len(data):
+    deflated = compressor.compress(content) + compressor.flush()
+    if len(deflated) < len(content):
         return _Packed(_DEFLATED, crc, len(deflated), (deflated,))
-    return _Packed(_STORED, crc, len(data), (data,))
+    return _Packed(_STORED, crc, len(content), (content,))
+
+
+def _content(entry: Entry, reader: _Reader) -> bytes:
+    """Read what an entry holds.
+
+    Raises:
+        StageError: A member is damaged, or a file is no longer what was staged.
+    """
+    data = entry.data
+    if isinstance(data, bytes):
+        return data
+    if isinstance(data, Member):
+        return reader.content(data)
+    content = data.read_bytes()
+    if digest_of(content) != entry.digest:
+        raise ChangedFileError(data)
+    return content
 
 
 class _Reader:
@@ -344,6 +362,18 @@ class DamagedMemberError(StageError):
         )
 
 
+class ChangedFileError(StageError):
+    """A file has changed between being looked at and being packed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(
+            f"{path} has changed while it was packed",
+            why="its content is not the one that was read a moment ago",
+            hint="build again when nothing writes to it, or leave it out with `exclude`",
+        )
+
+
 def write_folder(tree: StagedTree, folder: Path) -> None:
     """Write the tree as files, for people and tools that want to look at it.
 
@@ -357,8 +387,7 @@ def write_folder(tree: StagedTree, folder: Path) -> None:
         for entry in tree.entries:
             path = folder / entry.path
             path.parent.mkdir(parents=True, exist_ok=True)
-            data = reader.content(entry.data) if isinstance(entry.data, Member) else entry.data
-            path.write_bytes(data)
+            path.write_bytes(_content(entry, reader))
             path.chmod(_EXECUTABLE if entry.executable else _FILE)
 
 

@@ -1,103 +1,34 @@
-"""The pipeline: the few lines that join the stages. No other module joins two."""
+"""The pipeline: the few lines that join the stages."""
 
 from __future__ import annotations
 
 import tempfile
-import time
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from packaging.requirements import Requirement
-
 from lambda_build_plugin import integrity, report, verify
-from lambda_build_plugin.archive import OutputError, moved_in, write_archive, write_folder
+from lambda_build_plugin.archive import moved_in, write_archive, write_folder
+from lambda_build_plugin.clock import Clock
+from lambda_build_plugin.dependencies import OwnWheel, dependencies_of, with_unmet
 from lambda_build_plugin.fetch.cache import Cache
-from lambda_build_plugin.fetch.fetcher import Fetcher
-from lambda_build_plugin.fetch.sources import read_sources
-from lambda_build_plugin.graph import extras_of, reachable, requirements_of, unmet
-from lambda_build_plugin.lock.failures import (
-    ExcludedTargetError,
-    HostOnlyLockError,
-    UnknownGroupError,
-)
-from lambda_build_plugin.lock.read import find_lock, read_lock
-from lambda_build_plugin.lock.walk import LeftOut, reached
-from lambda_build_plugin.project import group_names, group_requirements, metadata_requirements
-from lambda_build_plugin.selection import NoMatchingFileError, is_of_one_machine, select
-from lambda_build_plugin.settings import Contents, Layout
-from lambda_build_plugin.source_build import build_project
-from lambda_build_plugin.stage import Wheel, stage
+from lambda_build_plugin.graph import requirements_of
+from lambda_build_plugin.hooks import after_stage, before_build
+from lambda_build_plugin.places import check_places, output_of
+from lambda_build_plugin.settings import Contents, Form, Layout
+from lambda_build_plugin.source_build.workshop import Workshop
+from lambda_build_plugin.source_tree import Choice, plain_project
+from lambda_build_plugin.stage import stage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-    from packaging.utils import NormalizedName
-
-    from lambda_build_plugin.fetch.fetcher import Fetched
-    from lambda_build_plugin.lock.model import Lock, LockedPackage
-    from lambda_build_plugin.lock.walk import Reached
+    from lambda_build_plugin.dependencies import Dependencies
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.report import BuildReport
     from lambda_build_plugin.settings import Settings
-    from lambda_build_plugin.stage import StagedTree
+    from lambda_build_plugin.stage import PlainProject, StagedTree
 
 __all__ = ["build"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Dependencies:
-    """What the lock contributes."""
-
-    wheels: tuple[Wheel, ...] = ()
-    left_out: tuple[LeftOut, ...] = ()
-    warnings: tuple[str, ...] = ()
-    lock: Path | None = None
-
-
-@dataclass(slots=True)
-class _Clock:
-    """Seconds by stage; the one place of the core that looks at a clock."""
-
-    reporter: Reporter
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        self.reporter.stage(name)
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
-
-
-@dataclass(slots=True)
-class _OwnWheel:
-    """The project's wheel, built when it is first asked for."""
-
-    settings: Settings
-    folder: Path
-    clock: _Clock
-    builder: Callable[[Path], object] | None
-    built: Wheel | None = None
-
-    def wheel(self) -> Wheel:
-        if self.built is None:
-            settings = self.settings
-            with self.clock.stage("build"):
-                self.built = build_project(
-                    settings.project,
-                    settings.target,
-                    self.folder,
-                    offline=settings.offline,
-                    reporter=self.clock.reporter,
-                    environ=settings.host.environ,
-                    builder=self.builder,
-                )
-        return self.built
 
 
 def build(
@@ -113,222 +44,76 @@ def build(
     Raises:
         LambdaBuildError: With the reason and the remedy; nothing is left behind.
     """
-    _check_places(settings)
-    clock = _Clock(reporter)
+    check_places(settings)
+    clock = Clock(reporter)
     with tempfile.TemporaryDirectory(prefix="lambda-build-") as scratch:
-        own = _OwnWheel(settings, Path(scratch), clock, builder)
-        dependencies = _dependencies(settings, clock, own)
+        workshop = _workshop(settings, Path(scratch), reporter)
+        own = OwnWheel(settings, workshop, clock, builder)
+        ships_project = settings.contents is not Contents.DEPENDENCIES
+        if settings.hooks.before_build and ships_project:
+            with clock.stage("hooks"):
+                before_build(settings, reporter)
+        dependencies = dependencies_of(settings, workshop, clock, own)
         wheels = list(dependencies.wheels)
+        plain: PlainProject | None = None
         version = settings.project.version
-        if settings.contents is not Contents.DEPENDENCIES:
+        if ships_project and settings.form is Form.SOURCE:
+            with clock.stage("build"):
+                plain = plain_project(settings.project, _choice(settings, dependencies))
+            dependencies = with_unmet(dependencies, settings.project.dependencies, settings)
+        elif ships_project:
             project = own.wheel()
-            dependencies = _with_unmet(dependencies, project, settings)
+            dependencies = with_unmet(dependencies, requirements_of(project.path), settings)
             wheels.append(project)
             version = str(project.version)
         with clock.stage("stage"):
-            integrity.check(wheels, Cache(settings.host.cache_dir))
-            tree = stage(wheels, prefix=settings.prefix)
-        return _written(settings, dependencies, tree, _output(settings, version), clock)
+            integrity.check(wheels, workshop.cache)
+            tree = stage(wheels, prefix=settings.prefix, project=plain)
+        if settings.hooks.after_stage:
+            with clock.stage("hooks"):
+                tree = after_stage(settings, tree, Path(scratch, "stage"), reporter)
+        return _written(settings, dependencies, tree, output_of(settings, version), clock)
 
 
-def _dependencies(settings: Settings, clock: _Clock, own: _OwnWheel) -> _Dependencies:
-    """Read the lock, choose for the target, fetch."""
-    if settings.contents is Contents.PROJECT:
-        return _Dependencies()
-    project, host = settings.project, settings.host
-    with clock.stage("lock"):
-        found = find_lock(project, settings.lock, needed=bool(settings.extras or settings.groups))
-        if found is None:
-            return _Dependencies()
-        lock = read_lock(found.path, project, host.environ, lock_is_fresh=settings.lock_is_fresh)
-        # Of an environment's lock only what the project needs ships.
-        cut = lock.of_environment and settings.main
-        with _right_machine(lock, settings):
-            applicable = reached(
-                lock,
-                settings.target,
-                extras=frozenset() if cut else settings.extras,
-                groups=frozenset() if cut else settings.groups,
-                main=settings.main,
-            )
-    passed_over = (
-        f"{found.path.name} is read, and {', '.join(found.others)} beside it is not: "
-        "name the right one with the setting `lock`"
-    )
-    with (
-        closing(_fetcher(settings, lock, clock.reporter)) as fetcher,
-        _right_machine(lock, settings),
-    ):
-
-        def bring(packages: Sequence[LockedPackage]) -> list[Wheel]:
-            with clock.stage("select"):
-                selected = select(fetcher.named(packages), settings.target)
-            with clock.stage("fetch"):
-                return [_wheel(item) for item in fetcher.fetch(selected)]
-
-        if cut:
-            brought = _cut(lock, applicable, settings, own, bring)
-        else:
-            brought = _Dependencies(
-                wheels=tuple(bring(applicable.packages)), left_out=applicable.left_out
-            )
-    return replace(
-        brought,
-        warnings=(*lock.warnings, *((passed_over,) if found.others else ()), *brought.warnings),
-        lock=found.path,
-    )
-
-
-@contextmanager
-def _right_machine(lock: Lock, settings: Settings) -> Iterator[None]:
-    """Tell it where the lock of an environment was made for one other machine.
-
-    Raises:
-        LockError: It was.
-    """
-    try:
-        yield
-    except (ExcludedTargetError, NoMatchingFileError) as error:
-        if not lock.of_environment or (
-            isinstance(error, NoMatchingFileError) and not is_of_one_machine(lock.packages)
-        ):
-            raise
-        raise HostOnlyLockError(
-            lock,
-            settings.target,
-            error.why,
-            wrong_python=isinstance(error, ExcludedTargetError),
-        ) from error
-
-
-def _cut(
-    lock: Lock,
-    applicable: Reached,
-    settings: Settings,
-    own: _OwnWheel,
-    bring: Callable[[Sequence[LockedPackage]], Sequence[Wheel]],
-) -> _Dependencies:
-    """Follow the requirements of the project through the lock, and leave the rest.
-
-    What a distribution requires stands in its wheel, so they come level by level.
-    """
-    project, target = settings.project, settings.target
-    roots, known = _needs(lock, settings, own)
-    wheels: list[Wheel] = []
-    while batch := [
-        package
-        for package in applicable.packages
-        if package.name in reachable(roots, known, target) and package.name not in known
-    ]:
-        for package, wheel in zip(batch, bring(batch), strict=True):
-            known[package.name] = requirements_of(wheel.path)
-            wheels.append(wheel)
-    # What the project's wheel itself lacks, `_with_unmet` tells.
-    told = {project.name} if settings.contents is Contents.ALL else set()
-    return _Dependencies(
-        wheels=tuple(sorted(wheels, key=lambda wheel: wheel.name)),
-        left_out=tuple(
-            sorted(
-                (*applicable.left_out, *_unneeded(applicable.packages, known)),
-                key=lambda item: (item.name, item.version),
-            )
-        ),
-        warnings=tuple(
-            f"{needer} requires {name}, which is not in the lock for this target"
-            for name, needer in reachable(roots, known, target).items()
-            if name not in known and needer not in told
-        ),
-    )
-
-
-def _unneeded(
-    packages: Sequence[LockedPackage], known: Container[NormalizedName]
-) -> Iterator[LeftOut]:
-    for package in packages:
-        if package.name not in known:
-            yield LeftOut(
-                name=package.name,
-                version=str(package.version or ""),
-                reason="neither the project nor an extra or group that was asked for needs it",
-            )
-
-
-def _needs(
-    lock: Lock, settings: Settings, own: _OwnWheel
-) -> tuple[list[Requirement], dict[NormalizedName, Sequence[Requirement]]]:
-    """Get what is asked for, and what the project itself requires.
-
-    Raises:
-        LockError: It has no such extra or group.
-    """
-    project = settings.project
-    if settings.contents is Contents.ALL or project.dependencies is None:
-        # The metadata of the wheel has also what a backend or its hooks have filled in.
-        path = own.wheel().path
-        requirements, extras = requirements_of(path), extras_of(path)
-    else:
-        requirements = metadata_requirements(project)
-        extras = frozenset(project.optional_dependencies)
-    for kind, asked, there in (
-        ("extra", settings.extras, extras),
-        ("dependency group", settings.groups, group_names(project)),
-    ):
-        if unknown := sorted(asked - there):
-            raise UnknownGroupError(lock, kind, unknown, there)
-    itself = Requirement(f"{project.name}[{','.join(sorted(settings.extras))}]")
-    groups = (group_requirements(project, group) for group in sorted(settings.groups))
-    return [itself, *chain.from_iterable(groups)], {project.name: requirements}
-
-
-def _with_unmet(dependencies: _Dependencies, project: Wheel, settings: Settings) -> _Dependencies:
-    """Warn of what the project's wheel requires and the lock does not bring."""
-    if settings.contents is not Contents.ALL or not settings.main:
-        return dependencies
-    shipped = {wheel.name: wheel.version for wheel in dependencies.wheels}
-    missing = unmet(
-        requirements_of(project.path), settings.target, extras=settings.extras, shipped=shipped
-    )
-    warnings = (f"{project.name} requires {requirement}" for requirement in missing)
-    return replace(dependencies, warnings=(*dependencies.warnings, *warnings))
-
-
-def _fetcher(settings: Settings, lock: Lock, reporter: Reporter) -> Fetcher:
+def _workshop(settings: Settings, folder: Path, reporter: Reporter) -> Workshop:
     host = settings.host
-    return Fetcher(
-        read_sources(
-            lock.indexes,
-            environ=host.environ,
-            home=host.home,
-            project=settings.project.root,
-            access=settings.access,
-            access_is_all=settings.access_is_all,
-            installers=settings.installers,
-        ),
-        Cache(host.cache_dir),
-        reporter=reporter,
+    return Workshop(
+        target=settings.target,
+        folder=folder,
+        cache=Cache(host.cache_dir),
+        home=host.home,
+        environ=host.environ,
         offline=settings.offline,
-        jobs=settings.jobs,
+        reporter=reporter,
     )
 
 
-def _wheel(fetched: Fetched) -> Wheel:
-    selected = fetched.selected
-    return Wheel(
-        name=selected.name,
-        version=selected.version,
-        filename=selected.filename,
-        path=fetched.path,
-        sha256=fetched.sha256,
-        source="wheel",
+def _choice(settings: Settings, dependencies: Dependencies) -> Choice:
+    """Say which files of a project ship that is no wheel, and which are of this build."""
+    root = settings.project.root
+    output = output_of(settings, settings.project.version).resolve()
+    places = (settings.unpacked, settings.lock, settings.host.cache_dir)
+    apart = {
+        output,
+        # The artifacts of other targets, which are written to the same folder one by one.
+        *(output.parent.glob("*.zip") if output.parent != root else ()),
+        *(place.resolve() for place in places if place is not None),
+        *dependencies.folders,
+    }
+    return Choice(
+        include=settings.include,
+        exclude=settings.exclude,
+        handler=settings.handler,
+        apart=frozenset(apart - {root, *root.parents}),
     )
 
 
 def _written(
     settings: Settings,
-    dependencies: _Dependencies,
+    dependencies: Dependencies,
     tree: StagedTree,
     output: Path,
-    clock: _Clock,
+    clock: Clock,
 ) -> BuildReport:
     """Write the artifact beside its place, verify it, and only then move it in."""
     warnings: list[str] = [
@@ -361,65 +146,6 @@ def _written(
     )
 
 
-def _check_places(settings: Settings) -> None:
-    """Refuse places that hold something else before any work is done."""
-    output, unpacked = settings.output, settings.unpacked
-    try:
-        if output is not None and not settings.output_is_folder:
-            _check_output(output)
-        if unpacked is not None and (unpacked.is_symlink() or unpacked.exists()):
-            _check_unpacked(unpacked)
-    except OSError as error:
-        place = output if unpacked is None else unpacked
-        raise OutputError(place or settings.project.root, error.strerror or str(error)) from error
-    if unpacked is not None and unpacked == output:
-        raise OutputError(
-            unpacked,
-            "the zip and the unpacked files are to go to the same place",
-            hint="give `--output` and `--unpacked` different names",
-        )
-
-
-def _check_output(output: Path) -> None:
-    if output.is_dir():
-        raise OutputError(
-            output, "it is a folder", hint="end the name with `/` to write the default name into it"
-        )
-    if output.exists() and not output.is_file():
-        raise OutputError(
-            output, "it is a device or a pipe, and a zip cannot be moved there", hint="name a file"
-        )
-
-
-def _check_unpacked(unpacked: Path) -> None:
-    if unpacked.is_symlink() or not _is_empty_folder(unpacked):
-        raise OutputError(
-            unpacked,
-            "it is there already and no empty folder",
-            hint="remove it first, or choose another folder with `--unpacked`",
-        )
-
-
-def _is_empty_folder(path: Path) -> bool:
-    return path.is_dir() and not any(path.iterdir())
-
-
 def _check_strict(settings: Settings, warnings: Sequence[str]) -> None:
     if settings.strict and warnings:
         raise verify.StrictError(warnings)
-
-
-def _output(settings: Settings, version: str | None) -> Path:
-    """Say where the zip goes: `dist/{name}-{version}-{layout}-{runtime}-{architecture}.zip`."""
-    if settings.output is not None and not settings.output_is_folder:
-        return settings.output
-    project, target = settings.project, settings.target
-    parts = (
-        project.name.replace("-", "_"),
-        version,
-        settings.layout.value,
-        target.runtime.name,
-        target.architecture.value,
-    )
-    folder = settings.output or project.root / "dist"
-    return folder / ("-".join(part for part in parts if part) + ".zip")

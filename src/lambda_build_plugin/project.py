@@ -104,7 +104,8 @@ def read_project(root: Path) -> Project:
             raise SettingsError([f"{root} is not a folder"], hint="name the project's folder")
         return _read(root.resolve())
     except TableError as error:
-        raise SettingsError([str(error)], hint=f"mend {root / 'pyproject.toml'}") from error
+        file = error.at.partition(":")[0]
+        raise SettingsError([str(error)], hint=f"mend {root / file}") from error
     except OSError as error:
         raise SettingsError(
             [f"{error.filename or root} cannot be read: {error.strerror}"],
@@ -175,6 +176,7 @@ def _read(root: Path) -> Project:
         root=root,
         name=canonicalize_name(root.name or "root"),
         dependencies=None,
+        requires_python=_pipfile_python(root / "Pipfile"),
         is_package=(root / "setup.py").is_file(),
         pinned_python=_pinned_python(root),
     )
@@ -270,7 +272,7 @@ def _is_package(data: Table, *, declared: bool, legacy: bool) -> bool:
         tool.table("pdm").flag("distribution"),
         tool.table("poetry").flag("package-mode"),
     )
-    if False in switches:
+    if False in switches or tool.table("rye").flag("virtual"):
         return False
     return "build-system" in data or legacy or (declared and True in switches)
 
@@ -306,6 +308,20 @@ def _poetry_python(dependencies: Table) -> SpecifierSet | None:
         return Constraint.parse(text).requires_python if text else None
     except ValueError as error:
         raise TableError(dependencies.place("python"), str(error)) from error
+
+
+def _pipfile_python(path: Path) -> SpecifierSet | None:
+    """Read the one Python that pipenv resolves for."""
+    if not path.is_file():
+        return None
+    requires = read_toml(path).table("requires")
+    text = requires.text("python_version")
+    try:
+        return SpecifierSet(f"=={text}.*") if text else None
+    except ValueError as error:
+        raise TableError(
+            requires.place("python_version"), f"`{excerpt(text or '')}` is no version (PEP 440)"
+        ) from error
 
 
 def _requirements(table: Table, key: str) -> tuple[Requirement, ...]:

@@ -50,8 +50,12 @@ class PackageReport(TypedDict):
 
     name: str
     version: str
+    """Empty for a project that ships as source and has none."""
+
     file: str
     sha256: str
+    """Of the file; both are empty for a project that ships as source."""
+
     source: str
     """`wheel`, `sdist`, `local` or `vcs`."""
 
@@ -165,7 +169,7 @@ def as_text(report: BuildReport, *, verbose: bool = False) -> str:
 
 
 def _packages(tree: StagedTree, written: Written) -> list[PackageReport]:
-    by_name: dict[str, PackageReport] = {
+    by_owner: dict[str, PackageReport] = {
         dist.wheel.name: PackageReport(
             name=dist.wheel.name,
             version=str(dist.wheel.version),
@@ -178,12 +182,23 @@ def _packages(tree: StagedTree, written: Written) -> list[PackageReport]:
         )
         for dist in tree.distributions
     }
+    if (project := tree.project) is not None:
+        by_owner[project.owner] = PackageReport(
+            name=project.name,
+            version=project.version or "",
+            file="",
+            sha256="",
+            source="local",
+            unzipped=0,
+            zipped=0,
+            files=0,
+        )
     for entry, compressed in zip(tree.entries, written.compressed, strict=True):
-        package = by_name[entry.owner]
+        package = by_owner[entry.owner]
         package["unzipped"] += entry.size
         package["zipped"] += compressed
         package["files"] += 1
-    return [by_name[name] for name in sorted(by_name)]
+    return sorted(by_owner.values(), key=lambda package: (package["name"], package["version"]))
 
 
 def _bar(size: int, limit: int) -> str:
@@ -200,9 +215,9 @@ def _package_lines(packages: Sequence[PackageReport], *, verbose: bool) -> list[
     rest = ordered[len(shown) :]
     rows = [
         (
-            f"{package['name']} {package['version']}",
+            f"{package['name']} {package['version']}".rstrip(),
             package["unzipped"],
-            "  (built here)" if package["source"] == "local" else "",
+            _note(package),
         )
         for package in shown
     ]
@@ -215,6 +230,12 @@ def _package_lines(packages: Sequence[PackageReport], *, verbose: bool) -> list[
         *(f"  {label:<{width}}  {size_text(size):>9}{note}" for label, size, note in rows),
         "",
     ]
+
+
+def _note(package: PackageReport) -> str:
+    if package["source"] == "wheel":
+        return ""
+    return "  (built here)" if package["file"] else "  (its files as they are)"
 
 
 def _left_out_lines(left_out: Sequence[LeftOutReport]) -> list[str]:

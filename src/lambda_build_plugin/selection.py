@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import parse_wheel_filename
 
-from lambda_build_plugin.errors import SelectionError, SourceBuildError
+from lambda_build_plugin.errors import SelectionError
+from lambda_build_plugin.lock.walk import LeftOut
 from lambda_build_plugin.target import AS_OF, RUNTIMES, Architecture, Glibc, Target
 
 if TYPE_CHECKING:
@@ -23,18 +24,25 @@ if TYPE_CHECKING:
     from packaging.utils import BuildTag, NormalizedName
     from packaging.version import Version
 
-    from lambda_build_plugin.lock.model import LockedFile, LockedPackage
+    from lambda_build_plugin.lock.model import (
+        LockedDirectory,
+        LockedFile,
+        LockedPackage,
+        LockedVcs,
+    )
 
 __all__ = [
+    "ForbiddenSourceError",
     "NoMatchingFileError",
     "Selected",
-    "SourceItemError",
+    "Selection",
     "best_wheel",
     "explain",
     "is_of_one_machine",
     "select",
 ]
 
+_WHEEL_SUFFIX = ".whl"
 _PLATFORM = re.compile(
     r"(?P<family>manylinux|musllinux|macosx|win|linux|android|ios|emscripten|pyodide)"
     r"(?P<level>1|2010|2014|_(?:\d{1,4}_)?\d{1,4})?(?:_(?P<machine>\w+)|(?P<bits>32))?"
@@ -58,13 +66,36 @@ class Selected:
     """The file that ships for one package."""
 
     name: NormalizedName
-    version: Version
+    version: Version | None
+    """Of a wheel its own, of a source what the lock says."""
+
     file: LockedFile
     filename: str
     package: LockedPackage
 
     def __str__(self) -> str:
-        return f"{self.name} {self.version}"
+        return f"{self.name} {self.version}" if self.version else self.name
+
+    @property
+    def is_wheel(self) -> bool:
+        """Whether it ships as it is; everything else is an archive of source code."""
+        return self.filename.endswith(_WHEEL_SUFFIX)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What each package ships from."""
+
+    files: tuple[Selected, ...] = ()
+    """To be fetched: wheels, and source code to be built."""
+
+    folders: tuple[tuple[LockedPackage, LockedDirectory], ...] = ()
+    """Source code on this machine."""
+
+    commits: tuple[tuple[LockedPackage, LockedVcs], ...] = ()
+    """Source code in repositories."""
+
+    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,40 +126,107 @@ class NoMatchingFileError(SelectionError):
         )
 
 
-class SourceItemError(SourceBuildError):
-    """The lock holds items that would have to be built."""
+class ForbiddenSourceError(SelectionError):
+    """The lock holds packages that would have to be built, and `only-binary` forbids it."""
 
     def __init__(self, packages: Sequence[LockedPackage]) -> None:
         self.packages = tuple(packages)
         super().__init__(
-            "the lock holds sources, and this version ships wheels only",
+            "the lock holds sources, and `only-binary` forbids building them",
             why="\n".join(f"{package} ({package.at}): {_source(package)}" for package in packages),
-            hint="lock a version that has wheels, or build a wheel of it and lock that",
+            hint="lock a version that has wheels, let `include-local` name a wheel that was built "
+            "elsewhere, or switch `only-binary` off",
         )
 
 
-def select(packages: Iterable[LockedPackage], target: Target) -> tuple[Selected, ...]:
-    """Choose one file a package.
+def select(
+    packages: Iterable[LockedPackage],
+    target: Target,
+    *,
+    only_binary: bool = False,
+    skip_folders: bool = False,
+) -> Selection:
+    """Choose what each package ships from: a wheel where one fits, else its source.
+
+    Args:
+        packages: Those that belong to the target.
+        target: What has to load them.
+        only_binary: Whether nothing may be built; folders of the user's own are.
+        skip_folders: Whether folders on this machine are left out.
 
     Raises:
-        SelectionError: With every package that has no file for the target.
-        SourceBuildError: With every package that is a source only.
+        SelectionError: With every package that has nothing for the target.
     """
-    chosen: list[Selected] = []
-    sources: list[LockedPackage] = []
-    unmatched: list[LockedPackage] = []
+    sorter = _Sorter(target, only_binary=only_binary, skip_folders=skip_folders)
     for package in packages:
-        if not package.wheels and _is_source(package):
-            sources.append(package)
-        elif (best := best_wheel(package, target)) is not None:
-            chosen.append(best)
+        sorter.place(package)
+    if sorter.unmatched:
+        raise NoMatchingFileError(target, sorter.unmatched)
+    if sorter.forbidden:
+        raise ForbiddenSourceError(sorter.forbidden)
+    return Selection(
+        files=tuple(sorter.files),
+        folders=tuple(sorter.folders),
+        commits=tuple(sorter.commits),
+        left_out=tuple(sorter.left_out),
+    )
+
+
+class _Sorter:
+    """Puts each package where it belongs, those without anything that ships among them."""
+
+    def __init__(self, target: Target, *, only_binary: bool, skip_folders: bool) -> None:
+        self._target = target
+        self._only_binary = only_binary
+        self._skip_folders = skip_folders
+        self.files: list[Selected] = []
+        self.folders: list[tuple[LockedPackage, LockedDirectory]] = []
+        self.commits: list[tuple[LockedPackage, LockedVcs]] = []
+        self.left_out: list[LeftOut] = []
+        self.unmatched: list[LockedPackage] = []
+        self.forbidden: list[LockedPackage] = []
+
+    def place(self, package: LockedPackage) -> None:
+        source = package.archive or package.sdist
+        if package.directory is not None:
+            self._place_folder(package, package.directory)
+        elif (best := best_wheel(package, self._target)) is not None:
+            self.files.append(best)
+        elif self._only_binary and not any(_wheel_files(package)) and (source or package.vcs):
+            self.forbidden.append(package)
+        elif source is not None and _is_source(source) and not self._only_binary:
+            self.files.append(_source_of(package, source))
+        elif package.vcs is not None:
+            self.commits.append((package, package.vcs))
         else:
-            unmatched.append(package)
-    if unmatched:
-        raise NoMatchingFileError(target, unmatched)
-    if sources:
-        raise SourceItemError(sources)
-    return tuple(chosen)
+            self.unmatched.append(package)
+
+    def _place_folder(self, package: LockedPackage, directory: LockedDirectory) -> None:
+        if not self._skip_folders:
+            self.folders.append((package, directory))
+            return
+        self.left_out.append(
+            LeftOut(
+                name=package.name,
+                version=str(package.version or ""),
+                reason=f"`local-dependencies` is `skip`, and it is the folder {directory.path}",
+            )
+        )
+
+
+def _is_source(file: LockedFile) -> bool:
+    """Tell whether a locked file is no wheel: pylock.toml may have one as an archive."""
+    return not (file.filename or "").endswith(_WHEEL_SUFFIX)
+
+
+def _source_of(package: LockedPackage, file: LockedFile) -> Selected:
+    return Selected(
+        name=package.name,
+        version=package.version,
+        file=file,
+        filename=file.filename or f"the source code of {package}",
+        package=package,
+    )
 
 
 def best_wheel(package: LockedPackage, target: Target) -> Selected | None:
@@ -178,7 +276,7 @@ def _wheels(package: LockedPackage) -> Iterator[_Wheel]:
 
     A file name of another package or version is a stranger, whatever the lock says.
     """
-    for file in package.wheels:
+    for file in _wheel_files(package):
         try:
             name, version, build, tags = parse_wheel_filename(file.filename or "")
         except ValueError:  # InvalidWheelFilename, or a number of thousands of digits
@@ -194,20 +292,20 @@ def _wheels(package: LockedPackage) -> Iterator[_Wheel]:
             )
 
 
+def _wheel_files(package: LockedPackage) -> Iterator[LockedFile]:
+    yield from package.wheels
+    if package.archive and not _is_source(package.archive):
+        yield package.archive
+
+
 def _public(version: Version) -> Version:
     """Drop the local part: `==1.0` admits `1.0+cpu` (PEP 440)."""
     return type(version)(version.public) if version.local else version
 
 
-def _is_source(package: LockedPackage) -> bool:
-    return bool(package.directory or package.vcs or package.archive or package.sdist)
-
-
 def _source(package: LockedPackage) -> str:
-    if package.directory:
-        return f"the folder {package.directory.path}"
     if package.vcs:
-        return f"commit {package.vcs.commit or 'unknown'} of a {package.vcs.kind} repository"
+        return f"commit {package.vcs.commit} of a {package.vcs.kind} repository"
     file = package.archive or package.sdist
     return f"the source distribution {file.filename}" if file else "nothing"
 
@@ -244,7 +342,7 @@ def _offered(wheels: Sequence[_Wheel], target: Target) -> str:
 
 
 def _reason(package: LockedPackage, wheels: Sequence[_Wheel], target: Target) -> str:
-    if not package.wheels:
+    if not any(_wheel_files(package)):
         return "the lock offers no file at all"
     if not wheels:
         return "the lock offers only files of another name or version: " + ", ".join(

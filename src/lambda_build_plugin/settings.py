@@ -30,10 +30,13 @@ if TYPE_CHECKING:
 __all__ = [
     "KEYS",
     "Contents",
+    "Form",
+    "Hooks",
     "Host",
     "IndexAccess",
     "Layer",
     "Layout",
+    "LocalDependencies",
     "Settings",
     "environment_layer",
     "read_settings",
@@ -43,12 +46,14 @@ __all__ = [
 _E = TypeVar("_E", bound=enum.Enum)
 
 _PREFIX = "LAMBDA_BUILD_"
-_FOR_FRONTENDS = frozenset({"LAMBDA_BUILD_CACHE_DIR"})
+_NO_KEYS = frozenset({"LAMBDA_BUILD_CACHE_DIR", "LAMBDA_BUILD_STAGE"})
+"""One is for the frontends, the other is what hooks are told."""
 
 _HANDLER = re.compile(r"[^\s./]+(?:[./][^\s./]+)*\.[^\s./]+")
 _LONGEST_HANDLER = 128  # botocore's shape of `Handler`
 _SECONDS = re.compile(r"[0-9]{1,18}")
 _JOBS = 8
+_HOOKS = ("before-build", "after-stage")
 
 
 class Layout(enum.Enum):
@@ -64,6 +69,32 @@ class Contents(enum.Enum):
     ALL = "all"
     DEPENDENCIES = "dependencies"
     PROJECT = "project"
+
+
+class LocalDependencies(enum.Enum):
+    """What becomes of the folders of source code that the lock names."""
+
+    BUILD = "build"
+    SKIP = "skip"
+
+
+class Form(enum.Enum):
+    """What the project ships as."""
+
+    WHEEL = "wheel"
+    SOURCE = "source"
+
+
+Command = str | tuple[str, ...]
+"""A line for the shell, or a program with its arguments."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """The user's own commands, in their order."""
+
+    before_build: tuple[Command, ...] = ()
+    after_stage: tuple[Command, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,8 +164,19 @@ class Settings:
     layout: Layout = Layout.FUNCTION
     layer_prefix: str = "python"
     contents: Contents = Contents.ALL
+    form: Form = Form.WHEEL
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    hooks: Hooks = Hooks()
     extras: frozenset[NormalizedName] = frozenset()
     groups: frozenset[NormalizedName] = frozenset()
+    local_dependencies: LocalDependencies = LocalDependencies.BUILD
+    include_local: tuple[Path, ...] = ()
+    """Wheels, or folders of source code, that ship although no lock names them."""
+
+    only_binary: bool = False
+    """Whether what the lock has no wheel of may not be built; the user's own folders may."""
+
     main: bool = True
     """Whether the main dependencies ship; not with Poetry's `--only` or PDM's `--no-default`."""
 
@@ -175,8 +217,15 @@ KEYS = (
     "layout",
     "layer-prefix",
     "contents",
+    "project",
+    "include",
+    "exclude",
+    "hooks",
     "extras",
     "groups",
+    "local-dependencies",
+    "include-local",
+    "only-binary",
     "handler",
     "lock",
     "output",
@@ -214,8 +263,16 @@ def read_settings(project: Project, layers: Sequence[Layer], host: Host) -> Sett
         layout=reader.choice("layout", Layout) or Layout.FUNCTION,
         layer_prefix=_layer_prefix(reader, runtime),
         contents=reader.choice("contents", Contents) or Contents.ALL,
+        form=reader.choice("project", Form) or (Form.WHEEL if project.is_package else Form.SOURCE),
+        include=reader.patterns("include"),
+        exclude=reader.patterns("exclude"),
+        hooks=_hooks(reader),
         extras=reader.names("extras"),
         groups=reader.names("groups"),
+        local_dependencies=reader.choice("local-dependencies", LocalDependencies)
+        or LocalDependencies.BUILD,
+        include_local=reader.paths("include-local"),
+        only_binary=reader.flag("only-binary"),
         handler=_handler(reader),
         lock=reader.path("lock"),
         output=reader.path("output"),
@@ -237,7 +294,7 @@ def environment_layer(host: Host) -> Layer:
     named = {
         name.removeprefix(_PREFIX).lower().replace("_", "-"): value
         for name, value in host.environ.items()
-        if name.startswith(_PREFIX) and name not in _FOR_FRONTENDS
+        if name.startswith(_PREFIX) and name not in _NO_KEYS
     }
     return Layer(
         values={key: value or None for key, value in named.items()},
@@ -334,12 +391,47 @@ class _Reader:
             return frozenset()
         return frozenset(canonicalize_name(item) for item in items if item)
 
+    def patterns(self, key: str) -> tuple[str, ...]:
+        """Get patterns in their order; the environment has one a line."""
+        value = self._value(key)
+        items = value.splitlines() if isinstance(value, str) else value
+        if items is None:
+            return ()
+        if not isinstance(items, (list, tuple)) or not all(isinstance(i, str) for i in items):
+            self.problem(key, "must be a list of patterns")
+            return ()
+        for item in items:
+            if not _is_pattern(item):
+                self.problem(key, f"`{item}` is no pattern of a .gitignore")
+        return tuple(items)
+
+    def table(self, key: str) -> Mapping[str, object]:
+        value = self._value(key)
+        if value is None or isinstance(value, dict):
+            return value or {}
+        self.problem(key, "must be a table in a file")
+        return {}
+
     def path(self, key: str) -> Path | None:
         layer, text = self._first(key), self.text(key)
         if text and "\0" in text:
             self.problem(key, "holds a NUL byte")
             return None
         return layer.base / text if layer and text else None
+
+    def paths(self, key: str) -> tuple[Path, ...]:
+        """Get paths in their order, a repeated one once; the environment has one a line."""
+        layer, value = self._first(key), self._value(key)
+        items = value.splitlines() if isinstance(value, str) else value
+        if layer is None or items is None:
+            return ()
+        if not isinstance(items, (list, tuple)) or not all(isinstance(i, str) for i in items):
+            self.problem(key, "must be a list of paths")
+            return ()
+        if any("\0" in item for item in items):
+            self.problem(key, "holds a NUL byte")
+            return ()
+        return tuple(dict.fromkeys(layer.base / item for item in items if item))
 
     def is_folder(self, key: str) -> bool:
         value = self._value(key)
@@ -417,6 +509,44 @@ def _handler(reader: _Reader) -> str | None:
             "characters without spaces",
         )
     return handler
+
+
+def _is_pattern(text: str) -> bool:
+    from pathspec import GitIgnoreSpec
+
+    try:
+        # A comment and an empty line are read, too, and match nothing.
+        return any(p.include is not None for p in GitIgnoreSpec.from_lines([text]).patterns)
+    except ValueError:
+        return False
+
+
+def _hooks(reader: _Reader) -> Hooks:
+    table = reader.table("hooks")
+    for name in table:
+        if name not in _HOOKS:
+            reader.problem("hooks", f"`{name}` is no hook: there are {_listed(_HOOKS)}")
+    before_build, after_stage = (_commands(reader, name, table.get(name)) for name in _HOOKS)
+    return Hooks(before_build=before_build, after_stage=after_stage)
+
+
+def _commands(reader: _Reader, name: str, value: object) -> tuple[Command, ...]:
+    """Read a list of commands; each a line for the shell, or a list without one."""
+    items = [] if value is None else value
+    if isinstance(items, list) and all(map(_is_command, items)):
+        return tuple(item if isinstance(item, str) else tuple(item) for item in items)
+    reader.problem("hooks", f"`{name}` must be a list of commands: strings, or lists of strings")
+    return ()
+
+
+def _is_command(item: object) -> bool:
+    words = [item] if isinstance(item, str) else item
+    return (
+        isinstance(words, list)
+        and bool(words)
+        and all(isinstance(word, str) and "\0" not in word for word in words)
+        and bool(words[0].strip())
+    )
 
 
 def _jobs(reader: _Reader) -> int:

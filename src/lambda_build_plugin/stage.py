@@ -1,9 +1,10 @@
-"""Wheels → `StagedTree`: a map from archive path to where the bytes lie.
+"""Wheels and plain sources → `StagedTree`: a map from archive path to where the bytes lie.
 
 Nothing is unpacked: `installer.install` (PEP 427) drives a destination that notes,
 for each file, the member of the wheel that holds it. Only RECORD is written anew,
 so that it is true to what ships. Headers and scripts stay behind; bytecode caches
-do, because they belong to the machine that wrote them.
+do, because they belong to the machine that wrote them. A project that is no package
+brings its files as they lie in its folder.
 """
 
 from __future__ import annotations
@@ -47,15 +48,21 @@ __all__ = [
     "Entry",
     "InvalidWheelError",
     "Member",
+    "PlainFile",
+    "PlainProject",
     "StagedTree",
     "UnsafePathError",
     "Wheel",
+    "check_folders",
     "check_readable",
+    "digest_of",
+    "digest_of_file",
     "dist_info_of",
     "headers",
     "is_version",
     "members",
     "opened",
+    "record",
     "record_rows",
     "stage",
 ]
@@ -66,6 +73,7 @@ _UNSAFE = re.compile(r"^$|^/|[\\\0]|^[^/]*:|(?:^|/)\.{0,2}(?:/|$)")
 """Any path that `_check_path` has to look at more closely."""
 
 _PARTS_BELOW_DATA = 2  # the kind, and at least a file name
+_BLOCK = 1 << 20  # bytes
 _DIGEST_LENGTH = len("sha256=") + 43  # URL-safe base64 of 32 bytes, without padding
 _BROKEN = (
     csv.Error,
@@ -91,7 +99,7 @@ class Wheel:
     path: Path
     sha256: str
     source: str
-    """Where it came from: `wheel`, or `local` where it was built here."""
+    """What it was made of: `wheel` where it came as one, else `sdist`, `local` or `vcs`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +115,33 @@ class Member:
     method: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainFile:
+    """One file that ships as it lies on the disk."""
+
+    path: str
+    """Below the folder from which modules are imported, with slashes."""
+
+    place: Path
+    """Absolute; its links are followed."""
+
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainProject:
+    """The files of a project that ships without becoming a wheel."""
+
+    name: NormalizedName
+    version: str | None = None
+    files: tuple[PlainFile, ...] = ()
+
+    @property
+    def owner(self) -> str:
+        """What its entries name as their owner: no distribution can be called so."""
+        return f"the project {self.name}"
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One file of the tree."""
@@ -114,8 +149,10 @@ class Entry:
     path: str
     """Inside the zip, with slashes."""
 
-    owner: NormalizedName
-    data: Member | bytes
+    owner: str
+    """Normalized name of the distribution, or `PlainProject.owner`."""
+
+    data: Member | bytes | Path
     digest: str
     """sha256 as RECORD has it: `sha256=` and URL-safe base64 without padding."""
 
@@ -133,6 +170,9 @@ class Distribution:
     dist_info: str
     """Name of its metadata folder, such as `requests-2.32.0.dist-info`."""
 
+    has_metadata: bool = True
+    """False where a hook has taken METADATA away."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedTree:
@@ -145,6 +185,7 @@ class StagedTree:
     prefix: str
     """Where the importable files lie; empty, or with a slash at its end."""
 
+    project: PlainProject | None = None
     warnings: tuple[str, ...] = ()
 
     @property
@@ -266,13 +307,16 @@ def is_version(text: str, wanted: Version) -> bool:
         return False
 
 
-def stage(wheels: Iterable[Wheel], *, prefix: str) -> StagedTree:
-    """Lay the wheels out under a prefix.
+def stage(
+    wheels: Iterable[Wheel], *, prefix: str, project: PlainProject | None = None
+) -> StagedTree:
+    """Lay the wheels out under a prefix, and the files of the project over them.
 
-    Where two write one path, the later by name wins, whatever order they come in.
+    Where two wheels write one path, the later by name wins, whatever order they come
+    in; the project's own file wins over both.
 
     Raises:
-        StageError: A wheel is broken or escapes.
+        StageError: A wheel is broken or escapes, or a file cannot be read.
     """
     entries: dict[str, Entry] = {}
     claims: defaultdict[str, list[Entry]] = defaultdict(list)
@@ -282,20 +326,34 @@ def stage(wheels: Iterable[Wheel], *, prefix: str) -> StagedTree:
         dist_info, own = _laid_out(wheel, prefix)
         distributions.append(Distribution(wheel=wheel, dist_info=dist_info))
         written[dist_info] = own
-        for entry in own:
-            if entry.path in entries:
-                claims[entry.path].append(entries[entry.path])
-            entries[entry.path] = entry
+        _lay_over(entries, claims, own)
+    if project is not None:
+        _lay_over(entries, claims, [_plain_entry(project, file, prefix) for file in project.files])
     for distribution in distributions:
-        record = _record(distribution, written[distribution.dist_info], entries, prefix)
-        entries[record.path] = record
-    _check_folders(entries)
+        own_record = record(distribution, written[distribution.dist_info], entries, prefix)
+        entries[own_record.path] = own_record
+    check_folders(entries)
     return StagedTree(
         entries=tuple(entries[path] for path in sorted(entries)),
         distributions=tuple(distributions),
         prefix=prefix,
+        project=project,
         warnings=tuple(_collisions(claims, entries)),
     )
+
+
+def _lay_over(
+    entries: dict[str, Entry], claims: defaultdict[str, list[Entry]], own: Iterable[Entry]
+) -> None:
+    for entry in own:
+        if entry.path in entries:
+            claims[entry.path].append(entries[entry.path])
+        entries[entry.path] = entry
+
+
+def _plain_entry(project: PlainProject, file: PlainFile, prefix: str) -> Entry:
+    digest, size = digest_of_file(file.place)
+    return Entry(prefix + file.path, project.owner, file.place, digest, size, file.executable)
 
 
 def _one_of_each(wheels: Iterable[Wheel]) -> list[Wheel]:
@@ -444,7 +502,7 @@ class _MappedWheel(WheelSource):
             return row[1]
         if name == f"{self._dist_info}/RECORD":
             return ""
-        return _digest_of(self._archive.read(info))
+        return digest_of(self._archive.read(info))
 
 
 class _TreeDestination(WheelDestination):
@@ -557,8 +615,12 @@ def _check_path(wheel: Wheel, path: str) -> None:
     raise UnsafePathError(wheel, path, "escapes or is not normalized")
 
 
-def _check_folders(entries: Mapping[str, Entry]) -> None:
-    """Refuse a file where another distribution needs a folder."""
+def check_folders(entries: Mapping[str, Entry]) -> None:
+    """Refuse a file where another distribution needs a folder.
+
+    Raises:
+        StageError: There is one.
+    """
     seen: set[str] = set()
     for path, entry in entries.items():
         parent = path.rpartition("/")[0]
@@ -590,7 +652,7 @@ def _same(one: Entry, other: Entry) -> bool:
     return one.digest == other.digest and one.size == other.size
 
 
-def _record(
+def record(
     distribution: Distribution,
     own: Sequence[Entry],
     entries: Mapping[str, Entry],
@@ -607,9 +669,35 @@ def _record(
     )
     writer.writerow((path.removeprefix(prefix), "", ""))
     content = rows.getvalue().encode()
-    return Entry(path, distribution.wheel.name, content, _digest_of(content), len(content))
+    return Entry(path, distribution.wheel.name, content, digest_of(content), len(content))
 
 
-def _digest_of(content: bytes) -> str:
-    encoded = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=")
+def digest_of(content: bytes) -> str:
+    """Get the sha256 of some bytes as RECORD has it."""
+    return _spelled(hashlib.sha256(content))
+
+
+def digest_of_file(path: Path) -> tuple[str, int]:
+    """Get the sha256 of a file as RECORD has it, and its size in bytes.
+
+    Raises:
+        StageError: The file cannot be read.
+    """
+    found, size = hashlib.sha256(), 0
+    try:
+        with path.open("rb", buffering=0) as file:
+            while block := file.read(_BLOCK):
+                found.update(block)
+                size += len(block)
+    except OSError as error:
+        raise StageError(
+            f"{path} cannot be read",
+            why=error.strerror or str(error),
+            hint="check its permissions, or leave it out with the setting `exclude`",
+        ) from error
+    return _spelled(found), size
+
+
+def _spelled(found: hashlib._Hash) -> str:
+    encoded = base64.urlsafe_b64encode(found.digest()).rstrip(b"=")
     return f"sha256={encoded.decode()}"

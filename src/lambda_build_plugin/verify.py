@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zipfile
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
@@ -201,10 +202,16 @@ def _metadata_problems(tree: StagedTree, archive: zipfile.ZipFile) -> Iterator[s
     was locked (core metadata: packaging.python.org/specifications/core-metadata/).
     """
     chosen = {dist.wheel.name: dist.wheel.version for dist in tree.distributions}
+    bare = {dist.wheel.name for dist in tree.distributions if not dist.has_metadata}
+    own = {f"{tree.prefix}{dist.dist_info}/METADATA" for dist in tree.distributions}
+    # What lies in the project's own folder, or what a hook adds, was asked for by hand.
+    by_hand = {entry.path for entry in tree.entries if isinstance(entry.data, Path)} - own
     seen: Counter[str] = Counter()
     for name in archive.namelist():
         folder, slash, file = name.removeprefix(tree.prefix).partition("/")
         if not (slash and file == "METADATA" and folder.endswith(".dist-info")):
+            continue
+        if name in by_hand:
             continue
         found = headers(archive.read(name))
         package = canonicalize_name(found.get("name", ""))
@@ -216,5 +223,7 @@ def _metadata_problems(tree: StagedTree, archive: zipfile.ZipFile) -> Iterator[s
                 f"{folder} says it is {package} {found.get('version')}, "
                 f"chosen was {chosen[package]}"
             )
-    yield from (f"`{name}` has no METADATA" for name in chosen if not seen[name])
+    yield from (
+        f"`{name}` has no METADATA" for name in chosen if not seen[name] and name not in bare
+    )
     yield from (f"`{name}` is there {count} times" for name, count in seen.items() if count > 1)

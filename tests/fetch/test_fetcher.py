@@ -676,6 +676,85 @@ def test_digests_are_found_in_a_folder(world: World) -> None:
     assert contents(fetcher.fetch([selected()])) == [WHEEL.content]
 
 
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_sdist_is_told_from_what_else_is_no_wheel(world: World, *, newest_first: bool) -> None:
+    """Old versions have eggs, installers and several archives; one kind of sdist is taken."""
+    names = (
+        "demo-1.0-py2.7.egg",
+        "demo-1.0.linux-x86_64.tar.gz",
+        "demo-1.0.tar.bz2",
+        "demo-1.0.tar.gz",
+        "demo-1.0.win32.exe",
+        "demo-1.0.zip",
+    )
+    files = [FakeSdist(filename=name, content=name.encode()) for name in names]
+    with FakeIndex(files[::-1] if newest_first else files) as index:
+        (package,) = world.fetcher(index.url).named([an_unnamed(*files)])
+    assert package == a_package(sdist=LockedFile(digest=a_digest(files[3]), filename=names[3]))
+
+
+# --- sources --------------------------------------------------------------------------
+
+
+def a_source(file: FakeSdist, url: str | None = None, *, hashed: bool = True) -> Selected:
+    """Select an sdist, or an archive at a URL."""
+    locked = LockedFile(digest=a_digest(file) if hashed else None, filename=file.filename, url=url)
+    return Selected(
+        name=canonicalize_name("demo"),
+        version=Version("1.0"),
+        file=locked,
+        filename=file.filename,
+        package=a_package(sdist=None if url else locked, archive=locked if url else None),
+    )
+
+
+def test_sdist_of_the_index_is_fetched(world: World) -> None:
+    """An sdist is found by its name and digest, and kept, like a wheel."""
+    with FakeIndex([SDIST, WHEEL]) as index:
+        fetched = world.fetcher(index.url).fetch([a_source(SDIST)])
+        asked = paths(index)
+        assert asked == ["/simple/demo/", f"/files/{SDIST.filename}"]
+        again = world.fetcher(index.url, offline=True).fetch([a_source(SDIST)])
+        assert paths(index) == asked
+    assert contents(fetched) == contents(again) == [SDIST.content]
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+def test_archive_at_a_url_is_fetched(world: World, *, hashed: bool) -> None:
+    """An archive comes from its address through redirects, and offline from the cache."""
+    with FakeIndex([SDIST]) as index:
+        url = f"http://{index.netloc}/archive/main.tar.gz"
+        index.fail("/archive/main.tar.gz", Redirect(index.file_url(SDIST.filename)))
+        fetched = world.fetcher().fetch([a_source(SDIST, url, hashed=hashed)])
+        asked = paths(index)
+        assert asked == ["/archive/main.tar.gz", f"/files/{SDIST.filename}"]
+        again = world.fetcher(offline=True).fetch([a_source(SDIST, url, hashed=hashed)])
+        assert paths(index) == asked
+    assert contents(fetched) == contents(again) == [SDIST.content]
+
+
+def test_archive_with_another_digest_is_refused(world: World) -> None:
+    """What a forge packs anew today is not what was locked, though the commit is the same."""
+    other = an_sdist("demo", "1.0", files={"demo.py": "other"})
+    with FakeIndex([SDIST]) as index:
+        url = index.file_url(SDIST.filename)
+        error = failure(lambda: world.fetcher().fetch([a_source(other, url)]))
+    assert (type(error), error.what) == (
+        DigestMismatchError,
+        f"{SDIST.filename} is not what was locked",
+    )
+    assert world.cached() == []
+
+
+def test_archive_is_fetched_with_the_login_of_its_url(world: World) -> None:
+    """A token in the address of an archive is sent, and shown nowhere."""
+    with FakeIndex([SDIST], auth=AUTH) as index:
+        url = index.file_url(SDIST.filename).replace("//", "//user:s3cr3t@")
+        fetched = world.fetcher().fetch([a_source(SDIST, url)])
+    assert contents(fetched) == [SDIST.content]
+    assert [note for note in world.reporter.notes if "s3cr3t" in note] == []
+
+
 # --- files known by version -----------------------------------------------------------
 
 PINNED = a_package(unhashed=True)
@@ -701,6 +780,16 @@ def test_pin_gets_the_files_of_its_version(world: World) -> None:
                 ),
             ),
         )
+
+
+@pytest.mark.parametrize("suffix", [".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz"])
+def test_pin_gets_an_sdist_of_any_kind(world: World, suffix: str) -> None:
+    """Old versions have source archives that could not be uploaded today (PEP 527)."""
+    sdist = FakeSdist(filename=f"demo-1.0{suffix}", content=b"sdist")
+    with FakeIndex([sdist, FakeSdist(filename="demo-1.0", content=b"")]) as index:
+        (package,) = world.fetcher(index.url).named([PINNED])
+    assert package.sdist is not None
+    assert package.sdist.filename == sdist.filename
 
 
 def test_first_index_that_has_the_version_decides(world: World) -> None:

@@ -311,7 +311,7 @@ def test_no_lock_at_all(workplace: Workplace) -> None:
         f"""\
 error: no lock in {workplace.project}
   why: none of these is there: pylock.lambda.toml, pylock.toml, uv.lock, poetry.lock, \
-pdm.lock, requirements.lock, requirements.txt
+pdm.lock, Pipfile.lock, requirements.lock, requirements.txt
 
 hint: make one with the project's own tool:
       uv:        uv lock
@@ -320,7 +320,7 @@ hint: make one with the project's own tool:
       hatch:     lambda-build lock
       pip-tools: pip-compile --generate-hashes -o requirements.txt pyproject.toml (on Linux: it \
 locks for its own system alone)
-      pipenv:    pipenv requirements --hash > requirements.txt
+      pipenv:    pipenv lock
       or name one that lies elsewhere: lambda-build --lock PATH
 """,
     )

@@ -535,17 +535,28 @@ def test_wrong_words_are_refused(user: User, words: str, code: int, said: str) -
     assert said in ran.stderr
 
 
-def test_project_that_is_no_package_is_told_how_to_go_on(
+def test_project_that_is_no_package_ships_its_files(newest: PoetryHost, tmp_path: Path) -> None:
+    """With `package-mode = false` the code ships as it lies in the project."""
+    user = a_user(newest, tmp_path, poetry="package-mode = false")
+
+    report = user.builds("--contents", "project", "-o", "a.zip")
+
+    assert files(report) == {"app": ""}
+    with zipfile.ZipFile(user.project / "a.zip") as archive:
+        assert "app/__init__.py" in archive.namelist()
+
+
+def test_wheel_of_a_project_that_is_no_package_is_refused(
     newest: PoetryHost, tmp_path: Path
 ) -> None:
     """`package-mode = false` leaves nothing to build a wheel of."""
     user = a_user(newest, tmp_path, poetry="package-mode = false")
 
-    ran = user.poetry_does("build-lambda")
+    ran = user.poetry_does("build-lambda", "--project-as", "wheel")
 
     assert ran.returncode == 6
     assert "says `package-mode = false`" in ran.stderr
-    assert "`--contents dependencies`" in ran.stderr
+    assert '`project = "source"`' in ran.stderr
 
 
 def test_code_from_outside_the_project_is_told_why(newest: PoetryHost, tmp_path: Path) -> None:
@@ -563,7 +574,23 @@ def test_code_from_outside_the_project_is_told_why(newest: PoetryHost, tmp_path:
     assert ran.returncode == 6
     assert ran.stderr.startswith("error: the code of app lies in part outside its folder\n")
     assert "- ../shared/src/common" in ran.stderr
-    assert "hint: move that code below the project's folder" in ran.stderr
+    assert 'hint: let all of it ship as it is, `project = "source"`' in ran.stderr
+
+
+def test_code_from_outside_the_project_ships_as_source(newest: PoetryHost, tmp_path: Path) -> None:
+    """With `project = "source"` the code from beside the project is in the zip."""
+    shared = tmp_path / "shared" / "src" / "common"
+    shared.mkdir(parents=True)
+    (shared / "__init__.py").touch()
+    packages = (
+        "packages = [{include = 'app', from = 'src'}, {include = 'common', from = '../shared/src'}]"
+    )
+    user = a_user(newest, tmp_path, poetry=packages)
+
+    user.builds("--contents", "project", "--project-as", "source", "-o", "a.zip")
+
+    with zipfile.ZipFile(user.project / "a.zip") as archive:
+        assert {"app/__init__.py", "common/__init__.py"} <= set(archive.namelist())
 
 
 # --- sources --------------------------------------------------------------------------

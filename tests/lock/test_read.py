@@ -22,6 +22,7 @@ ALL = (
     "uv.lock",
     "poetry.lock",
     "pdm.lock",
+    "Pipfile.lock",
     "requirements.lock",
     "requirements.txt",
 )
@@ -38,7 +39,7 @@ def a_project(root: Path, *files: str, pyproject: str = NEEDS_IDNA) -> Project:
     return read_project(root)
 
 
-@pytest.mark.parametrize("first", [pytest.param(index, id=ALL[index]) for index in range(6)])
+@pytest.mark.parametrize("first", [pytest.param(index, id=ALL[index]) for index in range(8)])
 def test_search_order(tmp_path: Path, first: int) -> None:
     """The first that is there is read; the others are named."""
     project = a_project(tmp_path, *ALL[first:])
@@ -46,33 +47,6 @@ def test_search_order(tmp_path: Path, first: int) -> None:
     assert find_lock(project, None) == Found(
         path=project.root / ALL[first], others=ALL[first + 1 :]
     )
-
-
-def test_locks_that_are_not_read_are_named_too(tmp_path: Path) -> None:
-    """Every lock beside the chosen one may be the one that was meant."""
-    project = a_project(tmp_path, "requirements.txt", "Pipfile.lock", "pdm.lock", "poetry.lock")
-
-    assert find_lock(project, None) == Found(
-        path=project.root / "poetry.lock", others=("pdm.lock", "Pipfile.lock", "requirements.txt")
-    )
-
-
-def test_lock_that_is_not_read_comes_before_one_that_is(tmp_path: Path) -> None:
-    """The others keep their order, and the first may be among them."""
-    project = a_project(tmp_path, "requirements.txt", "Pipfile.lock")
-
-    assert find_lock(project, None) == Found(
-        path=project.root / "requirements.txt", others=("Pipfile.lock",)
-    )
-
-
-def test_lock_of_a_member_that_is_not_read(workspace: Path) -> None:
-    """What lies in the member's own folder is named beside the lock of the workspace."""
-    member = a_project(workspace / MEMBER, "Pipfile.lock")
-
-    found = find_lock(member, None)
-
-    assert found == Found(path=workspace / "uv.lock", others=("Pipfile.lock",))
 
 
 def test_named_lock_wins(tmp_path: Path) -> None:
@@ -163,7 +137,7 @@ hint: make one with the project's own tool:
       hatch:     lambda-build lock
       pip-tools: pip-compile --generate-hashes -o requirements.txt pyproject.toml (on Linux: it \
 locks for its own system alone)
-      pipenv:    pipenv requirements --hash > requirements.txt
+      pipenv:    pipenv lock
       or name one that lies elsewhere: lambda-build --lock PATH"""
 
 
@@ -180,26 +154,6 @@ def test_no_lock_says_how_each_tool_makes_one(tmp_path: Path) -> None:
 error: no lock in {project.root}
   why: none of these is there: {", ".join(ALL)}
 {HINT}"""
-    )
-
-
-def test_lock_that_is_not_read_yet_says_how_to_turn_it_into_one(tmp_path: Path) -> None:
-    """Where a tool has locked already, only its own commands are named."""
-    project = a_project(tmp_path, "Pipfile.lock", pyproject=NEEDS_NOTHING)
-
-    with pytest.raises(LockError) as caught:
-        find_lock(project, None)
-
-    assert (
-        str(caught.value)
-        == f"""\
-error: no lock in {project.root}
-  why: none of these is there: {", ".join(ALL)}
-       Pipfile.lock is there, but this version does not read it
-
-hint: make one with the project's own tool:
-      pipenv: pipenv requirements --hash > requirements.txt
-      or name one that lies elsewhere: lambda-build --lock PATH"""
     )
 
 
@@ -230,19 +184,19 @@ def test_reader_goes_by_the_name(tmp_path: Path, name: str, text: str, kind: str
 
 def test_other_names_are_refused(tmp_path: Path) -> None:
     """A file of an unknown name is not tried with every reader."""
-    project = a_project(tmp_path, "Pipfile.lock")
+    project = a_project(tmp_path, "conda.lock")
 
     with pytest.raises(LockError) as caught:
-        read_lock(tmp_path / "Pipfile.lock", project, {})
+        read_lock(tmp_path / "conda.lock", project, {})
 
     assert (
         str(caught.value)
         == """\
-error: the lock Pipfile.lock cannot be used
-  why: `Pipfile.lock` is no file name of a lock that this version reads
+error: the lock conda.lock cannot be used
+  why: `conda.lock` is no file name of a lock that this version reads
 
 hint: name it pylock.toml or pylock.<name>.toml (PEP 751), uv.lock, poetry.lock, \
-pdm.lock, requirements.lock, or give a requirements file a name that ends in .txt"""
+pdm.lock, Pipfile.lock, requirements.lock, or give a requirements file a name that ends in .txt"""
     )
 
 

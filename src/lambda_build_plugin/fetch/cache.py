@@ -117,6 +117,10 @@ class Cache:
             file.close()
             _move(temporary, self._note_path(kind, key))
 
+    def folder(self, kind: str, key: str) -> Path:
+        """Name the place of a folder that another module keeps here; the key may be secret."""
+        return self._root / kind / hashlib.sha256(key.encode()).hexdigest()
+
     def _path(self, digest: str) -> Path:
         algorithm, _, value = digest.partition(":")
         return self._root / "files" / algorithm / value[:2] / value

@@ -33,7 +33,7 @@ from lambda_build_plugin.fetch.failures import (
 from lambda_build_plugin.fetch.pages import ACCEPT, Link, Page, UnknownPageError
 from lambda_build_plugin.fetch.sources import redacted
 from lambda_build_plugin.lock.model import Digest, LockedFile
-from lambda_build_plugin.lock.parts import path_of
+from lambda_build_plugin.lock.parts import path_of, sdist_suffixes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -53,7 +53,10 @@ _R = TypeVar("_R")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """A selected wheel on this machine, its digest right."""
+    """A selected file on this machine, its digest right: a wheel, an sdist or an archive.
+
+    Its path may be one in the cache, which says nothing of the file's name.
+    """
 
     selected: Selected
     path: Path
@@ -441,11 +444,15 @@ def _files_of(folder: Path, package: LockedPackage) -> list[Link]:
 
 def _is_of(filename: str, package: LockedPackage, *, local: bool = False) -> bool:
     """Tell whether a file name is one of the package at its version, local ones on request."""
+    suffix = _suffix(filename)
     try:
         if filename.endswith(".whl"):
             name, version, _, _ = parse_wheel_filename(filename)
+        elif suffix is not None:
+            # The parser knows but the two kinds that may still be uploaded (PEP 527).
+            name, version = parse_sdist_filename(f"{filename.removesuffix(suffix)}.tar.gz")
         else:
-            name, version = parse_sdist_filename(filename)
+            return False
     except (InvalidWheelFilename, InvalidSdistFilename):
         return False
     if name != canonicalize_name(package.name):
@@ -459,15 +466,27 @@ def _unhashed_key(link: Link) -> str:
 
 def _filled(package: LockedPackage, names: Mapping[str, str]) -> LockedPackage:
     """Put the named files in the place of those known by digest or version."""
-    files = [_named(key, filename) for key, filename in sorted(names.items())]
-    sdists = [file for file in files if not (file.filename or "").endswith(".whl")]
+    files = {_named(key, filename): filename for key, filename in sorted(names.items())}
+    # Old versions also have eggs, installers, and archives of what was built elsewhere.
+    sdists = [file for file, name in files.items() if _suffix(name) and _is_of(name, package)]
     return replace(
         package,
-        wheels=tuple(file for file in files if file not in sdists),
-        sdist=sdists[0] if sdists else None,
+        wheels=tuple(file for file, name in files.items() if name.endswith(".whl")),
+        sdist=min(sdists, key=_preference, default=None),
         unnamed=(),
         unhashed=False,
     )
+
+
+def _preference(sdist: LockedFile) -> tuple[int, str]:
+    """Prefer one kind of archive where a version has several, whatever the order of a page."""
+    filename = sdist.filename or ""
+    return sdist_suffixes.index(_suffix(filename) or ""), filename
+
+
+def _suffix(filename: str) -> str | None:
+    """Get the ending of a source archive; None for any other file."""
+    return next((suffix for suffix in sdist_suffixes if filename.endswith(suffix)), None)
 
 
 def _named(key: str, filename: str) -> LockedFile:

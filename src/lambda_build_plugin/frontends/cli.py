@@ -67,7 +67,7 @@ class _Signalled(KeyboardInterrupt):
 class _Arguments(argparse.Namespace):
     """What argparse finds; the options of `OPTIONS` are read by their key."""
 
-    project: str
+    folder: str
     quiet: bool
     verbose: bool
 
@@ -204,7 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"lambda-build {__version__}")
     parser.add_argument(
-        "project", nargs="?", default=".", metavar="PROJECT_DIR", help="default: this folder"
+        "folder", nargs="?", default=".", metavar="PROJECT_DIR", help="default: this folder"
     )
     _add_options(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
@@ -242,7 +242,7 @@ def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     arguments = _Arguments(**vars(found))
     session = Session.of(vars(arguments), environ, quiet=arguments.quiet, verbose=arguments.verbose)
     host = session.host
-    project = read_project(host.cwd / arguments.project)
+    project = read_project(host.cwd / arguments.folder)
     layers = [session.flags(), environment_layer(host), table_layer(project)]
     settings = read_settings(project, layers, host)
     session.check_places(settings)

@@ -25,7 +25,8 @@ from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.frontends.session import Session
 from lambda_build_plugin.project import read_project
 from lambda_build_plugin.settings import Layer, environment_layer, read_settings, table_layer
-from lambda_build_plugin.source_build import BackendError
+from lambda_build_plugin.source_build.failures import BackendError
+from lambda_build_plugin.source_build.source import of_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -219,4 +220,4 @@ def _write_wheel(builder: LambdaBuilder, project: Project, verbose: bool, folder
         list(wheels.build(directory=str(folder), versions=["standard"], clean=False))
     except Exception as error:  # whatever hatchling or a hook raises
         said = traceback.format_exc() if verbose else f"{type(error).__name__}: {error}"
-        raise BackendError(project, "hatchling", said) from error
+        raise BackendError(of_project(project), "hatchling", said) from error

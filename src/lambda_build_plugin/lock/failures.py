@@ -24,6 +24,7 @@ __all__ = [
     "StaleLockError",
     "UnknownGroupError",
     "UnlockedRequirementError",
+    "UnresolvedPackageError",
     "UnsupportedLockError",
 ]
 
@@ -34,7 +35,7 @@ _RECIPES = {
     "hatch": "lambda-build lock",
     "pip-tools": "pip-compile --generate-hashes -o requirements.txt pyproject.toml "
     "(on Linux: it locks for its own system alone)",
-    "pipenv": "pipenv requirements --hash > requirements.txt",
+    "pipenv": "pipenv lock",
 }
 """How to make a lock that this version reads, by tool."""
 
@@ -51,25 +52,20 @@ universal = true"""
 
 _COMPILE = "uv pip compile --universal --generate-hashes pyproject.toml -o requirements.txt"
 
-_MAKERS = {"Pipfile.lock": "pipenv"}
-"""Which tool makes a lock that this version does not read."""
-
 
 class LockNotFoundError(LockError):
     """The project has dependencies and no lock."""
 
-    def __init__(self, folder: Path, names: Sequence[str], foreign: Sequence[str] = ()) -> None:
-        self.folder, self.foreign = folder, tuple(foreign)
-        unread = [f"{name} is there, but this version does not read it" for name in foreign]
-        tools = [_MAKERS[name] for name in foreign] or _RECIPES
-        width = max(map(len, tools))
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        self.folder = folder
+        width = max(map(len, _RECIPES))
         super().__init__(
             f"no lock in {folder}",
-            why="\n".join((f"none of these is there: {', '.join(names)}", *unread)),
+            why=f"none of these is there: {', '.join(names)}",
             hint="\n".join(
                 (
                     "make one with the project's own tool:",
-                    *(f"{f'{tool}:':{width + 1}} {_RECIPES[tool]}" for tool in tools),
+                    *(f"{f'{tool}:':{width + 1}} {recipe}" for tool, recipe in _RECIPES.items()),
                     "or name one that lies elsewhere: lambda-build --lock PATH",
                 )
             ),
@@ -107,11 +103,18 @@ class UnsupportedLockError(LockError):
 class StaleLockError(LockError):
     """The project asks for something else than what was locked."""
 
-    def __init__(self, path: Path, differences: Sequence[str], *, remedy: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        differences: Sequence[str],
+        *,
+        remedy: str,
+        source: str = "pyproject.toml",
+    ) -> None:
         self.path, self.differences = path, tuple(differences)
         super().__init__(
             f"the lock {path.name} is stale",
-            why="\n".join(("pyproject.toml and the lock differ:", *differences)),
+            why="\n".join((f"{source} and the lock differ:", *differences)),
             hint=f"run `{remedy}` and look at what changed",
         )
 
@@ -160,6 +163,21 @@ class UnknownGroupError(LockError):
             why=f"it holds: {', '.join(sorted(known)) or f'no {kind}s at all'}",
             hint=f"check the spelling; if the {kind} is new, lock again: "
             f"`{lock.group_remedy or lock.remedy}`",
+        )
+
+
+class UnresolvedPackageError(LockError):
+    """The target needs packages of which the lock holds no file."""
+
+    def __init__(self, lock: Lock, target: Target, packages: Sequence[LockedPackage]) -> None:
+        self.lock, self.target, self.packages = lock, target, tuple(packages)
+        lines = [f"{package} ({package.at}): {package.unresolved}" for package in packages]
+        names = ", ".join(f"`{package.name}`" for package in packages)
+        super().__init__(
+            f"the lock {lock} has no file of {names} for {target}",
+            why="\n".join(lines),
+            hint="what was resolved on another platform is not locked for this one: run "
+            f"`{lock.remedy}` on Linux, take it from an index, or leave it out by a marker",
         )
 
 

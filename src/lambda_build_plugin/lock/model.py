@@ -109,7 +109,9 @@ class LockedVcs:
     kind: str
     """`git`, `hg`, …"""
 
-    url: str
+    url: str = field(repr=False)
+    """May hold a password or a token."""
+
     commit: str
     subdirectory: str | None = None
 
@@ -152,6 +154,9 @@ class LockedPackage:
     vcs: LockedVcs | None = None
     unhashed: bool = False
     """Pinned by version only: the index decides which files there are."""
+
+    unresolved: str = ""
+    """Why the lock holds nothing of it, where it was made for another platform."""
 
     virtual: bool = False
     """Nothing of its own to ship, only what it needs (uv: `package = false`)."""

@@ -45,7 +45,8 @@ __all__ = [
     "without_logins",
 ]
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^/?#]*@)?\S*", re.IGNORECASE)
+# A scheme begins where letters do: tried at each letter, a long line would take minutes.
+_URL = re.compile(r"(?<![a-z])[a-z][a-z0-9+.-]*://(?:[^/?#]*@)?\S*", re.IGNORECASE)
 """A URL in a text; what stands before an `@` counts, whatever characters it holds."""
 
 sdist_suffixes = (".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.lock import parts, pdm, poetry, pylock, requirements, uv
+from lambda_build_plugin.lock import parts, pdm, pipfile, poetry, pylock, requirements, uv
 from lambda_build_plugin.lock.failures import (
     InvalidLockError,
     LockNotFoundError,
@@ -38,7 +38,6 @@ _SEARCHED = (
     "requirements.lock",
     "requirements.txt",
 )
-_NOT_READ_YET = {"Pipfile.lock"}
 
 _FORMATS: tuple[tuple[str, Callable[[Path, Context], Lock]], ...] = (
     ("pylock.toml", pylock.read),
@@ -46,6 +45,7 @@ _FORMATS: tuple[tuple[str, Callable[[Path, Context], Lock]], ...] = (
     ("uv.lock", uv.read),
     ("poetry.lock", poetry.read),
     ("pdm.lock", pdm.read),
+    ("Pipfile.lock", pipfile.read),
     ("requirements*.lock", requirements.read),
     ("*.txt", requirements.read),
 )
@@ -75,17 +75,13 @@ def find_lock(project: Project, named: Path | None, *, needed: bool = False) -> 
             )
         return Found(path=named)
     there = [name for name in _SEARCHED if (project.root / name).is_file()]
-    for name in there:
-        if name not in _NOT_READ_YET:
-            return Found(
-                path=project.root / name, others=tuple(other for other in there if other != name)
-            )
+    if there:
+        return Found(path=project.root / there[0], others=tuple(there[1:]))
     if (of_workspace := _workspace_lock(project)) is not None:
-        return Found(path=of_workspace, others=tuple(there))
-    if project.needs_no_lock and not there and not needed:
+        return Found(path=of_workspace)
+    if project.needs_no_lock and not needed:
         return None
-    readable = [name for name in _SEARCHED if name not in _NOT_READ_YET]
-    raise LockNotFoundError(project.root, readable, there)
+    raise LockNotFoundError(project.root, _SEARCHED)
 
 
 def read_lock(
@@ -104,7 +100,8 @@ def read_lock(
         path,
         f"`{path.name}` is no file name of a lock that this version reads",
         hint="name it pylock.toml or pylock.<name>.toml (PEP 751), uv.lock, poetry.lock, "
-        "pdm.lock, requirements.lock, or give a requirements file a name that ends in .txt",
+        "pdm.lock, Pipfile.lock, requirements.lock, or give a requirements file a name that "
+        "ends in .txt",
     )
 
 

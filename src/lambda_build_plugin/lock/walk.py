@@ -18,6 +18,7 @@ from lambda_build_plugin.lock.failures import (
     ExcludedTargetError,
     InvalidLockError,
     UnknownGroupError,
+    UnresolvedPackageError,
 )
 from lambda_build_plugin.lock.markers import Activated
 
@@ -86,6 +87,8 @@ def reached(
     chosen.sort(key=lambda package: package.key)
     _check_unambiguous(lock, target, chosen)
     _check_requires_python(lock, target, chosen)
+    if unresolved := [package for package in chosen if package.unresolved]:
+        raise UnresolvedPackageError(lock, target, unresolved)
     present = {package.key for package in chosen}
     left_out = {
         package.key: LeftOut(

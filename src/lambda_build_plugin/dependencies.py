@@ -1,0 +1,405 @@
+"""A lock → the wheels that it contributes: read, chosen, fetched, and built where it has none.
+
+Of the lock of an environment only what the project needs ships: the requirement graph
+cuts it.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name, parse_wheel_filename
+
+from lambda_build_plugin.fetch.cache import Cache
+from lambda_build_plugin.fetch.fetcher import Fetcher
+from lambda_build_plugin.fetch.sources import read_sources
+from lambda_build_plugin.graph import extras_of, reachable, requirements_of, unmet
+from lambda_build_plugin.lock.failures import (
+    ExcludedTargetError,
+    HostOnlyLockError,
+    UnknownGroupError,
+)
+from lambda_build_plugin.lock.read import find_lock, read_lock
+from lambda_build_plugin.lock.walk import LeftOut, reached
+from lambda_build_plugin.project import group_names, group_requirements, metadata_requirements
+from lambda_build_plugin.selection import (
+    NoMatchingFileError,
+    explain,
+    is_of_one_machine,
+    select,
+)
+from lambda_build_plugin.settings import Contents, Form, LocalDependencies
+from lambda_build_plugin.source_build.items import (
+    build_archive,
+    build_commit,
+    build_folder,
+    build_project,
+    included,
+)
+from lambda_build_plugin.stage import Wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterator, Sequence
+    from pathlib import Path
+
+    from packaging.utils import NormalizedName
+
+    from lambda_build_plugin.clock import Clock
+    from lambda_build_plugin.fetch.fetcher import Fetched
+    from lambda_build_plugin.lock.model import Lock, LockedPackage
+    from lambda_build_plugin.lock.walk import Reached
+    from lambda_build_plugin.progress import Reporter
+    from lambda_build_plugin.selection import Selection
+    from lambda_build_plugin.settings import Settings
+    from lambda_build_plugin.source_build.workshop import Workshop
+
+__all__ = ["Dependencies", "OwnWheel", "dependencies_of", "with_unmet"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependencies:
+    """What the lock contributes, and what the user names beside it."""
+
+    wheels: tuple[Wheel, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    warnings: tuple[str, ...] = ()
+    lock: Path | None = None
+    folders: frozenset[Path] = frozenset()
+    """Of local packages, which ship as wheels if they do."""
+
+    skipped: frozenset[str] = frozenset()
+    """Names of what belongs to the target and is left out because the user wants it so."""
+
+
+@dataclass(slots=True)
+class OwnWheel:
+    """The project's wheel, built when it is first asked for."""
+
+    settings: Settings
+    workshop: Workshop
+    clock: Clock
+    builder: Callable[[Path], object] | None
+    built: Wheel | None = None
+
+    def wheel(self) -> Wheel:
+        """Give the wheel.
+
+        Raises:
+            SourceBuildError: It cannot be built.
+        """
+        if self.built is None:
+            with self.clock.stage("build"):
+                self.built = build_project(
+                    self.settings.project, self.workshop, builder=self.builder
+                )
+        return self.built
+
+
+def dependencies_of(
+    settings: Settings, workshop: Workshop, clock: Clock, own: OwnWheel
+) -> Dependencies:
+    """Get all wheels but the project's own.
+
+    Raises:
+        LambdaBuildError: One of them is not to be had.
+    """
+    if settings.contents is Contents.PROJECT:
+        return Dependencies()
+    return _with_included(_from_lock(settings, workshop, clock, own), settings, workshop)
+
+
+def _from_lock(settings: Settings, workshop: Workshop, clock: Clock, own: OwnWheel) -> Dependencies:
+    """Read the lock, choose for the target, fetch, and build what is no wheel."""
+    project, host = settings.project, settings.host
+    with clock.stage("lock"):
+        found = find_lock(project, settings.lock, needed=bool(settings.extras or settings.groups))
+        if found is None:
+            return Dependencies()
+        lock = read_lock(found.path, project, host.environ, lock_is_fresh=settings.lock_is_fresh)
+        # Of an environment's lock only what the project needs ships.
+        cut = lock.of_environment and settings.main
+        with _right_machine(lock, settings):
+            applicable = reached(
+                lock,
+                settings.target,
+                extras=frozenset() if cut else settings.extras,
+                groups=frozenset() if cut else settings.groups,
+                main=settings.main,
+            )
+    with (
+        closing(_fetcher(settings, lock, clock.reporter)) as fetcher,
+        _right_machine(lock, settings),
+    ):
+
+        def bring(packages: Sequence[LockedPackage]) -> _Brought:
+            return _brought(packages, fetcher, settings, workshop, clock)
+
+        if cut:
+            dependencies = _cut(lock, applicable, settings, own, bring)
+        else:
+            brought = bring(applicable.packages)
+            dependencies = Dependencies(
+                wheels=brought.wheels, left_out=(*applicable.left_out, *brought.left_out)
+            )
+    passed_over = (
+        f"{found.path.name} is read, and {', '.join(found.others)} beside it is not: "
+        "name the right one with the setting `lock`"
+    )
+    skipped_folders = settings.local_dependencies is LocalDependencies.SKIP
+    local = [package for package in lock.packages if package.directory is not None]
+    return replace(
+        dependencies,
+        warnings=(
+            *lock.warnings,
+            *((passed_over,) if found.others else ()),
+            *dependencies.warnings,
+        ),
+        lock=found.path,
+        folders=frozenset(
+            package.directory.path.resolve()
+            for package in local
+            if package.directory is not None and not package.virtual
+        ),
+        skipped=frozenset(package.name for package in local if skipped_folders),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Brought:
+    """What some locked packages ship as."""
+
+    wheels: tuple[Wheel, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def _brought(
+    packages: Sequence[LockedPackage],
+    fetcher: Fetcher,
+    settings: Settings,
+    workshop: Workshop,
+    clock: Clock,
+) -> _Brought:
+    """Choose, fetch and build."""
+    with clock.stage("select"):
+        selection = select(
+            fetcher.named(packages),
+            settings.target,
+            only_binary=settings.only_binary,
+            skip_folders=settings.local_dependencies is LocalDependencies.SKIP,
+        )
+    with clock.stage("fetch"):
+        fetched = fetcher.fetch(selection.files)
+    return _Brought(
+        wheels=(
+            *(_wheel(item) for item in fetched if item.selected.is_wheel),
+            *_built(selection, fetched, workshop, clock),
+        ),
+        left_out=selection.left_out,
+    )
+
+
+def _built(
+    selection: Selection, fetched: Sequence[Fetched], workshop: Workshop, clock: Clock
+) -> list[Wheel]:
+    """Build what was chosen as source code, one after the other."""
+    archives = [item for item in fetched if not item.selected.is_wheel]
+    if not (archives or selection.folders or selection.commits):
+        return []
+    with clock.stage("build"):
+        wheels = []
+        for item in archives:
+            package = item.selected.package
+            if package.wheels:
+                workshop.reporter.note(explain(package, workshop.target))
+            wheels.append(build_archive(item, workshop))
+        wheels += [build_commit(*item, workshop) for item in selection.commits]
+        wheels += [build_folder(*item, workshop) for item in selection.folders]
+    return wheels
+
+
+@contextmanager
+def _right_machine(lock: Lock, settings: Settings) -> Iterator[None]:
+    """Tell it where the lock of an environment was made for one other machine.
+
+    Raises:
+        LockError: It was.
+    """
+    try:
+        yield
+    except (ExcludedTargetError, NoMatchingFileError) as error:
+        if not lock.of_environment or (
+            isinstance(error, NoMatchingFileError) and not is_of_one_machine(lock.packages)
+        ):
+            raise
+        raise HostOnlyLockError(
+            lock,
+            settings.target,
+            error.why,
+            wrong_python=isinstance(error, ExcludedTargetError),
+        ) from error
+
+
+def _cut(
+    lock: Lock,
+    applicable: Reached,
+    settings: Settings,
+    own: OwnWheel,
+    bring: Callable[[Sequence[LockedPackage]], _Brought],
+) -> Dependencies:
+    """Follow the requirements of the project through the lock, and leave the rest.
+
+    What a distribution requires stands in its wheel, so they come level by level.
+    """
+    project, target = settings.project, settings.target
+    roots, known = _needs(lock, settings, own)
+    brought: dict[NormalizedName, Wheel] = {}
+    left_out = list(applicable.left_out)
+    while batch := [
+        package
+        for package in applicable.packages
+        if package.name in reachable(roots, known, target) and package.name not in known
+    ]:
+        came = bring(batch)
+        left_out += came.left_out
+        brought |= {wheel.name: wheel for wheel in came.wheels}
+        for package in batch:
+            wheel = brought.get(package.name)  # None where it is left out
+            known[package.name] = requirements_of(wheel.path) if wheel else ()
+    # What the project itself lacks, `with_unmet` tells.
+    told = {project.name} if settings.contents is Contents.ALL else set()
+    return Dependencies(
+        wheels=tuple(brought[name] for name in sorted(brought)),
+        left_out=tuple(
+            sorted(
+                (*left_out, *_unneeded(applicable.packages, known)),
+                key=lambda item: (item.name, item.version),
+            )
+        ),
+        warnings=tuple(
+            f"{needer} requires {name}, which is not in the lock for this target"
+            for name, needer in reachable(roots, known, target).items()
+            if name not in known and needer not in told
+        ),
+    )
+
+
+def _unneeded(
+    packages: Sequence[LockedPackage], known: Container[NormalizedName]
+) -> Iterator[LeftOut]:
+    for package in packages:
+        if package.name not in known:
+            yield LeftOut(
+                name=package.name,
+                version=str(package.version or ""),
+                reason="neither the project nor an extra or group that was asked for needs it",
+            )
+
+
+def _needs(
+    lock: Lock, settings: Settings, own: OwnWheel
+) -> tuple[list[Requirement], dict[NormalizedName, Sequence[Requirement]]]:
+    """Get what is asked for, and what the project itself requires.
+
+    Raises:
+        LockError: It has no such extra or group.
+    """
+    project = settings.project
+    ships = settings.contents is Contents.ALL and settings.form is Form.WHEEL
+    if ships or (project.dependencies is None and project.is_package):
+        # The metadata of the wheel has also what a backend or its hooks have filled in.
+        path = own.wheel().path
+        requirements, extras = requirements_of(path), extras_of(path)
+    else:
+        requirements = metadata_requirements(project)
+        extras = frozenset(project.optional_dependencies)
+    for kind, asked, there in (
+        ("extra", settings.extras, extras),
+        ("dependency group", settings.groups, group_names(project)),
+    ):
+        if unknown := sorted(asked - there):
+            raise UnknownGroupError(lock, kind, unknown, there)
+    itself = Requirement(f"{project.name}[{','.join(sorted(settings.extras))}]")
+    groups = (group_requirements(project, group) for group in sorted(settings.groups))
+    return [itself, *chain.from_iterable(groups)], {project.name: requirements}
+
+
+def _with_included(
+    dependencies: Dependencies, settings: Settings, workshop: Workshop
+) -> Dependencies:
+    """Add the wheels and folders that the user names beside the lock."""
+    added = [included(path, workshop) for path in settings.include_local]
+    dependencies = replace(dependencies, wheels=(*dependencies.wheels, *added))
+    for wheel in added:
+        requirements = requirements_of(wheel.path)
+        dependencies = _with_unmet_by(
+            wheel.name, requirements, dependencies, settings, extras=frozenset()
+        )
+    return dependencies
+
+
+def with_unmet(
+    dependencies: Dependencies,
+    requirements: tuple[Requirement, ...] | None,
+    settings: Settings,
+) -> Dependencies:
+    """Warn of what the project requires and the lock does not bring, as far as it is known."""
+    if settings.contents is not Contents.ALL or not settings.main or requirements is None:
+        return dependencies
+    return _with_unmet_by(
+        settings.project.name, requirements, dependencies, settings, extras=settings.extras
+    )
+
+
+def _with_unmet_by(
+    name: str,
+    requirements: tuple[Requirement, ...],
+    dependencies: Dependencies,
+    settings: Settings,
+    *,
+    extras: frozenset[NormalizedName],
+) -> Dependencies:
+    """Warn of what is required and nothing that ships meets, but for what is skipped."""
+    shipped = {wheel.name: wheel.version for wheel in dependencies.wheels}
+    asked = tuple(
+        requirement
+        for requirement in requirements
+        if canonicalize_name(requirement.name) not in dependencies.skipped
+    )
+    missing = unmet(asked, settings.target, extras=extras, shipped=shipped)
+    warnings = (f"{name} requires {requirement}" for requirement in missing)
+    return replace(dependencies, warnings=(*dependencies.warnings, *warnings))
+
+
+def _fetcher(settings: Settings, lock: Lock, reporter: Reporter) -> Fetcher:
+    host = settings.host
+    return Fetcher(
+        read_sources(
+            lock.indexes,
+            environ=host.environ,
+            home=host.home,
+            project=settings.project.root,
+            access=settings.access,
+            access_is_all=settings.access_is_all,
+            installers=settings.installers,
+        ),
+        Cache(host.cache_dir),
+        reporter=reporter,
+        offline=settings.offline,
+        jobs=settings.jobs,
+    )
+
+
+def _wheel(fetched: Fetched) -> Wheel:
+    selected = fetched.selected
+    return Wheel(
+        name=selected.name,
+        version=parse_wheel_filename(selected.filename)[1],
+        filename=selected.filename,
+        path=fetched.path,
+        sha256=fetched.sha256,
+        source="wheel",
+    )

@@ -1,0 +1,204 @@
+"""The user's own commands: before the project is built, and in the staged folder.
+
+For the latter the tree is made real, and read back: what a command left alone is still
+copied out of its wheel, what it changed, added or removed is honoured, and every RECORD
+is true again. Whether such a build is reproducible is the commands' matter.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
+
+from lambda_build_plugin.archive import write_folder
+from lambda_build_plugin.errors import SourceBuildError
+from lambda_build_plugin.lock.parts import redacted_text
+from lambda_build_plugin.processes import finished
+from lambda_build_plugin.source_tree import UnfitFileError, plain_file, real_place
+from lambda_build_plugin.stage import (
+    Entry,
+    PlainProject,
+    check_folders,
+    digest_of_file,
+    record,
+    record_rows,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from lambda_build_plugin.progress import Reporter
+    from lambda_build_plugin.settings import Command, Settings
+    from lambda_build_plugin.stage import Distribution, PlainFile, StagedTree
+
+__all__ = ["HookError", "after_stage", "before_build"]
+
+_SHOWN = 8_000  # characters of a command's output, the last ones
+
+
+class HookError(SourceBuildError):
+    """One of the user's own commands failed."""
+
+    def __init__(self, hook: str, command: Command, problem: str) -> None:
+        self.hook = hook
+        super().__init__(
+            f"the {hook} command failed: {_shown(command)}",
+            why=problem,
+            hint=f"try it alone, and mend `{hook}` in [tool.lambda-build.hooks]",
+        )
+
+
+def before_build(settings: Settings, reporter: Reporter) -> None:
+    """Run what is to be run in the project's folder before it is packaged.
+
+    Raises:
+        HookError: A command fails.
+    """
+    for command in settings.hooks.before_build:
+        _run("before-build", command, settings.project.root, _environment(settings), reporter)
+
+
+def after_stage(
+    settings: Settings, tree: StagedTree, folder: Path, reporter: Reporter
+) -> StagedTree:
+    """Run what is to be run on the staged files, in a new folder, and read them back.
+
+    The folder has to stay until the tree is written.
+
+    Raises:
+        HookError: A command fails.
+        StageError: What it left cannot ship.
+    """
+    write_folder(tree, folder)
+    environ = {
+        **_environment(settings),
+        "LAMBDA_BUILD_STAGE": str(folder),
+        # What a command imports from the stage must not leave a cache there.
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    for command in settings.hooks.after_stage:
+        _run("after-stage", command, folder, environ, reporter)
+    return _read_back(tree, folder, settings)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {
+        **settings.host.environ,
+        "LAMBDA_BUILD_RUNTIME": settings.target.runtime.name,
+        "LAMBDA_BUILD_ARCHITECTURE": settings.target.architecture.value,
+    }
+
+
+def _run(
+    hook: str, command: Command, folder: Path, environ: Mapping[str, str], reporter: Reporter
+) -> None:
+    reporter.note(f"{hook}: {_shown(command)}")
+    try:
+        result = finished(_arguments(command, environ), cwd=folder, environ=environ, together=True)
+    except OSError as error:
+        raise HookError(hook, command, f"it cannot be started: {error.strerror}") from error
+    said = redacted_text(result.stdout.strip())
+    if len(said) > _SHOWN:
+        said = f"…{said[-_SHOWN:]}"
+    if result.returncode != 0:
+        ended = f"it ended with {result.returncode}"
+        raise HookError(hook, command, f"{ended}:\n{said}" if said else f"{ended} and said nothing")
+    if said:
+        reporter.note(said)
+
+
+def _arguments(command: Command, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Get the program to start: the shell, as `subprocess` finds it, for a line."""
+    if not isinstance(command, str):
+        return command
+    if sys.platform == "win32":
+        return (environ.get("COMSPEC", "cmd.exe"), "/c", command)
+    return ("/bin/sh", "-c", command)
+
+
+def _shown(command: Command) -> str:
+    text = command if isinstance(command, str) else " ".join(command)
+    return f"`{redacted_text(text)}`"
+
+
+def _read_back(tree: StagedTree, folder: Path, settings: Settings) -> StagedTree:
+    """Make the tree anew of what lies in the folder."""
+    tree = _with_owner(tree, settings)
+    before = {entry.path: entry for entry in tree.entries}
+    own = _owner(tree, settings)
+    home = folder.resolve()
+    entries = {
+        file.path: _entry(file, before.get(file.path), own)
+        for file in _files(home, "", home, (home,))
+    }
+    distributions = []
+    for distribution in tree.distributions:
+        _renew_record(distribution, tree.prefix, before, entries)
+        metadata = f"{tree.prefix}{distribution.dist_info}/METADATA"
+        distributions.append(replace(distribution, has_metadata=metadata in entries))
+    check_folders(entries)
+    return replace(
+        tree,
+        entries=tuple(entries[path] for path in sorted(entries)),
+        distributions=tuple(distributions),
+    )
+
+
+def _with_owner(tree: StagedTree, settings: Settings) -> StagedTree:
+    """Let the project own new files also where it ships nothing else."""
+    project = settings.project
+    if tree.project is not None or any(d.wheel.name == project.name for d in tree.distributions):
+        return tree
+    return replace(tree, project=PlainProject(name=project.name, version=project.version))
+
+
+def _owner(tree: StagedTree, settings: Settings) -> str:
+    return settings.project.name if tree.project is None else tree.project.owner
+
+
+def _entry(file: PlainFile, before: Entry | None, owner: str) -> Entry:
+    digest, size = digest_of_file(file.place)
+    if before is None:
+        return Entry(file.path, owner, file.place, digest, size, file.executable)
+    # Windows keeps no modes, so that there nobody can have changed one.
+    executable = before.executable if os.name == "nt" else file.executable
+    if before.digest == digest:
+        return replace(before, executable=executable)
+    return Entry(file.path, before.owner, file.place, digest, size, executable)
+
+
+def _files(folder: Path, path: str, home: Path, above: tuple[Path, ...]) -> Iterator[PlainFile]:
+    """Yield the files of a folder; what links within the stage point to is copied."""
+    for place in sorted(folder.iterdir()):
+        name = path + place.name
+        real = real_place(place) if place.is_symlink() else above[-1] / place.name
+        if place.is_symlink() and not real.is_relative_to(home):
+            raise UnfitFileError(
+                name,
+                f"a command has made it a link to {real}, outside of the staged folder",
+                hint="let the command copy what it points to",
+            )
+        if not place.is_dir():
+            yield plain_file(place, name)
+        elif real not in above:  # else a link back up: it would never end
+            yield from _files(place, f"{name}/", home, (*above, real))
+
+
+def _renew_record(
+    distribution: Distribution, prefix: str, before: Mapping[str, Entry], entries: dict[str, Entry]
+) -> None:
+    """Write RECORD of what is still there, and of what is new; none where it was removed."""
+    path = f"{prefix}{distribution.dist_info}/RECORD"
+    if path not in entries:
+        return
+    rows = record_rows(cast("bytes", before[path].data).decode("utf-8"))  # `stage` has written it
+    kept = [entries[name] for row in rows if (name := prefix + row[0]) in entries]
+    new = [
+        entry
+        for name, entry in entries.items()
+        if entry.owner == distribution.wheel.name and name not in before
+    ]
+    entries[path] = record(distribution, (*kept, *new), entries, prefix)

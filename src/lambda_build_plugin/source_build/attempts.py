@@ -1,0 +1,252 @@
+"""A source → the one wheel of it that the target loads, in up to three ways.
+
+1. In this process, where that is what isolation would be.
+2. In isolation, with a Python of the target's minor version where there is one.
+3. The same with no compiler in reach, for packages whose extension is optional.
+
+The first wheel that fits is taken. Never an editable one: `build_wheel` is asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import shutil
+import tempfile
+import zipfile
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+from lambda_build_plugin.source_build.failures import (
+    Attempt,
+    BackendError,
+    ExcludedPythonError,
+    OutsideCodeError,
+    WrongWheelError,
+)
+from lambda_build_plugin.source_build.fit import (
+    is_pure,
+    misfits,
+    requires_python,
+    without_machine_code,
+)
+from lambda_build_plugin.source_build.here import backend_at_hand, built_here
+from lambda_build_plugin.source_build.isolation import build_in_isolation
+from lambda_build_plugin.source_build.surroundings import no_input, scratch
+from lambda_build_plugin.stage import Wheel
+from lambda_build_plugin.tables import TableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lambda_build_plugin.progress import Reporter
+    from lambda_build_plugin.project import Project
+    from lambda_build_plugin.source_build.source import Source
+    from lambda_build_plugin.source_build.workshop import Workshop
+
+__all__ = ["made"]
+
+_LEFTOVERS = (".pdm-build", "__pycache__")
+"""What a backend or its hooks may leave at the root of a project."""
+
+_WRITES_INTO_ROOT = frozenset({"pdm.backend"})
+"""Backends that cannot build where the project's folder is read-only."""
+
+
+def made(
+    source: Source, workshop: Workshop, *, builder: Callable[[Path], object] | None = None
+) -> Wheel:
+    """Make the wheel of a source.
+
+    Args:
+        source: What to build.
+        workshop: Where and for what.
+        builder: Writes the wheel into a folder, in place of the first attempt.
+
+    Raises:
+        SourceBuildError: The backend fails, or no wheel of it fits the target.
+    """
+    with scratch() as temporary, no_input(), _no_trace_in(source.root):
+        root = _writable_root(source, workshop.reporter)
+        try:
+            path = _Making(source, root, workshop, temporary, builder).fitting()
+        except BackendError as error:
+            if source.project and (outside := _code_outside(source.project)):
+                raise OutsideCodeError(source.project, outside, error.output) from error
+            raise
+        _check_python(source, workshop, path)
+        lasting = workshop.folder / path.name
+        shutil.move(path, lasting)
+    name, version, _, _ = parse_wheel_filename(lasting.name)
+    return Wheel(
+        name=name,
+        version=version,
+        filename=lasting.name,
+        path=lasting,
+        sha256=hashlib.sha256(lasting.read_bytes()).hexdigest(),
+        source=source.kind,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """The attempts at one source."""
+
+    source: Source
+    root: Path
+    workshop: Workshop
+    temporary: Path
+    builder: Callable[[Path], object] | None
+
+    def fitting(self) -> Path:
+        """Make wheels until one fits."""
+        wheel = self._here()
+        if wheel is None or not self._will_do(wheel):
+            wheel = self._in_isolation(compiler=True)
+        problems = self._misfits(wheel)
+        if not problems:
+            return wheel
+        first = Attempt(how=self._how, filename=wheel.name, problems=problems)
+        if is_pure(wheel.name):
+            raise WrongWheelError(self.source, [first], self.workshop.target)
+        return self._pure(first)
+
+    def _will_do(self, wheel: Path) -> bool:
+        """Tell whether another Python would make nothing else of it than this one."""
+        pure = is_pure(wheel.name) and not self._misfits(wheel)
+        return pure or self.workshop.interpreter.is_running
+
+    def _pure(self, first: Attempt) -> Path:
+        """Make the wheel without a compiler; it fits if nothing in it is compiled."""
+        how = f"{self._how}, the compiler out of reach"
+        try:
+            wheel = self._in_isolation(compiler=False)
+        except BackendError as error:
+            second = Attempt(how=how, filename=None, problems=tuple(error.why.splitlines()))
+            raise WrongWheelError(self.source, [first, second], self.workshop.target) from error
+        if not self._misfits(wheel):
+            return wheel
+        pure = None if is_pure(wheel.name) else without_machine_code(wheel)
+        if pure is not None:
+            return pure
+        second = Attempt(how=how, filename=wheel.name, problems=self._misfits(wheel))
+        raise WrongWheelError(self.source, [first, second], self.workshop.target)
+
+    @property
+    def _how(self) -> str:
+        return f"built with {self.workshop.interpreter}"
+
+    def _here(self) -> Path | None:
+        """Make the wheel in this process, where that is allowed and possible."""
+        source, folder = self.source, self._new_folder()
+        if self.builder is not None:
+            self.builder(folder)
+            return self._only_wheel(folder)
+        backend = backend_at_hand(source.project) if source.project else None
+        if backend is None or not built_here(source, self.root, backend, folder):
+            return None
+        self.workshop.reporter.note(f"{source.name} is built with {backend} in this process")
+        return self._only_wheel(folder)
+
+    def _in_isolation(self, *, compiler: bool) -> Path:
+        source, workshop, folder = self.source, self.workshop, self._new_folder()
+        python = workshop.interpreter
+        workshop.reporter.note(
+            f"build {source.name} with {source.backend} in isolation"
+            + ("" if python.is_running else f" and {python}")
+            + ("" if compiler else ", the compiler out of reach")
+        )
+        build_in_isolation(
+            source,
+            self.root,
+            folder,
+            interpreter=python,
+            environ=workshop.environ,
+            # A new one: what the attempt before has compiled would be packed again.
+            scratch=self._new_folder(),
+            offline=workshop.offline,
+            compiler=compiler,
+        )
+        return self._only_wheel(folder)
+
+    def _new_folder(self) -> Path:
+        return Path(tempfile.mkdtemp(dir=self.temporary))
+
+    def _only_wheel(self, folder: Path) -> Path:
+        wheels = sorted(folder.glob("*.whl"))
+        if len(wheels) != 1:
+            raise self._failure(f"it wrote {len(wheels)} wheels instead of one")
+        try:
+            parse_wheel_filename(wheels[0].name)
+        except InvalidWheelFilename as error:
+            raise self._failure(str(error)) from error
+        return wheels[0]
+
+    def _misfits(self, wheel: Path) -> tuple[str, ...]:
+        try:
+            return misfits(wheel, self.workshop.target, self.workshop.interpreter)
+        except zipfile.BadZipFile as error:
+            raise self._failure(f"{wheel.name} is no zip: {error}") from error
+
+    def _failure(self, problem: str) -> BackendError:
+        return BackendError(self.source, self.source.backend, problem)
+
+
+def _check_python(source: Source, workshop: Workshop, path: Path) -> None:
+    """Hold the wheel's `Requires-Python` against the target."""
+    try:
+        specifier = requires_python(path)
+    except (zipfile.BadZipFile, ValueError) as error:
+        problem = f"the metadata of {path.name} cannot be read: {error}"
+        raise BackendError(source, source.backend, problem) from error
+    if not specifier.contains(workshop.target.python_version, prereleases=True):
+        raise ExcludedPythonError(source, specifier, workshop.target)
+
+
+def _writable_root(source: Source, reporter: Reporter) -> Path:
+    """Get the source's folder, or a copy where its backend could not build in it."""
+    root = source.root
+    if source.backend not in _WRITES_INTO_ROOT or os.access(root, os.W_OK):
+        return root
+    reporter.note(f"{root} is read-only: {source.name} is built from a copy")
+    copy = Path(tempfile.mkdtemp(), root.name)
+    try:
+        shutil.copytree(root, copy, symlinks=True, ignore=_environments)
+        copy.chmod(0o700)
+    except OSError as error:
+        said = f"{root} is read-only, and cannot be copied: {error}"
+        raise BackendError(source, source.backend, said) from error
+    return copy
+
+
+def _environments(folder: str, names: list[str]) -> list[str]:
+    """List the virtual environments in a folder: large, and no part of a project."""
+    return [name for name in names if Path(folder, name, "pyvenv.cfg").is_file()]
+
+
+def _code_outside(project: Project) -> list[str]:
+    """List the places of `[tool.poetry] packages` that are not below the project."""
+    with suppress(TableError):
+        return [
+            place
+            for table in project.tool.table("poetry").tables("packages")
+            if (place := posixpath.join(table.text("from") or "", table.text("include") or ""))
+            and not (project.root / place).resolve().is_relative_to(project.root)
+        ]
+    return []
+
+
+@contextmanager
+def _no_trace_in(root: Path) -> Iterator[None]:
+    """Remove what a build leaves in the project, unless it was there before."""
+    absent = [root / name for name in _LEFTOVERS if not (root / name).exists()]
+    try:
+        yield
+    finally:
+        for path in absent:
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,170 @@
+"""Whether a wheel that was built on this machine loads in the target.
+
+A tag `none-any` is believed. A `linux_*` tag says only that the wheel was made on some
+Linux: its ELF files are read, and what they need is held against the runtime.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import posixpath
+import re
+import zipfile
+from typing import TYPE_CHECKING
+
+from installer.utils import parse_metadata_file
+from packaging.specifiers import SpecifierSet
+from packaging.utils import parse_wheel_filename
+
+from lambda_build_plugin import binaries
+from lambda_build_plugin.binaries import Kind, UnreadableElfError, identify, read_elf
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+    from lambda_build_plugin.source_build.interpreter import Interpreter
+    from lambda_build_plugin.target import Target
+
+__all__ = ["holds_code", "is_pure", "misfits", "requires_python", "without_machine_code"]
+
+_METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
+_WHEEL = re.compile(r"[^/]+\.dist-info/WHEEL")
+_NO_CODE = re.compile(r"[^/]+\.dist-info/|[^/]+\.data/(?!purelib/|platlib/)")
+_COMPILED = (".a", ".dylib", ".dll", ".o", ".pyd", ".so")
+_PURE = "py3-none-any"
+
+
+def is_pure(filename: str) -> bool:
+    """Tell by its tags whether a wheel is for every platform.
+
+    Raises:
+        InvalidWheelFilename: It is no wheel's name.
+    """
+    return all(tag.platform == "any" for tag in parse_wheel_filename(filename)[3])
+
+
+def misfits(path: Path, target: Target, interpreter: Interpreter) -> tuple[str, ...]:
+    """Say why a wheel does not load in a target; nothing if it does.
+
+    Args:
+        path: A wheel under its own name.
+        target: Where it is to load.
+        interpreter: The Python that its backend was run by.
+
+    Raises:
+        InvalidWheelFilename: It has not the name of a wheel.
+        BadZipFile: It is no zip.
+    """
+    fitting = [tag for tag in parse_wheel_filename(path.name)[3] if tag in target.rank]
+    if not fitting:
+        return (f"its tag is not one of {target}",)
+    if any(tag.platform == "any" for tag in fitting):
+        return ()
+    unproven = all(tag.platform.startswith("linux_") for tag in fitting)
+    if unproven and not interpreter.loads_like(target.runtime.python):
+        major, minor = target.runtime.python
+        return (f"it was compiled for {interpreter}, not for Python {major}.{minor}",)
+    return tuple(_misfitting_files(path, target))
+
+
+def _misfitting_files(path: Path, target: Target) -> Iterator[str]:
+    with zipfile.ZipFile(path) as archive:
+        files = [info for info in archive.infolist() if not info.is_dir()]
+        bundled = {posixpath.basename(info.filename) for info in files}
+        for info in files:
+            with archive.open(info) as file:
+                head = file.read(binaries.HEAD)
+            found = identify(head)
+            if found is not None and found.kind is Kind.ELF:
+                problems = _misfits_of(archive.read(info), target, bundled)
+                yield from (f"{info.filename} {problem}" for problem in problems)
+            elif found is not None:
+                yield f"{info.filename} is a {found.kind.value} file, not one for Linux"
+
+
+def _misfits_of(data: bytes, target: Target, bundled: Collection[str]) -> Iterator[str]:
+    try:
+        yield from binaries.misfits(read_elf(io.BytesIO(data)), target, bundled)
+    except UnreadableElfError as error:
+        yield f"cannot be checked: {error}"
+
+
+def holds_code(path: Path) -> bool:
+    """Tell whether a wheel has any file beside its metadata, scripts and data."""
+    with zipfile.ZipFile(path) as archive:
+        return any(
+            not name.endswith("/") and not _NO_CODE.match(name) for name in archive.namelist()
+        )
+
+
+def requires_python(path: Path) -> SpecifierSet:
+    """Read what the metadata says: backends know more than pyproject.toml does.
+
+    Raises:
+        ValueError: There is no metadata, or it cannot be understood.
+        BadZipFile: It is no zip.
+    """
+    with zipfile.ZipFile(path) as archive:
+        (name,) = filter(_METADATA.fullmatch, archive.namelist())
+        metadata = parse_metadata_file(archive.read(name).decode("utf-8"))
+    return SpecifierSet(metadata["Requires-Python"] or "")
+
+
+def without_machine_code(path: Path) -> Path | None:
+    """Give a wheel the tag of a pure one if nothing in it is compiled, else None.
+
+    setuptools gives a platform's tag to every project that knows of an extension, even
+    where it was optional and has been left out. The new wheel lies beside the old one,
+    its WHEEL file and RECORD true to it (PEP 427).
+    """
+    with zipfile.ZipFile(path) as archive:
+        if any(_is_compiled(archive, info) for info in archive.infolist()):
+            return None
+        contents = {info: archive.read(info) for info in archive.infolist()}
+    name, version = path.name.split("-")[:2]
+    pure = path.with_name(f"{name}-{version}-{_PURE}.whl")
+    changed = {
+        info.filename: _pure_wheel_file(data)
+        for info, data in contents.items()
+        if _WHEEL.fullmatch(info.filename)
+    }
+    with zipfile.ZipFile(pure, "w") as archive:
+        for info, data in contents.items():
+            if info.filename.endswith(".dist-info/RECORD"):
+                changed[info.filename] = _record(data, changed)
+            archive.writestr(info, changed.get(info.filename, data), info.compress_type)
+    return pure
+
+
+def _is_compiled(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
+    if info.filename.endswith(_COMPILED) or ".so." in posixpath.basename(info.filename):
+        return True
+    with archive.open(info) as file:
+        return identify(file.read(binaries.HEAD)) is not None
+
+
+def _pure_wheel_file(data: bytes) -> bytes:
+    kept = [
+        line
+        for line in data.decode("utf-8").splitlines()
+        if line and not line.lower().startswith(("tag:", "root-is-purelib:", "build:"))
+    ]
+    return "\n".join((*kept, "Root-Is-Purelib: true", f"Tag: {_PURE}", "")).encode()
+
+
+def _record(data: bytes, changed: dict[str, bytes]) -> bytes:
+    """Bring the lines of changed files up to date; RECORD is the last member of a wheel."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for row in csv.reader(io.StringIO(data.decode("utf-8"))):
+        if row and row[0] in changed:
+            content = changed[row[0]]
+            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=")
+            writer.writerow([row[0], f"sha256={digest.decode()}", len(content)])
+        else:
+            writer.writerow(row)
+    return text.getvalue().encode()

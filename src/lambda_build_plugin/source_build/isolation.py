@@ -1,0 +1,223 @@
+"""A folder → a wheel, through PEP 517 in an environment of its own (`build`).
+
+The environment is made by `build` for the running Python, and by uv, or venv and pip,
+for another one. Requirements come from the index that the user has configured for them.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin.processes import finished
+from lambda_build_plugin.source_build.failures import BackendError, OfflineRequirementsError
+from lambda_build_plugin.source_build.interpreter import uv_of
+from lambda_build_plugin.source_build.surroundings import variables
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    from build.env import DefaultIsolatedEnv
+
+    from lambda_build_plugin.source_build.interpreter import Interpreter
+    from lambda_build_plugin.source_build.source import Source
+
+__all__ = ["build_in_isolation"]
+
+_OFFLINE = {
+    "UV_OFFLINE": "1",
+    "PIP_NO_INDEX": "1",
+    # Addresses in find-links and in requirements are not of an index. Nobody listens there.
+    "PIP_PROXY": "http://127.0.0.1:0",
+    "PIP_RETRIES": "0",
+}
+"""Variables that keep uv and pip from the network."""
+
+_COMPILERS = (
+    *("c++", "c99", "cc", "clang", "clang++", "cpp", "g++", "gcc"),
+    *("cargo", "rustc", "f77", "f95", "flang", "gfortran", "ld", "nvcc"),
+)
+_COMPILER_VARIABLES = (
+    "AR",
+    "CC",
+    "CPP",
+    "CXX",
+    "F77",
+    "F90",
+    "FC",
+    "LD",
+    "LDSHARED",
+    "LDCXXSHARED",
+)
+"""What distutils, meson and CMake ask before they look for a compiler themselves."""
+
+_NO_COMPILER = """\
+#!/bin/sh
+echo "lambda-build keeps the compiler out of reach: what it makes does not load in the target" >&2
+exit 1
+"""
+
+
+def build_in_isolation(
+    source: Source,
+    root: Path,
+    folder: Path,
+    *,
+    interpreter: Interpreter,
+    environ: Mapping[str, str],
+    scratch: Path,
+    offline: bool,
+    compiler: bool = True,
+) -> None:
+    """Write the wheel of a folder into another one.
+
+    Args:
+        source: What is built, for messages.
+        root: Where its pyproject.toml or setup.py lies.
+        folder: Where the wheel goes.
+        interpreter: The Python that runs the backend.
+        environ: What the backend and the installer see, but for what is ours.
+        scratch: For working files.
+        offline: Whether requirements may not be fetched.
+        compiler: False to let no compiler be found, so that optional extensions stay out.
+
+    Raises:
+        SourceBuildError: The backend fails, or its requirements are not to be had.
+    """
+    from build import BuildBackendException, BuildException, FailedProcessError, ProjectBuilder
+
+    output: list[str] = []
+    ours = _OFFLINE if offline else {}
+    base = {**environ, **ours, **_aside(scratch, environ)}
+    hidden = {} if compiler else _without_compiler(scratch)
+
+    def run(
+        cmd: Sequence[str],
+        cwd: str | None = None,
+        extra_environ: Mapping[str, str] | None = None,
+    ) -> None:
+        merged = {**base, **(extra_environ or {}), **hidden}
+        if not compiler:
+            merged["PATH"] = os.pathsep.join((hidden["PATH"], (extra_environ or base)["PATH"]))
+        result = finished(cmd, cwd=Path(cwd) if cwd else None, environ=merged, together=True)
+        output.append(result.stdout)
+        result.check_returncode()
+
+    try:
+        with variables(ours), _environment(interpreter, base, scratch) as env:
+            builder = ProjectBuilder.from_isolated_env(env, str(root), runner=run)
+            env.install(builder.build_system_requires)
+            env.install(builder.get_requires_for_build("wheel"))
+            builder.build("wheel", str(folder))
+    except subprocess.CalledProcessError as error:  # of the installer; `build` wraps a backend's
+        said = _text(error.stdout) + _text(error.stderr) or str(error)
+        if offline:
+            raise OfflineRequirementsError(source, said) from error
+        raise BackendError(source, source.backend, said) from error
+    except (BuildException, BuildBackendException, FailedProcessError) as error:
+        said = "".join((*output, str(error)))
+        raise BackendError(source, source.backend, said) from error
+
+
+@contextmanager
+def _environment(
+    interpreter: Interpreter, environ: Mapping[str, str], scratch: Path
+) -> Iterator[DefaultIsolatedEnv | _OtherEnvironment]:
+    """Make an environment for a Python, and remove it afterwards."""
+    from build.env import DefaultIsolatedEnv
+
+    uv = uv_of(environ)
+    if interpreter.is_running:
+        with DefaultIsolatedEnv(installer="uv" if uv else "pip") as env:
+            yield env
+    else:
+        yield _OtherEnvironment(interpreter, environ, scratch / "environment", uv=uv)
+
+
+class _OtherEnvironment:
+    """An environment of another Python than the running one: `build` makes none of those."""
+
+    def __init__(
+        self, interpreter: Interpreter, environ: Mapping[str, str], folder: Path, *, uv: str | None
+    ) -> None:
+        self._environ, self._folder, self._uv = environ, folder, uv
+        python = str(interpreter.path)
+        if uv is not None:
+            self._run(uv, "venv", "--quiet", "--no-project", "--python", python, str(folder))
+        else:
+            self._run(python, "-Im", "venv", str(folder))
+
+    @property
+    def python_executable(self) -> str:
+        """The environment's own Python."""
+        name = "python.exe" if sys.platform == "win32" else "python"
+        return str(self._scripts / name)
+
+    def make_extra_environ(self) -> dict[str, str]:
+        """Let what is installed in the environment be found first."""
+        path = self._environ.get("PATH", os.defpath)
+        return {"PATH": f"{self._scripts}{os.pathsep}{path}", "PYTHONPATH": ""}
+
+    def install(self, requirements: Collection[str]) -> None:
+        """Install requirements (PEP 508)."""
+        if not requirements:
+            return
+        # In a file: on a command line pip would not heed markers.
+        listed = self._folder / "requirements.txt"
+        listed.write_text("\n".join(sorted(requirements)), encoding="utf-8")
+        python = self.python_executable
+        if self._uv is not None:
+            command = [self._uv, "pip", "install", "--python", python, "-r", str(listed)]
+        else:
+            command = [python, "-Im", "pip", "install", "--no-input", "-r", str(listed)]
+        self._run(*command)
+
+    @property
+    def _scripts(self) -> Path:
+        return self._folder / ("Scripts" if sys.platform == "win32" else "bin")
+
+    def _run(self, *command: str) -> None:
+        environ = {**self._environ, "UV_PYTHON_DOWNLOADS": "never"}
+        finished(command, environ=environ, together=True).check_returncode()
+
+
+def _aside(scratch: Path, environ: Mapping[str, str]) -> dict[str, str]:
+    """Keep the working files of setuptools out of the project.
+
+    Its `build` and `*.egg-info` would stay there, and what lies in a stale `build`
+    would be packed again. It reads a configuration file that this variable names.
+    """
+    config = configparser.RawConfigParser()
+    config.read(environ.get("DIST_EXTRA_CONFIG", ""), encoding="utf-8")
+    config.read_dict(
+        {"build": {"build_base": str(scratch)}, "egg_info": {"egg_base": str(scratch)}}
+    )
+    path = scratch / "extra.cfg"
+    with path.open("w", encoding="utf-8") as file:
+        config.write(file)
+    return {
+        "DIST_EXTRA_CONFIG": str(path),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TMPDIR": str(scratch),
+    }
+
+
+def _without_compiler(scratch: Path) -> dict[str, str]:
+    """Put a program that fails before every compiler, by name and by variable."""
+    folder = scratch / "no-compiler"
+    folder.mkdir()
+    for name in _COMPILERS:
+        path = folder / name
+        path.write_text(_NO_COMPILER, encoding="utf-8")
+        path.chmod(0o755)
+    failing = str(folder / "cc")
+    return {"PATH": str(folder), **dict.fromkeys(_COMPILER_VARIABLES, failing)}
+
+
+def _text(output: bytes | str | None) -> str:
+    return output.decode(errors="replace") if isinstance(output, bytes) else output or ""

@@ -1,0 +1,219 @@
+"""The project and the sources that a lock or a setting names → wheels.
+
+Folders of the user's are built every time, since no version says what lies in them. What
+cannot change, an archive or a commit, is built once for each target and Python; its wheel
+is kept in the cache, and its digest is checked whenever it is used again.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zipfile import BadZipFile
+
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+
+from lambda_build_plugin.checkout import checked_out
+from lambda_build_plugin.fetch.cache import check_file
+from lambda_build_plugin.lock.model import Digest
+from lambda_build_plugin.lock.parts import redacted
+from lambda_build_plugin.source_build.attempts import made
+from lambda_build_plugin.source_build.failures import (
+    EmptyWheelError,
+    StrangeWheelError,
+    UnreadableSourceError,
+)
+from lambda_build_plugin.source_build.fit import holds_code, requires_python
+from lambda_build_plugin.source_build.source import local_source, of_project, strange_source
+from lambda_build_plugin.stage import Wheel
+from lambda_build_plugin.unpack import project_below, unpacked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from packaging.version import Version
+
+    from lambda_build_plugin.fetch.fetcher import Fetched
+    from lambda_build_plugin.lock.model import LockedDirectory, LockedPackage, LockedVcs
+    from lambda_build_plugin.project import Project
+    from lambda_build_plugin.source_build.workshop import Workshop
+
+__all__ = ["build_archive", "build_commit", "build_folder", "build_project", "included"]
+
+_FORMAT = "1"
+"""Of what is kept in the cache: raised when wheels come to be built otherwise."""
+
+_COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_CHUNK = 1 << 18
+
+
+def build_project(
+    project: Project, workshop: Workshop, *, builder: Callable[[Path], object] | None = None
+) -> Wheel:
+    """Build the project's own wheel; never an editable one.
+
+    A host that runs as the project's backend brings its own `builder`, which writes the
+    wheel into the folder that it is given.
+
+    Raises:
+        SourceBuildError: It is no package, the backend fails, or the wheel is empty or
+            does not fit the target.
+    """
+    source = of_project(project)
+    wheel = made(source, workshop, builder=builder)
+    if not holds_code(wheel.path):
+        raise EmptyWheelError(source, wheel.filename)
+    return wheel
+
+
+def build_folder(package: LockedPackage, directory: LockedDirectory, workshop: Workshop) -> Wheel:
+    """Build a path dependency from what lies in its folder now, whatever version it has.
+
+    Raises:
+        SourceBuildError: It is not there, cannot be built for the target, or is another
+            package than the lock says.
+    """
+    folder = project_below(directory.path, directory.subdirectory, what=str(directory.path))
+    wheel = made(local_source(package.name, folder), workshop)
+    # The version is dynamic for some, and in any case that of the last lock.
+    return _same(package, wheel, None)
+
+
+def build_archive(fetched: Fetched, workshop: Workshop) -> Wheel:
+    """Build an sdist or a source archive whose digest has been checked.
+
+    Raises:
+        SourceBuildError: It cannot be unpacked, cannot be built for the target, or is
+            another package or version than the lock says.
+    """
+    package, file = fetched.selected.package, fetched.selected.file
+
+    def make() -> Wheel:
+        with tempfile.TemporaryDirectory(prefix="lambda-build-") as folder:
+            root = unpacked(
+                fetched.path,
+                Path(folder),
+                name=fetched.selected.filename,
+                subdirectory=file.subdirectory,
+            )
+            return made(strange_source(str(package), root, "sdist"), workshop)
+
+    key = f"sha256:{fetched.sha256}\n{file.subdirectory or ''}"
+    wheel = _once(key, "sdist", workshop, make)
+    return _same(package, wheel, package.version if package.sdist else None)
+
+
+def build_commit(package: LockedPackage, vcs: LockedVcs, workshop: Workshop) -> Wheel:
+    """Build a package from a commit of a repository.
+
+    Raises:
+        FetchError: The commit is not to be had.
+        SourceBuildError: It cannot be built for the target, or is another package than
+            the lock says.
+    """
+
+    def make() -> Wheel:
+        with tempfile.TemporaryDirectory(prefix="lambda-build-") as folder:
+            root = checked_out(
+                vcs,
+                Path(folder),
+                environ=workshop.environ,
+                offline=workshop.offline,
+                cache=workshop.cache,
+            )
+            return made(strange_source(str(package), root, "vcs"), workshop)
+
+    if _COMMIT.fullmatch(vcs.commit):
+        key = f"{redacted(vcs.url)}\n{vcs.commit}\n{vcs.subdirectory or ''}"
+        wheel = _once(key, "vcs", workshop, make)
+    else:
+        wheel = make()
+    return _same(package, wheel, None)
+
+
+def included(path: Path, workshop: Workshop) -> Wheel:
+    """Take a wheel of the user's, or build a folder of theirs, that no lock names.
+
+    Raises:
+        SourceBuildError: It is neither, or it does not fit the target.
+    """
+    if path.is_dir():
+        return made(local_source(path.name, path), workshop)
+    try:
+        name, version, _, tags = parse_wheel_filename(path.name)
+        checked, specifier = check_file(path), requires_python(path)
+    except OSError as error:
+        raise UnreadableSourceError(path.name, path, error.strerror or str(error)) from error
+    except (BadZipFile, ValueError) as error:
+        problem = f"it is neither a folder nor a wheel: {error}"
+        raise UnreadableSourceError(path.name, path, problem) from error
+    target = workshop.target
+    admitted = specifier.contains(target.python_version, prereleases=True)
+    if not admitted or not any(tag in target.rank for tag in tags):
+        problem = f"its {'tag is' if admitted else 'Requires-Python is'} not one of {target}"
+        raise UnreadableSourceError(path.name, path, problem)
+    return Wheel(
+        name=name,
+        version=version,
+        filename=path.name,
+        path=path,
+        sha256=checked.sha256,
+        source="wheel",
+    )
+
+
+def _same(package: LockedPackage, wheel: Wheel, version: Version | None) -> Wheel:
+    """Refuse a wheel of another package than the lock's, or of another version if one counts.
+
+    A local version (PEP 440) may be added by the backend.
+    """
+    as_locked = version is None or version in {
+        wheel.version,
+        type(wheel.version)(wheel.version.public),
+    }
+    if wheel.name != package.name or not as_locked:
+        raise StrangeWheelError(package, wheel)
+    return wheel
+
+
+def _once(key: str, kind: str, workshop: Workshop, make: Callable[[], Wheel]) -> Wheel:
+    """Take a wheel from the cache, or make it and keep it there."""
+    python = workshop.interpreter
+    full_key = "\n".join((_FORMAT, key, str(workshop.target), str(python), python.platform))
+    note = workshop.cache.note("built", full_key)
+    if note is not None and (wheel := _kept(note, kind, workshop)) is not None:
+        return wheel
+    wheel = make()
+    digest = Digest(f"sha256:{wheel.sha256}")
+    workshop.cache.store(_chunks(wheel.path), digest)
+    kept = {"digest": digest, "filename": wheel.filename}
+    workshop.cache.keep_note("built", full_key, kept)
+    return wheel
+
+
+def _kept(note: Mapping[str, str], kind: str, workshop: Workshop) -> Wheel | None:
+    """Get a wheel that was kept; None where it is gone, damaged, or badly noted."""
+    checked = workshop.cache.find(Digest(note.get("digest", "")))
+    filename = note.get("filename", "")
+    try:
+        name, version, _, _ = parse_wheel_filename(filename)
+    except InvalidWheelFilename:
+        return None
+    if checked is None:
+        return None
+    return Wheel(
+        name=name,
+        version=version,
+        filename=filename,
+        path=checked.path,
+        sha256=checked.sha256,
+        source=kind,
+    )
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk

@@ -1,0 +1,327 @@
+"""Source archives → a folder of source code, with nothing outside that folder touched.
+
+What is unpacked comes from strangers: an sdist (PEP 517, PEP 625), or an archive at a
+URL such as a forge makes of a commit. `tarfile`'s own filter came late into the Pythons
+we run on and knows no zip, so the rules of PEP 706 are kept here, for both kinds alike:
+names stay inside, links point inside, and there are only files, folders and links.
+"""
+
+from __future__ import annotations
+
+import lzma
+import os
+import posixpath
+import stat
+import tarfile
+import zipfile
+import zlib
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import IO, TYPE_CHECKING, Literal
+
+from lambda_build_plugin.errors import SourceBuildError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+__all__ = [
+    "BrokenSourceError",
+    "NoSuchFolderError",
+    "UnsafeSourceError",
+    "project_below",
+    "unpacked",
+]
+
+_MOST_BYTES = 4 << 30
+"""Of all files together; sdists that bring a whole engine along have some hundred MB."""
+
+_MOST_MEMBERS = 500_000
+_LONGEST_LINK = 1 << 12
+_CHUNK = 1 << 18
+_ZIP = b"PK"
+
+_Kind = Literal["file", "folder", "symlink", "hardlink", "other"]
+
+
+class BrokenSourceError(SourceBuildError):
+    """A source archive cannot be read."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        self.name, self.problem = name, problem
+        super().__init__(
+            f"{name} cannot be unpacked",
+            why=problem,
+            hint="it has to be a .tar.gz, .tar.bz2, .tar.xz or .zip with the source code of one "
+            "project; if it is as its author made it, lock another version, or one with a wheel",
+        )
+
+
+class UnsafeSourceError(SourceBuildError):
+    """A source archive holds what would touch files outside its folder, or fill the disk."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        self.name, self.problem = name, problem
+        super().__init__(
+            f"{name} is not safe to unpack",
+            why=problem,
+            hint="no archive of an honest project holds this: look at it before you trust it, "
+            "and tell its author",
+        )
+
+
+class NoSuchFolderError(SourceBuildError):
+    """A source has no folder of the name that the lock gives."""
+
+    def __init__(self, what: str, subdirectory: str) -> None:
+        self.subdirectory = subdirectory
+        super().__init__(
+            f"{what} has no folder `{subdirectory}`",
+            why="the lock says that the project lies there",
+            hint="mend the sub-directory where the dependency is declared, and lock again",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Member:
+    """One entry of an archive, whatever the archive's kind."""
+
+    name: str
+    kind: _Kind
+    executable: bool
+    size: int
+    """Bytes, as declared."""
+
+    target: str
+    """Of a link as it stands there: to its own folder relative, or of a hard link the member."""
+
+    open: Callable[[], IO[bytes]]
+    """The content of a file."""
+
+
+def unpacked(
+    archive: Path,
+    folder: Path,
+    *,
+    name: str | None = None,
+    subdirectory: str | None = None,
+    most_bytes: int = _MOST_BYTES,
+) -> Path:
+    """Lay a source archive out in an empty folder and get the one project in it.
+
+    The kind is told from the content: a file in the cache has no name.
+
+    Args:
+        archive: An sdist or archive: tar (plain, gzip, bzip2, xz) or zip.
+        folder: Where to; made if absent.
+        name: How messages call the archive, if not by its path.
+        subdirectory: Where below the project's top it really lies, as the lock says.
+        most_bytes: The most that may be written.
+
+    Returns:
+        The archive's one top folder (PEP 517), or `folder` where there is no such thing.
+
+    Raises:
+        SourceBuildError: It is broken, it is not safe, or it has no such sub-directory.
+    """
+    shown = name or archive.name
+    folder.mkdir(parents=True, exist_ok=True)
+    with _readable(shown), ExitStack() as stack:
+        members = stack.enter_context(_opened(archive))
+        _Unpacking(shown, folder, most_bytes).run(members)
+    entries = sorted(folder.iterdir())
+    if not entries:
+        raise BrokenSourceError(shown, "it is empty")
+    top = entries[0]
+    is_top = len(entries) == 1 and top.is_dir() and not top.is_symlink()
+    return project_below(top if is_top else folder, subdirectory, what=shown)
+
+
+def project_below(root: Path, subdirectory: str | None, *, what: str) -> Path:
+    """Get a sub-directory of unpacked or checked out source code.
+
+    Raises:
+        NoSuchFolderError: There is none, or it is a way out of the source code.
+    """
+    if not subdirectory:
+        return root
+    path = root / subdirectory.replace("\0", "?")
+    inside = path.resolve().is_relative_to(root.resolve())
+    if not inside or not path.is_dir():
+        raise NoSuchFolderError(what, subdirectory)
+    return path
+
+
+@contextmanager
+def _readable(shown: str) -> Iterator[None]:
+    """Turn what the standard library raises on broken archives into one error."""
+    try:
+        yield
+    except (
+        EOFError,
+        OSError,
+        ValueError,  # a NUL in a name, a date that is none
+        RuntimeError,  # an encrypted zip
+        NotImplementedError,  # a method of compression that is not known
+        lzma.LZMAError,
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise BrokenSourceError(shown, str(error) or type(error).__name__) from error
+
+
+@contextmanager
+def _opened(archive: Path) -> Iterator[Iterator[_Member]]:
+    with archive.open("rb") as file:
+        is_zip = file.read(len(_ZIP)) == _ZIP
+    if is_zip:
+        with zipfile.ZipFile(archive) as opened_zip:
+            yield _zip_members(opened_zip)
+    else:
+        with tarfile.open(archive, "r:*") as opened_tar:
+            yield _tar_members(opened_tar)
+
+
+def _tar_members(archive: tarfile.TarFile) -> Iterator[_Member]:
+    for entry in archive:
+        yield _Member(
+            name=entry.name,
+            kind=_tar_kind(entry),
+            executable=bool(entry.mode & stat.S_IXUSR),
+            size=entry.size,
+            target=entry.linkname,
+            open=partial(_tar_content, archive, entry),
+        )
+
+
+def _tar_content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes]:
+    content = archive.extractfile(entry)
+    if content is None:
+        raise tarfile.ExtractError(f"`{entry.name}` is no file")
+    return content
+
+
+def _tar_kind(entry: tarfile.TarInfo) -> _Kind:
+    if entry.isreg():
+        return "file"
+    if entry.isdir():
+        return "folder"
+    if entry.issym():
+        return "symlink"
+    return "hardlink" if entry.islnk() else "other"
+
+
+def _zip_members(archive: zipfile.ZipFile) -> Iterator[_Member]:
+    for entry in archive.infolist():
+        mode = entry.external_attr >> 16
+        is_link = stat.S_ISLNK(mode)
+        yield _Member(
+            name=entry.filename,
+            kind=_zip_kind(entry, mode),
+            executable=bool(mode & stat.S_IXUSR),
+            size=entry.file_size,
+            target=_link_target(archive, entry) if is_link else "",
+            open=partial(archive.open, entry),
+        )
+
+
+def _link_target(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> str:
+    """Read where a link leads: a zip has that as its content."""
+    with archive.open(entry) as content:
+        return os.fsdecode(content.read(_LONGEST_LINK))
+
+
+def _zip_kind(entry: zipfile.ZipInfo, mode: int) -> _Kind:
+    if entry.is_dir():
+        return "folder"
+    if stat.S_ISLNK(mode):
+        return "symlink"
+    # Archives of other systems, and those that Python wrote, have no kind in the mode.
+    return "file" if stat.S_ISREG(mode) or not stat.S_IFMT(mode) else "other"
+
+
+class _Unpacking:
+    """Writes members into a folder; links come last, so nothing is written through one."""
+
+    def __init__(self, shown: str, folder: Path, most_bytes: int) -> None:
+        self._shown = shown
+        self._folder = folder
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._links: dict[Path, _Member] = {}
+
+    def run(self, members: Iterator[_Member]) -> None:
+        for count, member in enumerate(members):
+            if count >= _MOST_MEMBERS:
+                raise self._unsafe(f"it has more than {_MOST_MEMBERS:,} members")
+            self._write(member)
+        for path, member in self._links.items():
+            self._link(path, member)
+        for path, member in self._links.items():
+            # Seen as the system will follow it: one link may lead through another.
+            if not self._is_inside(os.path.realpath(path)):
+                raise self._leads_out(member)
+
+    def _write(self, member: _Member) -> None:
+        path = self._place(member.name)
+        match member.kind:
+            case "folder":
+                path.mkdir(parents=True, exist_ok=True)
+            case "file":
+                with member.open() as content:
+                    self._copy(content, path, member)
+            case "hardlink":
+                # What it is a second name of has been written before (pax, "hard links").
+                with self._place(member.target).open("rb") as content:
+                    self._copy(content, path, member)
+            case "symlink":
+                self._links[path] = member
+            case "other":
+                raise self._unsafe(f"`{member.name}` is a device, a pipe or something like it")
+
+    def _place(self, name: str) -> Path:
+        """Get the place of a member, below the folder and nowhere else."""
+        drive, _ = os.path.splitdrive(name)
+        parts = name.replace(os.sep, "/").split("/")
+        if name.startswith("/") or drive or ".." in parts:
+            raise self._unsafe(f"`{name}` leads out of it")
+        return self._folder.joinpath(*parts)
+
+    def _copy(self, content: IO[bytes], path: Path, member: _Member) -> None:
+        # The declared size first: what is too large need not be read to be refused.
+        if self._bytes + member.size > self._most_bytes:
+            raise self._too_large()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._links.pop(path, None)  # of two members with one name the last counts
+        with path.open("wb") as file:
+            while chunk := content.read(_CHUNK):
+                self._bytes += len(chunk)
+                if self._bytes > self._most_bytes:
+                    raise self._too_large()
+                file.write(chunk)
+        # The same for every user: a umask is not to show in what is built.
+        path.chmod(0o755 if member.executable else 0o644)
+
+    def _link(self, path: Path, member: _Member) -> None:
+        target = posixpath.join(posixpath.dirname(member.name), member.target)
+        climbs = posixpath.normpath(target).split("/")[0] == ".."
+        if member.target.startswith("/") or climbs:
+            raise self._leads_out(member)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        path.symlink_to(member.target)
+
+    def _is_inside(self, path: str) -> bool:
+        root = os.path.realpath(self._folder)
+        return path == root or path.startswith(root + os.sep)
+
+    def _leads_out(self, member: _Member) -> UnsafeSourceError:
+        return self._unsafe(f"the link `{member.name}` leads out of it, to `{member.target}`")
+
+    def _too_large(self) -> UnsafeSourceError:
+        return self._unsafe(f"it unpacks to more than {self._most_bytes:,} bytes")
+
+    def _unsafe(self, problem: str) -> UnsafeSourceError:
+        return UnsafeSourceError(self._shown, problem)

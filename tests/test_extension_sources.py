@@ -1,0 +1,121 @@
+"""Sdists with an extension in C: compiled where that can be right, pure or refused elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from fakes.projects import a_project, run_lambda_build
+from fakes.wheels import an_sdist
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fakes.projects import Run
+
+# setuptools comes from the package index, which is configured in the developer's files.
+pytestmark = [
+    pytest.mark.index,
+    pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler"),
+    pytest.mark.skipif(
+        (sys.platform, platform.machine()) not in {("linux", "x86_64"), ("linux", "aarch64")},
+        reason="needs Linux on an architecture that Lambda has",
+    ),
+]
+
+_PYPROJECT = """\
+[build-system]
+requires = ["setuptools>=61"]
+build-backend = "setuptools.build_meta"
+"""
+_SETUP = """\
+from setuptools import Extension, setup
+
+setup(
+    name="fast",
+    version="1.0",
+    py_modules=["fast"],
+    ext_modules=[Extension("_fast", ["_fast.c"], optional={optional})],
+)
+"""
+_C = """\
+#include <Python.h>
+
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_fast", NULL, -1, NULL};
+
+PyMODINIT_FUNC PyInit__fast(void) { return PyModule_Create(&module); }
+"""
+_OWN = "x86_64" if platform.machine() == "x86_64" else "arm64"
+_OTHER = "arm64" if _OWN == "x86_64" else "x86_64"
+
+
+def run_with(tmp_path: Path, architecture: str, *, optional: bool) -> Run:
+    """Build a project that needs an sdist with an extension, for the running Python's runtime."""
+    files = {
+        "pyproject.toml": _PYPROJECT,
+        "setup.py": _SETUP.format(optional=optional),
+        "_fast.c": _C,
+        "fast.py": "",
+    }
+    sdist = an_sdist("fast", "1.0", files=files)
+    sdist.write_to(tmp_path)
+    project = a_project(tmp_path / "demo", dependencies=("fast",))
+    line = f"../{sdist.filename} --hash=sha256:{sdist.sha256}\n"
+    (project / "requirements.txt").write_text(line, encoding="utf-8")
+    return run_lambda_build(
+        *("--json", "--runtime", "python{}.{}".format(*sys.version_info), "--arch", architecture),
+        cwd=project,
+        environ=_environment(tmp_path),
+    )
+
+
+def _environment(tmp_path: Path) -> Mapping[str, str]:
+    """Give the developer's environment, with uv in reach and a cache of the test's own."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return {**os.environ, "PATH": path, "LAMBDA_BUILD_CACHE_DIR": str(tmp_path / "cache")}
+
+
+def test_extension_for_the_own_architecture(tmp_path: Path) -> None:
+    """Host and target being alike, an extension ships if its symbols are in the runtime."""
+    run = run_with(tmp_path, _OWN, optional=False)
+
+    assert run.code == 0, run.errors
+    report = json.loads(run.output)
+    with zipfile.ZipFile(report["artifact"]) as archive:
+        assert [name for name in archive.namelist() if name.startswith("_fast.")] != []
+    assert {package["name"]: package["source"] for package in report["packages"]} == {
+        "demo": "local",
+        "fast": "sdist",
+    }
+
+
+def test_extension_for_another_architecture(tmp_path: Path) -> None:
+    """No compiler of this machine makes what another architecture loads: an error says so."""
+    run = run_with(tmp_path, _OTHER, optional=False)
+
+    assert run.code == 6
+    assert f"the wheel of fast does not load in python3.{sys.version_info.minor}" in run.errors
+    assert "the compiler out of reach" in run.errors
+    assert not (tmp_path / "demo" / "dist").exists()
+
+
+def test_optional_extension_for_another_architecture(tmp_path: Path) -> None:
+    """A package that does without its extension ships as pure Python, and says so itself."""
+    run = run_with(tmp_path, _OTHER, optional=True)
+
+    assert run.code == 0, run.errors
+    report = json.loads(run.output)
+    (package,) = [package for package in report["packages"] if package["name"] == "fast"]
+    assert package["file"] == "fast-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(report["artifact"]) as archive:
+        text = archive.read("fast-1.0.dist-info/WHEEL").decode()
+        assert [name for name in archive.namelist() if name.startswith("_fast.")] == []
+    assert "Tag: py3-none-any\n" in text
+    assert "linux" not in text
