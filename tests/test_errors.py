@@ -14,7 +14,17 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import lambda_build_plugin
-from lambda_build_plugin import archive, errors, integrity, selection, source_build, stage, verify
+from lambda_build_plugin import (
+    archive,
+    bytecode,
+    errors,
+    integrity,
+    interpreter,
+    selection,
+    source_build,
+    stage,
+    verify,
+)
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch import failures as fetch_failures
 from lambda_build_plugin.lock import failures as lock_failures
@@ -183,6 +193,11 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     # verify
     verify.OversizeError: lambda: verify.OversizeError(300_000_000, [("demo", 300_000_000)]),
     verify.TooManyEntriesError: lambda: verify.TooManyEntriesError(70_000),
+    interpreter.NoInterpreterError: lambda: interpreter.NoInterpreterError((3, 13), "bytecode"),
+    bytecode.BytecodeOversizeError: lambda: bytecode.BytecodeOversizeError(300_000_000, only=False),
+    bytecode.CompilerError: lambda: bytecode.CompilerError(
+        "demo", interpreter.Interpreter(path=PATH, version="3.13.0", magic=""), "no memory"
+    ),
     verify.EmptyArtifactError: lambda: verify.EmptyArtifactError(layer=True),
     verify.HandlerError: lambda: verify.HandlerError("app.handler", ["app.py"]),
     verify.ArtifactError: lambda: verify.ArtifactError("demo is missing"),

@@ -38,6 +38,7 @@ __all__ = [
     "DamagedMemberError",
     "OutputError",
     "Written",
+    "contents",
     "moved_in",
     "write_archive",
     "write_folder",
@@ -342,6 +343,19 @@ class DamagedMemberError(StageError):
             why=f"{member.wheel}: {problem}",
             hint="lock another version, and tell the authors of the package",
         )
+
+
+def contents(entries: Iterable[Entry]) -> Iterator[bytes]:
+    """Yield what each entry holds; each wheel is opened once.
+
+    Raises:
+        StageError: A member is damaged.
+        OSError: A wheel cannot be read.
+    """
+    with ExitStack() as stack:
+        reader = _Reader(stack)
+        for entry in entries:
+            yield reader.content(entry.data) if isinstance(entry.data, Member) else entry.data
 
 
 def write_folder(tree: StagedTree, folder: Path) -> None:

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin import integrity, report, verify
 from lambda_build_plugin.archive import OutputError, moved_in, write_archive, write_folder
+from lambda_build_plugin.bytecode import with_bytecode
 from lambda_build_plugin.fetch.cache import Cache
 from lambda_build_plugin.fetch.fetcher import Fetcher
 from lambda_build_plugin.fetch.sources import read_sources
+from lambda_build_plugin.filters import filtered
 from lambda_build_plugin.graph import requirements_of, unmet
 from lambda_build_plugin.lock.read import find_lock, read_lock
 from lambda_build_plugin.lock.walk import reached
+from lambda_build_plugin.scripts import with_scripts
 from lambda_build_plugin.selection import select
 from lambda_build_plugin.settings import Contents, Layout
 from lambda_build_plugin.source_build import build_project
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lambda_build_plugin.fetch.fetcher import Fetched
+    from lambda_build_plugin.filters import Filtered
     from lambda_build_plugin.lock.model import Lock
     from lambda_build_plugin.lock.walk import LeftOut
     from lambda_build_plugin.progress import Reporter
@@ -90,8 +94,40 @@ def build(settings: Settings, reporter: Reporter) -> BuildReport:
             version = str(project.version)
         with clock.stage("stage"):
             integrity.check(wheels, Cache(settings.host.cache_dir))
-            tree = stage(wheels, prefix=settings.prefix)
-        return _written(settings, dependencies, tree, _output(settings, version), clock)
+            full, kept = _staged(settings, wheels)
+        if settings.bytecode:
+            with clock.stage("bytecode"):
+                kept = _compiled(settings, full, kept, Path(scratch), reporter)
+        return _written(settings, dependencies, kept, _output(settings, version), clock)
+
+
+def _staged(settings: Settings, wheels: Sequence[Wheel]) -> tuple[StagedTree, Filtered]:
+    """Lay out, add scripts, leave out what is not wanted: the tree before that, and after."""
+    tree = stage(wheels, prefix=settings.prefix)
+    if settings.scripts:
+        tree = with_scripts(tree, settings.target.runtime)
+    return tree, filtered(
+        tree,
+        presets=settings.exclude_presets,
+        exclude=settings.exclude,
+        include=settings.include,
+    )
+
+
+def _compiled(
+    settings: Settings, full: StagedTree, kept: Filtered, scratch: Path, reporter: Reporter
+) -> Filtered:
+    tree = with_bytecode(
+        kept.tree,
+        full=full,
+        runtime=settings.target.runtime,
+        only=settings.bytecode_only,
+        host=settings.host,
+        cache=Cache(settings.host.cache_dir),
+        scratch=scratch,
+        reporter=reporter,
+    )
+    return replace(kept, tree=tree)
 
 
 def _dependencies(settings: Settings, clock: _Clock) -> _Dependencies:
@@ -172,15 +208,17 @@ def _wheel(fetched: Fetched) -> Wheel:
 def _written(
     settings: Settings,
     dependencies: _Dependencies,
-    tree: StagedTree,
+    kept: Filtered,
     output: Path,
     clock: _Clock,
 ) -> BuildReport:
     """Write the artifact beside its place, verify it, and only then move it in."""
+    tree = kept.tree
     warnings: list[str] = [
         *settings.target.warnings(settings.host.today),
         *dependencies.warnings,
         *tree.warnings,
+        *kept.warnings,
     ]
     with clock.stage("verify"):
         warnings += verify.check_tree(
@@ -202,6 +240,7 @@ def _written(
         artifact=output,
         lock=str(dependencies.lock) if dependencies.lock else None,
         left_out=dependencies.left_out,
+        excluded=kept.excluded,
         warnings=warnings,
         seconds=clock.seconds,
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.patterns import parse_pattern
 from lambda_build_plugin.tables import TableError
 from lambda_build_plugin.target import RUNTIMES, Architecture, Target, newest_admitted
 
@@ -34,6 +35,7 @@ __all__ = [
     "IndexAccess",
     "Layer",
     "Layout",
+    "Preset",
     "Settings",
     "environment_layer",
     "read_settings",
@@ -64,6 +66,14 @@ class Contents(enum.Enum):
     ALL = "all"
     DEPENDENCIES = "dependencies"
     PROJECT = "project"
+
+
+class Preset(enum.Enum):
+    """Ready sets of files to leave out; `filters` says what each one means."""
+
+    TESTS = "tests"
+    STUBS = "stubs"
+    DOCS = "docs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +136,18 @@ class Settings:
     lock_is_fresh: bool = False
     """Whether the host has already held the lock against pyproject.toml, by its own means."""
 
+    exclude: tuple[str, ...] = ()
+    """Lines as in `.gitignore` over the paths below `prefix`; each one can be read."""
+
+    include: tuple[str, ...] = ()
+    """Such lines, without `!`, for what ships whatever `exclude` and the presets say."""
+
+    exclude_presets: tuple[Preset, ...] = ()
+    scripts: bool = False
+    bytecode: bool = False
+    bytecode_only: bool = False
+    """Whether sources stay out; only together with `bytecode`."""
+
     handler: str | None = None
     lock: Path | None = None
     output: Path | None = None
@@ -156,6 +178,12 @@ KEYS = (
     "contents",
     "extras",
     "groups",
+    "exclude",
+    "include",
+    "exclude-presets",
+    "scripts",
+    "bytecode",
+    "bytecode-only",
     "handler",
     "lock",
     "output",
@@ -183,6 +211,7 @@ def read_settings(project: Project, layers: Sequence[Layer], host: Host) -> Sett
     """
     reader = _Reader(layers)
     runtime, runtime_reason = _runtime(reader, project)
+    bytecode_only = reader.flag("bytecode-only")
     settings = Settings(
         project=project,
         target=Target(
@@ -195,6 +224,12 @@ def read_settings(project: Project, layers: Sequence[Layer], host: Host) -> Sett
         contents=reader.choice("contents", Contents) or Contents.ALL,
         extras=reader.names("extras"),
         groups=reader.names("groups"),
+        exclude=reader.patterns("exclude"),
+        include=_include(reader),
+        exclude_presets=reader.choices("exclude-presets", Preset),
+        scripts=reader.flag("scripts"),
+        bytecode=reader.flag("bytecode") or bytecode_only,
+        bytecode_only=bytecode_only,
         handler=_handler(reader),
         lock=reader.path("lock"),
         output=reader.path("output"),
@@ -303,6 +338,36 @@ class _Reader:
         self.problem(key, "must be a whole number")
         return None
 
+    def choices(self, key: str, kind: type[_E]) -> tuple[_E, ...]:
+        """Get members of an enumeration, each once, in its order."""
+        wanted = [part for text in self._texts(key) for part in re.split(r"[,\s]+", text) if part]
+        members = {member.value: member for member in kind}
+        for text in wanted:
+            if text not in members:
+                self.problem(key, f"has `{text}`: use some of {_listed(members)}")
+        return tuple(member for value, member in members.items() if value in wanted)
+
+    def patterns(self, key: str) -> tuple[str, ...]:
+        """Get lines as in `.gitignore`; a text, such as that of a variable, has commas."""
+        texts = self._texts(key)
+        for text in texts:
+            try:
+                parse_pattern(text)
+            except ValueError as error:
+                self.problem(key, f"`{text}` {error}")
+        return texts
+
+    def _texts(self, key: str) -> tuple[str, ...]:
+        value = self._value(key)
+        if isinstance(value, str):
+            return tuple(part for part in re.split(r"\s*[,\n]\s*", value) if part)
+        if value is None:
+            return ()
+        if not isinstance(value, (list, tuple)) or not all(isinstance(i, str) for i in value):
+            self.problem(key, "must be a list of strings")
+            return ()
+        return tuple(value)
+
     def names(self, key: str) -> frozenset[NormalizedName]:
         value = self._value(key)
         items = re.split(r"[,\s]+", value) if isinstance(value, str) else value
@@ -385,6 +450,14 @@ def _layer_prefix(reader: _Reader, runtime: Runtime | None) -> str:
             "layer-prefix", f"is `{prefix}`: use `python` or `python/lib/{shown}/site-packages`"
         )
     return prefix
+
+
+def _include(reader: _Reader) -> tuple[str, ...]:
+    patterns = reader.patterns("include")
+    for pattern in patterns:
+        if pattern.startswith("!"):
+            reader.problem("include", f"`{pattern}` leaves out: move it to `exclude`, without `!`")
+    return patterns
 
 
 def _handler(reader: _Reader) -> str | None:

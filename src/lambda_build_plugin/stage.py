@@ -50,10 +50,13 @@ __all__ = [
     "StagedTree",
     "UnsafePathError",
     "Wheel",
+    "check_folders",
     "check_readable",
+    "digest_of",
     "dist_info_of",
     "headers",
     "is_version",
+    "member_of",
     "members",
     "opened",
     "record_rows",
@@ -117,7 +120,10 @@ class Entry:
     owner: NormalizedName
     data: Member | bytes
     digest: str
-    """sha256 as RECORD has it: `sha256=` and URL-safe base64 without padding."""
+    """sha256 as RECORD has it: `sha256=` and URL-safe base64 without padding.
+
+    Empty for bytecode, as installers record it.
+    """
 
     size: int
     """Bytes, not compressed."""
@@ -132,6 +138,9 @@ class Distribution:
     wheel: Wheel
     dist_info: str
     """Name of its metadata folder, such as `requests-2.32.0.dist-info`."""
+
+    has_metadata: bool = True
+    """False where METADATA was taken away after staging."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,6 +244,19 @@ def members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     return found
 
 
+def member_of(file: Path, info: zipfile.ZipInfo) -> Member:
+    """Note where a member of a zip lies."""
+    return Member(
+        file,
+        info.filename,
+        info.header_offset,
+        info.compress_size,
+        info.file_size,
+        info.CRC,
+        info.compress_type,
+    )
+
+
 def record_rows(text: str) -> Iterator[tuple[str, str, str]]:
     """Yield path, digest and size as RECORD tells them (PEP 376), paths as in `members`."""
     # Rows end where CSV says, and not at every character that str.splitlines knows.
@@ -289,7 +311,7 @@ def stage(wheels: Iterable[Wheel], *, prefix: str) -> StagedTree:
     for distribution in distributions:
         record = _record(distribution, written[distribution.dist_info], entries, prefix)
         entries[record.path] = record
-    _check_folders(entries)
+    check_folders(entries)
     return StagedTree(
         entries=tuple(entries[path] for path in sorted(entries)),
         distributions=tuple(distributions),
@@ -390,7 +412,8 @@ class _MappedWheel(WheelSource):
             if name in skipped or "__pycache__" in name.split("/")[:-1]:
                 continue
             self._check_member(info, name)
-            handle = _Handle(self._member(info), self._digest(info, name, rows.get(name)))
+            member = member_of(self._wheel.path, info)
+            handle = _Handle(member, self._digest(info, name, rows.get(name)))
             element = (self._in_data_dir(name), handle.digest, str(info.file_size))
             # The destination takes the handle out again; installer only passes it on.
             yield element, cast("BinaryIO", handle), _is_executable(info)
@@ -423,17 +446,6 @@ class _MappedWheel(WheelSource):
             return f"{self.data_dir}{slash}{rest}"
         return name
 
-    def _member(self, info: zipfile.ZipInfo) -> Member:
-        return Member(
-            self._wheel.path,
-            info.filename,
-            info.header_offset,
-            info.compress_size,
-            info.file_size,
-            info.CRC,
-            info.compress_type,
-        )
-
     def _digest(self, info: zipfile.ZipInfo, name: str, row: Sequence[str] | None) -> str:
         """Get the sha256 of a member: from RECORD where it is told, else from its bytes."""
         if row is not None and row[2] and row[2] != str(info.file_size):
@@ -444,7 +456,7 @@ class _MappedWheel(WheelSource):
             return row[1]
         if name == f"{self._dist_info}/RECORD":
             return ""
-        return _digest_of(self._archive.read(info))
+        return digest_of(self._archive.read(info))
 
 
 class _TreeDestination(WheelDestination):
@@ -557,8 +569,12 @@ def _check_path(wheel: Wheel, path: str) -> None:
     raise UnsafePathError(wheel, path, "escapes or is not normalized")
 
 
-def _check_folders(entries: Mapping[str, Entry]) -> None:
-    """Refuse a file where another distribution needs a folder."""
+def check_folders(entries: Mapping[str, Entry]) -> None:
+    """Refuse a file where another distribution needs a folder.
+
+    Raises:
+        StageError: There is one.
+    """
     seen: set[str] = set()
     for path, entry in entries.items():
         parent = path.rpartition("/")[0]
@@ -607,9 +623,10 @@ def _record(
     )
     writer.writerow((path.removeprefix(prefix), "", ""))
     content = rows.getvalue().encode()
-    return Entry(path, distribution.wheel.name, content, _digest_of(content), len(content))
+    return Entry(path, distribution.wheel.name, content, digest_of(content), len(content))
 
 
-def _digest_of(content: bytes) -> str:
+def digest_of(content: bytes) -> str:
+    """Get the sha256 of some bytes as RECORD has it."""
     encoded = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=")
     return f"sha256={encoded.decode()}"

@@ -180,7 +180,8 @@ def _check_handler(tree: StagedTree, handler: str) -> None:
     module = handler.rpartition(".")[0].replace(".", "/")
     looked_for = (f"{module}.py", f"{module}/__init__.py", f"{module}.pyc")
     paths = {entry.path for entry in tree.entries}
-    if paths.isdisjoint(looked_for) and not any(
+    # The last is how a package begins that ships as bytecode alone.
+    if paths.isdisjoint((*looked_for, f"{module}/__init__.pyc")) and not any(
         path.startswith(f"{module}.") and path.endswith(".so") for path in paths
     ):
         raise HandlerError(handler, looked_for)
@@ -201,6 +202,7 @@ def _metadata_problems(tree: StagedTree, archive: zipfile.ZipFile) -> Iterator[s
     was locked (core metadata: packaging.python.org/specifications/core-metadata/).
     """
     chosen = {dist.wheel.name: dist.wheel.version for dist in tree.distributions}
+    bare = {dist.wheel.name for dist in tree.distributions if not dist.has_metadata}
     seen: Counter[str] = Counter()
     for name in archive.namelist():
         folder, slash, file = name.removeprefix(tree.prefix).partition("/")
@@ -216,5 +218,7 @@ def _metadata_problems(tree: StagedTree, archive: zipfile.ZipFile) -> Iterator[s
                 f"{folder} says it is {package} {found.get('version')}, "
                 f"chosen was {chosen[package]}"
             )
-    yield from (f"`{name}` has no METADATA" for name in chosen if not seen[name])
+    yield from (
+        f"`{name}` has no METADATA" for name in chosen if not seen[name] and name not in bare
+    )
     yield from (f"`{name}` is there {count} times" for name, count in seen.items() if count > 1)
