@@ -3,8 +3,9 @@
 In: the project beside this file, every version of which is pinned. Out: a table
 of times, and with `--json` the same as data. The same project with a poetry.lock and with
 a pdm.lock shows what `poetry build-lambda` and `pdm build --lambda` take beyond the start
-of Poetry and PDM, and with Hatch what `hatch build -t lambda` takes beyond `-t wheel`.
-What is measured, and how, stands in
+of Poetry and PDM, and with Hatch what `hatch build -t lambda` takes beyond `-t wheel`. A
+second project shows what `--bytecode` costs a build and saves an import. What is
+measured, and how, stands in
 `README.md`; each figure is that of whole processes, and it is a report: only a
 command that fails makes the exit code other than 0.
 """
@@ -15,6 +16,7 @@ import argparse
 import dataclasses
 import json
 import os
+import platform
 import shutil
 import statistics
 import subprocess
@@ -24,7 +26,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch.sources import read_sources
+from lambda_build_plugin.interpreter import find_interpreter
 from lambda_build_plugin.lock.model import IndexOptions
 from lambda_build_plugin.tables import read_toml
 
@@ -55,6 +59,31 @@ _PDM_LIMIT = 1
 _HATCH = "hatch build -t lambda"
 _HATCH_FLOOR = "hatch build -t wheel"
 _HATCH_LIMIT = 1
+
+_IMPORTED = ("pandas", "boto3", "fastapi")
+_IMPORTS_PROJECT = """\
+[build-system]
+requires = ["hatchling>=1.27"]
+build-backend = "hatchling.build"
+
+[project]
+name = "imports"
+version = "1.0.0"
+requires-python = ">=3.10"
+dependencies = ["boto3==1.44.5", "fastapi==0.119.1", "numpy==2.2.6", "pandas==2.3.3"]
+
+[tool.hatch.build.targets.wheel]
+bypass-selection = true
+"""
+_IMPORT = """\
+import importlib, sys, time
+start = time.perf_counter()
+importlib.import_module(sys.argv[1])
+print(time.perf_counter() - start)
+"""
+_WITH_BYTECODE = "lambda-build --bytecode"
+_BYTECODE_LIMIT = 1.5
+_SAVING_LIMIT = 40
 
 
 class BenchmarkError(Exception):
@@ -220,6 +249,11 @@ class Workshop:
         return self.peer / "requirements.txt"
 
     @property
+    def imports(self) -> Path:
+        """The project whose packages are imported, and what is built of it."""
+        return self.root / "imports"
+
+    @property
     def our_cache(self) -> Path:
         """The cache of ours that is warm."""
         return self.root / "cache" / "ours"
@@ -296,6 +330,32 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Import:
+    """How long one package takes to import from an unpacked artifact."""
+
+    name: str
+    without: tuple[float, ...]
+    with_bytecode: tuple[float, ...]
+    """Seconds of each fresh process, which find no bytecode but that of the artifact."""
+
+    @property
+    def saving(self) -> float:
+        """How much less it takes with bytecode, in percent."""
+        medians = statistics.median(self.with_bytecode), statistics.median(self.without)
+        return 100 * (1 - medians[0] / medians[1])
+
+    def as_data(self) -> dict[str, object]:
+        """Give the row as the JSON report holds it."""
+        return {
+            "name": self.name,
+            "seconds_without": [round(value, 4) for value in self.without],
+            "seconds_with_bytecode": [round(value, 4) for value in self.with_bytecode],
+            "saving_percent": round(self.saving, 1),
+            "saving_limit_percent": _SAVING_LIMIT,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Results:
     """All that was measured."""
 
@@ -307,6 +367,14 @@ class Results:
     our_size: float | None
     peer_size: float | None
     """Sizes of the packages in MB, where there are any."""
+
+    bytecode: tuple[Row, ...] = ()
+    imports: tuple[Import, ...] = ()
+
+    @property
+    def ratio_bytecode(self) -> float | None:
+        """How many times as long a build takes with bytecode, with full caches."""
+        return _ratio(self.bytecode, _WITH_BYTECODE)
 
     @property
     def ratio_warm(self) -> float | None:
@@ -358,6 +426,10 @@ class Results:
             "hatch_limit_seconds": _HATCH_LIMIT,
             "peak_mb": _rounded(self.peak),
             "peak_limit_mb": _PEAK_LIMIT,
+            "bytecode": [row.as_data() for row in self.bytecode],
+            "ratio_bytecode": _rounded(self.ratio_bytecode),
+            "ratio_bytecode_limit": _BYTECODE_LIMIT,
+            "imports": [each.as_data() for each in self.imports],
             "artifact_mb": _rounded(self.our_size),
             "peer_artifact_mb": _rounded(self.peer_size),
         }
@@ -388,6 +460,7 @@ class _Arguments(argparse.Namespace):
     poetry: bool
     pdm: bool
     hatch: bool
+    import_rounds: int
     json: Path | None
 
 
@@ -401,7 +474,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             with_pdm=arguments.pdm,
             with_hatch=arguments.hatch,
         )
-        results = measure(programs, rounds=arguments.rounds, cold_rounds=arguments.cold_rounds)
+        results = measure(
+            programs,
+            rounds=arguments.rounds,
+            cold_rounds=arguments.cold_rounds,
+            import_rounds=0 if arguments.peer_only else arguments.import_rounds,
+        )
     except BenchmarkError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -425,6 +503,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-hatch", action="store_false", dest="hatch", help="leave Hatch's door out"
     )
+    parser.add_argument(
+        "--import-rounds", type=_at_least(0), default=5, help="with and without bytecode (5)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there, too")
     return parser
 
@@ -439,7 +520,7 @@ def _at_least(limit: int) -> Callable[[str], int]:
     return whole_number
 
 
-def measure(programs: Programs, *, rounds: int, cold_rounds: int) -> Results:
+def measure(programs: Programs, *, rounds: int, cold_rounds: int, import_rounds: int) -> Results:
     """Measure everything, with full caches and then with empty ones.
 
     Raises:
@@ -456,6 +537,7 @@ def measure(programs: Programs, *, rounds: int, cold_rounds: int) -> Results:
     # From here on neither side has anything to ask of the index.
     warm_rows = _alternated(warm, {**environment, "UV_OFFLINE": "1"}, rounds, "warm")
     cold_rows = _alternated(_cold_contestants(programs, shop), environment, cold_rounds, "cold")
+    bytecode_rows, imports = _bytecode(programs, shop, environment, import_rounds)
 
     return Results(
         packages=sum(1 for _ in (shop.peer / "packages").glob("*.dist-info")),
@@ -463,6 +545,8 @@ def measure(programs: Programs, *, rounds: int, cold_rounds: int) -> Results:
         cold=cold_rows,
         our_size=_size(shop.our_zip),
         peer_size=_size(shop.peer_zip),
+        bytecode=bytecode_rows,
+        imports=imports,
     )
 
 
@@ -781,6 +865,68 @@ def _cold_contestants(programs: Programs, shop: Workshop) -> tuple[Contestant, .
     return (Contestant(name=_OURS, steps=(build,), fresh=(shop.cold,)), peer)
 
 
+def _bytecode(
+    programs: Programs, shop: Workshop, environment: Mapping[str, str], rounds: int
+) -> tuple[tuple[Row, ...], tuple[Import, ...]]:
+    """Measure builds and imports with and without bytecode, for this machine itself.
+
+    Raises:
+        BenchmarkError: a command failed, or no Python of the runtime's version is here.
+    """
+    if programs.ours is None or not rounds:
+        return (), ()
+    try:
+        python = find_interpreter((3, 13), environ=environment, home=Path.home(), need="importing")
+    except LambdaBuildError as error:
+        raise BenchmarkError(f"{error.what}: `--import-rounds 0` does without") from error
+    shop.imports.mkdir()
+    (shop.imports / "pyproject.toml").write_text(_IMPORTS_PROJECT, encoding="utf-8")
+    lock = Step(name="uv lock", command=(programs.uv, "lock"), folder=shop.imports)
+    _run_step(lock, environment)
+    contestants = []
+    for name, flags in ((_OURS, ()), (_WITH_BYTECODE, ("--bytecode",))):
+        machine = "arm64" if platform.machine().lower() in {"arm64", "aarch64"} else "x86_64"
+        command = (
+            *(programs.ours, str(shop.imports), "--runtime", _RUNTIME, "--arch", machine),
+            *("--cache-dir", str(shop.our_cache), *flags, "--output"),
+        )
+        unpacked = shop.imports / _folder(name)
+        target = (str(shop.imports / "first.zip"), "--unpacked", str(unpacked))
+        _run_step(Step(name=name, command=(*command, *target), folder=shop.root), environment)
+        output = shop.imports / "built" / f"{_folder(name)}.zip"
+        step = Step(name=name, command=(*command, str(output)), folder=shop.root)
+        contestants.append(Contestant(name=name, steps=(step,), fresh=(output.parent,)))
+    rows = _alternated(contestants, environment, rounds, "bytecode")
+    return rows, tuple(_imported(name, python.path, shop, rounds) for name in _IMPORTED)
+
+
+def _folder(name: str) -> str:
+    return name.replace(" ", "")
+
+
+def _imported(module: str, python: Path, shop: Workshop, rounds: int) -> Import:
+    """Import a module in fresh processes, from the two artifacts in turn."""
+    _say(f"importing {module}")
+    found: dict[str, list[float]] = {_OURS: [], _WITH_BYTECODE: []}
+    for _ in range(rounds):
+        for name, seconds in found.items():
+            folder = shop.imports / _folder(name)
+            result = subprocess.run(
+                [python, "-S", "-B", "-c", _IMPORT, module],
+                env={"PYTHONPATH": str(folder)},
+                cwd=shop.root,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if result.returncode:
+                raise BenchmarkError(f"`import {module}` failed in {folder}\n{result.stderr}")
+            seconds.append(float(result.stdout))
+    return Import(
+        name=module, without=tuple(found[_OURS]), with_bytecode=tuple(found[_WITH_BYTECODE])
+    )
+
+
 def _alternated(
     contestants: Sequence[Contestant],
     environment: Mapping[str, str],
@@ -869,6 +1015,7 @@ def table(results: Results) -> str:
         [
             *_section(f"{head}, full caches", results.warm),
             *_section(f"{head}, empty caches", results.cold),
+            *_section(f"{', '.join(_IMPORTED)} for this machine, full caches", results.bytecode),
             _figure("ratio, full caches", results.ratio_warm, "x", f"{_GUIDE} / {_OURS}"),
             _figure("ratio, empty caches", results.ratio_cold, "x", f"{_COLD_UV} / {_OURS}"),
             _figure(
@@ -888,6 +1035,22 @@ def table(results: Results) -> str:
                 results.hatch_share,
                 "s",
                 f"{_HATCH} - {_HATCH_FLOOR}, limit {_HATCH_LIMIT} s",
+            ),
+            _figure(
+                "with bytecode",
+                results.ratio_bytecode,
+                "x",
+                f"{_WITH_BYTECODE} / {_OURS}, full caches, limit {_BYTECODE_LIMIT} x",
+            ),
+            *(
+                _figure(
+                    f"import {each.name}",
+                    each.saving,
+                    "%",
+                    f"less with bytecode ({statistics.median(each.without):.3f} s -> "
+                    f"{statistics.median(each.with_bytecode):.3f} s), at least {_SAVING_LIMIT} %",
+                )
+                for each in results.imports
             ),
             _figure("our peak memory", results.peak, "MB", f"limit {_PEAK_LIMIT} MB"),
             _figure("our package", results.our_size, "MB", ""),

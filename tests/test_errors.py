@@ -16,10 +16,12 @@ from packaging.version import Version
 import lambda_build_plugin
 from lambda_build_plugin import (
     archive,
+    bytecode,
     checkout,
     errors,
     hooks,
     integrity,
+    interpreter,
     locking,
     selection,
     source_tree,
@@ -229,6 +231,11 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     # verify
     verify.OversizeError: lambda: verify.OversizeError(300_000_000, [("demo", 300_000_000)]),
     verify.TooManyEntriesError: lambda: verify.TooManyEntriesError(70_000),
+    interpreter.NoInterpreterError: lambda: interpreter.NoInterpreterError((3, 13), "bytecode"),
+    bytecode.BytecodeOversizeError: lambda: bytecode.BytecodeOversizeError(300_000_000, only=False),
+    bytecode.CompilerError: lambda: bytecode.CompilerError(
+        "demo", interpreter.Interpreter(path=PATH, version="3.13.0", magic=""), "no memory"
+    ),
     verify.EmptyArtifactError: lambda: verify.EmptyArtifactError(layer=True),
     verify.HandlerError: lambda: verify.HandlerError("app.handler", ["app.py"]),
     verify.ArtifactError: lambda: verify.ArtifactError("demo is missing"),

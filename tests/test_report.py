@@ -13,6 +13,7 @@ from packaging.version import Version
 
 from lambda_build_plugin import report
 from lambda_build_plugin.archive import Written
+from lambda_build_plugin.filters import Excluded
 from lambda_build_plugin.lock.walk import LeftOut
 from lambda_build_plugin.project import Project
 from lambda_build_plugin.report import PackageReport, as_json, as_text
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from lambda_build_plugin.report import BuildReport
 
 _ZIP = b"the bytes of a zip"
+_EXCLUDED = (
+    Excluded(kind="preset", rule="tests", files=3, unzipped=2_048),
+    Excluded(kind="pattern", rule="*.rs", files=1, unzipped=9),
+)
 
 
 def a_package(name: str, size: int, *, source: str = "wheel") -> PackageReport:
@@ -80,6 +85,7 @@ def _made(
     handler: str | None = None,
     lock: str | None = None,
     left_out: Sequence[LeftOut] = (),
+    excluded: Sequence[Excluded] = (),
     warnings: Sequence[str] = (),
 ) -> BuildReport:
     host = Host(
@@ -110,6 +116,7 @@ def _made(
         artifact=Path("/work/demo.zip"),
         lock=lock,
         left_out=left_out,
+        excluded=excluded,
         warnings=warnings,
         seconds={"lock": 0.25, "archive": 0.123456},
     )
@@ -134,6 +141,7 @@ def test_make() -> None:
         handler="app.handler",
         lock="/work/uv.lock",
         left_out=[LeftOut(name="colorama", version="0.4.6", reason="its marker is false")],
+        excluded=_EXCLUDED,
         warnings=["beware"],
     )
 
@@ -177,6 +185,10 @@ def test_make() -> None:
             },
         ],
         "left_out": [{"name": "colorama", "version": "0.4.6", "reason": "its marker is false"}],
+        "excluded": [
+            {"kind": "preset", "rule": "tests", "files": 3, "unzipped": 2_048},
+            {"kind": "pattern", "rule": "*.rs", "files": 1, "unzipped": 9},
+        ],
         "warnings": ["beware"],
         "lock": "/work/uv.lock",
         "seconds": {"lock": 0.25, "archive": 0.1235},
@@ -276,6 +288,15 @@ def test_left_out_without_version() -> None:
     made = a_report(left_out=[LeftOut(name="local", version="", reason="its marker is false")])
 
     assert "\n  local: its marker is false\n" in as_text(made)
+
+
+def test_excluded() -> None:
+    """A line for each rule that leaves files out says what it saved."""
+    tree = StagedTree(entries=(), distributions=(), prefix="")
+
+    text = as_text(_made(tree, 700, excluded=_EXCLUDED))
+
+    assert "\nExcluded\n  preset tests: 3 files, 2.0 KB\n  *.rs: 1 file, 0.0 KB\n\n" in text
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from lambda_build_plugin.settings import (
     Layer,
     Layout,
     LocalDependencies,
+    Preset,
     Settings,
     environment_layer,
     read_settings,
@@ -103,6 +104,12 @@ def test_defaults() -> None:
         contents=Contents.ALL,
         extras=frozenset(),
         groups=frozenset(),
+        exclude=(),
+        include=(),
+        exclude_presets=(),
+        scripts=False,
+        bytecode=False,
+        bytecode_only=False,
         handler=None,
         lock=None,
         output=None,
@@ -126,8 +133,6 @@ def test_every_key_in_a_table() -> None:
             "layer-prefix": "python/lib/python3.13/site-packages/",
             "contents": "dependencies",
             "project": "source",
-            "include": ["/words/", "a b"],
-            "exclude": ["*.txt", "!keep.txt"],
             "hooks": {
                 "before-build": ["make code", ["touch", "a b"]],
                 "after-stage": ["rm -r docs"],
@@ -137,6 +142,12 @@ def test_every_key_in_a_table() -> None:
             "local-dependencies": "skip",
             "include-local": ["../dist/a.whl", "b", "b"],
             "only-binary": True,
+            "exclude": ["*.txt", "!a, b.txt"],
+            "include": ["data/"],
+            "exclude-presets": ["docs", "tests"],
+            "scripts": True,
+            "bytecode": True,
+            "bytecode-only": True,
             "handler": "demo.app.handler",
             "lock": "locks/pylock.toml",
             "output": "out/demo.zip",
@@ -154,14 +165,18 @@ def test_every_key_in_a_table() -> None:
         layer_prefix="python/lib/python3.13/site-packages",
         contents=Contents.DEPENDENCIES,
         form=Form.SOURCE,
-        include=("/words/", "a b"),
-        exclude=("*.txt", "!keep.txt"),
         hooks=Hooks(before_build=("make code", ("touch", "a b")), after_stage=("rm -r docs",)),
         extras=frozenset({canonicalize_name("fast-json")}),
         groups=frozenset(map(canonicalize_name, ("aws", "web"))),
         local_dependencies=LocalDependencies.SKIP,
         include_local=(ROOT / "../dist/a.whl", ROOT / "b"),
         only_binary=True,
+        exclude=("*.txt", "!a, b.txt"),
+        include=("data/",),
+        exclude_presets=(Preset.TESTS, Preset.DOCS),
+        scripts=True,
+        bytecode=True,
+        bytecode_only=True,
         handler="demo.app.handler",
         lock=ROOT / "locks/pylock.toml",
         output=ROOT / "out/demo.zip",
@@ -181,13 +196,17 @@ def test_every_key_in_the_environment() -> None:
         LAMBDA_BUILD_LAYER_PREFIX="python",
         LAMBDA_BUILD_CONTENTS="project",
         LAMBDA_BUILD_PROJECT="source",
-        LAMBDA_BUILD_INCLUDE="a b\n*.json",
-        LAMBDA_BUILD_EXCLUDE="docs/",
         LAMBDA_BUILD_EXTRAS="fast, slow",
         LAMBDA_BUILD_GROUPS="aws web",
         LAMBDA_BUILD_LOCAL_DEPENDENCIES="skip",
         LAMBDA_BUILD_INCLUDE_LOCAL="a b.whl\nc",
         LAMBDA_BUILD_ONLY_BINARY="1",
+        LAMBDA_BUILD_EXCLUDE="*.txt, !a.txt",
+        LAMBDA_BUILD_INCLUDE="data/\na b",
+        LAMBDA_BUILD_EXCLUDE_PRESETS="stubs tests",
+        LAMBDA_BUILD_SCRIPTS="1",
+        LAMBDA_BUILD_BYTECODE="1",
+        LAMBDA_BUILD_BYTECODE_ONLY="0",
         LAMBDA_BUILD_HANDLER="demo/app.handler",
         LAMBDA_BUILD_LOCK="uv.lock",
         LAMBDA_BUILD_OUTPUT="out/",
@@ -204,13 +223,16 @@ def test_every_key_in_the_environment() -> None:
         layout=Layout.LAYER,
         contents=Contents.PROJECT,
         form=Form.SOURCE,
-        include=("a b", "*.json"),
-        exclude=("docs/",),
         extras=frozenset(map(canonicalize_name, ("fast", "slow"))),
         groups=frozenset(map(canonicalize_name, ("aws", "web"))),
         local_dependencies=LocalDependencies.SKIP,
         include_local=(CWD / "a b.whl", CWD / "c"),
         only_binary=True,
+        exclude=("*.txt", "!a.txt"),
+        include=("data/", "a b"),
+        exclude_presets=(Preset.TESTS, Preset.STUBS),
+        scripts=True,
+        bytecode=True,
         handler="demo/app.handler",
         lock=CWD / "uv.lock",
         output=CWD / "out",
@@ -263,6 +285,18 @@ def test_stronger_list_replaces_the_weaker() -> None:
     project = a_project(table={"extras": ["fast"]})
 
     assert read(project, flags={"extras": ["slow"]}).extras == {"slow"}
+
+
+def test_bytecode_only_is_bytecode() -> None:
+    """Who wants bytecode alone need not ask for bytecode, too."""
+    assert read(flags={"bytecode-only": True}).bytecode
+
+
+def test_presets_of_a_flag() -> None:
+    """A flag may be given again, and may list several."""
+    settings = read(flags={"exclude-presets": ["docs", "tests,stubs"]})
+
+    assert settings.exclude_presets == (Preset.TESTS, Preset.STUBS, Preset.DOCS)
 
 
 def test_stronger_layer_can_switch_off() -> None:
@@ -487,6 +521,33 @@ RUNTIME_NAMES = ", ".join(f"`{name}`" for name in RUNTIMES)
         ),
         pytest.param({"extras": 0}, ["extras: must be a list of names"], id="extras-number"),
         pytest.param({"groups": ["a", 1]}, ["groups: must be a list of names"], id="groups-item"),
+        pytest.param({"exclude": 1}, ["exclude: must be a list of strings"], id="exclude"),
+        pytest.param(
+            {"exclude": ["a", 1]}, ["exclude: must be a list of strings"], id="exclude-item"
+        ),
+        pytest.param(
+            {"exclude": ["../a", "!"]},
+            [
+                "exclude: `../a` has a part `.` or `..`, which no path in the archive has",
+                "exclude: `!` matches nothing",
+            ],
+            id="exclude-patterns",
+        ),
+        pytest.param(
+            {"include": ["!a"]},
+            ["include: `!a` leaves out: move it to `exclude`, without `!`"],
+            id="include-negated",
+        ),
+        pytest.param(
+            {"exclude-presets": ["docs", "test"]},
+            ["exclude-presets: has `test`: use some of `tests`, `stubs`, `docs`"],
+            id="exclude-presets",
+        ),
+        pytest.param({"scripts": "all"}, ["scripts: must be true or false"], id="scripts"),
+        pytest.param({"bytecode": 1}, ["bytecode: must be true or false"], id="bytecode"),
+        pytest.param(
+            {"bytecode-only": 1}, ["bytecode-only: must be true or false"], id="bytecode-only"
+        ),
         pytest.param({"strict": "maybe"}, ["strict: must be true or false"], id="strict"),
         pytest.param({"strict": 1}, ["strict: must be true or false"], id="strict-number"),
         pytest.param({"output": 1}, ["output: must be a string"], id="output-once"),
@@ -496,12 +557,12 @@ RUNTIME_NAMES = ", ".join(f"`{name}`" for name in RUNTIMES)
         pytest.param(
             {"project": "sdist"}, ["project: is `sdist`: use one of `wheel`, `source`"], id="form"
         ),
-        pytest.param({"include": 1}, ["include: must be a list of patterns"], id="include"),
+        pytest.param({"include": 1}, ["include: must be a list of strings"], id="include"),
         pytest.param(
             {"exclude": ["*.txt", "!", "# x"]},
             [
-                "exclude: `!` is no pattern of a .gitignore",
-                "exclude: `# x` is no pattern of a .gitignore",
+                "exclude: `!` matches nothing",
+                "exclude: `# x` is a comment: write `\\# x` for a name that begins with `#`",
             ],
             id="patterns",
         ),

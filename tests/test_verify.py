@@ -162,6 +162,7 @@ def test_empty_layer() -> None:
         pytest.param("pkg/app.handler", "pkg/app.py", id="module by its path"),
         pytest.param("pkg.handler", "pkg/__init__.py", id="package"),
         pytest.param("app.handler", "app.pyc", id="bytecode alone"),
+        pytest.param("pkg.handler", "pkg/__init__.pyc", id="package as bytecode alone"),
         pytest.param("app.handler", "app.cpython-313-x86_64-linux-gnu.so", id="extension"),
         pytest.param("app.handler", "app.abi3.so", id="extension with a stable ABI"),
     ],

@@ -39,6 +39,7 @@ __all__ = [
     "DamagedMemberError",
     "OutputError",
     "Written",
+    "contents",
     "moved_in",
     "write_archive",
     "write_folder",
@@ -372,6 +373,19 @@ class ChangedFileError(StageError):
             why="its content is not the one that was read a moment ago",
             hint="build again when nothing writes to it, or leave it out with `exclude`",
         )
+
+
+def contents(entries: Iterable[Entry]) -> Iterator[bytes]:
+    """Yield what each entry holds; each wheel is opened once.
+
+    Raises:
+        StageError: A member is damaged.
+        OSError: A wheel cannot be read.
+    """
+    with ExitStack() as stack:
+        reader = _Reader(stack)
+        for entry in entries:
+            yield _content(entry, reader)
 
 
 def write_folder(tree: StagedTree, folder: Path) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin import integrity, report, verify
 from lambda_build_plugin.archive import moved_in, write_archive, write_folder
+from lambda_build_plugin.bytecode import with_bytecode
 from lambda_build_plugin.clock import Clock
 from lambda_build_plugin.dependencies import OwnWheel, dependencies_of, with_unmet
 from lambda_build_plugin.fetch.cache import Cache
+from lambda_build_plugin.filters import filtered
 from lambda_build_plugin.graph import requirements_of
 from lambda_build_plugin.hooks import after_stage, before_build
 from lambda_build_plugin.places import check_places, output_of
+from lambda_build_plugin.scripts import with_scripts
 from lambda_build_plugin.settings import Contents, Form, Layout
 from lambda_build_plugin.source_build.workshop import Workshop
 from lambda_build_plugin.source_tree import Choice, plain_project
@@ -23,10 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lambda_build_plugin.dependencies import Dependencies
+    from lambda_build_plugin.filters import Filtered
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.report import BuildReport
     from lambda_build_plugin.settings import Settings
-    from lambda_build_plugin.stage import PlainProject, StagedTree
+    from lambda_build_plugin.stage import PlainProject, StagedTree, Wheel
 
 __all__ = ["build"]
 
@@ -68,11 +73,48 @@ def build(
             version = str(project.version)
         with clock.stage("stage"):
             integrity.check(wheels, workshop.cache)
-            tree = stage(wheels, prefix=settings.prefix, project=plain)
+            full, kept = _staged(settings, wheels, plain)
         if settings.hooks.after_stage:
             with clock.stage("hooks"):
-                tree = after_stage(settings, tree, Path(scratch, "stage"), reporter)
-        return _written(settings, dependencies, tree, output_of(settings, version), clock)
+                tree = after_stage(settings, kept.tree, Path(scratch, "stage"), reporter)
+                kept, full = replace(kept, tree=tree), tree
+        if settings.bytecode:
+            with clock.stage("bytecode"):
+                kept = _compiled(settings, full, kept, Path(scratch), reporter)
+        return _written(settings, dependencies, kept, output_of(settings, version), clock)
+
+
+def _staged(
+    settings: Settings, wheels: Sequence[Wheel], plain: PlainProject | None
+) -> tuple[StagedTree, Filtered]:
+    """Lay out, add scripts, leave out what is not wanted: the tree before that, and after."""
+    tree = stage(wheels, prefix=settings.prefix, project=plain)
+    if settings.scripts:
+        tree = with_scripts(tree, settings.target.runtime)
+    kept = filtered(
+        tree,
+        presets=settings.exclude_presets,
+        exclude=settings.exclude,
+        include=settings.include,
+    )
+    # What a line matches in a source project has been decided when its files were chosen.
+    return tree, kept if plain is None else replace(kept, warnings=())
+
+
+def _compiled(
+    settings: Settings, full: StagedTree, kept: Filtered, scratch: Path, reporter: Reporter
+) -> Filtered:
+    tree = with_bytecode(
+        kept.tree,
+        full=full,
+        runtime=settings.target.runtime,
+        only=settings.bytecode_only,
+        host=settings.host,
+        cache=Cache(settings.host.cache_dir),
+        scratch=scratch,
+        reporter=reporter,
+    )
+    return replace(kept, tree=tree)
 
 
 def _workshop(settings: Settings, folder: Path, reporter: Reporter) -> Workshop:
@@ -111,15 +153,17 @@ def _choice(settings: Settings, dependencies: Dependencies) -> Choice:
 def _written(
     settings: Settings,
     dependencies: Dependencies,
-    tree: StagedTree,
+    kept: Filtered,
     output: Path,
     clock: Clock,
 ) -> BuildReport:
     """Write the artifact beside its place, verify it, and only then move it in."""
+    tree = kept.tree
     warnings: list[str] = [
         *settings.target.warnings(settings.host.today),
         *dependencies.warnings,
         *tree.warnings,
+        *kept.warnings,
     ]
     with clock.stage("verify"):
         warnings += verify.check_tree(
@@ -141,6 +185,7 @@ def _written(
         artifact=output,
         lock=str(dependencies.lock) if dependencies.lock else None,
         left_out=dependencies.left_out,
+        excluded=kept.excluded,
         warnings=warnings,
         seconds=clock.seconds,
     )

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lambda_build_plugin.archive import Written
+    from lambda_build_plugin.filters import Excluded
     from lambda_build_plugin.lock.walk import LeftOut
     from lambda_build_plugin.settings import Settings
     from lambda_build_plugin.stage import StagedTree
 
 __all__ = [
     "BuildReport",
+    "ExcludedReport",
     "LeftOutReport",
     "PackageReport",
     "SizeReport",
@@ -72,6 +74,17 @@ class LeftOutReport(TypedDict):
     reason: str
 
 
+class ExcludedReport(TypedDict):
+    """What one rule of `exclude` or `exclude-presets` has saved."""
+
+    kind: str
+    """`preset` or `pattern`."""
+
+    rule: str
+    files: int
+    unzipped: int
+
+
 class BuildReport(TypedDict):
     """Schema 1. Paths are absolute; sizes are bytes; times are seconds."""
 
@@ -91,6 +104,7 @@ class BuildReport(TypedDict):
 
     packages: list[PackageReport]
     left_out: list[LeftOutReport]
+    excluded: list[ExcludedReport]
     warnings: list[str]
     lock: str | None
     seconds: dict[str, float]
@@ -104,6 +118,7 @@ def make(
     artifact: Path,
     lock: str | None,
     left_out: Sequence[LeftOut],
+    excluded: Sequence[Excluded] = (),
     warnings: Sequence[str],
     seconds: Mapping[str, float],
 ) -> BuildReport:
@@ -128,6 +143,10 @@ def make(
         left_out=[
             LeftOutReport(name=item.name, version=item.version, reason=item.reason)
             for item in left_out
+        ],
+        excluded=[
+            ExcludedReport(kind=item.kind, rule=item.rule, files=item.files, unzipped=item.unzipped)
+            for item in excluded
         ],
         warnings=list(warnings),
         lock=lock,
@@ -157,6 +176,7 @@ def as_text(report: BuildReport, *, verbose: bool = False) -> str:
         "",
         *_package_lines(report["packages"], verbose=verbose),
         *_left_out_lines(report["left_out"]),
+        *_excluded_lines(report["excluded"]),
         *(f"warning: {warning}" for warning in report["warnings"]),
         f"{sum(report['seconds'].values()):.2f} s"
         + (
@@ -247,3 +267,14 @@ def _left_out_lines(left_out: Sequence[LeftOutReport]) -> list[str]:
         for item in left_out
     ]
     return ["Left out", *lines, ""]
+
+
+def _excluded_lines(excluded: Sequence[ExcludedReport]) -> list[str]:
+    if not excluded:
+        return []
+    lines = [
+        f"  {'preset ' if item['kind'] == 'preset' else ''}{item['rule']}: {item['files']:,} "
+        f"file{'' if item['files'] == 1 else 's'}, {size_text(item['unzipped'])}"
+        for item in excluded
+    ]
+    return ["Excluded", *lines, ""]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.patterns import parse_pattern
 from lambda_build_plugin.tables import TableError
 from lambda_build_plugin.target import RUNTIMES, Architecture, Target, newest_admitted
 
@@ -37,6 +38,7 @@ __all__ = [
     "Layer",
     "Layout",
     "LocalDependencies",
+    "Preset",
     "Settings",
     "environment_layer",
     "read_settings",
@@ -95,6 +97,14 @@ class Hooks:
 
     before_build: tuple[Command, ...] = ()
     after_stage: tuple[Command, ...] = ()
+
+
+class Preset(enum.Enum):
+    """Ready sets of files to leave out; `filters` says what each one means."""
+
+    TESTS = "tests"
+    STUBS = "stubs"
+    DOCS = "docs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,8 +175,6 @@ class Settings:
     layer_prefix: str = "python"
     contents: Contents = Contents.ALL
     form: Form = Form.WHEEL
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
     hooks: Hooks = Hooks()
     extras: frozenset[NormalizedName] = frozenset()
     groups: frozenset[NormalizedName] = frozenset()
@@ -182,6 +190,18 @@ class Settings:
 
     lock_is_fresh: bool = False
     """Whether the host has already held the lock against pyproject.toml, by its own means."""
+
+    exclude: tuple[str, ...] = ()
+    """Lines as in `.gitignore` over the paths below `prefix`; each one can be read."""
+
+    include: tuple[str, ...] = ()
+    """Such lines, without `!`, for what ships whatever `exclude` and the presets say."""
+
+    exclude_presets: tuple[Preset, ...] = ()
+    scripts: bool = False
+    bytecode: bool = False
+    bytecode_only: bool = False
+    """Whether sources stay out; only together with `bytecode`."""
 
     handler: str | None = None
     lock: Path | None = None
@@ -218,14 +238,18 @@ KEYS = (
     "layer-prefix",
     "contents",
     "project",
-    "include",
-    "exclude",
     "hooks",
     "extras",
     "groups",
     "local-dependencies",
     "include-local",
     "only-binary",
+    "exclude",
+    "include",
+    "exclude-presets",
+    "scripts",
+    "bytecode",
+    "bytecode-only",
     "handler",
     "lock",
     "output",
@@ -253,6 +277,7 @@ def read_settings(project: Project, layers: Sequence[Layer], host: Host) -> Sett
     """
     reader = _Reader(layers)
     runtime, runtime_reason = _runtime(reader, project)
+    bytecode_only = reader.flag("bytecode-only")
     settings = Settings(
         project=project,
         target=Target(
@@ -264,8 +289,8 @@ def read_settings(project: Project, layers: Sequence[Layer], host: Host) -> Sett
         layer_prefix=_layer_prefix(reader, runtime),
         contents=reader.choice("contents", Contents) or Contents.ALL,
         form=reader.choice("project", Form) or (Form.WHEEL if project.is_package else Form.SOURCE),
-        include=reader.patterns("include"),
         exclude=reader.patterns("exclude"),
+        include=_include(reader),
         hooks=_hooks(reader),
         extras=reader.names("extras"),
         groups=reader.names("groups"),
@@ -273,6 +298,10 @@ def read_settings(project: Project, layers: Sequence[Layer], host: Host) -> Sett
         or LocalDependencies.BUILD,
         include_local=reader.paths("include-local"),
         only_binary=reader.flag("only-binary"),
+        exclude_presets=reader.choices("exclude-presets", Preset),
+        scripts=reader.flag("scripts"),
+        bytecode=reader.flag("bytecode") or bytecode_only,
+        bytecode_only=bytecode_only,
         handler=_handler(reader),
         lock=reader.path("lock"),
         output=reader.path("output"),
@@ -381,6 +410,36 @@ class _Reader:
         self.problem(key, "must be a whole number")
         return None
 
+    def choices(self, key: str, kind: type[_E]) -> tuple[_E, ...]:
+        """Get members of an enumeration, each once, in its order."""
+        wanted = [part for text in self._texts(key) for part in re.split(r"[,\s]+", text) if part]
+        members = {member.value: member for member in kind}
+        for text in wanted:
+            if text not in members:
+                self.problem(key, f"has `{text}`: use some of {_listed(members)}")
+        return tuple(member for value, member in members.items() if value in wanted)
+
+    def patterns(self, key: str) -> tuple[str, ...]:
+        """Get lines as in `.gitignore`; a text, such as that of a variable, has commas."""
+        texts = self._texts(key)
+        for text in texts:
+            try:
+                parse_pattern(text)
+            except ValueError as error:
+                self.problem(key, f"`{text}` {error}")
+        return texts
+
+    def _texts(self, key: str) -> tuple[str, ...]:
+        value = self._value(key)
+        if isinstance(value, str):
+            return tuple(part for part in re.split(r"\s*[,\n]\s*", value) if part)
+        if value is None:
+            return ()
+        if not isinstance(value, (list, tuple)) or not all(isinstance(i, str) for i in value):
+            self.problem(key, "must be a list of strings")
+            return ()
+        return tuple(value)
+
     def names(self, key: str) -> frozenset[NormalizedName]:
         value = self._value(key)
         items = re.split(r"[,\s]+", value) if isinstance(value, str) else value
@@ -390,20 +449,6 @@ class _Reader:
             self.problem(key, "must be a list of names")
             return frozenset()
         return frozenset(canonicalize_name(item) for item in items if item)
-
-    def patterns(self, key: str) -> tuple[str, ...]:
-        """Get patterns in their order; the environment has one a line."""
-        value = self._value(key)
-        items = value.splitlines() if isinstance(value, str) else value
-        if items is None:
-            return ()
-        if not isinstance(items, (list, tuple)) or not all(isinstance(i, str) for i in items):
-            self.problem(key, "must be a list of patterns")
-            return ()
-        for item in items:
-            if not _is_pattern(item):
-                self.problem(key, f"`{item}` is no pattern of a .gitignore")
-        return tuple(items)
 
     def table(self, key: str) -> Mapping[str, object]:
         value = self._value(key)
@@ -500,6 +545,14 @@ def _layer_prefix(reader: _Reader, runtime: Runtime | None) -> str:
     return prefix
 
 
+def _include(reader: _Reader) -> tuple[str, ...]:
+    patterns = reader.patterns("include")
+    for pattern in patterns:
+        if pattern.startswith("!"):
+            reader.problem("include", f"`{pattern}` leaves out: move it to `exclude`, without `!`")
+    return patterns
+
+
 def _handler(reader: _Reader) -> str | None:
     handler = reader.text("handler")
     if handler and (not _HANDLER.fullmatch(handler) or len(handler) > _LONGEST_HANDLER):
@@ -509,16 +562,6 @@ def _handler(reader: _Reader) -> str | None:
             "characters without spaces",
         )
     return handler
-
-
-def _is_pattern(text: str) -> bool:
-    from pathspec import GitIgnoreSpec
-
-    try:
-        # A comment and an empty line are read, too, and match nothing.
-        return any(p.include is not None for p in GitIgnoreSpec.from_lines([text]).patterns)
-    except ValueError:
-        return False
 
 
 def _hooks(reader: _Reader) -> Hooks:

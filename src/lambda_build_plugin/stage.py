@@ -60,6 +60,7 @@ __all__ = [
     "dist_info_of",
     "headers",
     "is_version",
+    "member_of",
     "members",
     "opened",
     "record",
@@ -154,7 +155,10 @@ class Entry:
 
     data: Member | bytes | Path
     digest: str
-    """sha256 as RECORD has it: `sha256=` and URL-safe base64 without padding."""
+    """sha256 as RECORD has it: `sha256=` and URL-safe base64 without padding.
+
+    Empty for bytecode, as installers record it.
+    """
 
     size: int
     """Bytes, not compressed."""
@@ -171,7 +175,7 @@ class Distribution:
     """Name of its metadata folder, such as `requests-2.32.0.dist-info`."""
 
     has_metadata: bool = True
-    """False where a hook has taken METADATA away."""
+    """False where METADATA was taken away after staging."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,6 +278,19 @@ def members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
             raise ValueError(f"`{name}` is there twice")
         found[name] = info
     return found
+
+
+def member_of(file: Path, info: zipfile.ZipInfo) -> Member:
+    """Note where a member of a zip lies."""
+    return Member(
+        file,
+        info.filename,
+        info.header_offset,
+        info.compress_size,
+        info.file_size,
+        info.CRC,
+        info.compress_type,
+    )
 
 
 def record_rows(text: str) -> Iterator[tuple[str, str, str]]:
@@ -448,7 +465,8 @@ class _MappedWheel(WheelSource):
             if name in skipped or "__pycache__" in name.split("/")[:-1]:
                 continue
             self._check_member(info, name)
-            handle = _Handle(self._member(info), self._digest(info, name, rows.get(name)))
+            member = member_of(self._wheel.path, info)
+            handle = _Handle(member, self._digest(info, name, rows.get(name)))
             element = (self._in_data_dir(name), handle.digest, str(info.file_size))
             # The destination takes the handle out again; installer only passes it on.
             yield element, cast("BinaryIO", handle), _is_executable(info)
@@ -480,17 +498,6 @@ class _MappedWheel(WheelSource):
         if head.endswith(".data") and self._is_data_dir(head):
             return f"{self.data_dir}{slash}{rest}"
         return name
-
-    def _member(self, info: zipfile.ZipInfo) -> Member:
-        return Member(
-            self._wheel.path,
-            info.filename,
-            info.header_offset,
-            info.compress_size,
-            info.file_size,
-            info.CRC,
-            info.compress_type,
-        )
 
     def _digest(self, info: zipfile.ZipInfo, name: str, row: Sequence[str] | None) -> str:
         """Get the sha256 of a member: from RECORD where it is told, else from its bytes."""

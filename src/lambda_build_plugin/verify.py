@@ -181,7 +181,8 @@ def _check_handler(tree: StagedTree, handler: str) -> None:
     module = handler.rpartition(".")[0].replace(".", "/")
     looked_for = (f"{module}.py", f"{module}/__init__.py", f"{module}.pyc")
     paths = {entry.path for entry in tree.entries}
-    if paths.isdisjoint(looked_for) and not any(
+    # The last is how a package begins that ships as bytecode alone.
+    if paths.isdisjoint((*looked_for, f"{module}/__init__.pyc")) and not any(
         path.startswith(f"{module}.") and path.endswith(".so") for path in paths
     ):
         raise HandlerError(handler, looked_for)

@@ -1,0 +1,241 @@
+"""`StagedTree` and what the user wants to leave out → a smaller tree whose RECORDs are true.
+
+Rules are asked in this order, and the last one that matches a file decides: the
+presets, the lines of `exclude` (where `!` takes a file back in), the lines of `include`.
+All look at the path below the import root, so that a layer needs no other rules than
+a function; what lies outside of it (`bin/` of a layer) is known by its path in the zip.
+
+The metadata of a distribution (`*.dist-info`) is not touched by a rule that does not
+name it: `importlib.metadata` is how packages find their version and their plugins.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin.patterns import parse_pattern
+from lambda_build_plugin.records import with_entries
+from lambda_build_plugin.settings import Preset
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from lambda_build_plugin.stage import Entry, StagedTree
+
+__all__ = ["Excluded", "Filtered", "filtered"]
+
+_METADATA = ".dist-info"
+_TEST_FOLDERS = frozenset({"test", "tests"})
+_DOC_FOLDERS = frozenset({"doc", "docs", "examples"})
+_TEST_MODULE = re.compile(r"test_.*\.py|.*_test\.py|conftest\.py")
+_TEST_HELPER = re.compile(r"test_(util|helper|case|support).*\.py")
+"""Modules that are called like tests and imported by others."""
+
+_MODULES = (".py", ".so")
+_DOC = re.compile(r"(?!licen[cs]e|copying|notice|copyright).*\.(md|rst)", re.IGNORECASE)
+_PACKAGE_FILE = re.compile(r"__init__\.(py|pyc|.*\.so)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excluded:
+    """What one rule has saved."""
+
+    kind: str
+    """`preset`, or `pattern` for a line of `exclude`."""
+
+    rule: str
+    files: int
+    unzipped: int
+    """Bytes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filtered:
+    """What remains, and what does not."""
+
+    tree: StagedTree
+    excluded: tuple[Excluded, ...] = ()
+    """One for each rule that leaves out, in their order."""
+
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rule:
+    kind: str
+    text: str
+    leaves_out: bool
+    matches: Callable[[str], bool]
+    names_metadata: bool = False
+
+
+def filtered(
+    tree: StagedTree,
+    *,
+    presets: Sequence[Preset] = (),
+    exclude: Sequence[str] = (),
+    include: Sequence[str] = (),
+) -> Filtered:
+    """Leave out what the rules say; lines are such that `parse_pattern` accepts."""
+    paths = [_below(tree.prefix, entry) for entry in tree.entries]
+    rules = [*_presets(presets, tree, paths), *_patterns(exclude, include)]
+    if not rules:
+        return Filtered(tree=tree)
+    kept: list[Entry] = []
+    files: Counter[int] = Counter()
+    sizes: Counter[int] = Counter()
+    matched: set[int] = set()
+    spared: set[int] = set()
+    for path, entry in zip(paths, tree.entries, strict=True):
+        is_metadata = path.partition("/")[0].endswith(_METADATA)
+        last = None
+        for number, rule in enumerate(rules):
+            if is_metadata and rule.kind == "preset":
+                continue
+            if rule.matches(path):
+                if is_metadata and not rule.names_metadata:
+                    spared.add(number)
+                    continue
+                matched.add(number)
+                last = number
+        if last is None or not rules[last].leaves_out:
+            kept.append(entry)
+        else:
+            files[last] += 1
+            sizes[last] += entry.size
+    return Filtered(
+        tree=with_entries(tree, kept),
+        excluded=tuple(
+            Excluded(kind=rule.kind, rule=rule.text, files=files[number], unzipped=sizes[number])
+            for number, rule in enumerate(rules)
+            if rule.leaves_out
+        ),
+        warnings=tuple(
+            _in_vain(rule, tree.prefix, spares=number in spared)
+            for number, rule in enumerate(rules)
+            if rule.kind != "preset" and number not in matched
+        ),
+    )
+
+
+def _below(prefix: str, entry: Entry) -> str:
+    return entry.path.removeprefix(prefix)
+
+
+def _in_vain(rule: _Rule, prefix: str, *, spares: bool) -> str:
+    key = "exclude" if rule.kind == "pattern" else rule.kind
+    text = f"`{rule.text}` of `{key}` matches nothing"
+    if spares:
+        return f"{text} but metadata, which stays unless a pattern names `*{_METADATA}`"
+    if prefix and rule.text.lstrip("!/").startswith(prefix.partition("/")[0] + "/"):
+        return f"{text}: paths start below `{prefix}`"
+    return text
+
+
+def _patterns(exclude: Sequence[str], include: Sequence[str]) -> Iterator[_Rule]:
+    for kind, lines in (("pattern", exclude), ("include", include)):
+        for text in lines:
+            pattern = parse_pattern(text)
+            yield _Rule(
+                kind=kind,
+                text=text,
+                leaves_out=kind == "pattern" and not pattern.negated,
+                matches=pattern.matches,
+                names_metadata=_METADATA in text,
+            )
+
+
+def _presets(presets: Sequence[Preset], tree: StagedTree, paths: Sequence[str]) -> Iterator[_Rule]:
+    for preset in presets:
+        if preset is Preset.TESTS:
+            matches = _tests(paths)
+        elif preset is Preset.STUBS:
+            matches = _stubs(tree)
+        else:
+            matches = _docs(paths)
+        yield _Rule(kind="preset", text=preset.value, leaves_out=True, matches=matches)
+
+
+def _tests(paths: Sequence[str]) -> Callable[[str], bool]:
+    """Match tests below the top level: modules by their name, and the data of suites.
+
+    A suite is a folder `test` or `tests` that directly holds test modules: `django/test`,
+    which holds none, is a part of Django that applications import. In a suite all goes
+    but the modules that are no tests: `numpy.testing` imports one of
+    `numpy/_core/tests`. The top level is left alone: what lies there is what a
+    distribution wants to be imported by.
+    """
+    suites = set()
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        above, _, last = folder.rpartition("/")
+        if above and last in _TEST_FOLDERS and _is_test(name):
+            suites.add(folder)
+
+    def matches(path: str) -> bool:
+        folder, _, name = path.rpartition("/")
+        if not folder:
+            return False
+        if name.endswith(_MODULES):
+            return _is_test(name)
+        return any(each in suites for each in _and_above(folder))
+
+    return matches
+
+
+def _is_test(name: str) -> bool:
+    return bool(_TEST_MODULE.fullmatch(name)) and not _TEST_HELPER.fullmatch(name)
+
+
+def _and_above(folder: str) -> Iterator[str]:
+    """Yield a folder and those that it lies in."""
+    while folder:
+        yield folder
+        folder = folder.rpartition("/")[0]
+
+
+def _stubs(tree: StagedTree) -> Callable[[str], bool]:
+    """Match type stubs (PEP 561): `*.pyi`, and whole packages that are called `*-stubs`.
+
+    `py.typed` stays: it is empty. Where lazy-loader ships, `__init__.pyi` stay: its
+    `attach_stub` reads them at run time to know what a package holds.
+    """
+    read_later = any(item.wheel.name == "lazy-loader" for item in tree.distributions)
+
+    def matches(path: str) -> bool:
+        name = path.rpartition("/")[2]
+        if path.partition("/")[0].endswith("-stubs"):
+            return True
+        return name.endswith(".pyi") and not (read_later and name == "__init__.pyi")
+
+    return matches
+
+
+def _docs(paths: Sequence[str]) -> Callable[[str], bool]:
+    """Match documents that no program reads.
+
+    Those are the folders `doc`, `docs` and `examples` below the top level without a
+    package in them (`botocore/docs` is one), and `*.md` and `*.rst` at the root or
+    directly in a package. Licences stay, and so do documents in folders of data:
+    they may be templates.
+    """
+    packages = {
+        folder
+        for folder, _, name in (path.rpartition("/") for path in paths)
+        if _PACKAGE_FILE.fullmatch(name)
+    }
+    around_packages = {above for folder in packages for above in _and_above(folder)}
+
+    def matches(path: str) -> bool:
+        folder, _, name = path.rpartition("/")
+        if _DOC.fullmatch(name) and (not folder or folder in packages):
+            return True
+        return any(
+            "/" in each and each.rpartition("/")[2] in _DOC_FOLDERS and each not in around_packages
+            for each in _and_above(folder)
+        )
+
+    return matches

@@ -1,0 +1,77 @@
+"""A tree with other entries, whose RECORDs are true again (PEP 376, PEP 427).
+
+In goes a staged tree and what it shall hold from now on; rows of files that are gone
+or changed go, files that a distribution has gained get theirs.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import posixpath
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin.stage import digest_of, record_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from lambda_build_plugin.stage import Entry, StagedTree
+
+__all__ = ["with_entries"]
+
+
+def with_entries(tree: StagedTree, entries: Iterable[Entry]) -> StagedTree:
+    """Give the tree these entries, in any order, and write each RECORD among them anew."""
+    found = {entry.path: entry for entry in entries}
+    owned: defaultdict[str, list[Entry]] = defaultdict(list)
+    for entry in found.values():
+        owned[entry.owner].append(entry)
+    distributions = []
+    for distribution in tree.distributions:
+        folder = tree.prefix + distribution.dist_info
+        record = found.get(f"{folder}/RECORD")
+        if record is not None:
+            found[record.path] = _true(record, owned[record.owner], found, tree.prefix)
+        has_metadata = f"{folder}/METADATA" in found
+        distributions.append(replace(distribution, has_metadata=has_metadata))
+    return replace(
+        tree,
+        entries=tuple(found[path] for path in sorted(found)),
+        distributions=tuple(distributions),
+    )
+
+
+def _true(
+    record: Entry, owned: Sequence[Entry], entries: Mapping[str, Entry], prefix: str
+) -> Entry:
+    if not isinstance(record.data, bytes):  # brought by something else than staging
+        return record
+    rows = {
+        path: (digest, size)
+        for path, digest, size in record_rows(record.data.decode("utf-8"))
+        if (entry := entries.get(_absolute(path, prefix))) is not None and entry.digest == digest
+    }
+    for entry in owned:
+        path = _relative(entry.path, prefix)
+        rows.setdefault(path, (entry.digest, str(entry.size) if entry.digest else ""))
+    own = record.path.removeprefix(prefix)
+    rows.pop(own, None)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows((path, *rows[path]) for path in sorted(rows))
+    writer.writerow((own, "", ""))
+    content = text.getvalue().encode()
+    return replace(record, data=content, digest=digest_of(content), size=len(content))
+
+
+def _absolute(path: str, prefix: str) -> str:
+    """Turn the path of a row, which may begin with `../`, into the one in the zip."""
+    return posixpath.normpath(prefix + path) if path.startswith("../") else prefix + path
+
+
+def _relative(path: str, prefix: str) -> str:
+    """Do the contrary: what lies above the prefix, as scripts of a layer, begins with `../`."""
+    return path.removeprefix(prefix) if path.startswith(prefix) else posixpath.relpath(path, prefix)
