@@ -1,4 +1,4 @@
-"""A Python of exactly one minor version, found on this machine.
+"""The Pythons of this machine: where they may be, and one of exactly one minor version.
 
 Bytecode belongs to a minor version of CPython (PEP 3147: its magic number), so
 nothing near is good enough. Asked are the Python that runs us, the programs on PATH
@@ -23,7 +23,14 @@ from lambda_build_plugin.errors import StageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-__all__ = ["Interpreter", "NoInterpreterError", "clean", "find_interpreter"]
+__all__ = [
+    "Interpreter",
+    "NoInterpreterError",
+    "candidates",
+    "clean",
+    "find_interpreter",
+    "uv_of",
+]
 
 _ANSWER_WITHIN = 60  # seconds; a busy machine needs some
 _IDENTIFY = """\
@@ -77,7 +84,9 @@ def find_interpreter(
         NoInterpreterError: There is none.
     """
     asked = set()
-    for program in _candidates(python, environ, home):
+    if sys.version_info[:2] == python and (found := _identified(sys.executable, python, environ)):
+        return found
+    for program in candidates(python, environ, home):
         if program not in asked:
             asked.add(program)
             if found := _identified(program, python, environ):
@@ -94,17 +103,22 @@ def clean(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _candidates(python: tuple[int, int], environ: Mapping[str, str], home: Path) -> Iterator[str]:
+def uv_of(environ: Mapping[str, str]) -> str | None:
+    """Find uv on the PATH, else beside the running Python."""
+    beside = str(Path(sys.executable).parent)
+    return shutil.which("uv", path=environ.get("PATH")) or shutil.which("uv", path=beside)
+
+
+def candidates(python: tuple[int, int], environ: Mapping[str, str], home: Path) -> Iterator[str]:
+    """Yield programs that may be a Python of a minor version, the likely and quick ones first."""
     version = f"{python[0]}.{python[1]}"
-    if sys.version_info[:2] == python and sys.executable:
-        yield sys.executable
     folders = [folder for folder in environ.get("PATH", os.defpath).split(os.pathsep) if folder]
     # Shims (of pyenv, asdf) choose a version by the folder that we are in, and take long.
     direct = [folder for folder in folders if Path(folder).name != "shims"]
     yield from _found((f"python{version}",), direct)
     root = Path(environ.get("PYENV_ROOT") or home / ".pyenv")
     for folder in sorted(root.glob(f"versions/{version}.*"), key=_patch, reverse=True):
-        yield str(folder / "bin" / "python")
+        yield from _found((f"python{version}", "python"), (str(folder / "bin"),))
     yield from _of_uv(version, environ)
     yield from _found(("python3", "python"), direct)
     yield from _found((f"python{version}",), folders)
@@ -124,8 +138,7 @@ def _patch(folder: Path) -> int:
 
 def _of_uv(version: str, environ: Mapping[str, str]) -> Iterator[str]:
     """Ask uv, which keeps Pythons where nobody else looks; it is told to fetch none."""
-    beside = str(Path(sys.executable).parent)
-    uv = shutil.which("uv", path=environ.get("PATH") or beside) or shutil.which("uv", path=beside)
+    uv = uv_of(environ)
     if uv is None:
         return
     quiet = {**environ, "UV_PYTHON_DOWNLOADS": "never", "UV_OFFLINE": "1"}

@@ -7,17 +7,16 @@ before it appears. Nothing else of this package resolves anything.
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.archive import moved_in
 from lambda_build_plugin.errors import LockError, SettingsError
+from lambda_build_plugin.interpreter import uv_of
 from lambda_build_plugin.lock import pylock
 from lambda_build_plugin.lock.parts import redacted_text, without_logins
 from lambda_build_plugin.lock.read import read_lock
@@ -27,6 +26,7 @@ from lambda_build_plugin.target import Architecture, Target, admitted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from lambda_build_plugin.lock.model import Lock
     from lambda_build_plugin.project import Project
@@ -183,9 +183,7 @@ def _finished(command: Sequence[str], settings: Settings) -> subprocess.Complete
 
 
 def _uv(environ: Mapping[str, str]) -> str:
-    """Find uv: on PATH, or where pip puts it beside this Python."""
-    beside = str(Path(sys.executable).parent)
-    found = shutil.which("uv", path=f"{environ.get('PATH', os.defpath)}{os.pathsep}{beside}")
+    found = uv_of(environ)
     if found is None:
         raise NoUvError
     return found

@@ -7,9 +7,7 @@ the minor version alone that compiled it. Nothing is downloaded.
 from __future__ import annotations
 
 import json
-import os
 import platform
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -17,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.interpreter import candidates, uv_of
 from lambda_build_plugin.processes import finished
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-__all__ = ["Interpreter", "find", "uv_of"]
+__all__ = ["Interpreter", "find"]
 
 _SECONDS = 60.0
 """A Python that takes longer to say what it is waits for something."""
@@ -99,49 +98,16 @@ def find(python: tuple[int, int], *, environ: Mapping[str, str], home: Path) -> 
     if running.loads_like(python):
         return running
     uv = uv_of(environ)
-    for candidate in _candidates(python, uv, environ=environ, home=home):
+    for candidate in candidates(python, environ, home):
         found = _probed(candidate, environ, needs_pip=uv is None)
         if found is not None and found.loads_like(python):
             return found
     return running
 
 
-def uv_of(environ: Mapping[str, str]) -> str | None:
-    """Find uv on the PATH, else beside the running Python."""
-    beside = str(Path(sys.executable).parent)
-    return shutil.which("uv", path=environ.get("PATH")) or shutil.which("uv", path=beside)
-
-
-def _candidates(
-    python: tuple[int, int], uv: str | None, *, environ: Mapping[str, str], home: Path
-) -> Iterator[Path]:
-    major, minor = python
-    name = f"python{major}.{minor}" + (".exe" if sys.platform == "win32" else "")
-    # Not the first one alone: a shim may stand before the real one.
-    for folder in environ.get("PATH", "").split(os.pathsep):
-        if folder and os.access(path := Path(folder, name), os.X_OK) and path.is_file():
-            yield path
-    if uv is not None and (found := _of_uv(uv, f"{major}.{minor}", environ)) is not None:
-        yield found
-    pyenv = Path(environ.get("PYENV_ROOT") or home / ".pyenv", "versions")
-    versions = sorted(pyenv.glob(f"{major}.{minor}.*"), key=_patch, reverse=True)
-    yield from (path for folder in versions if (path := folder / "bin" / name).is_file())
-
-
-def _patch(folder: Path) -> tuple[int, str]:
-    last = folder.name.rpartition(".")[2]
-    return (int(last) if last.isdecimal() and len(last) < len("1000") else -1, folder.name)
-
-
-def _of_uv(uv: str, version: str, environ: Mapping[str, str]) -> Path | None:
-    """Ask uv, which knows the Pythons that it has installed itself."""
-    said = _said([uv, "python", "find", "--no-project", version], environ)
-    return Path(said.strip()) if said else None
-
-
-def _probed(path: Path, environ: Mapping[str, str], *, needs_pip: bool) -> Interpreter | None:
+def _probed(program: str, environ: Mapping[str, str], *, needs_pip: bool) -> Interpreter | None:
     """Run a Python to learn what it is; None where it does not run."""
-    said = _said([str(path), "-I", "-c", _PROBE], environ)
+    said = _said([program, "-I", "-c", _PROBE], environ)
     try:
         executable, version, implementation, system, free_threaded, can_seed = json.loads(
             said or ""

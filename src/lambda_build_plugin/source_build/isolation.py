@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.interpreter import uv_of
 from lambda_build_plugin.processes import finished
 from lambda_build_plugin.source_build.failures import BackendError, OfflineRequirementsError
-from lambda_build_plugin.source_build.interpreter import uv_of
 from lambda_build_plugin.source_build.surroundings import variables
 
 if TYPE_CHECKING:
