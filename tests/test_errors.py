@@ -19,6 +19,7 @@ from lambda_build_plugin import (
     errors,
     integrity,
     locking,
+    provided,
     selection,
     source_build,
     stage,
@@ -195,6 +196,10 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     ),
     archive.OutputError: lambda: archive.OutputError(Path("dist"), "it is a folder"),
     archive.DamagedMemberError: lambda: archive.DamagedMemberError(MEMBER, "it is cut off"),
+    # provided
+    provided.OtherVersionError: lambda: provided.OtherVersionError(
+        [("demo 1.0", "2.0", provided.Artifact(label="`deps`", size=1, versions={}))]
+    ),
     # verify
     verify.OversizeError: lambda: verify.OversizeError(300_000_000, [("demo", 300_000_000)]),
     verify.TooManyEntriesError: lambda: verify.TooManyEntriesError(70_000),

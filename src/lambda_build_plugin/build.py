@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 
 from lambda_build_plugin import integrity, report, verify
 from lambda_build_plugin.archive import OutputError, moved_in, write_archive, write_folder
+from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch.cache import Cache
 from lambda_build_plugin.fetch.fetcher import Fetcher
 from lambda_build_plugin.fetch.sources import read_sources
@@ -24,8 +25,20 @@ from lambda_build_plugin.lock.failures import (
     UnknownGroupError,
 )
 from lambda_build_plugin.lock.read import find_lock, read_lock
-from lambda_build_plugin.lock.walk import LeftOut, reached
-from lambda_build_plugin.project import group_names, group_requirements, metadata_requirements
+from lambda_build_plugin.lock.walk import LeftOut, asked_for, reached
+from lambda_build_plugin.project import (
+    group_names,
+    group_requirements,
+    metadata_requirements,
+    named_requirements,
+)
+from lambda_build_plugin.provided import (
+    artifact_of,
+    check_locked,
+    read_artifact,
+    without_artifacts,
+    without_provided,
+)
 from lambda_build_plugin.selection import NoMatchingFileError, is_of_one_machine, select
 from lambda_build_plugin.settings import Contents, Layout
 from lambda_build_plugin.source_build import build_project
@@ -40,11 +53,13 @@ if TYPE_CHECKING:
     from lambda_build_plugin.lock.model import Lock, LockedPackage
     from lambda_build_plugin.lock.walk import Reached
     from lambda_build_plugin.progress import Reporter
+    from lambda_build_plugin.provided import Artifact, Kept
     from lambda_build_plugin.report import BuildReport
     from lambda_build_plugin.settings import Settings
     from lambda_build_plugin.stage import StagedTree
+    from lambda_build_plugin.target import Target
 
-__all__ = ["build"]
+__all__ = ["build", "build_all"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +70,12 @@ class _Dependencies:
     left_out: tuple[LeftOut, ...] = ()
     warnings: tuple[str, ...] = ()
     lock: Path | None = None
+    locked: Lock | None = None
+    chosen: tuple[LockedPackage, ...] = ()
+    """What the lock has for the target, where nothing of it is to ship."""
+
+    elsewhere: tuple[Wheel, ...] = ()
+    """What was chosen, and is left out because it is there without shipping."""
 
 
 @dataclass(slots=True)
@@ -75,29 +96,67 @@ class _Clock:
 
 
 @dataclass(slots=True)
+class _Work:
+    """What the artifacts of one run have in common: each thing is done once."""
+
+    folder: Path
+    """For what lasts until all artifacts are written."""
+
+    reporter: Reporter
+    builder: Callable[[Path], object] | None
+    places: ExitStack
+    """Moves all artifacts in at its end, or none."""
+
+    locks: dict[Path, Lock] = field(default_factory=dict)
+    wheels: dict[Target, Wheel] = field(default_factory=dict)
+    """Of the project."""
+
+    built: dict[tuple[str, Target], Artifact] = field(default_factory=dict)
+    """By name and target."""
+
+    def artifacts(self, settings: Settings) -> list[Artifact]:
+        """Get the artifacts that provide for another one."""
+        return [
+            self.built[item, settings.target]
+            if isinstance(item, str)
+            else read_artifact(item, settings.target)
+            for item in settings.provided_by
+        ]
+
+    def wheel_for(self, target: Target) -> Wheel | None:
+        """Get the project's wheel if it is built: one for any machine serves all of its Python."""
+        for other, wheel in self.wheels.items():
+            if other == target or (
+                other.runtime == target.runtime and wheel.filename.endswith("-any.whl")
+            ):
+                return wheel
+        return None
+
+
+@dataclass(slots=True)
 class _OwnWheel:
     """The project's wheel, built when it is first asked for."""
 
     settings: Settings
-    folder: Path
+    work: _Work
     clock: _Clock
-    builder: Callable[[Path], object] | None
-    built: Wheel | None = None
 
     def wheel(self) -> Wheel:
-        if self.built is None:
-            settings = self.settings
+        settings, work = self.settings, self.work
+        built = work.wheel_for(settings.target)
+        if built is None:
             with self.clock.stage("build"):
-                self.built = build_project(
+                built = build_project(
                     settings.project,
                     settings.target,
-                    self.folder,
+                    Path(tempfile.mkdtemp(dir=work.folder)),
                     offline=settings.offline,
-                    reporter=self.clock.reporter,
+                    reporter=work.reporter,
                     environ=settings.host.environ,
-                    builder=self.builder,
+                    builder=work.builder,
                 )
-        return self.built
+            work.wheels[settings.target] = built
+        return built
 
 
 def build(
@@ -113,34 +172,95 @@ def build(
     Raises:
         LambdaBuildError: With the reason and the remedy; nothing is left behind.
     """
-    _check_places(settings)
-    clock = _Clock(reporter)
-    with tempfile.TemporaryDirectory(prefix="lambda-build-") as scratch:
-        own = _OwnWheel(settings, Path(scratch), clock, builder)
-        dependencies = _dependencies(settings, clock, own)
-        wheels = list(dependencies.wheels)
-        version = settings.project.version
-        if settings.contents is not Contents.DEPENDENCIES:
-            project = own.wheel()
-            dependencies = _with_unmet(dependencies, project, settings)
-            wheels.append(project)
-            version = str(project.version)
-        with clock.stage("stage"):
-            integrity.check(wheels, Cache(settings.host.cache_dir))
-            tree = stage(wheels, prefix=settings.prefix)
-        return _written(settings, dependencies, tree, _output(settings, version), clock)
+    return build_all([settings], reporter, builder=builder)[0]
+
+
+def build_all(
+    artifacts: Sequence[Settings],
+    reporter: Reporter,
+    *,
+    builder: Callable[[Path], object] | None = None,
+) -> list[BuildReport]:
+    """Turn one locked project into several deployment packages; all appear, or none.
+
+    Args:
+        artifacts: What to build, in an order in which each comes after what provides for it.
+        reporter: Hears of each step.
+        builder: How a host that is the project's own backend writes its wheel into a folder.
+
+    Raises:
+        LambdaBuildError: With the reason and the remedy; nothing is left behind.
+    """
+    reports: list[BuildReport] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="lambda-build-") as scratch,
+        ExitStack() as places,
+    ):
+        work = _Work(Path(scratch), reporter, builder, places)
+        for settings in artifacts:
+            with _named(settings, among=len(artifacts)):
+                _check_places(settings)
+        for settings in artifacts:
+            with _named(settings, among=len(artifacts)):
+                reports.append(_build(settings, work))
+    return reports
+
+
+@contextmanager
+def _named(settings: Settings, *, among: int) -> Iterator[None]:
+    """Say of a failure which of several artifacts it has to do with."""
+    try:
+        yield
+    except LambdaBuildError as error:
+        if among > 1:
+            error.what = f"{settings.label}: {error.what}"
+        raise
+
+
+def _build(settings: Settings, work: _Work) -> BuildReport:
+    clock = _Clock(work.reporter)
+    own = _OwnWheel(settings, work, clock)
+    artifacts = work.artifacts(settings)
+    dependencies = _dependencies(settings, clock, own)
+    dependencies = _without_provided(dependencies, settings, own, artifacts)
+    wheels = list(dependencies.wheels)
+    version = settings.project.version
+    if settings.contents is not Contents.DEPENDENCIES:
+        project = own.wheel()
+        dependencies = _with_unmet(dependencies, project, settings)
+        wheels.append(project)
+        version = str(project.version)
+    with clock.stage("stage"):
+        integrity.check(wheels, Cache(settings.host.cache_dir))
+        tree = stage(wheels, prefix=settings.prefix)
+    report = _written(
+        settings,
+        dependencies,
+        tree,
+        settings.zip_path(version),
+        clock,
+        places=work.places,
+        artifacts=artifacts,
+    )
+    if settings.artifact is not None:
+        work.built[settings.artifact, settings.target] = artifact_of(settings.artifact, tree)
+    return report
 
 
 def _dependencies(settings: Settings, clock: _Clock, own: _OwnWheel) -> _Dependencies:
     """Read the lock, choose for the target, fetch."""
-    if settings.contents is Contents.PROJECT:
+    if not settings.needs_lock:
         return _Dependencies()
     project, host = settings.project, settings.host
     with clock.stage("lock"):
         found = find_lock(project, settings.lock, needed=bool(settings.extras or settings.groups))
         if found is None:
             return _Dependencies()
-        lock = read_lock(found.path, project, host.environ, lock_is_fresh=settings.lock_is_fresh)
+        locks = own.work.locks
+        lock = locks.get(found.path) or read_lock(
+            found.path, project, host.environ, lock_is_fresh=settings.lock_is_fresh
+        )
+        locks[found.path] = lock
         # Of an environment's lock only what the project needs ships.
         cut = lock.of_environment and settings.main
         with _right_machine(lock, settings):
@@ -151,6 +271,8 @@ def _dependencies(settings: Settings, clock: _Clock, own: _OwnWheel) -> _Depende
                 groups=frozenset() if cut else settings.groups,
                 main=settings.main,
             )
+    if settings.contents is Contents.PROJECT:
+        return _Dependencies(lock=found.path, locked=lock, chosen=applicable.packages)
     passed_over = (
         f"{found.path.name} is read, and {', '.join(found.others)} beside it is not: "
         "name the right one with the setting `lock`"
@@ -176,7 +298,73 @@ def _dependencies(settings: Settings, clock: _Clock, own: _OwnWheel) -> _Depende
         brought,
         warnings=(*lock.warnings, *((passed_over,) if found.others else ()), *brought.warnings),
         lock=found.path,
+        locked=lock,
     )
+
+
+def _without_provided(
+    dependencies: _Dependencies,
+    settings: Settings,
+    own: _OwnWheel,
+    artifacts: Sequence[Artifact],
+) -> _Dependencies:
+    """Leave out what is there already, in the runtime or in another artifact."""
+    lock, wheels = dependencies.locked, dependencies.wheels
+    found: list[Kept] = []
+    if settings.contents is Contents.PROJECT:
+        found.append(check_locked(dependencies.chosen, artifacts))
+    if settings.provided and wheels and lock is not None:
+        roots, project = _asked(lock, settings, own)
+        found.append(
+            without_provided(
+                wheels,
+                settings.provided,
+                settings.target,
+                roots=roots,
+                project=project,
+                locked={package.name for package in lock.packages},
+            )
+        )
+        wheels = found[-1].wheels
+    if artifacts and wheels:
+        found.append(without_artifacts(wheels, artifacts))
+        wheels = found[-1].wheels
+    left_out = chain(dependencies.left_out, *(kept.left_out for kept in found))
+    return replace(
+        dependencies,
+        wheels=wheels,
+        left_out=tuple(sorted(left_out, key=lambda item: (item.name, item.version))),
+        warnings=(*dependencies.warnings, *chain(*(kept.warnings for kept in found))),
+        elsewhere=tuple(wheel for wheel in dependencies.wheels if wheel not in wheels),
+    )
+
+
+def _asked(
+    lock: Lock, settings: Settings, own: _OwnWheel
+) -> tuple[Sequence[Requirement], dict[NormalizedName, Sequence[Requirement]]]:
+    """Get what the project asks for by name, from the lock if it tells, else by itself.
+
+    Nothing is asked for where nobody knows: with a lock that stands alone.
+    """
+    project = settings.project
+    if lock.roots is not None:
+        return asked_for(
+            lock,
+            settings.target,
+            extras=settings.extras,
+            groups=settings.groups,
+            main=settings.main,
+        ), {}
+    roots = [*named_requirements(project, settings.groups, main=settings.main)]
+    if project.dependencies is None and not project.is_package:
+        return roots, {}
+    if project.dependencies is None and "dependencies" not in project.tool.table("poetry"):
+        requirements: Sequence[Requirement] = requirements_of(own.wheel().path)
+    else:
+        requirements = metadata_requirements(project)
+    if requirements and (settings.main or settings.extras):
+        roots.append(Requirement(f"{project.name}[{','.join(sorted(settings.extras))}]"))
+    return roots, {project.name: requirements}
 
 
 @contextmanager
@@ -284,7 +472,8 @@ def _with_unmet(dependencies: _Dependencies, project: Wheel, settings: Settings)
     """Warn of what the project's wheel requires and the lock does not bring."""
     if settings.contents is not Contents.ALL or not settings.main:
         return dependencies
-    shipped = {wheel.name: wheel.version for wheel in dependencies.wheels}
+    there = (*dependencies.wheels, *dependencies.elsewhere)
+    shipped = {wheel.name: wheel.version for wheel in there}
     missing = unmet(
         requirements_of(project.path), settings.target, extras=settings.extras, shipped=shipped
     )
@@ -328,8 +517,11 @@ def _written(
     tree: StagedTree,
     output: Path,
     clock: _Clock,
+    *,
+    places: ExitStack,
+    artifacts: Sequence[Artifact],
 ) -> BuildReport:
-    """Write the artifact beside its place, verify it, and only then move it in."""
+    """Write the artifact beside its place and verify it; `places` moves it in."""
     warnings: list[str] = [
         *settings.target.warnings(settings.host.today),
         *dependencies.warnings,
@@ -337,17 +529,21 @@ def _written(
     ]
     with clock.stage("verify"):
         warnings += verify.check_tree(
-            tree, layer=settings.layout is Layout.LAYER, handler=settings.handler
+            tree,
+            layer=settings.layout is Layout.LAYER,
+            handler=settings.handler,
+            beside={artifact.label: artifact.size for artifact in artifacts},
         )
-    with moved_in(output) as temporary:
-        with clock.stage("archive"):
-            written = write_archive(tree, temporary, epoch=settings.epoch)
-        with clock.stage("verify"):
-            warnings += verify.check_archive(tree, written)
-        _check_strict(settings, warnings)
-        if settings.unpacked is not None:
-            with clock.stage("unpack"), moved_in(settings.unpacked) as folder:
-                write_folder(tree, folder)
+    temporary = places.enter_context(moved_in(output))
+    with clock.stage("archive"):
+        written = write_archive(tree, temporary, epoch=settings.epoch)
+    with clock.stage("verify"):
+        warnings += verify.check_archive(tree, written)
+    _check_strict(settings, warnings)
+    if settings.unpacked is not None:
+        folder = places.enter_context(moved_in(settings.unpacked))
+        with clock.stage("unpack"):
+            write_folder(tree, folder)
     return report.make(
         settings,
         tree,
@@ -406,19 +602,3 @@ def _is_empty_folder(path: Path) -> bool:
 def _check_strict(settings: Settings, warnings: Sequence[str]) -> None:
     if settings.strict and warnings:
         raise verify.StrictError(warnings)
-
-
-def _output(settings: Settings, version: str | None) -> Path:
-    """Say where the zip goes: `dist/{name}-{version}-{layout}-{runtime}-{architecture}.zip`."""
-    if settings.output is not None and not settings.output_is_folder:
-        return settings.output
-    project, target = settings.project, settings.target
-    parts = (
-        project.name.replace("-", "_"),
-        version,
-        settings.layout.value,
-        target.runtime.name,
-        target.architecture.value,
-    )
-    folder = settings.output or project.root / "dist"
-    return folder / ("-".join(part for part in parts if part) + ".zip")
