@@ -23,6 +23,7 @@ from lambda_build_plugin import (
     integrity,
     interpreter,
     locking,
+    provided,
     selection,
     source_tree,
     stage,
@@ -228,6 +229,10 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     source_tree.NoCodeError: lambda: source_tree.NoCodeError(PROJECT, PROJECT.root),
     source_tree.UnfitFileError: lambda: source_tree.UnfitFileError("a.py", "it is a pipe"),
     hooks.HookError: lambda: hooks.HookError("after-stage", "make", "it ended with 1"),
+    # provided
+    provided.OtherVersionError: lambda: provided.OtherVersionError(
+        [("demo 1.0", "2.0", provided.Artifact(label="`deps`", size=1, versions={}))]
+    ),
     # verify
     verify.OversizeError: lambda: verify.OversizeError(300_000_000, [("demo", 300_000_000)]),
     verify.TooManyEntriesError: lambda: verify.TooManyEntriesError(70_000),

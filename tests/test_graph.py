@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from lambda_build_plugin.graph import extras_of, reachable, requirements_of, unmet
+from lambda_build_plugin.graph import extras_of, pruned, reachable, requirements_of, unmet
 from lambda_build_plugin.target import RUNTIMES, Architecture, Target
 
 if TYPE_CHECKING:
@@ -112,3 +112,92 @@ def test_reachable(roots: list[str], expected: dict[str, str]) -> None:
     found = reachable(map(Requirement, roots), requirements, TARGET)
 
     assert found == expected
+
+
+# --- what goes with provided packages ------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("graph", "roots", "gone"),
+    [
+        pytest.param(
+            {"boto3": ["botocore"], "botocore": ["six"], "six": []},
+            ["boto3"],
+            {"boto3": (), "botocore": ("boto3",), "six": ("boto3",)},
+            id="a chain",
+        ),
+        pytest.param(
+            {"boto3": ["six", "jmespath"], "six": [], "jmespath": [], "other": ["six"]},
+            ["boto3", "other"],
+            {"boto3": (), "jmespath": ("boto3",)},
+            id="what another one needs stays",
+        ),
+        pytest.param(
+            {"boto3": ["six"], "six": []},
+            ["boto3", "six"],
+            {"boto3": ()},
+            id="what is asked for stays",
+        ),
+        pytest.param(
+            {"boto3": ["a"], "a": ["b"], "b": ["a", "boto3"]},
+            ["boto3"],
+            {"boto3": (), "a": ("boto3",), "b": ("boto3",)},
+            id="a circle goes as a whole",
+        ),
+        pytest.param(
+            {"boto3": ["a"], "a": ["b"], "b": ["a"], "other": ["b"]},
+            ["boto3", "other"],
+            {"boto3": ()},
+            id="a circle stays as a whole",
+        ),
+        pytest.param(
+            {"boto3": ["lib[fast]"], "lib": ["speed; extra == 'fast'"], "speed": [], "x": ["lib"]},
+            ["boto3", "x"],
+            {"boto3": (), "speed": ("boto3",)},
+            id="an extra that nobody else asks for",
+        ),
+        pytest.param(
+            {"boto3": ["crt; extra == 'crt'"], "crt": []},
+            ["boto3[crt]"],
+            {"boto3": (), "crt": ("boto3",)},
+            id="an extra of the provided one",
+        ),
+        pytest.param(
+            {"boto3": ["six; sys_platform == 'win32'"], "six": []},
+            ["boto3"],
+            {"boto3": ()},
+            id="a marker that is false",
+        ),
+        pytest.param(
+            {"boto3": ["wrapper"], "wrapper": [], "other": ["boto3"]},
+            ["other"],
+            {"boto3": (), "wrapper": ("boto3",)},
+            id="provided though another one needs it",
+        ),
+        pytest.param({"other": []}, ["other"], {}, id="provided and not there"),
+    ],
+)
+def test_pruned(graph: dict[str, list[str]], roots: list[str], gone: dict[str, object]) -> None:
+    """What only a provided distribution leads to goes with it, and nothing else."""
+    requirements = {
+        canonicalize_name(name): [Requirement(line) for line in lines]
+        for name, lines in graph.items()
+    }
+    provided = {canonicalize_name("boto3")}
+
+    assert pruned(provided, [Requirement(root) for root in roots], requirements, TARGET) == gone
+
+
+def test_pruned_without_knowing_the_extras() -> None:
+    """Where nobody knows which extras are asked for, each may be, and what it needs stays."""
+    other, six = canonicalize_name("other"), canonicalize_name("six")
+    boto3 = canonicalize_name("boto3")
+    requirements = {
+        boto3: [Requirement("six")],
+        other: [Requirement("six; extra == 'compat'")],
+        six: [],
+    }
+
+    found = pruned({boto3}, [], requirements, TARGET, offered={other: ["compat"]})
+
+    assert found == {boto3: ()}

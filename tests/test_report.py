@@ -148,6 +148,7 @@ def test_make() -> None:
     sha256 = hashlib.sha256(_ZIP)
     assert made == {
         "schema": 1,
+        "name": None,
         "artifact": "/work/demo.zip",
         "layout": "function",
         "runtime": "python3.13",
@@ -199,10 +200,28 @@ def test_json() -> None:
     """As JSON the report is the same value, one document that ends its line."""
     made = a_report(a_package("a", 10), handler=None, lock=None, warnings=["ü"])
 
-    text = as_json(made)
+    text = as_json([made])
 
     assert text.endswith("}\n")
     assert json.loads(text) == made
+
+
+def test_json_of_artifacts() -> None:
+    """Artifacts with names, also one alone, and several targets stand in one list."""
+    made = a_report(a_package("a", 10))
+    named = made | {"name": "api"}
+
+    assert [json.loads(as_json(reports)) for reports in ([named], [made, made])] == [
+        {"schema": 1, "artifacts": [named]},
+        {"schema": 1, "artifacts": [made, made]},
+    ]
+
+
+def test_text_of_a_named_artifact() -> None:
+    """A person reads which of the artifacts it is."""
+    named = a_report(a_package("a", 10)) | {"name": "api"}
+
+    assert as_text(named).splitlines()[2] == "  artifact   api"
 
 
 def test_text() -> None:

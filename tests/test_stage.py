@@ -344,6 +344,19 @@ def test_equal_files_of_one_wheel(tmp_path: Path) -> None:
     assert [row[0] for row in record(found)].count("same.py") == 1
 
 
+def test_paths_that_differ_in_case(tmp_path: Path) -> None:
+    """Lambda keeps both, and a warning names them with their owners."""
+    fakes = (a_wheel("a", files={"pkg/A.py": ""}), a_wheel("b", files={"pkg/a.py": ""}))
+
+    tree = staged(tmp_path, *fakes)
+
+    assert {"pkg/A.py", "pkg/a.py"} <= set(paths(tree))
+    assert tree.warnings == (
+        "`pkg/A.py` of a and `pkg/a.py` of b differ in case only: unpacked on Windows or macOS "
+        "they are one file",
+    )
+
+
 def test_collision_of_three(tmp_path: Path) -> None:
     """All that lose are named."""
     fakes = (a_wheel(name, files={"same.py": name}) for name in ("c", "a", "b"))

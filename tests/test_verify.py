@@ -106,6 +106,29 @@ def test_oversize(*, size: int, layer: bool) -> None:
     )
 
 
+def test_size_of_a_function_with_layers() -> None:
+    """What provides for a function counts, too; the error tells both."""
+    tree = a_tree(an_entry("a.py", 62_144_000))
+
+    with pytest.raises(OversizeError) as caught:
+        check_tree(tree, layer=False, handler=None, beside={"`deps`": 200_000_000})
+
+    assert (caught.value.what, caught.value.why.splitlines()[0]) == (
+        "the artifact is too large: 62,144,000 bytes unzipped, 262,144,000 with what provides "
+        "for it, Lambda wants less than 262,144,000",
+        "`deps`, which is there too, has 200,000,000 bytes unzipped",
+    )
+
+
+def test_a_function_and_layers_close_to_the_limit() -> None:
+    """The warning counts them together."""
+    tree = a_tree(an_entry("a.py", 62_143_999))
+
+    assert check_tree(tree, layer=False, handler=None, beside={"deps": 200_000_000}) == (
+        "unzipped size together with what provides for it is 100.0% of Lambda's limit",
+    )
+
+
 def test_biggest_distributions() -> None:
     """A tree that is too large names the five that take the most."""
     sizes = {"a": 1, "b": 2, "c": 300_000_000, "d": 2_097_152, "e": 2, "f": 4}

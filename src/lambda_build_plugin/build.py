@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,29 +12,33 @@ from lambda_build_plugin import integrity, report, verify
 from lambda_build_plugin.archive import moved_in, write_archive, write_folder
 from lambda_build_plugin.bytecode import with_bytecode
 from lambda_build_plugin.clock import Clock
-from lambda_build_plugin.dependencies import OwnWheel, dependencies_of, with_unmet
+from lambda_build_plugin.dependencies import dependencies_of, with_unmet
+from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch.cache import Cache
 from lambda_build_plugin.filters import filtered
 from lambda_build_plugin.graph import requirements_of
 from lambda_build_plugin.hooks import after_stage, before_build
-from lambda_build_plugin.places import check_places, output_of
+from lambda_build_plugin.places import check_places
+from lambda_build_plugin.provided import artifact_of
 from lambda_build_plugin.scripts import with_scripts
 from lambda_build_plugin.settings import Contents, Form, Layout
 from lambda_build_plugin.source_build.workshop import Workshop
 from lambda_build_plugin.source_tree import Choice, plain_project
 from lambda_build_plugin.stage import stage
+from lambda_build_plugin.work import OwnWheel, Work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from lambda_build_plugin.dependencies import Dependencies
     from lambda_build_plugin.filters import Filtered
     from lambda_build_plugin.progress import Reporter
+    from lambda_build_plugin.provided import Artifact
     from lambda_build_plugin.report import BuildReport
     from lambda_build_plugin.settings import Settings
     from lambda_build_plugin.stage import PlainProject, StagedTree, Wheel
 
-__all__ = ["build"]
+__all__ = ["build", "build_all"]
 
 
 def build(
@@ -49,39 +54,104 @@ def build(
     Raises:
         LambdaBuildError: With the reason and the remedy; nothing is left behind.
     """
-    check_places(settings)
-    clock = Clock(reporter)
-    with tempfile.TemporaryDirectory(prefix="lambda-build-") as scratch:
-        workshop = _workshop(settings, Path(scratch), reporter)
-        own = OwnWheel(settings, workshop, clock, builder)
-        ships_project = settings.contents is not Contents.DEPENDENCIES
-        if settings.hooks.before_build and ships_project:
-            with clock.stage("hooks"):
-                before_build(settings, reporter)
-        dependencies = dependencies_of(settings, workshop, clock, own)
-        wheels = list(dependencies.wheels)
-        plain: PlainProject | None = None
-        version = settings.project.version
-        if ships_project and settings.form is Form.SOURCE:
-            with clock.stage("build"):
-                plain = plain_project(settings.project, _choice(settings, dependencies))
-            dependencies = with_unmet(dependencies, settings.project.dependencies, settings)
-        elif ships_project:
-            project = own.wheel()
-            dependencies = with_unmet(dependencies, requirements_of(project.path), settings)
-            wheels.append(project)
-            version = str(project.version)
-        with clock.stage("stage"):
-            integrity.check(wheels, workshop.cache)
-            full, kept = _staged(settings, wheels, plain)
-        if settings.hooks.after_stage:
-            with clock.stage("hooks"):
-                tree = after_stage(settings, kept.tree, Path(scratch, "stage"), reporter)
-                kept, full = replace(kept, tree=tree), tree
-        if settings.bytecode:
-            with clock.stage("bytecode"):
-                kept = _compiled(settings, full, kept, Path(scratch), reporter)
-        return _written(settings, dependencies, kept, output_of(settings, version), clock)
+    return build_all([settings], reporter, builder=builder)[0]
+
+
+def build_all(
+    artifacts: Sequence[Settings],
+    reporter: Reporter,
+    *,
+    builder: Callable[[Path], object] | None = None,
+) -> list[BuildReport]:
+    """Turn one locked project into several deployment packages; all appear, or none.
+
+    Args:
+        artifacts: What to build, in an order in which each comes after what provides for it.
+        reporter: Hears of each step.
+        builder: How a host that is the project's own backend writes its wheel into a folder.
+
+    Raises:
+        LambdaBuildError: With the reason and the remedy; nothing is left behind.
+    """
+    reports: list[BuildReport] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="lambda-build-") as scratch,
+        ExitStack() as places,
+    ):
+        work = Work(Path(scratch), reporter, builder, places)
+        for settings in artifacts:
+            with _named(settings, among=len(artifacts)):
+                check_places(settings)
+        for settings in artifacts:
+            with _named(settings, among=len(artifacts)):
+                reports.append(_build(settings, work))
+    return reports
+
+
+@contextmanager
+def _named(settings: Settings, *, among: int) -> Iterator[None]:
+    """Say of a failure which of several artifacts it has to do with."""
+    try:
+        yield
+    except LambdaBuildError as error:
+        if among > 1:
+            error.what = f"{settings.label}: {error.what}"
+        raise
+
+
+def _build(settings: Settings, work: Work) -> BuildReport:
+    clock = Clock(work.reporter)
+    folder = Path(tempfile.mkdtemp(dir=work.folder))
+    own = OwnWheel(settings, work, _workshop(settings, folder, work.reporter), clock)
+    artifacts = work.artifacts(settings)
+    ships_project = settings.contents is not Contents.DEPENDENCIES
+    if ships_project:
+        _run_hooks(settings, work, clock)
+    dependencies = dependencies_of(settings, own, artifacts)
+    wheels = list(dependencies.wheels)
+    plain: PlainProject | None = None
+    version = settings.project.version
+    if ships_project and settings.form is Form.SOURCE:
+        with clock.stage("build"):
+            plain = plain_project(settings.project, _choice(settings, dependencies))
+        dependencies = with_unmet(dependencies, settings.project.dependencies, settings)
+    elif ships_project:
+        project = own.wheel()
+        dependencies = with_unmet(dependencies, requirements_of(project.path), settings)
+        wheels.append(project)
+        version = str(project.version)
+    with clock.stage("stage"):
+        integrity.check(wheels, own.workshop.cache)
+        full, kept = _staged(settings, wheels, plain)
+    if settings.hooks.after_stage:
+        with clock.stage("hooks"):
+            tree = after_stage(settings, kept.tree, folder / "stage", work.reporter)
+            kept, full = replace(kept, tree=tree), tree
+    if settings.bytecode:
+        with clock.stage("bytecode"):
+            kept = _compiled(settings, full, kept, folder, work.reporter)
+    result = _written(
+        settings,
+        dependencies,
+        kept,
+        settings.zip_path(version),
+        clock,
+        places=work.places,
+        artifacts=artifacts,
+    )
+    if settings.artifact is not None:
+        made = artifact_of(settings.artifact, kept.tree)
+        work.built[settings.artifact, settings.target] = made
+    return result
+
+
+def _run_hooks(settings: Settings, work: Work, clock: Clock) -> None:
+    """Run the commands before the build, once for all artifacts that have the same ones."""
+    commands = settings.hooks.before_build
+    if commands and commands not in work.hooks:
+        work.hooks.add(commands)
+        with clock.stage("hooks"):
+            before_build(settings, work.reporter)
 
 
 def _staged(
@@ -133,7 +203,7 @@ def _workshop(settings: Settings, folder: Path, reporter: Reporter) -> Workshop:
 def _choice(settings: Settings, dependencies: Dependencies) -> Choice:
     """Say which files of a project ship that is no wheel, and which are of this build."""
     root = settings.project.root
-    output = output_of(settings, settings.project.version).resolve()
+    output = settings.zip_path(settings.project.version).resolve()
     places = (settings.unpacked, settings.lock, settings.host.cache_dir)
     apart = {
         output,
@@ -156,8 +226,11 @@ def _written(
     kept: Filtered,
     output: Path,
     clock: Clock,
+    *,
+    places: ExitStack,
+    artifacts: Sequence[Artifact],
 ) -> BuildReport:
-    """Write the artifact beside its place, verify it, and only then move it in."""
+    """Write the artifact beside its place and verify it; `places` moves it in."""
     tree = kept.tree
     warnings: list[str] = [
         *settings.target.warnings(settings.host.today),
@@ -167,17 +240,21 @@ def _written(
     ]
     with clock.stage("verify"):
         warnings += verify.check_tree(
-            tree, layer=settings.layout is Layout.LAYER, handler=settings.handler
+            tree,
+            layer=settings.layout is Layout.LAYER,
+            handler=settings.handler,
+            beside={artifact.label: artifact.size for artifact in artifacts},
         )
-    with moved_in(output) as temporary:
-        with clock.stage("archive"):
-            written = write_archive(tree, temporary, epoch=settings.epoch)
-        with clock.stage("verify"):
-            warnings += verify.check_archive(tree, written)
-        _check_strict(settings, warnings)
-        if settings.unpacked is not None:
-            with clock.stage("unpack"), moved_in(settings.unpacked) as folder:
-                write_folder(tree, folder)
+    temporary = places.enter_context(moved_in(output))
+    with clock.stage("archive"):
+        written = write_archive(tree, temporary, epoch=settings.epoch)
+    with clock.stage("verify"):
+        warnings += verify.check_archive(tree, written)
+    _check_strict(settings, warnings)
+    if settings.unpacked is not None:
+        folder = places.enter_context(moved_in(settings.unpacked))
+        with clock.stage("unpack"):
+            write_folder(tree, folder)
     return report.make(
         settings,
         tree,

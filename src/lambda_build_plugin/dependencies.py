@@ -24,8 +24,14 @@ from lambda_build_plugin.lock.failures import (
     UnknownGroupError,
 )
 from lambda_build_plugin.lock.read import find_lock, read_lock
-from lambda_build_plugin.lock.walk import LeftOut, reached
-from lambda_build_plugin.project import group_names, group_requirements, metadata_requirements
+from lambda_build_plugin.lock.walk import LeftOut, asked_for, reached
+from lambda_build_plugin.project import (
+    group_names,
+    group_requirements,
+    metadata_requirements,
+    named_requirements,
+)
+from lambda_build_plugin.provided import check_locked, without_artifacts, without_provided
 from lambda_build_plugin.selection import (
     NoMatchingFileError,
     explain,
@@ -37,7 +43,6 @@ from lambda_build_plugin.source_build.items import (
     build_archive,
     build_commit,
     build_folder,
-    build_project,
     included,
 )
 from lambda_build_plugin.stage import Wheel
@@ -53,11 +58,13 @@ if TYPE_CHECKING:
     from lambda_build_plugin.lock.model import Lock, LockedPackage
     from lambda_build_plugin.lock.walk import Reached
     from lambda_build_plugin.progress import Reporter
+    from lambda_build_plugin.provided import Artifact, Kept
     from lambda_build_plugin.selection import Selection
     from lambda_build_plugin.settings import Settings
     from lambda_build_plugin.source_build.workshop import Workshop
+    from lambda_build_plugin.work import OwnWheel
 
-__all__ = ["Dependencies", "OwnWheel", "dependencies_of", "with_unmet"]
+__all__ = ["Dependencies", "dependencies_of", "with_unmet"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +75,10 @@ class Dependencies:
     left_out: tuple[LeftOut, ...] = ()
     warnings: tuple[str, ...] = ()
     lock: Path | None = None
+    locked: Lock | None = None
+    chosen: tuple[LockedPackage, ...] = ()
+    """What the lock has for the target, where nothing of it is to ship."""
+
     folders: frozenset[Path] = frozenset()
     """Of local packages, which ship as wheels if they do."""
 
@@ -75,51 +86,38 @@ class Dependencies:
     """Names of what belongs to the target and is left out because the user wants it so."""
 
 
-@dataclass(slots=True)
-class OwnWheel:
-    """The project's wheel, built when it is first asked for."""
-
-    settings: Settings
-    workshop: Workshop
-    clock: Clock
-    builder: Callable[[Path], object] | None
-    built: Wheel | None = None
-
-    def wheel(self) -> Wheel:
-        """Give the wheel.
-
-        Raises:
-            SourceBuildError: It cannot be built.
-        """
-        if self.built is None:
-            with self.clock.stage("build"):
-                self.built = build_project(
-                    self.settings.project, self.workshop, builder=self.builder
-                )
-        return self.built
-
-
 def dependencies_of(
-    settings: Settings, workshop: Workshop, clock: Clock, own: OwnWheel
+    settings: Settings, own: OwnWheel, artifacts: Sequence[Artifact]
 ) -> Dependencies:
-    """Get all wheels but the project's own.
+    """Get all wheels but the project's own that are not there already.
+
+    Args:
+        settings: What to build.
+        own: The project's wheel, which knows what the project requires.
+        artifacts: What will be there, too.
 
     Raises:
         LambdaBuildError: One of them is not to be had.
     """
-    if settings.contents is Contents.PROJECT:
+    if not settings.needs_lock:
         return Dependencies()
-    return _with_included(_from_lock(settings, workshop, clock, own), settings, workshop)
+    dependencies = _from_lock(settings, own)
+    if settings.contents is not Contents.PROJECT:
+        dependencies = _with_included(dependencies, settings, own.workshop)
+    return _without_provided(dependencies, settings, own, artifacts)
 
 
-def _from_lock(settings: Settings, workshop: Workshop, clock: Clock, own: OwnWheel) -> Dependencies:
+def _from_lock(settings: Settings, own: OwnWheel) -> Dependencies:
     """Read the lock, choose for the target, fetch, and build what is no wheel."""
-    project, host = settings.project, settings.host
+    project, host, clock, locks = settings.project, settings.host, own.clock, own.work.locks
     with clock.stage("lock"):
         found = find_lock(project, settings.lock, needed=bool(settings.extras or settings.groups))
         if found is None:
             return Dependencies()
-        lock = read_lock(found.path, project, host.environ, lock_is_fresh=settings.lock_is_fresh)
+        lock = locks.get(found.path) or read_lock(
+            found.path, project, host.environ, lock_is_fresh=settings.lock_is_fresh
+        )
+        locks[found.path] = lock
         # Of an environment's lock only what the project needs ships.
         cut = lock.of_environment and settings.main
         with _right_machine(lock, settings):
@@ -130,13 +128,15 @@ def _from_lock(settings: Settings, workshop: Workshop, clock: Clock, own: OwnWhe
                 groups=frozenset() if cut else settings.groups,
                 main=settings.main,
             )
+    if settings.contents is Contents.PROJECT:
+        return Dependencies(lock=found.path, locked=lock, chosen=applicable.packages)
     with (
         closing(_fetcher(settings, lock, clock.reporter)) as fetcher,
         _right_machine(lock, settings),
     ):
 
         def bring(packages: Sequence[LockedPackage]) -> _Brought:
-            return _brought(packages, fetcher, settings, workshop, clock)
+            return _brought(packages, fetcher, settings, own)
 
         if cut:
             dependencies = _cut(lock, applicable, settings, own, bring)
@@ -159,6 +159,7 @@ def _from_lock(settings: Settings, workshop: Workshop, clock: Clock, own: OwnWhe
             *dependencies.warnings,
         ),
         lock=found.path,
+        locked=lock,
         folders=frozenset(
             package.directory.path.resolve()
             for package in local
@@ -180,10 +181,10 @@ def _brought(
     packages: Sequence[LockedPackage],
     fetcher: Fetcher,
     settings: Settings,
-    workshop: Workshop,
-    clock: Clock,
+    own: OwnWheel,
 ) -> _Brought:
     """Choose, fetch and build."""
+    clock, workshop = own.clock, own.workshop
     with clock.stage("select"):
         selection = select(
             fetcher.named(packages),
@@ -219,6 +220,72 @@ def _built(
         wheels += [build_commit(*item, workshop) for item in selection.commits]
         wheels += [build_folder(*item, workshop) for item in selection.folders]
     return wheels
+
+
+def _without_provided(
+    dependencies: Dependencies,
+    settings: Settings,
+    own: OwnWheel,
+    artifacts: Sequence[Artifact],
+) -> Dependencies:
+    """Leave out what is there already, in the runtime or in another artifact."""
+    lock, wheels = dependencies.locked, dependencies.wheels
+    found: list[Kept] = []
+    if settings.contents is Contents.PROJECT:
+        found.append(check_locked(dependencies.chosen, artifacts))
+    if settings.provided and wheels and lock is not None:
+        roots, project = _asked(lock, settings, own)
+        found.append(
+            without_provided(
+                wheels,
+                settings.provided,
+                settings.target,
+                roots=roots,
+                project=project,
+                locked={package.name for package in lock.packages},
+            )
+        )
+        wheels = found[-1].wheels
+    if artifacts and wheels:
+        found.append(without_artifacts(wheels, artifacts))
+        wheels = found[-1].wheels
+    left_out = chain(dependencies.left_out, *(kept.left_out for kept in found))
+    return replace(
+        dependencies,
+        wheels=wheels,
+        left_out=tuple(sorted(left_out, key=lambda item: (item.name, item.version))),
+        warnings=(*dependencies.warnings, *chain(*(kept.warnings for kept in found))),
+        skipped=dependencies.skipped
+        | {wheel.name for wheel in dependencies.wheels if wheel not in wheels},
+    )
+
+
+def _asked(
+    lock: Lock, settings: Settings, own: OwnWheel
+) -> tuple[Sequence[Requirement], dict[NormalizedName, Sequence[Requirement]]]:
+    """Get what the project asks for by name, from the lock if it tells, else by itself.
+
+    Nothing is asked for where nobody knows: with a lock that stands alone.
+    """
+    project = settings.project
+    if lock.roots is not None:
+        return asked_for(
+            lock,
+            settings.target,
+            extras=settings.extras,
+            groups=settings.groups,
+            main=settings.main,
+        ), {}
+    roots = [*named_requirements(project, settings.groups, main=settings.main)]
+    if project.dependencies is None and not project.is_package:
+        return roots, {}
+    if project.dependencies is None and "dependencies" not in project.tool.table("poetry"):
+        requirements: Sequence[Requirement] = requirements_of(own.wheel().path)
+    else:
+        requirements = metadata_requirements(project)
+    if requirements and (settings.main or settings.extras):
+        roots.append(Requirement(f"{project.name}[{','.join(sorted(settings.extras))}]"))
+    return roots, {project.name: requirements}
 
 
 @contextmanager

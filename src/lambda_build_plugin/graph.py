@@ -2,8 +2,9 @@
 
 Core metadata (`Requires-Dist`) and a target go in; what it leads to, and what it asks
 for and nobody brings, comes out. The lock decides what ships; this tells when it does not
-know the project, and which part of an environment's lock the project needs. Pure, but for
-reading the metadata of a wheel.
+know the project, which part of an environment's lock the project needs, and what goes
+together with packages that the runtime provides. Pure, but for reading the metadata of a
+wheel.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from packaging.utils import canonicalize_name
 from lambda_build_plugin.lock.markers import Activated, LockMarker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from packaging.utils import NormalizedName
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.target import Target
 
-__all__ = ["extras_of", "reachable", "requirements_of", "unmet"]
+__all__ = ["extras_of", "pruned", "reachable", "requirements_of", "unmet"]
 
 
 def requirements_of(wheel: Path) -> tuple[Requirement, ...]:
@@ -62,6 +63,8 @@ def reachable(
     roots: Iterable[Requirement],
     requirements: Mapping[NormalizedName, Sequence[Requirement]],
     target: Target,
+    *,
+    ends: Collection[NormalizedName] = (),
 ) -> dict[NormalizedName, str]:
     """Follow requirements from the roots; versions are the lock's to choose.
 
@@ -69,28 +72,88 @@ def reachable(
         roots: What is asked for, with its extras.
         requirements: By distribution, as far as they are known: the walk ends at others.
         target: For which markers are evaluated.
+        ends: Distributions at which the walk ends, too.
 
     Returns:
         Each name that the target needs, with the one that asked for it first.
     """
-    needers: dict[NormalizedName, str] = {}
-    visited: set[tuple[NormalizedName, str]] = set()
+    return {name: needer for name, (needer, _) in _walk(roots, requirements, target, ends).items()}
+
+
+def _walk(
+    roots: Iterable[Requirement],
+    requirements: Mapping[NormalizedName, Sequence[Requirement]],
+    target: Target,
+    ends: Collection[NormalizedName],
+) -> dict[NormalizedName, tuple[str, set[str]]]:
+    """Give for each name that is needed who asked for it first, and its extras that are."""
+    found: dict[NormalizedName, tuple[str, set[str]]] = {}
     todo: deque[tuple[str, Requirement]] = deque(("the project", root) for root in roots)
     while todo:
         needer, requirement = todo.popleft()
         name = canonicalize_name(requirement.name)
-        needers.setdefault(name, needer)
+        _, visited = found.setdefault(name, (needer, set()))
         # A requirement of an extra holds for that extra alone (PEP 508), so each has its turn.
         for extra in ("", *sorted(map(canonicalize_name, requirement.extras))):
-            if (name, extra) not in visited:
-                visited.add((name, extra))
-                activated = Activated(extras=frozenset((extra,)) if extra else frozenset())
-                todo.extend(
-                    (name, following)
-                    for following in requirements.get(name, ())
-                    if _holds(following, target, activated)
-                )
-    return needers
+            if extra in visited:
+                continue
+            visited.add(extra)
+            activated = Activated(extras=frozenset((extra,)) if extra else frozenset())
+            todo.extend(
+                (name, following)
+                for following in (() if name in ends else requirements.get(name, ()))
+                if _holds(following, target, activated)
+            )
+    return found
+
+
+def pruned(
+    provided: Collection[NormalizedName],
+    roots: Sequence[Requirement],
+    requirements: Mapping[NormalizedName, Sequence[Requirement]],
+    target: Target,
+    *,
+    offered: Mapping[NormalizedName, Collection[str]] | None = None,
+) -> dict[NormalizedName, tuple[NormalizedName, ...]]:
+    """Find what nobody needs any more when some distributions are there without shipping.
+
+    What the roots ask for by name stays, and so does all that leads nowhere near a
+    provided distribution, with what it needs.
+
+    Args:
+        provided: What the runtime has.
+        roots: What is asked for, with its extras.
+        requirements: Of every distribution that would ship.
+        target: For which markers are evaluated.
+        offered: Extras by distribution, where nobody knows which are asked for: all count.
+
+    Returns:
+        By distribution that need not ship, the provided ones that lead to it; for a
+        provided one itself nobody.
+    """
+    gone = set(provided) & set(requirements)
+    everything = [*roots, *map(Requirement, requirements)]
+    asked = _walk(everything, requirements, target, ())
+    led_to = {
+        name: set(reachable([_with_extras(name, asked[name][1])], requirements, target))
+        for name in sorted(gone)
+    }
+    candidates = gone.union(*led_to.values())
+    staying = [
+        _with_extras(name, (offered or {}).get(name, ()))
+        for name in requirements
+        if name not in candidates
+    ]
+    kept = reachable([*roots, *staying], requirements, target, ends=gone)
+    return {
+        name: tuple(by for by in led_to if name in led_to[by] and name not in gone)
+        for name in sorted(candidates & set(requirements))
+        if name in gone or name not in kept
+    }
+
+
+def _with_extras(name: NormalizedName, extras: Iterable[str]) -> Requirement:
+    return Requirement(f"{name}[{','.join(sorted(filter(None, extras)))}]")
 
 
 def _holds(requirement: Requirement, target: Target, activated: Activated) -> bool:

@@ -26,6 +26,7 @@ from lambda_build_plugin.target import Architecture, Target, admitted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from lambda_build_plugin.lock.model import Lock
@@ -84,6 +85,7 @@ def write_lock(
     *,
     extras: Iterable[str] | None = None,
     upgrade: bool = False,
+    also: Iterable[Runtime] = (),
 ) -> Locked:
     """Lock the project's dependencies, its extras and the groups that the settings name.
 
@@ -94,6 +96,7 @@ def write_lock(
         output: Where the lock goes; the name has to be one of PEP 751.
         extras: None for all.
         upgrade: Whether earlier versions are forgotten.
+        also: Further runtimes that count in any case.
 
     Raises:
         LockError: uv is missing or fails, or its lock cannot be read.
@@ -106,7 +109,7 @@ def write_lock(
             [f"{project.root} has no pyproject.toml with a [project] table"],
             hint="lock with the tool that keeps the project's dependencies",
         )
-    runtimes = _runtimes(settings)
+    runtimes = _runtimes(settings, {settings.target.runtime, *also})
     with moved_in(output) as temporary:
         # uv wants a name of PEP 751, and writes paths that start from the lock's folder.
         draft = temporary.with_name(f"pylock.{secrets.token_hex(8)}.toml")
@@ -130,11 +133,11 @@ def write_lock(
     )
 
 
-def _runtimes(settings: Settings) -> tuple[Runtime, ...]:
+def _runtimes(settings: Settings, named: AbstractSet[Runtime]) -> tuple[Runtime, ...]:
     """Choose the runtimes to lock for, the oldest first.
 
-    A project that names no Python gets those that AWS still patches. The one that the
-    settings name is among them whatever its age.
+    A project that names no Python gets those that AWS still patches. Those that the
+    settings name are among them whatever their age.
     """
     requires_python, today = settings.project.requires_python, settings.host.today
     chosen = {
@@ -142,7 +145,7 @@ def _runtimes(settings: Settings) -> tuple[Runtime, ...]:
         for runtime in admitted(requires_python)
         if requires_python is not None or runtime.deprecated is None or runtime.deprecated > today
     }
-    return tuple(sorted(chosen | {settings.target.runtime}, key=lambda runtime: runtime.python))
+    return tuple(sorted(chosen | named, key=lambda runtime: runtime.python))
 
 
 def _run_uv(

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.settings import Settings
 
-__all__ = ["check_places", "output_of"]
+__all__ = ["check_places"]
 
 
 def check_places(settings: Settings) -> None:
@@ -35,22 +35,6 @@ def check_places(settings: Settings) -> None:
             "the zip and the unpacked files are to go to the same place",
             hint="give `--output` and `--unpacked` different names",
         )
-
-
-def output_of(settings: Settings, version: str | None) -> Path:
-    """Say where the zip goes: `dist/{name}-{version}-{layout}-{runtime}-{architecture}.zip`."""
-    if settings.output is not None and not settings.output_is_folder:
-        return settings.output
-    project, target = settings.project, settings.target
-    parts = (
-        project.name.replace("-", "_"),
-        version,
-        settings.layout.value,
-        target.runtime.name,
-        target.architecture.value,
-    )
-    folder = settings.output or project.root / "dist"
-    return folder / ("-".join(part for part in parts if part) + ".zip")
 
 
 def _check_output(output: Path) -> None:

@@ -20,7 +20,7 @@ from lambda_build_plugin.poetry_constraint import Constraint
 from lambda_build_plugin.tables import Table, TableError, excerpt, read_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from packaging.utils import NormalizedName
@@ -31,6 +31,7 @@ __all__ = [
     "group_names",
     "group_requirements",
     "metadata_requirements",
+    "named_requirements",
     "read_project",
 ]
 
@@ -149,6 +150,55 @@ def group_requirements(project: Project, group: NormalizedName) -> tuple[Require
         return tuple(_of_group(project.pyproject.table("dependency-groups"), group, ()))
     except TableError as error:
         raise SettingsError([str(error)], hint=f"mend {project.root / 'pyproject.toml'}") from error
+
+
+def named_requirements(
+    project: Project, groups: Collection[NormalizedName], *, main: bool
+) -> Iterator[Requirement]:
+    """Yield what groups ask for, and what tables of hosts' own do, these without versions.
+
+    Those tables have languages of their own (`[tool.poetry.dependencies]`), of which the
+    names and extras are all that is read.
+
+    Raises:
+        SettingsError: A group is not written as PEP 735 says.
+    """
+    standard = group_names(project)
+    for group in sorted(groups):
+        if group in standard:
+            yield from group_requirements(project, group)
+    try:
+        yield from _of_hosts(project.tool, groups, main=main)
+    except TableError as error:
+        raise SettingsError([str(error)], hint=f"mend {project.root / 'pyproject.toml'}") from error
+
+
+def _of_hosts(
+    tool: Table, groups: Collection[NormalizedName], *, main: bool
+) -> Iterator[Requirement]:
+    poetry, pdm = tool.table("poetry"), tool.table("pdm").table("dev-dependencies")
+    of_groups = poetry.table("group")
+    tables = [of_groups.table(key).table("dependencies") for key in of_groups if _in(key, groups)]
+    for table in (poetry.table("dependencies"), *tables) if main else tables:
+        for name in table:
+            if name != "python":
+                yield Requirement(f"{canonicalize_name(name)}[{','.join(_extras(table, name))}]")
+    for key in pdm:
+        if _in(key, groups):
+            lines = [line for line in pdm.texts(key) if not line.startswith("-")]
+            yield from _requirements(Table({key: lines}, at=pdm.at), key)
+
+
+def _in(name: str, names: Collection[NormalizedName]) -> bool:
+    return canonicalize_name(name) in names
+
+
+def _extras(table: Table, name: str) -> Iterator[str]:
+    """Yield the extras of a dependency in Poetry's table; there may be several constraints."""
+    value = table.raw(name)
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, dict):
+            yield from Table(item, at=table.place(name)).texts("extras")
 
 
 def _of_group(groups: Table, group: str, above: tuple[str, ...]) -> Iterator[Requirement]:

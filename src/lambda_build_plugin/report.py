@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BuildReport",
+    "BuildReports",
     "ExcludedReport",
     "LeftOutReport",
     "PackageReport",
@@ -89,6 +90,9 @@ class BuildReport(TypedDict):
     """Schema 1. Paths are absolute; sizes are bytes; times are seconds."""
 
     schema: int
+    name: str | None
+    """Of the artifact, where the project names its artifacts."""
+
     artifact: str
     layout: str
     runtime: str
@@ -110,6 +114,14 @@ class BuildReport(TypedDict):
     seconds: dict[str, float]
 
 
+class BuildReports(TypedDict):
+    """Schema 1, of a run that builds several artifacts, or one that has a name."""
+
+    schema: int
+    artifacts: list[BuildReport]
+    """In the order in which they were built."""
+
+
 def make(
     settings: Settings,
     tree: StagedTree,
@@ -125,6 +137,7 @@ def make(
     """Gather the facts of one build."""
     return BuildReport(
         schema=SCHEMA,
+        name=settings.artifact,
         artifact=str(artifact),
         layout=settings.layout.value,
         runtime=settings.target.runtime.name,
@@ -154,9 +167,15 @@ def make(
     )
 
 
-def as_json(report: BuildReport) -> str:
-    """Write the report for machines."""
-    return json.dumps(report, indent=2, sort_keys=True) + "\n"
+def as_json(reports: Sequence[BuildReport]) -> str:
+    """Write what one run did for machines: the report itself where one artifact is all."""
+    if len(reports) == 1 and reports[0]["name"] is None:
+        return _json(reports[0])
+    return _json(BuildReports(schema=SCHEMA, artifacts=list(reports)))
+
+
+def _json(value: BuildReport | BuildReports) -> str:
+    return json.dumps(value, indent=2, sort_keys=True) + "\n"
 
 
 def as_text(report: BuildReport, *, verbose: bool = False) -> str:
@@ -165,6 +184,7 @@ def as_text(report: BuildReport, *, verbose: bool = False) -> str:
     lines = [
         f"Built {report['artifact']}",
         "",
+        *([f"  artifact   {report['name']}"] if report["name"] else []),
         f"  runtime    {report['runtime']} {report['architecture']} ({report['runtime_reason']})",
         f"  layout     {report['layout']}"
         + (f", handler {report['handler']}" if report["handler"] else ""),

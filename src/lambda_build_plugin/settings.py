@@ -20,7 +20,7 @@ from lambda_build_plugin.target import RUNTIMES, Architecture, Target, newest_ad
 
 if TYPE_CHECKING:
     import datetime
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from packaging.utils import NormalizedName
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.target import Runtime
 
 __all__ = [
+    "ARTIFACTS",
     "KEYS",
     "Contents",
     "Form",
@@ -204,6 +205,15 @@ class Settings:
     """Whether sources stay out; only together with `bytecode`."""
 
     handler: str | None = None
+    artifact: str | None = None
+    """Its name among the artifacts of the project; None where there are no others."""
+
+    provided: frozenset[NormalizedName] = frozenset()
+    """What the runtime has already: it stays out, with everything that it alone needs."""
+
+    provided_by: tuple[str | Path, ...] = ()
+    """Artifacts that will be there too: names of others of the project, or zips."""
+
     lock: Path | None = None
     output: Path | None = None
     """The zip, or a folder for the default name where `output_is_folder`."""
@@ -230,6 +240,35 @@ class Settings:
         """Where the importable files lie in the zip; empty, or with a slash at its end."""
         return f"{self.layer_prefix}/" if self.layout is Layout.LAYER else ""
 
+    @property
+    def needs_lock(self) -> bool:
+        """Whether the lock has a say: in what ships, or in what another artifact is to hold."""
+        return self.contents is not Contents.PROJECT or bool(self.provided_by)
+
+    @property
+    def label(self) -> str:
+        """What to call the artifact where there are several."""
+        return f"`{self.artifact}` for {self.target}" if self.artifact else str(self.target)
+
+    def zip_path(self, version: str | None) -> Path:
+        """Say where the zip of the project at a version goes.
+
+        Without another word that is, with `-{artifact}` after the version where it has a
+        name, `dist/{name}-{version}-{layout}-{runtime}-{architecture}.zip`.
+        """
+        if self.output is not None and not self.output_is_folder:
+            return self.output
+        parts = (
+            self.project.name.replace("-", "_"),
+            version,
+            self.artifact,
+            self.layout.value,
+            self.target.runtime.name,
+            self.target.architecture.value,
+        )
+        folder = self.output or self.project.root / "dist"
+        return folder / ("-".join(part for part in parts if part) + ".zip")
+
 
 KEYS = (
     "runtime",
@@ -250,6 +289,8 @@ KEYS = (
     "scripts",
     "bytecode",
     "bytecode-only",
+    "provided",
+    "provided-by",
     "handler",
     "lock",
     "output",
@@ -260,6 +301,9 @@ KEYS = (
 )
 """Every key; the last two have no place in a table."""
 
+ARTIFACTS = "artifacts"
+"""Where in the table those of single artifacts stand; `lambda_build_plugin.artifacts` has them."""
+
 _NOT_IN_TABLES = frozenset({"offline", "jobs"})
 
 _WORDS = {
@@ -269,8 +313,22 @@ _WORDS = {
 """How the environment says true and false."""
 
 
-def read_settings(project: Project, layers: Sequence[Layer], host: Host) -> Settings:
-    """Merge the layers, the strongest first, into checked settings.
+def read_settings(
+    project: Project,
+    layers: Sequence[Layer],
+    host: Host,
+    *,
+    artifact: str | None = None,
+    artifacts: Collection[str] = (),
+) -> Settings:
+    """Merge the layers, the strongest first, into checked settings of one artifact.
+
+    Args:
+        project: What is to be built.
+        layers: What is known about how.
+        host: What is known of the machine.
+        artifact: The name of the artifact, where it has one.
+        artifacts: The names of all artifacts of the project.
 
     Raises:
         SettingsError: With every mistake in every layer.
@@ -302,6 +360,9 @@ def read_settings(project: Project, layers: Sequence[Layer], host: Host) -> Sett
         scripts=reader.flag("scripts"),
         bytecode=reader.flag("bytecode") or bytecode_only,
         bytecode_only=bytecode_only,
+        artifact=artifact,
+        provided=reader.names("provided"),
+        provided_by=reader.places("provided-by", names=artifacts),
         handler=_handler(reader),
         lock=reader.path("lock"),
         output=reader.path("output"),
@@ -337,7 +398,7 @@ def _variable(key: str) -> str:
 
 
 def table_layer(project: Project) -> Layer:
-    """Read `[tool.lambda-build]` of the project.
+    """Read `[tool.lambda-build]` of the project, without what it says of single artifacts.
 
     Raises:
         SettingsError: It is no table.
@@ -347,7 +408,7 @@ def table_layer(project: Project) -> Layer:
     except TableError as error:
         raise SettingsError([str(error)]) from error
     return Layer(
-        values={key: table.raw(key) for key in table},
+        values={key: table.raw(key) for key in table if key != ARTIFACTS},
         spell=lambda key: f"[tool.lambda-build] {key}",
         base=project.root,
         is_table=True,
@@ -466,17 +527,30 @@ class _Reader:
 
     def paths(self, key: str) -> tuple[Path, ...]:
         """Get paths in their order, a repeated one once; the environment has one a line."""
-        layer, value = self._first(key), self._value(key)
+        layer = self._first(key)
+        items = self._lines(key, "must be a list of paths")
+        return tuple(layer.base / item for item in items) if layer else ()
+
+    def _lines(self, key: str, expected: str) -> tuple[str, ...]:
+        value = self._value(key)
         items = value.splitlines() if isinstance(value, str) else value
-        if layer is None or items is None:
+        if items is None:
             return ()
         if not isinstance(items, (list, tuple)) or not all(isinstance(i, str) for i in items):
-            self.problem(key, "must be a list of paths")
+            self.problem(key, expected)
             return ()
         if any("\0" in item for item in items):
             self.problem(key, "holds a NUL byte")
             return ()
-        return tuple(dict.fromkeys(layer.base / item for item in items if item))
+        return tuple(dict.fromkeys(item for item in items if item))
+
+    def places(self, key: str, *, names: Collection[str]) -> tuple[str | Path, ...]:
+        """Get names and, where one is none of these, paths; the environment has one a line."""
+        layer = self._first(key)
+        return tuple(
+            item if item in names or layer is None else layer.base / item
+            for item in self._lines(key, "must be a list of names and paths")
+        )
 
     def is_folder(self, key: str) -> bool:
         value = self._value(key)

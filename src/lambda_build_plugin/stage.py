@@ -355,7 +355,7 @@ def stage(
         distributions=tuple(distributions),
         prefix=prefix,
         project=project,
-        warnings=tuple(_collisions(claims, entries)),
+        warnings=(*_collisions(claims, entries), *_same_but_for_case(entries)),
     )
 
 
@@ -652,6 +652,19 @@ def _collisions(
             yield (
                 f"`{path}` comes from {', '.join(different)} and from {winner.owner} with other "
                 f"content: that of {winner.owner} ships"
+            )
+
+
+def _same_but_for_case(entries: Mapping[str, Entry]) -> Iterator[str]:
+    """Warn of paths that are one where case does not count: Lambda has both, others lose one."""
+    seen: dict[str, Entry] = {}
+    for path in sorted(entries):
+        entry = entries[path]
+        other = seen.setdefault(path.casefold(), entry)
+        if other is not entry:
+            yield (
+                f"`{other.path}` of {other.owner} and `{path}` of {entry.owner} differ in case "
+                "only: unpacked on Windows or macOS they are one file"
             )
 
 

@@ -18,7 +18,7 @@ from lambda_build_plugin.errors import VerificationError
 from lambda_build_plugin.stage import headers, is_version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from lambda_build_plugin.archive import Written
     from lambda_build_plugin.stage import StagedTree
@@ -55,13 +55,25 @@ _KILOBYTES_SHOWN = 100
 class OversizeError(VerificationError):
     """The artifact is larger than Lambda unpacks."""
 
-    def __init__(self, size: int, biggest: Sequence[tuple[str, int]]) -> None:
-        self.size, self.biggest = size, tuple(biggest)
+    def __init__(
+        self,
+        size: int,
+        biggest: Sequence[tuple[str, int]],
+        beside: Mapping[str, int] | None = None,
+    ) -> None:
+        self.size, self.biggest, self.beside = size, tuple(biggest), dict(beside or {})
         lines = [f"- {name}: {size_text(bytes_)}" for name, bytes_ in biggest]
+        others = [
+            f"{label}, which is there too, has {bytes_:,} bytes unzipped"
+            for label, bytes_ in self.beside.items()
+        ]
+        together = f", {size + sum(self.beside.values()):,} with what provides for it" * bool(
+            others
+        )
         super().__init__(
-            f"the artifact is too large: {size:,} bytes unzipped, "
+            f"the artifact is too large: {size:,} bytes unzipped{together}, "
             f"Lambda wants less than {UNZIPPED_LIMIT:,}",
-            why="\n".join(("the biggest distributions are:", *lines)),
+            why="\n".join((*others, "the biggest distributions are:", *lines)),
             hint="leave out what the function does not need, or deploy a container image",
         )
 
@@ -122,8 +134,20 @@ class StrictError(VerificationError):
         )
 
 
-def check_tree(tree: StagedTree, *, layer: bool, handler: str | None) -> tuple[str, ...]:
+def check_tree(
+    tree: StagedTree,
+    *,
+    layer: bool,
+    handler: str | None,
+    beside: Mapping[str, int] | None = None,
+) -> tuple[str, ...]:
     """Hold what is to be written against Lambda's limits; give warnings.
+
+    Args:
+        tree: What is to be written.
+        layer: Whether it is one.
+        handler: What has to be in a function, if anything has.
+        beside: Unzipped bytes of other artifacts that a function has, by their labels.
 
     Raises:
         VerificationError: It breaks one.
@@ -132,12 +156,14 @@ def check_tree(tree: StagedTree, *, layer: bool, handler: str | None) -> tuple[s
         raise EmptyArtifactError(layer=layer)
     if len(tree.entries) > MOST_ENTRIES:
         raise TooManyEntriesError(len(tree.entries))
-    if tree.size >= UNZIPPED_LIMIT:
-        raise OversizeError(tree.size, biggest(tree)[:_LISTED])
+    size = tree.size + sum((beside or {}).values())
+    if size >= UNZIPPED_LIMIT:
+        raise OversizeError(tree.size, biggest(tree)[:_LISTED], beside)
     if handler is not None and not layer:
         _check_handler(tree, handler)
-    if tree.size > UNZIPPED_LIMIT * _DOUBTFUL:
-        return (f"unzipped size is {tree.size / UNZIPPED_LIMIT:.1%} of Lambda's limit",)
+    if size > UNZIPPED_LIMIT * _DOUBTFUL:
+        together = " together with what provides for it" if beside else ""
+        return (f"unzipped size{together} is {size / UNZIPPED_LIMIT:.1%} of Lambda's limit",)
     return ()
 
 

@@ -176,6 +176,29 @@ def test_group_that_was_not_locked_is_missed(workplace: Workplace) -> None:
     ]
 
 
+def test_groups_and_runtimes_of_all_artifacts_are_locked(tmp_path: Path) -> None:
+    """One lock serves all artifacts of a project."""
+    table = """
+[tool.lambda-build.artifacts.api]
+runtime = ["python3.13", "python3.14"]
+architecture = ["x86_64", "arm64"]
+[tool.lambda-build.artifacts.checks]
+groups = ["tests"]
+runtime = "python3.10"
+"""
+    with FakeIndex(WHEELS) as index:
+        workplace = a_workplace(tmp_path, index.url, extra=TABLES + table)
+        workplace.locks()
+
+        reports = workplace.builds()["artifacts"]
+
+    assert [(report["name"], report["runtime"], names(report)) for report in reports] == [
+        *[("api", "python3.13", {"backport", "native", "web"})] * 2,
+        *[("api", "python3.14", {"backport", "native", "web"})] * 2,
+        ("checks", "python3.10", {"backport", "native", "pytest", "web"}),
+    ]
+
+
 def test_only_the_named_extra_is_locked(workplace: Workplace) -> None:
     """Extras that conflict can be locked one at a time."""
     pyproject = workplace.project / "pyproject.toml"

@@ -288,6 +288,29 @@ def test_group_adds_to_those_of_the_table(user: User) -> None:
     assert names(user.builds(*ARM, "-G", "dev")) == MAIN | {"markdown", "pytest", "uvloop"}
 
 
+def test_artifacts_of_the_project(user: User) -> None:
+    """Each artifact has its own groups, and `--artifact` chooses; targets may be several."""
+    table = """
+[tool.lambda-build.artifacts.deps]
+layout = "layer"
+contents = "dependencies"
+[tool.lambda-build.artifacts.api]
+groups = ["docs"]
+provided-by = ["deps"]
+[tool.lambda-build.artifacts.other]
+"""
+    pyproject = user.project / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text() + table)
+
+    words = ("--runtime", "python3.13", "--arch", "arm64", "--artifact", "api")
+    reports = user.builds(*words, "--provided", "pydantic")["artifacts"]
+
+    assert {report["name"]: names(report) for report in reports} == {
+        "deps": {"numpy"},
+        "api": {"markdown"},
+    }
+
+
 def test_newer_versions_on_the_index_do_not_ship(pdm: Host, tmp_path: Path) -> None:
     """The lock decides, and there is one dist-info of each distribution."""
     pinned = DEPENDENCIES.replace("pydantic>=2", "pydantic==2.12.5").replace(

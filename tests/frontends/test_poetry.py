@@ -315,6 +315,43 @@ def test_with_adds_to_the_groups_of_the_table(user: User) -> None:
     assert names(user.builds(*ARM, "--with", "dev")) == MAIN | {"markdown", "pytest"}
 
 
+def test_artifacts_of_the_project(user: User) -> None:
+    """Each artifact has its own groups; flags of Poetry count for all."""
+    table = """
+    [tool.lambda-build]
+    architecture = "arm64"
+    [tool.lambda-build.artifacts.deps]
+    layout = "layer"
+    contents = "dependencies"
+    [tool.lambda-build.artifacts.api]
+    groups = ["docs"]
+    provided-by = ["deps"]
+    """
+    pyproject = user.project / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text() + textwrap.dedent(table))
+
+    reports = user.builds("--runtime", "python3.13", "-E", "fast")["artifacts"]
+
+    assert {report["name"]: names(report) for report in reports} == {
+        "deps": {"numpy", "orjson", "pydantic", "pydantic-core"},
+        "api": {"markdown"},
+    }
+
+
+def test_repeated_architecture(user: User) -> None:
+    """There is a zip for each architecture that is named."""
+    words = ("--contents", "project", "--arch", "x86_64", "--arch", "arm64")
+
+    reports = user.builds(*words)["artifacts"]
+
+    assert [report["architecture"] for report in reports] == ["x86_64", "arm64"]
+
+
+def test_provided_packages_stay_out(user: User) -> None:
+    """What only a provided package needs goes with it."""
+    assert names(user.builds(*ARM, "--provided", "pydantic")) == {"numpy"}
+
+
 def test_newer_versions_on_the_index_do_not_ship(poetry: PoetryHost, tmp_path: Path) -> None:
     """The lock decides, and there is one dist-info of each distribution."""
     pinned = DEPENDENCIES.replace("pydantic>=2", "pydantic==2.12.5").replace(

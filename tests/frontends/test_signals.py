@@ -309,10 +309,10 @@ hint: report it with the traceback"""
 FAULTY = f"""\
 import lambda_build_plugin.build
 
-def build(settings, reporter):
+def build_all(artifacts, reporter):
     raise KeyError("nobody foresaw this")
 
-lambda_build_plugin.build.build = build
+lambda_build_plugin.build.build_all = build_all
 {CONSOLE}
 """
 

@@ -12,7 +12,7 @@ from packaging.version import Version
 from lambda_build_plugin.errors import LockError
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import Edge, Lock, LockedPackage, Roots
-from lambda_build_plugin.lock.walk import LeftOut, reached
+from lambda_build_plugin.lock.walk import LeftOut, asked_for, reached
 from lambda_build_plugin.target import RUNTIMES, Architecture, Target
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.lock.walk import Reached
 
+TARGET = Target(runtime=RUNTIMES["python3.13"], architecture=Architecture.ARM64)
 PACKAGES = ("root", "a", "b", "c", "d")
 """The places that edges name; the first is the project."""
 
@@ -314,3 +315,46 @@ error: the lock uv.lock holds `a` more than once for python3.13 arm64
 hint: if extras or groups conflict, ask for one of them; else lock again, so that markers \
 exclude each other: `uv lock`"""
     )
+
+
+# --- what the project itself asks for -------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lock", "asked"),
+    [
+        pytest.param(a_lock("a", needs={"a": ("b",)}), ["a"], id="not what that needs"),
+        pytest.param(
+            a_lock("a[fast]", "b; sys_platform == 'win32'"), ["a[fast]"], id="extra, marker"
+        ),
+        pytest.param(
+            a_lock("a", extras={"x": ("b",), "y": ("c",)}, groups={"g": ("d",), "h": ("c",)}),
+            ["a", "b", "d"],
+            id="an extra and a group",
+        ),
+        pytest.param(
+            a_lock("a", virtual="a", needs={"a": ("b",), "b": ("c",)}),
+            ["a", "b"],
+            id="behind what is no package",
+        ),
+        pytest.param(
+            a_lock("a", extras={"y": ("d",)}, groups={"g": ("root[y]",)}),
+            ["a", "d", "root[y]"],
+            id="behind the project itself",
+        ),
+    ],
+)
+def test_asked_for(lock: Lock, asked: list[str]) -> None:
+    """What the project names counts, with the extras and groups that are asked for."""
+    found = asked_for(lock, TARGET, extras=_names("x"), groups=_names("g"))
+
+    assert [str(requirement) for requirement in found] == asked
+
+
+def test_asked_for_without_main() -> None:
+    """Where the main dependencies do not ship, only what groups name counts."""
+    lock = a_lock("a", groups={"g": ("b",)})
+
+    found = asked_for(lock, TARGET, extras=_names(""), groups=_names("g"), main=False)
+
+    assert [str(requirement) for requirement in found] == ["b"]

@@ -234,19 +234,20 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    from lambda_build_plugin.build import build
+    from lambda_build_plugin.artifacts import read_artifacts
+    from lambda_build_plugin.build import build_all
     from lambda_build_plugin.frontends.session import Session
     from lambda_build_plugin.project import read_project
-    from lambda_build_plugin.settings import environment_layer, read_settings, table_layer
+    from lambda_build_plugin.settings import environment_layer, table_layer
 
     arguments = _Arguments(**vars(found))
     session = Session.of(vars(arguments), environ, quiet=arguments.quiet, verbose=arguments.verbose)
     host = session.host
     project = read_project(host.cwd / arguments.folder)
     layers = [session.flags(), environment_layer(host), table_layer(project)]
-    settings = read_settings(project, layers, host)
-    session.check_places(settings)
+    artifacts = read_artifacts(project, layers, host, wanted=session.wanted)
+    session.check_places(artifacts)
     reporter = session.reporter(sys.stderr)
     with reporter.live():
-        result = build(settings, reporter)
-    return _written(lambda: session.show(result, sys.stdout, sys.stderr))
+        results = build_all(artifacts, reporter)
+    return _written(lambda: session.show(results, sys.stdout, sys.stderr))

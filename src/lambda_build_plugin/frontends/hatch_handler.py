@@ -98,7 +98,7 @@ def build_zip(builder: LambdaBuilder, version: str, directory: str) -> str:
                 builder=partial(_write_wheel, builder, settings.project, session.verbose),
             )
         # hatchling keeps standard output for what other programs read.
-        session.show(result, sys.stderr, sys.stderr)
+        session.show([result], sys.stderr, sys.stderr)
     return result["artifact"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
@@ -77,11 +78,12 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     Raises:
         LambdaBuildError: With the reason and the remedy.
     """
+    from lambda_build_plugin.artifacts import read_artifacts
     from lambda_build_plugin.errors import SettingsError
     from lambda_build_plugin.frontends.session import Session
     from lambda_build_plugin.locking import DEFAULT_NAME, write_lock
     from lambda_build_plugin.project import read_project
-    from lambda_build_plugin.settings import environment_layer, read_settings, table_layer
+    from lambda_build_plugin.settings import environment_layer, table_layer
 
     arguments = _Arguments(**vars(found))
     given = {"groups": arguments.groups, "offline": arguments.offline or None}
@@ -89,14 +91,23 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     host = session.host
     project = read_project(host.cwd / arguments.project)
     layers = [session.flags(), environment_layer(host), table_layer(project)]
-    settings = read_settings(project, layers, host)
+    artifacts = read_artifacts(project, layers, host)
+    # One lock serves all artifacts.
+    groups = frozenset(group for each in artifacts for group in each.groups)
+    settings = replace(artifacts[0], groups=groups)
     output = host.cwd / arguments.output if arguments.output else project.root / DEFAULT_NAME
     if not (output.name == "pylock.toml" or fnmatch(output.name, "pylock.?*.toml")):
         raise SettingsError(
             [f"--output: `{output.name}` is no name of such a lock (PEP 751)"],
             hint="name it pylock.toml or pylock.NAME.toml",
         )
-    locked = write_lock(settings, output, extras=arguments.extras, upgrade=arguments.upgrade)
+    locked = write_lock(
+        settings,
+        output,
+        extras=arguments.extras,
+        upgrade=arguments.upgrade,
+        also=[each.target.runtime for each in artifacts],
+    )
     if not arguments.quiet:
         for warning in locked.warnings:
             print(f"warning: {warning}", file=sys.stderr)

@@ -35,14 +35,16 @@ OPTIONS = (
         "target",
         "NAME",
         "python3.8 … python3.15; default: .python-version, else the newest that "
-        "requires-python admits",
+        "requires-python admits; may be repeated",
+        repeated=True,
     ),
     Option(
         "architecture",
         ("arch", "architecture"),
         "target",
         "NAME",
-        "x86_64 (default) or arm64",
+        "x86_64 (default) or arm64; may be repeated",
+        repeated=True,
     ),
     Option("layout", ("layout",), "target", "NAME", "function (default) or layer"),
     Option(
@@ -145,12 +147,36 @@ OPTIONS = (
     ),
     Option("bytecode-only", ("bytecode-only",), "contents", None, "ship bytecode and no sources"),
     Option(
+        "provided",
+        ("provided",),
+        "contents",
+        "NAME",
+        "leave out a package that the runtime has, and all that it alone needs; may be repeated",
+        repeated=True,
+    ),
+    Option(
+        "provided-by",
+        ("provided-by",),
+        "contents",
+        "ARTIFACT",
+        "leave out what another artifact of the project, or a zip, holds; may be repeated",
+        repeated=True,
+    ),
+    Option(
         "lock",
         ("lock",),
         "contents",
         "FILE",
         "default: the first of pylock.lambda.toml, pylock.toml, uv.lock, poetry.lock, "
         "pdm.lock, Pipfile.lock, requirements.lock, requirements.txt",
+    ),
+    Option(
+        "artifact",
+        ("artifact",),
+        "output",
+        "NAME",
+        "build this one of [tool.lambda-build.artifacts] alone; may be repeated",
+        repeated=True,
     ),
     Option(
         "output",

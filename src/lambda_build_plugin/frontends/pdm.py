@@ -55,7 +55,8 @@ class BuildCommand(Command):  # type: ignore[misc]
             names = tuple(f"{'-' * min(len(name), 2)}{name}" for name in option.names)
             value: dict[str, Any] = {"action": "store_const", "const": True}
             if option.metavar is not None:
-                value = {"metavar": option.metavar}
+                action = "append" if option.repeated else "store"
+                value = {"metavar": option.metavar, "action": action}
             help_text = _OWN_HELP.get(option.key, option.help)
             group.add_argument(*names, dest=dest(option.key), help=help_text, **value)
         _keep_abbreviations(parser, frozenset(map(id, parser._actions[before:])))  # noqa: SLF001

@@ -17,6 +17,7 @@ from packaging.utils import canonicalize_name
 from pdm.environments import BareEnvironment
 from pdm.models.auth import keyring
 
+from lambda_build_plugin.artifacts import read_artifacts
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.fetch.sources import redacted
 from lambda_build_plugin.frontends.options import OPTIONS
@@ -25,11 +26,11 @@ from lambda_build_plugin.frontends.session import Session, told, with_lock_of_ho
 from lambda_build_plugin.lock import pdm_sources
 from lambda_build_plugin.lock.parts import redacted_text, without_login
 from lambda_build_plugin.project import read_project
-from lambda_build_plugin.settings import Contents, environment_layer, read_settings, table_layer
+from lambda_build_plugin.settings import environment_layer, table_layer
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from pdm._types import RepositoryConfig
     from pdm.project import Project
@@ -79,7 +80,9 @@ def _given(project: Project, options: argparse.Namespace) -> dict[str, object]:
     return values
 
 
-def _settings(project: Project, options: argparse.Namespace, session: Session) -> Settings:
+def _settings(
+    project: Project, options: argparse.Namespace, session: Session
+) -> Sequence[Settings]:
     if project.is_global:
         raise SettingsError(
             ["there is no project: PDM falls back to its global one"],
@@ -88,9 +91,12 @@ def _settings(project: Project, options: argparse.Namespace, session: Session) -
     host = session.host
     ours = read_project(project.root)
     layers = [session.flags(), environment_layer(host), table_layer(ours)]
-    settings = _with_groups(read_settings(ours, layers, host), project, options)
-    settings = replace(settings, access=tuple(_access(project, offline=settings.offline)))
-    return settings if settings.contents is Contents.PROJECT else _with_lock(settings, project)
+    artifacts = [
+        _with_groups(settings, project, options)
+        for settings in read_artifacts(ours, layers, host, wanted=session.wanted)
+    ]
+    access = tuple(_access(project, offline=artifacts[0].offline))
+    return [_with_lock(replace(settings, access=access), project) for settings in artifacts]
 
 
 def _with_groups(settings: Settings, project: Project, options: argparse.Namespace) -> Settings:
@@ -128,6 +134,8 @@ def _with_lock(settings: Settings, project: Project) -> Settings:
     Raises:
         LockError: It is missing or stale.
     """
+    if not settings.needs_lock:
+        return settings
     path = _lock_of(project)
     settings = with_lock_of_host(
         settings,

@@ -45,9 +45,11 @@ def _options() -> Iterator[Option]:
         short = next((name for name in each.names if len(name) == 1), None)
         first, *others = (name for name in each.names if len(name) > 1)
         is_switch = each.metavar is None
-        yield option(first, short, _OWN_HELP.get(each.key, each.help), flag=is_switch)
+        help_text = _OWN_HELP.get(each.key, each.help)
+        yield option(first, short, help_text, flag=is_switch, multiple=each.repeated)
         for name in others:
-            yield option(name, None, f"The same as --{first}.", flag=is_switch)
+            same = f"The same as --{first}."
+            yield option(name, None, same, flag=is_switch, multiple=each.repeated)
     for name, short, text in (
         ("with", None, "Dependency groups to package beside main."),
         ("without", None, "Dependency groups to leave out."),

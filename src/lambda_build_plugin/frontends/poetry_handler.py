@@ -15,21 +15,16 @@ from packaging.utils import canonicalize_name
 from poetry.repositories.http_repository import HTTPRepository
 from poetry.utils.password_manager import PoetryKeyringError
 
+from lambda_build_plugin.artifacts import read_artifacts
 from lambda_build_plugin.errors import FetchError, SettingsError
 from lambda_build_plugin.fetch.sources import redacted
 from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.session import Session, told, with_lock_of_host
 from lambda_build_plugin.project import BuildSystem, read_project
-from lambda_build_plugin.settings import (
-    Contents,
-    IndexAccess,
-    environment_layer,
-    read_settings,
-    table_layer,
-)
+from lambda_build_plugin.settings import IndexAccess, environment_layer, table_layer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from packaging.utils import NormalizedName
     from poetry.console.commands.command import Command
@@ -84,21 +79,25 @@ def _given(command: Command) -> dict[str, object]:
     return values
 
 
-def _settings(command: Command, session: Session) -> Settings:
+def _settings(command: Command, session: Session) -> Sequence[Settings]:
     poetry = command.poetry
     host = session.host
     project = _project(poetry)
     layers = [session.flags(), environment_layer(host), table_layer(project)]
-    settings = read_settings(project, layers, host)
+    artifacts = read_artifacts(project, layers, host, wanted=session.wanted)
+    access = () if artifacts[0].offline else tuple(_access(poetry))
+    return [_with_lock(_with_groups(command, settings, access), poetry) for settings in artifacts]
+
+
+def _with_groups(command: Command, settings: Settings, access: tuple[IndexAccess, ...]) -> Settings:
     groups = _groups(command, settings.groups)
-    settings = replace(
+    return replace(
         settings,
         groups=groups - {_MAIN},
         main=_MAIN in groups,
-        access=() if settings.offline else tuple(_access(poetry)),
+        access=access,
         installers=False,
     )
-    return settings if settings.contents is Contents.PROJECT else _with_lock(settings, poetry)
 
 
 def _project(poetry: Poetry) -> Project:
@@ -145,6 +144,8 @@ def _with_lock(settings: Settings, poetry: Poetry) -> Settings:
     Raises:
         LockError: It is missing or stale.
     """
+    if not settings.needs_lock:
+        return settings
     locker = poetry.locker
     return with_lock_of_host(
         settings,

@@ -11,6 +11,7 @@ import gc
 import os
 import sys
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -24,7 +25,7 @@ from lambda_build_plugin.report import as_json, as_text
 from lambda_build_plugin.settings import KEYS, Host, Layer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from lambda_build_plugin.report import BuildReport
     from lambda_build_plugin.settings import Settings
@@ -85,18 +86,18 @@ class Session:
         live = stream.isatty() and not plain
         return TerminalReporter(stream, verbose=self.verbose, live=live)
 
-    def check_places(self, settings: Settings) -> None:
+    def check_places(self, artifacts: Sequence[Settings]) -> None:
         """Refuse a place for the report that cannot serve, before anything is built.
 
         Raises:
-            SettingsError: It is the artifact's own, a folder, or below something else.
+            SettingsError: It is that of an artifact, a folder, or below something else.
         """
         file = self._report_file()
         if file is None:
             return
         existing = next(place for place in (file, *file.parents) if os.path.lexists(place))
         problem = ""
-        if file in {settings.output, settings.unpacked}:
+        if any(file in {settings.output, settings.unpacked} for settings in artifacts):
             problem = "is the place of the artifact"
         elif file.is_dir():
             problem = "is a folder"
@@ -105,32 +106,40 @@ class Session:
         if problem:
             raise SettingsError([f"--report: `{file}` {problem}"], hint="name another file")
 
-    def build(self, settings: Settings, *, plain: bool = False) -> None:
+    @property
+    def wanted(self) -> Sequence[str]:
+        """The names of the artifacts to build; none where all are."""
+        named = self.options.get("artifact")
+        return [str(name) for name in named] if isinstance(named, (list, tuple)) else []
+
+    def build(self, artifacts: Sequence[Settings], *, plain: bool = False) -> None:
         """Build, show how it goes, and show the report.
 
         Raises:
             LambdaBuildError: With the reason and the remedy; nothing is left behind.
         """
-        from lambda_build_plugin.build import build
+        from lambda_build_plugin.build import build_all
 
-        self.check_places(settings)
+        self.check_places(artifacts)
         reporter = self.reporter(sys.stderr, plain=plain)
         with reporter.live():
-            result = build(settings, reporter)
-        self.show(result, sys.stdout, sys.stderr)
+            results = build_all(artifacts, reporter)
+        self.show(results, sys.stdout, sys.stderr)
 
-    def show(self, result: BuildReport, output: TextIO, errors: TextIO) -> None:
+    def show(self, results: Sequence[BuildReport], output: TextIO, errors: TextIO) -> None:
         """Write the report where it was asked for."""
         if (file := self._report_file()) is not None:
-            _write_report(file, as_json(result))
+            _write_report(file, as_json(results))
         if self.quiet:
             return
         if self.options.get("json"):
             # Standard output holds the report alone, for machines.
-            _write(errors, "".join(f"warning: {warning}\n" for warning in result["warnings"]))
-            _write(output, as_json(result))
+            warnings = chain.from_iterable(result["warnings"] for result in results)
+            _write(errors, "".join(f"warning: {warning}\n" for warning in dict.fromkeys(warnings)))
+            _write(output, as_json(results))
         else:
-            _write(output, as_text(result, verbose=self.verbose))
+            texts = [as_text(result, verbose=self.verbose) for result in results]
+            _write(output, "\n".join(texts))
 
     def _report_file(self) -> Path | None:
         named = self.options.get("report")

@@ -11,6 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from packaging.requirements import Requirement
 from packaging.version import Version
 
 from lambda_build_plugin.lock.failures import (
@@ -21,6 +22,7 @@ from lambda_build_plugin.lock.failures import (
     UnresolvedPackageError,
 )
 from lambda_build_plugin.lock.markers import Activated
+from lambda_build_plugin.lock.model import Roots
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,10 +30,10 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
     from lambda_build_plugin.lock.markers import LockMarker
-    from lambda_build_plugin.lock.model import Edge, Lock, LockedPackage, Roots
+    from lambda_build_plugin.lock.model import Edge, Lock, LockedPackage
     from lambda_build_plugin.target import Target
 
-__all__ = ["LeftOut", "Reached", "reached"]
+__all__ = ["LeftOut", "Reached", "asked_for", "reached"]
 
 _UNASKED_EXTRA = "only an extra that was not asked for needs it"
 _UNASKED_GROUP = "only a dependency group that was not asked for needs it"
@@ -103,6 +105,43 @@ def reached(
         packages=tuple(chosen),
         left_out=tuple(left_out[key] for key in sorted(left_out)),
     )
+
+
+def asked_for(
+    lock: Lock,
+    target: Target,
+    *,
+    extras: frozenset[NormalizedName],
+    groups: frozenset[NormalizedName],
+    main: bool = True,
+) -> tuple[Requirement, ...]:
+    """List what the project itself asks for, by a lock with edges, without versions.
+
+    What stands behind an entry that is no package (uv: `package = false`), or behind the
+    project's own name, is asked for by the project, too.
+    """
+    activated = Activated(extras=extras, groups=groups | (lock.default_groups if main else set()))
+    environment = target.marker_environment
+    roots = lock.roots or Roots()
+    found: dict[str, Requirement] = {}
+    visited: set[tuple[int, str]] = set()
+    todo = list(_root_edges(roots if main else replace(roots, main=()), activated))
+    while todo:
+        edge = todo.pop()
+        own = _extras_of(lock, edge)
+        if not _holds(edge.marker, environment, replace(activated, extras=activated.extras | own)):
+            continue
+        text = f"{edge.name}[{','.join(sorted(edge.extras))}]"
+        found[text] = Requirement(text)
+        for index in edge.candidates:
+            package = lock.packages[index]
+            if not (package.virtual or index == lock.project):
+                continue
+            for extra, edges in _edges_of(package, edge.extras):
+                if (index, extra) not in visited:
+                    visited.add((index, extra))
+                    todo += edges
+    return tuple(found[text] for text in sorted(found))
 
 
 def _check_names(

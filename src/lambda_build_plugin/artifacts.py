@@ -1,0 +1,229 @@
+"""Several artifacts of one project → one `Settings` for each zip, in the order to build them.
+
+A table `[tool.lambda-build.artifacts.NAME]` has the keys that differ for that artifact;
+it is stronger than the tables for all and weaker than flags and environment. Where
+`runtime` or `architecture` is a list, there is a zip for each. What another one is
+provided by comes first. Nothing is built before all of them are known to be right.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.settings import ARTIFACTS, Layer, read_settings
+from lambda_build_plugin.tables import TableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from lambda_build_plugin.project import Project
+    from lambda_build_plugin.settings import Host, Settings
+
+__all__ = ["read_artifacts"]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_TABLE = f"tool.lambda-build.{ARTIFACTS}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Planned:
+    """One zip, and the layers that its settings come from."""
+
+    settings: Settings
+    layers: tuple[Layer, ...]
+
+    def origin(self, key: str) -> str:
+        """Spell a key where it was given, else name what has it by default."""
+        layer = _first(self.layers, key)
+        if layer is not None:
+            return layer.spell(key)
+        name = self.settings.artifact
+        return f"[{_TABLE}.{name}] {key} (by default)" if name else f"{key} (by default)"
+
+
+def read_artifacts(
+    project: Project, layers: Sequence[Layer], host: Host, *, wanted: Sequence[str] = ()
+) -> tuple[Settings, ...]:
+    """Read the settings of every artifact, and choose the wanted ones; without names, all.
+
+    With an artifact comes what it is provided by: that is to be the one of this lock.
+
+    Raises:
+        SettingsError: With every mistake in every artifact.
+    """
+    problems: list[str] = []
+    tables = _tables(project, problems)
+    if unknown := [name for name in dict.fromkeys(wanted) if name not in tables]:
+        problems.append(_unknown(unknown, tables))
+    planned: list[_Planned] = []
+    for stack, name in _stacks(layers, tables):
+        for variant in _variants(stack):
+            try:
+                settings = read_settings(project, variant, host, artifact=name, artifacts=tables)
+            except SettingsError as error:
+                problems += error.problems
+            else:
+                planned.append(_Planned(settings=settings, layers=variant))
+    chosen: list[_Planned] = []
+    if not problems:
+        chosen = _chosen(planned, wanted, problems)
+        problems += [*_provider_problems(chosen), *_place_problems(chosen)]
+    if problems:
+        raise SettingsError(list(dict.fromkeys(problems)))
+    return tuple(each.settings for each in chosen)
+
+
+def _tables(project: Project, problems: list[str]) -> Mapping[str, Layer]:
+    """Make a layer of each artifact's table, by its name."""
+    found: dict[str, Layer] = {}
+    try:
+        tables = project.tool.table("lambda-build").table(ARTIFACTS)
+        for name in tables:
+            if not _NAME.fullmatch(name):
+                problems.append(
+                    f"[{_TABLE}] {name}: is no name of an artifact: it has letters, digits, "
+                    "`.`, `_` and `-`, and begins with one of the first two"
+                )
+            found[name] = _layer(project, name)
+    except TableError as error:
+        raise SettingsError([str(error)]) from error
+    return found
+
+
+def _layer(project: Project, name: str) -> Layer:
+    table = project.tool.table("lambda-build").table(ARTIFACTS).table(name)
+    return Layer(
+        values={key: table.raw(key) for key in table},
+        spell=lambda key: f"[{_TABLE}.{name}] {key}",
+        base=project.root,
+        is_table=True,
+    )
+
+
+def _unknown(names: Sequence[str], there: Iterable[str]) -> str:
+    asked = ", ".join(f"`{name}`" for name in names)
+    listed = ", ".join(f"`{name}`" for name in there)
+    return f"--artifact: there is no {asked}; " + (
+        f"the artifacts are {listed}" if listed else f"the project has no [{_TABLE}]"
+    )
+
+
+def _stacks(
+    layers: Sequence[Layer], tables: Mapping[str, Layer]
+) -> Iterator[tuple[tuple[Layer, ...], str | None]]:
+    """Put each artifact's table over the tables for all, and below what is no table."""
+    above = [layer for layer in layers if not layer.is_table]
+    below = [layer for layer in layers if layer.is_table]
+    if not tables:
+        yield (*above, *below), None
+    for name, layer in tables.items():
+        yield (*above, layer, *below), name
+
+
+def _variants(layers: tuple[Layer, ...]) -> Iterator[tuple[Layer, ...]]:
+    """Spell out lists of runtimes and architectures: the layers for each pair of them."""
+    lists = (_listed(layers, "runtime"), _listed(layers, "architecture"))
+    for runtime, architecture in itertools.product(*lists):
+        yield _with(_with(layers, "runtime", runtime), "architecture", architecture)
+
+
+def _listed(layers: Sequence[Layer], key: str) -> list[object]:
+    """Get the values of a key, each once; what is no list of names is one, for the reader."""
+    layer = _first(layers, key)
+    value = layer.values[key] if layer else None
+    items = re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else value
+    if isinstance(items, (list, tuple)) and items and all(isinstance(i, str) for i in items):
+        return list(dict.fromkeys(items))
+    return [value]
+
+
+def _with(layers: tuple[Layer, ...], key: str, value: object) -> tuple[Layer, ...]:
+    """Set a key in the layer that has it, so that messages name the right place."""
+    first = _first(layers, key)
+    return tuple(
+        replace(layer, values={**layer.values, key: value}) if layer is first else layer
+        for layer in layers
+    )
+
+
+def _first(layers: Iterable[Layer], key: str) -> Layer | None:
+    return next((layer for layer in layers if layer.values.get(key) is not None), None)
+
+
+def _chosen(
+    planned: Sequence[_Planned], wanted: Sequence[str], problems: list[str]
+) -> list[_Planned]:
+    """Choose the wanted artifacts with what provides for them, and put that first."""
+    by_name: defaultdict[str, list[_Planned]] = defaultdict(list)
+    for each in planned:
+        by_name[each.settings.artifact or ""].append(each)
+    providers = {
+        name: [item for item in each[0].settings.provided_by if isinstance(item, str)]
+        for name, each in by_name.items()
+    }
+    try:
+        order = list(TopologicalSorter(providers).static_order())
+    except CycleError as error:
+        # Each in the cycle is provided by the one before it.
+        cycle = list(reversed(error.args[1]))
+        arrows = " → ".join(f"`{name}`" for name in cycle)
+        origin = by_name[cycle[0]][0].origin("provided-by")
+        problems.append(f"{origin}: an artifact cannot provide itself: {arrows}")
+        return []
+    needed: set[str] = set()
+    todo = list(wanted or by_name)
+    while todo:
+        name = todo.pop()
+        if name not in needed:
+            needed.add(name)
+            todo += providers[name]
+    return [each for name in order if name in needed for each in by_name[name]]
+
+
+def _provider_problems(planned: Sequence[_Planned]) -> Iterator[str]:
+    """Yield where what is to provide is not built for the target, or is a zip of this build."""
+    there = {(each.settings.artifact, each.settings.target) for each in planned}
+    zips = {_place(each): each for each in planned}
+    for each in planned:
+        settings, origin = each.settings, each.origin("provided-by")
+        for item in settings.provided_by:
+            if isinstance(item, str):
+                if (item, settings.target) not in there:
+                    yield f"{origin}: `{item}` is not built for {settings.target}"
+                continue
+            other = zips.get(_real(item))
+            if other is each:
+                yield f"{origin}: an artifact cannot provide itself: {item} is its own zip"
+            elif other is not None:
+                yield f"{origin}: {item} is the zip of {other.settings.label}: write its name"
+
+
+def _place_problems(planned: Sequence[_Planned]) -> Iterator[str]:
+    """Yield where two artifacts would be written to one place."""
+    zips: defaultdict[Path, list[tuple[_Planned, str]]] = defaultdict(list)
+    for each in planned:
+        zips[_place(each)].append((each, "output"))
+        if each.settings.unpacked is not None:
+            zips[_real(each.settings.unpacked)].append((each, "unpacked"))
+    for place, claims in zips.items():
+        artifacts = dict.fromkeys(each.settings.label for each, _ in claims)
+        if len(artifacts) > 1:
+            keys = dict.fromkeys(each.origin(key) for each, key in claims)
+            yield f"{', '.join(keys)}: {place} is the place of {' and of '.join(artifacts)}"
+
+
+def _place(planned: _Planned) -> Path:
+    settings = planned.settings
+    return _real(settings.zip_path(settings.project.version))
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))  # `resolve` fails on links in a circle

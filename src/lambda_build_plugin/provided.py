@@ -1,0 +1,283 @@
+"""What need not ship, because it is there already: in the runtime, or in another artifact.
+
+Wheels that were chosen go in; those that ship, and the others with their reasons, come
+out. Names that the runtime provides (`provided`) take along what they alone need; an
+artifact (`provided-by`) takes what it holds at the same version, and another version is
+an error, because one of the two would win by the order of `sys.path`. Pure, but for
+reading metadata of wheels and artifacts.
+"""
+
+from __future__ import annotations
+
+import re
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name
+
+from lambda_build_plugin.errors import SettingsError, VerificationError
+from lambda_build_plugin.graph import extras_of, pruned, requirements_of
+from lambda_build_plugin.lock.walk import LeftOut
+from lambda_build_plugin.stage import headers, is_version
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from packaging.requirements import Requirement
+    from packaging.utils import NormalizedName
+    from packaging.version import Version
+
+    from lambda_build_plugin.lock.model import LockedPackage
+    from lambda_build_plugin.stage import StagedTree, Wheel
+    from lambda_build_plugin.target import Target
+
+__all__ = [
+    "Artifact",
+    "Kept",
+    "OtherVersionError",
+    "artifact_of",
+    "check_locked",
+    "read_artifact",
+    "without_artifacts",
+    "without_provided",
+]
+
+_SDK = frozenset(
+    map(
+        canonicalize_name,
+        ("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "python-dateutil", "six"),
+    )
+)
+"""The AWS SDK for Python and all that it requires: the managed runtimes have them.
+
+https://docs.aws.amazon.com/lambda/latest/dg/python-package.html#python-package-dependencies
+"""
+
+_SDK_HEADS = frozenset(map(canonicalize_name, ("boto3", "botocore")))
+
+_UNREADABLE = (
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What zipfile may raise on a file that is broken, or none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """Another artifact that will be there when this one runs."""
+
+    label: str
+    size: int
+    """Bytes, unzipped."""
+
+    versions: Mapping[NormalizedName, str]
+    """Of the distributions that are importable from it."""
+
+    digests: Mapping[NormalizedName, str] = field(default_factory=dict)
+    """sha256 of their wheels, where they are known, in hexadecimal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What ships of the chosen wheels."""
+
+    wheels: tuple[Wheel, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class OtherVersionError(VerificationError):
+    """What another artifact is to provide is there at another version."""
+
+    def __init__(self, clashes: Sequence[tuple[str, str, Artifact]]) -> None:
+        self.clashes = tuple(clashes)
+        lines = [
+            f"- {package} is locked, {artifact.label} holds {version}"
+            for package, version, artifact in clashes
+        ]
+        super().__init__(
+            "what is provided has other versions than the lock",
+            why="\n".join(lines),
+            hint="build that artifact again from this lock, or take it out of `provided-by`",
+        )
+
+
+def without_provided(
+    wheels: Sequence[Wheel],
+    provided: frozenset[NormalizedName],
+    target: Target,
+    *,
+    roots: Sequence[Requirement],
+    project: Mapping[NormalizedName, Sequence[Requirement]],
+    locked: Container[NormalizedName],
+) -> Kept:
+    """Leave out what the runtime provides, and what nothing else needs.
+
+    Args:
+        wheels: What was chosen.
+        provided: Names of what the runtime has.
+        target: For which markers are evaluated.
+        roots: What is asked for; where nobody knows, nothing.
+        project: What the project itself requires, by its name, where roots name it.
+        locked: Names of all packages of the lock, also of those that are not for the target.
+    """
+    requirements = {wheel.name: requirements_of(wheel.path) for wheel in wheels}
+    offered = {wheel.name: extras_of(wheel.path) for wheel in wheels} if not roots else None
+    gone = pruned(provided, roots, {**project, **requirements}, target, offered=offered)
+    unknown = (
+        f"`provided` names {name}, which is not in the lock"
+        for name in sorted(provided)
+        if name not in locked
+    )
+    kept = tuple(wheel for wheel in wheels if wheel.name not in gone)
+    return Kept(
+        wheels=kept,
+        left_out=tuple(
+            _left_out(wheel, _reason(gone[wheel.name])) for wheel in wheels if wheel.name in gone
+        ),
+        warnings=(*unknown, *_split_sdk(frozenset(gone), {wheel.name for wheel in kept})),
+    )
+
+
+def _left_out(wheel: Wheel, reason: str) -> LeftOut:
+    return LeftOut(name=wheel.name, version=str(wheel.version), reason=reason)
+
+
+def _reason(providers: Sequence[str]) -> str:
+    if not providers:
+        return "provided"
+    verb = "is" if len(providers) == 1 else "are"
+    return f"needed only by {' and '.join(providers)}, which {verb} provided"
+
+
+def _split_sdk(gone: frozenset[NormalizedName], kept: set[NormalizedName]) -> Iterator[str]:
+    """Warn where the SDK would run with parts of other versions than it was locked with."""
+    of_runtime, shipped = sorted(_SDK & gone), sorted(_SDK & kept)
+    if of_runtime and shipped and _SDK_HEADS & {*of_runtime, *shipped}:
+        yield (
+            f"the AWS SDK is split: {', '.join(of_runtime)} of the runtime would run with "
+            f"{', '.join(shipped)} of the artifact, at versions that nobody has tried together; "
+            "ship all of it or none"
+        )
+
+
+def without_artifacts(wheels: Sequence[Wheel], artifacts: Sequence[Artifact]) -> Kept:
+    """Leave out what other artifacts hold at the same version.
+
+    What is built from the user's own folders has no version that says what is in it: it
+    stays out only where the very same wheel is there, and ships otherwise; what ships in
+    the function is found first.
+
+    Raises:
+        VerificationError: One is there at another version.
+    """
+    strange = [wheel for wheel in wheels if wheel.source != "local"]
+    held = _held({wheel.name: wheel.version for wheel in strange}, artifacts)
+    for wheel in wheels:
+        for artifact in artifacts:
+            if wheel.source == "local" and artifact.digests.get(wheel.name) == wheel.sha256:
+                held[wheel.name] = artifact
+    return Kept(
+        wheels=tuple(wheel for wheel in wheels if wheel.name not in held),
+        left_out=tuple(
+            _left_out(wheel, f"provided by {held[wheel.name].label}")
+            for wheel in wheels
+            if wheel.name in held
+        ),
+    )
+
+
+def check_locked(packages: Iterable[LockedPackage], artifacts: Sequence[Artifact]) -> Kept:
+    """Hold other artifacts against the lock, where nothing of the lock itself ships.
+
+    Raises:
+        VerificationError: A locked package is there at another version.
+    """
+    versions = {
+        package.name: package.version
+        for package in packages
+        if package.version is not None and package.directory is None
+    }
+    held = _held(versions, artifacts)
+    return Kept(
+        wheels=(),
+        left_out=tuple(
+            LeftOut(
+                name=name, version=str(versions[name]), reason=f"provided by {held[name].label}"
+            )
+            for name in sorted(held)
+        ),
+    )
+
+
+def _held(
+    versions: Mapping[NormalizedName, Version], artifacts: Sequence[Artifact]
+) -> dict[NormalizedName, Artifact]:
+    """Find which artifact has which package.
+
+    Raises:
+        VerificationError: One has another version.
+    """
+    found: dict[NormalizedName, Artifact] = {}
+    clashes: list[tuple[str, str, Artifact]] = []
+    for name, version in versions.items():
+        for artifact in artifacts:
+            there = artifact.versions.get(name)
+            if there is None:
+                continue
+            found.setdefault(name, artifact)
+            if not is_version(there, version):
+                clashes.append((f"{name} {version}", there, artifact))
+    if clashes:
+        raise OtherVersionError(sorted(clashes, key=lambda clash: clash[0]))
+    return found
+
+
+def artifact_of(name: str, tree: StagedTree) -> Artifact:
+    """Describe an artifact of the project that was just built."""
+    wheels = [distribution.wheel for distribution in tree.distributions]
+    return Artifact(
+        label=f"`{name}`",
+        size=tree.size,
+        versions={wheel.name: str(wheel.version) for wheel in wheels},
+        digests={wheel.name: wheel.sha256 for wheel in wheels},
+    )
+
+
+def read_artifact(path: Path, target: Target) -> Artifact:
+    """Read what a zip holds: a function's files at the root, a layer's where Python looks.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/packaging-layers.html#packaging-layers-paths
+
+    Raises:
+        SettingsError: It is not there, or no zip.
+    """
+    versions: dict[NormalizedName, str] = {}
+    metadata = re.compile(
+        rf"(?:python/(?:lib/{re.escape(target.runtime.name)}/site-packages/)?)?"
+        r"[^/]+\.dist-info/METADATA"
+    )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                if metadata.fullmatch(info.filename):
+                    found = headers(archive.read(info))
+                    name = canonicalize_name(found.get("name", ""))
+                    versions.setdefault(name, found.get("version", ""))
+            size = sum(info.file_size for info in archive.infolist())
+    except _UNREADABLE as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise SettingsError(
+            [f"provided-by: {path} cannot be read: {reason or type(error).__name__}"],
+            hint="name the zip of a layer or a function, or an artifact of this project",
+        ) from error
+    return Artifact(label=str(path), size=size, versions=versions)

@@ -1,0 +1,90 @@
+"""What the artifacts of one run have in common: each thing is done once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin.provided import read_artifact
+from lambda_build_plugin.source_build.items import build_project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import ExitStack
+    from pathlib import Path
+
+    from lambda_build_plugin.clock import Clock
+    from lambda_build_plugin.lock.model import Lock
+    from lambda_build_plugin.progress import Reporter
+    from lambda_build_plugin.provided import Artifact
+    from lambda_build_plugin.settings import Command, Settings
+    from lambda_build_plugin.source_build.workshop import Workshop
+    from lambda_build_plugin.stage import Wheel
+    from lambda_build_plugin.target import Target
+
+__all__ = ["OwnWheel", "Work"]
+
+
+@dataclass(slots=True)
+class Work:
+    """One run, and what it has done so far."""
+
+    folder: Path
+    """For what lasts until all artifacts are written."""
+
+    reporter: Reporter
+    builder: Callable[[Path], object] | None
+    places: ExitStack
+    """Moves all artifacts in at its end, or none."""
+
+    locks: dict[Path, Lock] = field(default_factory=dict)
+    wheels: dict[Target, Wheel] = field(default_factory=dict)
+    """Of the project."""
+
+    built: dict[tuple[str, Target], Artifact] = field(default_factory=dict)
+    """By name and target."""
+
+    hooks: set[tuple[Command, ...]] = field(default_factory=set)
+    """Commands before the build that have run."""
+
+    def artifacts(self, settings: Settings) -> list[Artifact]:
+        """Get the artifacts that provide for another one."""
+        return [
+            self.built[item, settings.target]
+            if isinstance(item, str)
+            else read_artifact(item, settings.target)
+            for item in settings.provided_by
+        ]
+
+    def wheel_for(self, target: Target) -> Wheel | None:
+        """Get the project's wheel if it is built: one for any machine serves all of its Python."""
+        for other, wheel in self.wheels.items():
+            if other == target or (
+                other.runtime == target.runtime and wheel.filename.endswith("-any.whl")
+            ):
+                return wheel
+        return None
+
+
+@dataclass(slots=True)
+class OwnWheel:
+    """The project's wheel, built when it is first asked for."""
+
+    settings: Settings
+    work: Work
+    workshop: Workshop
+    clock: Clock
+
+    def wheel(self) -> Wheel:
+        """Give the wheel.
+
+        Raises:
+            SourceBuildError: It cannot be built.
+        """
+        work, target = self.work, self.settings.target
+        built = work.wheel_for(target)
+        if built is None:
+            with self.clock.stage("build"):
+                built = build_project(self.settings.project, self.workshop, builder=work.builder)
+            work.wheels[target] = built
+        return built

@@ -1,0 +1,435 @@
+"""What is provided stays out, and several artifacts come from one lock, by the console script."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fakes.awslambda import invoke, unpack
+from fakes.projects import a_project, quiet_environment, run_lambda_build
+from fakes.wheels import a_wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from fakes.projects import Run
+    from fakes.wheels import FakeWheel
+
+# --- a world --------------------------------------------------------------------------
+
+
+def lib(
+    name: str, *requires: str, version: str = "1.0", files: Mapping[str, str] | None = None
+) -> FakeWheel:
+    """Make a wheel that requires others."""
+    return a_wheel(
+        name, version, files=files, metadata=[f"Requires-Dist: {line}" for line in requires]
+    )
+
+
+SDK = (
+    lib("boto3", "botocore", "jmespath", "s3transfer", 'botocore[crt]; extra == "crt"'),
+    lib("botocore", "jmespath", "python-dateutil", "urllib3", 'awscrt; extra == "crt"'),
+    lib("jmespath"),
+    lib("python-dateutil", "six"),
+    lib("s3transfer", "botocore"),
+    lib("six"),
+    lib("urllib3"),
+)
+REQUESTS = (lib("requests", "certifi", "idna", "urllib3"), lib("certifi"), lib("idna"))
+
+
+def a_locked_project(
+    folder: Path, wheels: Iterable[FakeWheel], *, requires: tuple[str, ...] = (), table: str = ""
+) -> Path:
+    """Write a project whose requirements.txt names wheels in a folder beside it."""
+    root = a_project(folder / "project", dependencies=requires, extra=table)
+    lines = ["--no-index", "--find-links ../wheelhouse"]
+    for wheel in wheels:
+        wheel.write_to(folder / "wheelhouse")
+        version = wheel.filename.split("-")[1]
+        lines.append(f"{wheel.project}=={version} --hash=sha256:{wheel.sha256}")
+    (root / "requirements.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return root
+
+
+def write_pylock(root: Path, *wheels: FakeWheel, offers: str, gates: Mapping[str, str]) -> None:
+    """Write a lock with gates (PEP 751) for packages by name, in place of requirements.txt."""
+    lines = ['lock-version = "1.0"', 'created-by = "test"', offers]
+    for wheel in wheels:
+        path = wheel.write_to(root.parent / "wheelhouse")
+        lines += ["[[packages]]", f'name = "{wheel.project}"', 'version = "1.0"']
+        if wheel.project in gates:
+            lines.append(f'marker = "{gates[wheel.project]}"')
+        lines += ["[[packages.wheels]]", f'path = "../wheelhouse/{path.name}"']
+        lines.append(f'hashes = {{ sha256 = "{wheel.sha256}" }}')
+    (root / "pylock.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def ran(root: Path, *arguments: str | Path, **variables: str) -> Run:
+    """Run the console script for python3.13 in a project."""
+    environ = quiet_environment(
+        root.parent / "home", LAMBDA_BUILD_RUNTIME="python3.13", **variables
+    )
+    return run_lambda_build(*arguments, cwd=root, environ=environ)
+
+
+def built(root: Path, *arguments: str | Path, **variables: str) -> dict[str, Any]:
+    """Build the one artifact of a project, and get its report."""
+    run = ran(root, "--json", *arguments, **variables)
+    assert run.code == 0, run.errors
+    report: dict[str, Any] = json.loads(run.output)
+    return report
+
+
+def all_built(root: Path, *arguments: str | Path, **variables: str) -> dict[str, dict[str, Any]]:
+    """Build the artifacts of a project, and get their reports by name, in their order."""
+    reports = built(root, *arguments, **variables)["artifacts"]
+    return {report["name"]: report for report in reports}
+
+
+def shipped(report: Mapping[str, Any]) -> list[str]:
+    """List the distributions of an artifact."""
+    return [package["name"] for package in report["packages"]]
+
+
+def left_out(report: Mapping[str, Any]) -> dict[str, str]:
+    """Get the reason for each package that stays out."""
+    return {item["name"]: item["reason"] for item in report["left_out"]}
+
+
+# --- provided by the runtime ----------------------------------------------------------
+
+
+def test_provided_sdk(tmp_path: Path) -> None:
+    """boto3 takes along what it alone needs; urllib3 stays for requests, which splits the SDK."""
+    root = a_locked_project(tmp_path, (*SDK, *REQUESTS), requires=("boto3", "requests"))
+
+    report = built(root, "--provided", "boto3")
+
+    alone = "needed only by boto3, which is provided"
+    assert shipped(report) == ["certifi", "demo", "idna", "requests", "urllib3"]
+    assert left_out(report) == {
+        "boto3": "provided",
+        "botocore": alone,
+        "jmespath": alone,
+        "python-dateutil": alone,
+        "s3transfer": alone,
+        "six": alone,
+    }
+    assert report["warnings"] == [
+        "the AWS SDK is split: boto3, botocore, jmespath, python-dateutil, s3transfer, six of the "
+        "runtime would run with urllib3 of the artifact, at versions that nobody has tried "
+        "together; ship all of it or none"
+    ]
+
+
+def test_provided_sdk_without_others(tmp_path: Path) -> None:
+    """Where all of the SDK stays out, nothing is split."""
+    root = a_locked_project(tmp_path, SDK, requires=("boto3",))
+
+    report = built(root, LAMBDA_BUILD_PROVIDED="boto3")
+
+    assert (shipped(report), report["warnings"]) == (["demo"], [])
+
+
+def test_provided_and_asked_for(tmp_path: Path) -> None:
+    """What the project itself requires ships, whoever else needs it."""
+    root = a_locked_project(tmp_path, SDK, requires=("boto3", "six"))
+
+    assert shipped(built(root, "--provided", "boto3")) == ["demo", "six"]
+
+
+def test_provided_and_asked_for_by_an_extra(tmp_path: Path) -> None:
+    """An extra counts where it is asked for."""
+    optional = '[project.optional-dependencies]\ncompat = ["six"]\n'
+    root = a_locked_project(tmp_path, SDK, requires=("boto3",), table=optional)
+    write_pylock(root, *SDK, offers='extras = ["compat"]', gates={})
+
+    with_extra = shipped(built(root, "--provided", "boto3", "--extra", "compat"))
+    without = shipped(built(root, "--provided", "boto3"))
+
+    assert (with_extra, without) == (["demo", "six"], ["demo"])
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pytest.param('[dependency-groups]\naws = ["six"]\n', id="PEP 735"),
+        pytest.param('[tool.poetry.group.aws.dependencies]\nsix = "*"\n', id="Poetry"),
+        pytest.param('[tool.pdm.dev-dependencies]\naws = ["-e file:///x", "six"]\n', id="PDM"),
+    ],
+)
+def test_provided_and_asked_for_by_a_group(tmp_path: Path, table: str) -> None:
+    """A group counts where it is asked for, in whichever table it stands."""
+    root = a_locked_project(tmp_path, SDK, requires=("boto3",), table=table)
+    write_pylock(root, *SDK, offers='dependency-groups = ["aws"]', gates={})
+
+    assert shipped(built(root, "--provided", "boto3", "--group", "aws")) == ["demo", "six"]
+
+
+def test_provided_and_not_locked(tmp_path: Path) -> None:
+    """A name that the lock does not have is a mistake that is told of."""
+    root = a_locked_project(tmp_path, [lib("six")], requires=("six",))
+
+    report = built(root, "--provided", "botto3")
+
+    assert (shipped(report), report["warnings"]) == (
+        ["demo", "six"],
+        ["`provided` names botto3, which is not in the lock"],
+    )
+
+
+# --- provided by another artifact -----------------------------------------------------
+
+
+def test_provided_by_a_zip(tmp_path: Path) -> None:
+    """What a layer holds at the locked version stays out of the function."""
+    root = a_locked_project(tmp_path, REQUESTS[1:], requires=("certifi", "idna"))
+    layer = tmp_path / "layer.zip"
+    with zipfile.ZipFile(layer, "w") as archive:
+        for place in ("python", "python/lib/python3.12/site-packages"):
+            name = "idna" if place == "python" else "certifi"
+            metadata = f"Name: {name}\nVersion: 1.0\n"
+            archive.writestr(f"{place}/{name}-1.0.dist-info/METADATA", metadata)
+
+    report = built(root, "--provided-by", "../layer.zip")
+
+    # The Python of the function does not look into the folder of another one.
+    assert shipped(report) == ["certifi", "demo"]
+    assert left_out(report) == {"idna": f"provided by {root}/../layer.zip"}
+
+
+@pytest.mark.parametrize("contents", ["all", "project"])
+def test_provided_at_another_version(tmp_path: Path, contents: str) -> None:
+    """A layer with another version than the lock stops the build, also of the project alone."""
+    root = a_locked_project(tmp_path, [lib("idna", version="2.0")], requires=("idna",))
+    layer = tmp_path / "layer.zip"
+    with zipfile.ZipFile(layer, "w") as archive:
+        archive.writestr("python/idna-1.0.dist-info/METADATA", "Name: idna\nVersion: 1.0\n")
+
+    run = ran(root, "--provided-by", layer, "--contents", contents)
+
+    assert (run.code, run.errors.splitlines()[:2]) == (
+        8,
+        [
+            "error: what is provided has other versions than the lock",
+            f"  why: - idna 2.0 is locked, {layer} holds 1.0",
+        ],
+    )
+    assert not (root / "dist").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        pytest.param(None, "No such file or directory", id="absent"),
+        pytest.param(b"no zip", "File is not a zip file", id="no zip"),
+    ],
+)
+def test_provided_by_what_cannot_be_read(
+    tmp_path: Path, content: bytes | None, reason: str
+) -> None:
+    """A zip that is none is an error of the settings."""
+    root = a_locked_project(tmp_path, [lib("idna")], requires=("idna",))
+    if content is not None:
+        (tmp_path / "layer.zip").write_bytes(content)
+
+    run = ran(root, "--provided-by", tmp_path / "layer.zip")
+
+    assert run.code == 2
+    assert f"provided-by: {tmp_path / 'layer.zip'} cannot be read: {reason}\n" in run.errors
+
+
+# --- several artifacts ----------------------------------------------------------------
+
+PATTERN = """
+[tool.lambda-build.artifacts.deps]
+layout = "layer"
+contents = "dependencies"
+
+[tool.lambda-build.artifacts.api]
+contents = "project"
+provided-by = ["deps"]
+handler = "demo.app.handler"
+
+[tool.lambda-build.artifacts.worker]
+provided-by = ["deps"]
+"""
+
+
+def test_layer_and_functions(tmp_path: Path) -> None:
+    """The layer has the dependencies, the functions have the rest, and the report has all."""
+    root = a_locked_project(tmp_path, REQUESTS[1:], requires=("certifi", "idna"), table=PATTERN)
+
+    reports = all_built(root, "--report", "report.json")
+
+    provided = dict.fromkeys(("certifi", "idna"), "provided by `deps`")
+    assert {name: (shipped(report), left_out(report)) for name, report in reports.items()} == {
+        "deps": (["certifi", "idna"], {}),
+        "api": (["demo"], provided),
+        "worker": (["demo"], provided),
+    }
+    assert sorted(path.name for path in (root / "dist").iterdir()) == [
+        "demo-1.0-api-function-python3.13-x86_64.zip",
+        "demo-1.0-deps-layer-python3.13-x86_64.zip",
+        "demo-1.0-worker-function-python3.13-x86_64.zip",
+    ]
+    assert json.loads((root / "report.json").read_text()) == {
+        "schema": 1,
+        "artifacts": list(reports.values()),
+    }
+
+
+def test_the_layer_changes_with_the_lock_alone(tmp_path: Path) -> None:
+    """New code and a new version of the project change the functions and not the layer."""
+    root = a_locked_project(tmp_path, [lib("idna")], requires=("idna",), table=PATTERN)
+    before = all_built(root)
+    (root / "src" / "demo" / "app.py").write_text("def handler(event, context): ...\n")
+    pyproject = root / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text().replace('version = "1.0"', 'version = "1.1"'))
+
+    after = all_built(root)
+
+    unchanged = {name: before[name]["sha256"] == after[name]["sha256"] for name in before}
+    assert unchanged == {"deps": True, "api": False, "worker": False}
+
+
+def test_shared_work_is_done_once(tmp_path: Path) -> None:
+    """The project is built once, for the functions of both architectures too."""
+    table = '[tool.lambda-build]\narchitecture = ["x86_64", "arm64"]\n' + PATTERN
+    root = a_locked_project(tmp_path, [lib("idna")], requires=("idna",), table=table)
+
+    reports = built(root)["artifacts"]
+
+    assert [report["architecture"] for report in reports] == ["x86_64", "arm64"] * 3
+    assert ["build" in report["seconds"] for report in reports] == [
+        *[False] * 2,
+        True,
+        *[False] * 3,
+    ]
+
+
+def test_one_artifact(tmp_path: Path) -> None:
+    """`--artifact` builds one alone; its text says which."""
+    root = a_locked_project(tmp_path, [lib("idna")], requires=("idna",), table=PATTERN)
+
+    run = ran(root, "--artifact", "deps")
+
+    assert run.code == 0, run.errors
+    assert run.output.splitlines()[2] == "  artifact   deps"
+    assert len(list((root / "dist").iterdir())) == 1
+
+
+def test_all_or_none(tmp_path: Path) -> None:
+    """If one artifact fails, none appears, and the error names it."""
+    table = PATTERN.replace("demo.app.handler", "demo.nowhere.handler")
+    root = a_locked_project(tmp_path, [lib("idna")], requires=("idna",), table=table)
+
+    run = ran(root)
+
+    assert (run.code, run.errors.splitlines()[0]) == (
+        8,
+        "error: `api` for python3.13 x86_64: the handler `demo.nowhere.handler` is not in the "
+        "artifact",
+    )
+    assert not (root / "dist").exists()
+
+
+def test_sizes_are_added(tmp_path: Path) -> None:
+    """A function that fits alone, but not with its layer, is refused."""
+    big = lib("big", files={"big.bin": "0" * 150_000_000})
+    other = lib("other", files={"other.bin": "0" * 120_000_000})
+    table = """
+[tool.lambda-build.artifacts.deps]
+layout = "layer"
+contents = "dependencies"
+
+[tool.lambda-build.artifacts.api]
+provided-by = ["deps"]
+groups = ["more"]
+
+[dependency-groups]
+more = ["other"]
+"""
+    root = a_locked_project(tmp_path, [], requires=("big",), table=table)
+    gates = {"other": "'more' in dependency_groups"}
+    write_pylock(root, big, other, offers='dependency-groups = ["more"]', gates=gates)
+
+    run = ran(root)
+
+    assert run.code == 8
+    assert "unzipped, 270," in run.errors.splitlines()[0]
+    assert "`deps`, which is there too, has 150," in run.errors
+
+
+def test_collision_and_strict(tmp_path: Path) -> None:
+    """Two distributions that write one path are an error where warnings are."""
+    wheels = [lib(name, files={"same.py": f"# {name}"}) for name in ("a", "b")]
+    root = a_locked_project(tmp_path, wheels, requires=("a", "b"))
+
+    relaxed, strict = built(root), ran(root, "--strict")
+
+    warning = "`same.py` comes from a and from b with other content: that of b ships"
+    assert (relaxed["warnings"], strict.code) == ([warning], 8)
+    assert f"- {warning}\n" in strict.errors
+
+
+# --- with real packages and the real runtime interface --------------------------------
+
+UV = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}") or "uv"
+HOST = f"python{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@pytest.mark.index
+def test_function_and_layer_together(tmp_path: Path, runtime_interface_client: Path) -> None:
+    """Unpacked as Lambda does, function and layer import each other's code."""
+    wheels = [lib("idna", files={"idna.py": "NAME = 'of the layer'\n"})]
+    root = a_locked_project(tmp_path, wheels, requires=("idna",), table=PATTERN)
+    code = "import idna\n\ndef handler(event, context):\n    return idna.NAME\n"
+    (root / "src" / "demo" / "app.py").write_text(code)
+    reports = all_built(root, "--runtime", HOST)
+
+    invocation = invoke(
+        "demo.app.handler",
+        {},
+        task=unpack(Path(reports["api"]["artifact"]), tmp_path / "task"),
+        opt=unpack(Path(reports["deps"]["artifact"]), tmp_path / "opt"),
+        python=Path(sys.executable),
+        runtime=HOST,
+        ric=runtime_interface_client,
+    )
+
+    assert (invocation.result, invocation.error) == ("of the layer", None)
+
+
+@pytest.mark.index
+def test_real_sdk(tmp_path: Path) -> None:
+    """Of boto3 and requests, as uv locks them, urllib3 alone of the SDK stays, for requests."""
+    root = a_project(tmp_path / "project", dependencies=("boto3", "requests"))
+    subprocess.run([UV, "lock", "--quiet"], cwd=root, check=True)
+    environ = {**os.environ, "LAMBDA_BUILD_RUNTIME": "python3.13"}
+
+    run = run_lambda_build("--json", "--provided", "boto3", cwd=root, environ=environ)
+
+    assert run.code == 0, run.errors
+    report = json.loads(run.output)
+    there = {"boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six"}
+    assert there <= set(left_out(report))
+    assert shipped(report) == [
+        "certifi",
+        "charset-normalizer",
+        "demo",
+        "idna",
+        "requests",
+        "urllib3",
+    ]
+    (warning,) = report["warnings"]
+    assert warning.startswith("the AWS SDK is split: boto3, botocore, ")
