@@ -610,11 +610,20 @@ def test_wrong_words_are_refused(user: User, words: str, code: int, said: str) -
     assert "Traceback" not in ran.stderr
 
 
-def test_project_that_is_no_package_is_told_how_to_go_on(newest: Host, tmp_path: Path) -> None:
-    """`distribution = false` leaves nothing to build a wheel of."""
+def test_project_that_is_no_package_ships_as_it_lies(newest: Host, tmp_path: Path) -> None:
+    """With `distribution = false` its files are in the zip, and no metadata of it."""
     user = a_user(newest, tmp_path, pdm="distribution = false")
 
-    ran = user.pdm_does("build", "--lambda")
+    report = user.builds()
+
+    assert [(item["source"], item["file"]) for item in report["packages"]] == [("local", "")]
+
+
+def test_wheel_of_what_is_no_package(newest: Host, tmp_path: Path) -> None:
+    """Who asks for a wheel of it is told how to go on."""
+    user = a_user(newest, tmp_path, pdm="distribution = false")
+
+    ran = user.pdm_does("build", "--lambda", "--project-as", "wheel")
 
     assert ran.returncode == 6
     assert "says `distribution = false`" in ran.stderr
@@ -751,7 +760,7 @@ def test_wrong_password_names_the_source(newest: Host, tmp_path: Path, verbosity
         ran = user.pdm_does("build", "--lambda", verbosity, environ=wrong)
 
         assert ran.returncode == 5
-        assert f"error: {private.url}" in ran.stderr
+        assert f"error: the source private ({private.url}" in ran.stderr
         assert "wr0ng-guess" not in ran.stdout + ran.stderr
 
 
