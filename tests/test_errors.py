@@ -14,13 +14,30 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import lambda_build_plugin
-from lambda_build_plugin import archive, errors, integrity, selection, source_build, stage, verify
+from lambda_build_plugin import (
+    archive,
+    errors,
+    inspection,
+    integrity,
+    selection,
+    source_build,
+    stage,
+)
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch import failures as fetch_failures
 from lambda_build_plugin.lock import failures as lock_failures
 from lambda_build_plugin.lock.model import Lock, LockedDirectory, LockedFile, LockedPackage
 from lambda_build_plugin.project import Project
 from lambda_build_plugin.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.verify import (
+    closure,
+    findings,
+    handler,
+    imports,
+    limits,
+    native,
+    zip_format,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -181,12 +198,28 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     archive.OutputError: lambda: archive.OutputError(Path("dist"), "it is a folder"),
     archive.DamagedMemberError: lambda: archive.DamagedMemberError(MEMBER, "it is cut off"),
     # verify
-    verify.OversizeError: lambda: verify.OversizeError(300_000_000, [("demo", 300_000_000)]),
-    verify.TooManyEntriesError: lambda: verify.TooManyEntriesError(70_000),
-    verify.EmptyArtifactError: lambda: verify.EmptyArtifactError(layer=True),
-    verify.HandlerError: lambda: verify.HandlerError("app.handler", ["app.py"]),
-    verify.ArtifactError: lambda: verify.ArtifactError("demo is missing"),
-    verify.StrictError: lambda: verify.StrictError(["python3.8 is deprecated"]),
+    limits.OversizeError: lambda: limits.OversizeError(300_000_000, [("demo", 300_000_000)]),
+    limits.TooManyEntriesError: lambda: limits.TooManyEntriesError(70_000),
+    limits.EmptyArtifactError: lambda: limits.EmptyArtifactError(layer=True),
+    handler.HandlerError: lambda: handler.HandlerError("app.handler", ["app.py"]),
+    handler.MalformedHandlerError: lambda: handler.MalformedHandlerError("app"),
+    handler.BuiltInHandlerError: lambda: handler.BuiltInHandlerError("sys.exit", TARGET),
+    handler.UndefinedHandlerError: lambda: handler.UndefinedHandlerError("a.b", "a.py"),
+    closure.UnmetRequirementsError: lambda: closure.UnmetRequirementsError(["demo requires six"]),
+    native.ForeignCodeError: lambda: native.ForeignCodeError(TARGET, {"demo": ["`a.so` is wrong"]}),
+    imports.EditableError: lambda: imports.EditableError(["`__editable__.demo.pth`"]),
+    zip_format.UnpackableZipError: lambda: zip_format.UnpackableZipError(
+        {"is encrypted": ["`a.py`"]}
+    ),
+    inspection.UnreadableZipError: lambda: inspection.UnreadableZipError(
+        Path("a.zip"), "it is cut off"
+    ),
+    inspection.DamagedZipError: lambda: inspection.DamagedZipError(["`a.py` cannot be read"]),
+    findings.SeveralFailuresError: lambda: findings.SeveralFailuresError(
+        [limits.ArtifactError("a"), limits.ArtifactError("b")]
+    ),
+    limits.ArtifactError: lambda: limits.ArtifactError("demo is missing"),
+    limits.StrictError: lambda: limits.StrictError(["python3.8 is deprecated"]),
 }
 
 

@@ -9,23 +9,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin import integrity, report, verify
+from lambda_build_plugin import integrity, report
 from lambda_build_plugin.archive import OutputError, moved_in, write_archive, write_folder
 from lambda_build_plugin.fetch.cache import Cache
 from lambda_build_plugin.fetch.fetcher import Fetcher
 from lambda_build_plugin.fetch.sources import read_sources
-from lambda_build_plugin.graph import requirements_of, unmet
 from lambda_build_plugin.lock.read import find_lock, read_lock
 from lambda_build_plugin.lock.walk import reached
 from lambda_build_plugin.selection import select
 from lambda_build_plugin.settings import Contents, Layout
 from lambda_build_plugin.source_build import build_project
 from lambda_build_plugin.stage import Wheel, stage
+from lambda_build_plugin.verify import limits
+from lambda_build_plugin.verify.artifact import artifact_of
+from lambda_build_plugin.verify.checks import check_contents
+from lambda_build_plugin.verify.closure import Word
+from lambda_build_plugin.verify.findings import raised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from lambda_build_plugin.archive import Written
     from lambda_build_plugin.fetch.fetcher import Fetched
+    from lambda_build_plugin.integrity import MachineCodeOf
     from lambda_build_plugin.lock.model import Lock
     from lambda_build_plugin.lock.walk import LeftOut
     from lambda_build_plugin.progress import Reporter
@@ -44,6 +50,7 @@ class _Dependencies:
     left_out: tuple[LeftOut, ...] = ()
     warnings: tuple[str, ...] = ()
     lock: Path | None = None
+    word: Word = field(default_factory=Word)
 
 
 @dataclass(slots=True)
@@ -72,7 +79,8 @@ def build(settings: Settings, reporter: Reporter) -> BuildReport:
     _check_places(settings)
     clock = _Clock(reporter)
     with tempfile.TemporaryDirectory(prefix="lambda-build-") as scratch:
-        dependencies = _dependencies(settings, clock)
+        cache = Cache(settings.host.cache_dir, spare=Path(scratch, "cache"))
+        dependencies = _dependencies(settings, clock, cache)
         wheels = list(dependencies.wheels)
         version = settings.project.version
         if settings.contents is not Contents.DEPENDENCIES:
@@ -85,16 +93,16 @@ def build(settings: Settings, reporter: Reporter) -> BuildReport:
                     reporter=reporter,
                     environ=settings.host.environ,
                 )
-                dependencies = _with_unmet(dependencies, project, settings)
             wheels.append(project)
             version = str(project.version)
         with clock.stage("stage"):
-            integrity.check(wheels, Cache(settings.host.cache_dir))
+            code_of = integrity.check(wheels, cache)
             tree = stage(wheels, prefix=settings.prefix)
-        return _written(settings, dependencies, tree, _output(settings, version), clock)
+        output = _output(settings, version)
+        return _written(settings, dependencies, tree, code_of, output=output, clock=clock)
 
 
-def _dependencies(settings: Settings, clock: _Clock) -> _Dependencies:
+def _dependencies(settings: Settings, clock: _Clock, cache: Cache) -> _Dependencies:
     """Read the lock, choose for the target, fetch."""
     if settings.contents is Contents.PROJECT:
         return _Dependencies()
@@ -111,7 +119,7 @@ def _dependencies(settings: Settings, clock: _Clock) -> _Dependencies:
             groups=settings.groups,
             main=settings.main,
         )
-    with closing(_fetcher(settings, lock, clock.reporter)) as fetcher:
+    with closing(_fetcher(settings, lock, clock.reporter, cache)) as fetcher:
         with clock.stage("select"):
             selected = select(fetcher.named(applicable.packages), settings.target)
         with clock.stage("fetch"):
@@ -123,24 +131,18 @@ def _dependencies(settings: Settings, clock: _Clock) -> _Dependencies:
     return _Dependencies(
         wheels=tuple(_wheel(item) for item in fetched),
         left_out=applicable.left_out,
-        warnings=(*lock.warnings, *((passed_over,) if found.others else ())),
+        warnings=(
+            *lock.warnings,
+            *((passed_over,) if found.others else ()),
+            *fetcher.warnings,
+            *cache.warnings,
+        ),
         lock=found.path,
+        word=Word(left_out=lock.overridden, on_their_own=lock.rewritten),
     )
 
 
-def _with_unmet(dependencies: _Dependencies, project: Wheel, settings: Settings) -> _Dependencies:
-    """Warn of what the project's wheel requires and the lock does not bring."""
-    if settings.contents is not Contents.ALL or not settings.main:
-        return dependencies
-    shipped = {wheel.name: wheel.version for wheel in dependencies.wheels}
-    missing = unmet(
-        requirements_of(project.path), settings.target, extras=settings.extras, shipped=shipped
-    )
-    warnings = (f"{project.name} requires {requirement}" for requirement in missing)
-    return replace(dependencies, warnings=(*dependencies.warnings, *warnings))
-
-
-def _fetcher(settings: Settings, lock: Lock, reporter: Reporter) -> Fetcher:
+def _fetcher(settings: Settings, lock: Lock, reporter: Reporter, cache: Cache) -> Fetcher:
     host = settings.host
     return Fetcher(
         read_sources(
@@ -150,7 +152,7 @@ def _fetcher(settings: Settings, lock: Lock, reporter: Reporter) -> Fetcher:
             project=settings.project.root,
             access=settings.access,
         ),
-        Cache(host.cache_dir),
+        cache,
         reporter=reporter,
         offline=settings.offline,
         jobs=settings.jobs,
@@ -173,6 +175,8 @@ def _written(
     settings: Settings,
     dependencies: _Dependencies,
     tree: StagedTree,
+    code_of: MachineCodeOf,
+    *,
     output: Path,
     clock: _Clock,
 ) -> BuildReport:
@@ -183,14 +187,13 @@ def _written(
         *tree.warnings,
     ]
     with clock.stage("verify"):
-        warnings += verify.check_tree(
-            tree, layer=settings.layout is Layout.LAYER, handler=settings.handler
-        )
+        warnings += limits.check_tree(tree, layer=settings.layout is Layout.LAYER)
     with moved_in(output) as temporary:
         with clock.stage("archive"):
             written = write_archive(tree, temporary, epoch=settings.epoch)
         with clock.stage("verify"):
-            warnings += verify.check_archive(tree, written)
+            warnings += limits.large_zip(written.size)
+            warnings += _verified(settings, tree, written, code_of, dependencies.word)
         _check_strict(settings, warnings)
         if settings.unpacked is not None:
             with clock.stage("unpack"), moved_in(settings.unpacked) as folder:
@@ -205,6 +208,30 @@ def _written(
         warnings=warnings,
         seconds=clock.seconds,
     )
+
+
+def _verified(
+    settings: Settings, tree: StagedTree, written: Written, code_of: MachineCodeOf, word: Word
+) -> tuple[str, ...]:
+    """Hold the zip against what was meant, and what is in it against the target."""
+    project = frozenset({settings.project.name})
+    is_alone = settings.contents is Contents.PROJECT or not settings.main
+    is_absent = settings.contents is Contents.DEPENDENCIES
+    word = replace(
+        word,
+        extras={settings.project.name: settings.extras},
+        left_out=word.left_out | (project if is_absent else frozenset()),
+        on_their_own=word.on_their_own | (project if is_alone else frozenset()),
+    )
+    with limits.read_again(written.path) as archive:
+        limits.check_archive(tree, archive)
+        findings = check_contents(
+            artifact_of(tree, archive, code_of),
+            settings.target,
+            word,
+            handler=settings.handler if settings.layout is Layout.FUNCTION else None,
+        )
+    return raised(findings)
 
 
 def _check_places(settings: Settings) -> None:
@@ -252,7 +279,7 @@ def _is_empty_folder(path: Path) -> bool:
 
 def _check_strict(settings: Settings, warnings: Sequence[str]) -> None:
     if settings.strict and warnings:
-        raise verify.StrictError(warnings)
+        raise limits.StrictError(warnings)
 
 
 def _output(settings: Settings, version: str | None) -> Path:

@@ -56,6 +56,7 @@ __all__ = [
     "is_version",
     "members",
     "opened",
+    "read_text",
     "record_rows",
     "stage",
 ]
@@ -65,6 +66,8 @@ _ENCRYPTED = 0x1
 _UNSAFE = re.compile(r"^$|^/|[\\\0]|^[^/]*:|(?:^|/)\.{0,2}(?:/|$)")
 """Any path that `_check_path` has to look at more closely."""
 
+_CHUNK = 1 << 18
+_LARGEST_TEXT = 1 << 26  # bytes of METADATA, RECORD …; 65,535 rows of RECORD have a sixth of that
 _PARTS_BELOW_DATA = 2  # the kind, and at least a file name
 _DIGEST_LENGTH = len("sha256=") + 43  # URL-safe base64 of 32 bytes, without padding
 _BROKEN = (
@@ -358,8 +361,7 @@ class _MappedWheel(WheelSource):
         info = self._members.get(name)
         if info is None:
             raise ValueError(f"it has no `{name}`")
-        check_readable(info)
-        return self._archive.read(info)
+        return read_text(self._archive, info)
 
     def check_metadata(self) -> None:
         """Refuse metadata of another distribution, or of another version (PEP 427)."""
@@ -444,7 +446,11 @@ class _MappedWheel(WheelSource):
             return row[1]
         if name == f"{self._dist_info}/RECORD":
             return ""
-        return _digest_of(self._archive.read(info))
+        hashing = hashlib.sha256()
+        with self._archive.open(info) as stream:  # it may be larger than what memory holds
+            while block := stream.read(_CHUNK):
+                hashing.update(block)
+        return _digest_text(hashing.digest())
 
 
 class _TreeDestination(WheelDestination):
@@ -540,6 +546,18 @@ def check_readable(info: zipfile.ZipInfo) -> None:
         raise ValueError(f"`{info.filename}` is encrypted")
 
 
+def read_text(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """Read a file of the metadata as a whole.
+
+    Raises:
+        ValueError: It is encrypted, or of a size that no such file has.
+    """
+    check_readable(info)
+    if info.file_size > _LARGEST_TEXT:
+        raise ValueError(f"`{info.filename}` has {info.file_size:,} bytes")
+    return archive.read(info)
+
+
 def _is_executable(info: zipfile.ZipInfo) -> bool:
     return bool((info.external_attr >> 16) & 0o111)
 
@@ -611,5 +629,8 @@ def _record(
 
 
 def _digest_of(content: bytes) -> str:
-    encoded = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=")
-    return f"sha256={encoded.decode()}"
+    return _digest_text(hashlib.sha256(content).digest())
+
+
+def _digest_text(digest: bytes) -> str:
+    return f"sha256={base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import importlib
 import os
 import signal
 import sys
@@ -19,20 +20,35 @@ from lambda_build_plugin.frontends.options import OPTIONS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
-    from typing import TextIO
+    from typing import TextIO, TypeAlias
 
-__all__ = ["entry_point", "main"]
+    _Run: TypeAlias = Callable[[argparse.Namespace, Mapping[str, str]], int]
+
+__all__ = ["entry_point", "main", "written"]
 
 _UNEXPECTED = 1
 _UNWRITABLE = 7
 _SIGNALLED = 128
 """With the number of the signal added, as shells have it."""
 
+_COMMANDS = {
+    "diff": "lambda_build_plugin.frontends.diff_command",
+    "inspect": "lambda_build_plugin.frontends.inspect_command",
+}
+"""Sub-commands by the first argument; a folder of that name is `./diff`.
+
+Each module has a `parser()`, with a switch `verbose` among its options, and a
+`run(arguments, environ)`, as this one has them for the command without a name.
+"""
+
 _DESCRIPTION = """\
 Turn a locked Python project into an AWS Lambda zip: exactly the locked
 dependencies, in the files that fit the runtime and architecture, from any host."""
 
 _EPILOG = """\
+commands: `lambda-build diff A.zip B.zip` tells what is not the same in two artifacts;
+`lambda-build inspect ZIP` checks any zip as a build checks its own.
+
 Options of target, contents and output (but --json and --report) can also stand in
 [tool.lambda-build] of pyproject.toml or in the environment as LAMBDA_BUILD_<KEY>;
 a flag wins over the environment, that over the table.
@@ -106,22 +122,31 @@ def _heed_signals() -> None:
 
 
 def _answered(argv: Sequence[str]) -> int:
+    parser, run, rest = _command(argv)
     try:
-        arguments = _parser().parse_args(argv, namespace=_Arguments())
+        arguments = parser.parse_args(rest)
     except SystemExit:
-        if code := _written(sys.stdout.flush):
+        if code := written(sys.stdout.flush):
             return code
         raise
     from lambda_build_plugin.errors import LambdaBuildError
 
     try:
-        return _run(arguments, os.environ)
+        return run(arguments, os.environ)
     except LambdaBuildError as error:
         _say(str(error))
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - the last net: no traceback unless asked for
         _say(_unexpected(error, verbose=arguments.verbose))
         return _UNEXPECTED
+
+
+def _command(argv: Sequence[str]) -> tuple[argparse.ArgumentParser, _Run, Sequence[str]]:
+    """Choose what to do by the first argument, and give the arguments that are left for it."""
+    if not argv or argv[0] not in _COMMANDS:
+        return _parser(), _run, argv
+    module = importlib.import_module(_COMMANDS[argv[0]])
+    return module.parser(), module.run, argv[1:]
 
 
 def _unexpected(error: Exception, *, verbose: bool) -> str:
@@ -149,7 +174,7 @@ def _say(text: str) -> None:
         _lead_to_nowhere(sys.stderr)
 
 
-def _written(write: Callable[[], object]) -> int:
+def written(write: Callable[[], object]) -> int:
     """Write to standard output, and tell by an exit code how that went."""
     try:
         write()
@@ -210,12 +235,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
             )
 
 
-def _run(arguments: _Arguments, environ: Mapping[str, str]) -> int:
+def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from lambda_build_plugin.build import build
     from lambda_build_plugin.frontends.session import Session
     from lambda_build_plugin.project import read_project
     from lambda_build_plugin.settings import environment_layer, read_settings, table_layer
 
+    arguments = _Arguments(**vars(found))
     session = Session.of(vars(arguments), environ, quiet=arguments.quiet, verbose=arguments.verbose)
     host = session.host
     project = read_project(host.cwd / arguments.project)
@@ -225,4 +251,4 @@ def _run(arguments: _Arguments, environ: Mapping[str, str]) -> int:
     reporter = session.reporter(sys.stderr)
     with reporter.live():
         result = build(settings, reporter)
-    return _written(lambda: session.show(result, sys.stdout, sys.stderr))
+    return written(lambda: session.show(result, sys.stdout, sys.stderr))

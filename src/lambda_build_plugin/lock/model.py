@@ -220,6 +220,12 @@ class Lock:
     project: int | None = None
     """Place of the project itself in `packages`; it never ships from the lock."""
 
+    overridden: frozenset[NormalizedName] = frozenset()
+    """Packages that the user wants locked otherwise than metadata asks for, or not at all."""
+
+    rewritten: frozenset[NormalizedName] = frozenset()
+    """Packages whose requirements the user states in the place of their metadata."""
+
     indexes: IndexOptions = IndexOptions()
     warnings: tuple[str, ...] = ()
 

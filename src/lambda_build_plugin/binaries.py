@@ -1,0 +1,312 @@
+"""Machine code in files: whether it is some, for which machine, and what it needs to load.
+
+Bytes go in, facts come out; no file is opened and nothing is run. The container of an
+ELF file is read by pyelftools; only its program headers, its dynamic section and the
+versions that it needs of symbols are looked at, so that a large file costs no more
+than a small one.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from lambda_build_plugin.target import Glibc
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from elftools.elf.elffile import ELFFile
+
+    from lambda_build_plugin.target import Target
+
+__all__ = [
+    "HEAD",
+    "Elf",
+    "Identity",
+    "Kind",
+    "UnreadableElfError",
+    "absent_libraries",
+    "foreign",
+    "identify",
+    "misfits",
+    "newest_above",
+    "read_elf",
+]
+
+HEAD = 64
+"""Bytes from the beginning of a file that tell what it is."""
+
+_MACHINES = {0x03: "i386", 0x28: "arm", 0x3E: "x86_64", 0xB7: "aarch64", 0xF3: "riscv64"}
+"""`e_machine` (System V ABI) → what wheel tags call it."""
+
+_MACH_O = {
+    b"\xfe\xed\xfa\xce",
+    b"\xfe\xed\xfa\xcf",
+    b"\xce\xfa\xed\xfe",
+    b"\xcf\xfa\xed\xfe",
+}
+_FAT = b"\xca\xfe\xba\xbe"
+_OLDEST_CLASS_FILE = 45
+"""A Java class has the magic of a fat Mach-O file, and a version where that has a small count."""
+
+_PE_OFFSET = slice(0x3C, 0x40)
+
+_GLIBC = frozenset(
+    {
+        "ld-linux-aarch64.so.1",
+        "ld-linux-x86-64.so.2",
+        "libanl.so.1",
+        "libc.so.6",
+        "libdl.so.2",
+        "libm.so.6",
+        "libmvec.so.1",
+        "libpthread.so.0",
+        "libresolv.so.2",
+        "librt.so.1",
+        "libutil.so.1",
+    }
+)
+_PRESENT = _GLIBC | {"libgcc_s.so.1", "libstdc++.so.6", "libz.so.1"}
+"""What every runtime has. The wheel policy (PEP 600) allows more, such as libexpat and
+libGL, which are not there when a function runs."""
+
+_Numbers = tuple[int, ...]
+
+_CEILINGS: dict[Glibc, dict[str, _Numbers]] = {
+    # Amazon Linux 2: gcc 7.3, zlib 1.2.7; Amazon Linux 2023: gcc 11, zlib 1.2.11.
+    Glibc(2, 26): {
+        "CXXABI": (1, 3, 11),
+        "GCC": (7, 0, 0),
+        "GLIBCXX": (3, 4, 24),
+        "ZLIB": (1, 2, 7),
+    },
+    Glibc(2, 34): {
+        "CXXABI": (1, 3, 13),
+        "GCC": (7, 0, 0),
+        "GLIBCXX": (3, 4, 29),
+        "ZLIB": (1, 2, 9),
+    },
+}
+"""The newest version of symbols that the libraries beside glibc have, by the glibc of the
+runtime (policies of auditwheel for manylinux_2_26 and manylinux_2_34)."""
+
+_VERSION = re.compile(r"(?P<family>[A-Z]+)_(?P<numbers>\d{1,9}(?:\.\d{1,9})*)")
+
+_MOST_HEADERS = 1 << 10
+_MOST_TAGS = 1 << 13
+_LONGEST_NAME = 1 << 12
+"""Bounds of what is believed of a file: a broken one must not be read for ever."""
+
+
+class Kind(enum.Enum):
+    """Formats of machine code, as a person names them."""
+
+    ELF = "ELF"
+    MACH_O = "Mach-O"
+    PE = "PE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What the beginning of a file tells."""
+
+    kind: Kind
+    machine: str | None = None
+    """As wheel tags spell it, such as `aarch64`, or a number; known of ELF alone."""
+
+    bits: int | None = None
+    """32 or 64; known of ELF alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Elf:
+    """What an ELF file is made for, and what the dynamic linker has to find for it."""
+
+    machine: str
+    bits: int
+    needed: tuple[str, ...] = ()
+    """Names of libraries (DT_NEEDED), in the file's order."""
+
+    versions: tuple[str, ...] = ()
+    """Versions of symbols that they have to offer, such as `GLIBC_2.17`, sorted."""
+
+    musl: bool = False
+    """Whether it is linked against musl in the place of glibc."""
+
+
+class UnreadableElfError(ValueError):
+    """A file that begins like an ELF file is broken, or of a shape that is not known."""
+
+
+def identify(head: bytes) -> Identity | None:
+    """Tell from its first `HEAD` bytes whether a file is machine code."""
+    if head.startswith(b"\x7fELF"):
+        order = "big" if head[5:6] == b"\x02" else "little"
+        machine = int.from_bytes(head[18:20], order)  # type: ignore[arg-type] # one of the two
+        return Identity(
+            kind=Kind.ELF,
+            machine=_MACHINES.get(machine, f"machine {machine}"),
+            bits=64 if head[4:5] == b"\x02" else 32,
+        )
+    if head[:4] in _MACH_O:
+        return Identity(kind=Kind.MACH_O)
+    if head[:4] == _FAT and 0 < int.from_bytes(head[4:8], "big") < _OLDEST_CLASS_FILE:
+        return Identity(kind=Kind.MACH_O)
+    # A text may begin with MZ; then the offset of the PE header is no small number.
+    if head[:2] == b"MZ" and 0 < int.from_bytes(head[_PE_OFFSET], "little") < 1 << 16:
+        return Identity(kind=Kind.PE)
+    return None
+
+
+def read_elf(stream: BinaryIO) -> Elf:
+    """Read what an ELF file needs; the stream must be able to seek.
+
+    Raises:
+        UnreadableElfError: It is broken, or no ELF file.
+    """
+    from elftools.common.exceptions import ELFError
+    from elftools.construct import ConstructError
+    from elftools.elf.elffile import ELFFile
+
+    try:
+        return _Reader(ELFFile(stream)).elf()
+    # The last four are what the parts of a broken file may add up to.
+    except (ELFError, ConstructError, ArithmeticError, LookupError, ValueError, OSError) as error:
+        raise UnreadableElfError(f"it is no readable ELF file: {error}") from error
+
+
+class _Reader:
+    """Finds its way by the segments: what loads a file looks at nothing else."""
+
+    def __init__(self, elf: ELFFile) -> None:
+        self._elf = elf
+        self._stream = elf.stream
+        self._structs = elf.structs
+        count = min(elf["e_phnum"], _MOST_HEADERS)
+        self._segments = [
+            self._at(self._structs.Elf_Phdr, elf["e_phoff"] + place * elf["e_phentsize"])
+            for place in range(count)
+        ]
+
+    def elf(self) -> Elf:
+        tags = self._tags()
+        strings = self._offset(tags.get("DT_STRTAB", [0])[0])
+        needed = tuple(self._text(strings + value) for value in tags.get("DT_NEEDED", ()))
+        machine = identify(self._head())
+        return Elf(
+            machine=machine.machine or "" if machine else "",
+            bits=self._elf.elfclass,
+            needed=needed,
+            versions=tuple(sorted(set(self._versions(tags, strings)))),
+            musl=any("musl" in name for name in (*needed, *self._interpreters())),
+        )
+
+    def _head(self) -> bytes:
+        self._stream.seek(0)
+        return bytes(self._stream.read(HEAD))
+
+    def _tags(self) -> dict[str, list[int]]:
+        """Gather the dynamic section: tag → values; empty where there is none."""
+        found: dict[str, list[int]] = {}
+        for segment in self._segments:
+            if segment["p_type"] != "PT_DYNAMIC" or not segment["p_filesz"]:
+                continue
+            for place in range(_MOST_TAGS):
+                offset = segment["p_offset"] + place * self._structs.Elf_Dyn.sizeof()
+                tag = self._at(self._structs.Elf_Dyn, offset)
+                if tag["d_tag"] == "DT_NULL":
+                    break
+                found.setdefault(str(tag["d_tag"]), []).append(tag["d_val"])
+        return found
+
+    def _versions(self, tags: dict[str, list[int]], strings: int) -> Iterator[str]:
+        """Yield the versions that are needed (`.gnu.version_r`, by its dynamic tags)."""
+        if "DT_VERNEED" not in tags:
+            return
+        offset = self._offset(tags["DT_VERNEED"][0])
+        for _ in range(min(tags.get("DT_VERNEEDNUM", [0])[0], _MOST_TAGS)):
+            library = self._at(self._structs.Elf_Verneed, offset)
+            version = offset + library["vn_aux"]
+            for _ in range(library["vn_cnt"]):
+                entry = self._at(self._structs.Elf_Vernaux, version)
+                yield self._text(strings + entry["vna_name"])
+                version += entry["vna_next"]
+            offset += library["vn_next"]
+
+    def _interpreters(self) -> Iterator[str]:
+        for segment in self._segments:
+            if segment["p_type"] == "PT_INTERP":
+                yield self._text(segment["p_offset"])
+
+    def _offset(self, address: int) -> int:
+        """Find where in the file lies what is loaded at an address."""
+        for segment in self._segments:
+            begin = segment["p_vaddr"]
+            if segment["p_type"] == "PT_LOAD" and begin <= address < begin + segment["p_filesz"]:
+                return int(address - begin + segment["p_offset"])
+        return address
+
+    def _text(self, offset: int) -> str:
+        self._stream.seek(offset)
+        return bytes(self._stream.read(_LONGEST_NAME)).partition(b"\0")[0].decode("utf-8")
+
+    def _at(self, struct: Any, offset: int) -> Any:
+        from elftools.common.utils import struct_parse
+
+        return struct_parse(struct, self._stream, stream_pos=offset)
+
+
+def misfits(elf: Elf, target: Target, bundled: Collection[str]) -> Iterator[str]:
+    """Yield why a file does not load in a target; nothing if it does.
+
+    Args:
+        elf: What the file is and needs.
+        target: Where it is to load.
+        bundled: Names of the files that ship beside it.
+    """
+    if problem := foreign(elf, target):
+        yield problem
+        return
+    if absent := absent_libraries(elf, bundled):
+        yield f"needs {', '.join(absent)}, which the runtime does not have"
+    if newest := newest_above(elf, target):
+        yield f"needs {newest}, and the runtime has glibc {target.runtime.glibc}"
+
+
+def foreign(elf: Elf, target: Target) -> str:
+    """Say why a file is not for such a machine at all; empty where it is."""
+    machine = target.architecture.machine
+    if elf.machine != machine or elf.bits != 64:  # noqa: PLR2004 # both are 64-bit machines
+        return f"is made for {elf.bits}-bit {elf.machine}, not for {machine}"
+    return "is linked against musl, and the runtime has glibc" if elf.musl else ""
+
+
+def absent_libraries(elf: Elf, bundled: Collection[str]) -> tuple[str, ...]:
+    """List the libraries that neither the runtime has nor the files that ship beside it."""
+    return tuple(name for name in elf.needed if name not in _PRESENT and name not in bundled)
+
+
+def newest_above(elf: Elf, target: Target) -> str:
+    """Name the newest version of symbols that is above what the runtime has; empty if none is."""
+    above = [text for text in elf.versions if _is_above(text, target.runtime.glibc)]
+    return max(above, key=_natural, default="")
+
+
+def _is_above(version: str, glibc: Glibc) -> bool:
+    """Tell whether a version of symbols is newer than a runtime's libraries."""
+    match = _VERSION.fullmatch(version)
+    if match is None:
+        # `GLIBC_ABI_DT_RELR` (2.36) and `GLIBC_PRIVATE` bind a file to the glibc it saw.
+        return version.startswith("GLIBC_")
+    numbers = tuple(map(int, match["numbers"].split(".")))
+    ceiling = glibc if match["family"] == "GLIBC" else _CEILINGS[glibc].get(match["family"])
+    return ceiling is not None and numbers > (*ceiling, *(0,) * (len(numbers) - len(ceiling)))
+
+
+def _natural(version: str) -> tuple[str, _Numbers]:
+    match = _VERSION.fullmatch(version)
+    numbers = tuple(map(int, match["numbers"].split("."))) if match else ()
+    return ("" if match else version, numbers)
