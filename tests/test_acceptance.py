@@ -474,7 +474,9 @@ version = "1.0"
 requires-python = ">=3.10"
 """
     (folder / "lonely").mkdir(parents=True)
-    (folder / "lonely" / "__init__.py").write_text("", encoding="utf-8")
+    (folder / "lonely" / "__init__.py").write_text(
+        "def handler(event, context): ...\n", encoding="utf-8"
+    )
     (folder / "pyproject.toml").write_text(pyproject, encoding="utf-8")
     return folder
 

@@ -16,7 +16,8 @@ from lambda_build_plugin.project import read_project
 from lambda_build_plugin.settings import Contents, Host, Layout, Settings
 from lambda_build_plugin.stage import InvalidWheelError
 from lambda_build_plugin.target import RUNTIMES, Architecture, Target
-from lambda_build_plugin.verify import ArtifactError, HandlerError, StrictError
+from lambda_build_plugin.verify.handler import HandlerError
+from lambda_build_plugin.verify.limits import ArtifactError, StrictError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -241,7 +242,7 @@ def _into_a_file(settings: Settings) -> Settings:
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        pytest.param(_with_handler, HandlerError, id="before the zip is written"),
+        pytest.param(_with_handler, HandlerError, id="what was written lacks the handler"),
         pytest.param(_strict, StrictError, id="after the zip is written"),
         pytest.param(_into_a_file, OutputError, id="after the zip is verified"),
     ],

@@ -26,7 +26,7 @@ from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.settings import Host
 from lambda_build_plugin.stage import Entry
 from lambda_build_plugin.target import RUNTIMES
-from lambda_build_plugin.verify import UNZIPPED_LIMIT
+from lambda_build_plugin.verify.limits import UNZIPPED_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,6 +20,7 @@ from lambda_build_plugin import (
     checkout,
     errors,
     hooks,
+    inspection,
     integrity,
     interpreter,
     locking,
@@ -28,7 +29,6 @@ from lambda_build_plugin import (
     source_tree,
     stage,
     unpack,
-    verify,
 )
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch import failures as fetch_failures
@@ -38,6 +38,15 @@ from lambda_build_plugin.project import Project
 from lambda_build_plugin.source_build import failures as build_failures
 from lambda_build_plugin.source_build.source import of_project
 from lambda_build_plugin.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.verify import (
+    closure,
+    findings,
+    handler,
+    imports,
+    limits,
+    native,
+    zip_format,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -234,17 +243,33 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
         [("demo 1.0", "2.0", provided.Artifact(label="`deps`", size=1, versions={}))]
     ),
     # verify
-    verify.OversizeError: lambda: verify.OversizeError(300_000_000, [("demo", 300_000_000)]),
-    verify.TooManyEntriesError: lambda: verify.TooManyEntriesError(70_000),
+    limits.OversizeError: lambda: limits.OversizeError(300_000_000, [("demo", 300_000_000)]),
+    limits.TooManyEntriesError: lambda: limits.TooManyEntriesError(70_000),
+    limits.EmptyArtifactError: lambda: limits.EmptyArtifactError(layer=True),
+    handler.HandlerError: lambda: handler.HandlerError("app.handler", ["app.py"]),
+    handler.MalformedHandlerError: lambda: handler.MalformedHandlerError("app"),
+    handler.BuiltInHandlerError: lambda: handler.BuiltInHandlerError("sys.exit", TARGET),
+    handler.UndefinedHandlerError: lambda: handler.UndefinedHandlerError("a.b", "a.py"),
+    closure.UnmetRequirementsError: lambda: closure.UnmetRequirementsError(["demo requires six"]),
+    native.ForeignCodeError: lambda: native.ForeignCodeError(TARGET, {"demo": ["`a.so` is wrong"]}),
+    imports.EditableError: lambda: imports.EditableError(["`__editable__.demo.pth`"]),
+    zip_format.UnpackableZipError: lambda: zip_format.UnpackableZipError(
+        {"is encrypted": ["`a.py`"]}
+    ),
+    inspection.UnreadableZipError: lambda: inspection.UnreadableZipError(
+        Path("a.zip"), "it is cut off"
+    ),
+    inspection.DamagedZipError: lambda: inspection.DamagedZipError(["`a.py` cannot be read"]),
+    findings.SeveralFailuresError: lambda: findings.SeveralFailuresError(
+        [limits.ArtifactError("a"), limits.ArtifactError("b")]
+    ),
+    limits.ArtifactError: lambda: limits.ArtifactError("demo is missing"),
+    limits.StrictError: lambda: limits.StrictError(["python3.8 is deprecated"]),
     interpreter.NoInterpreterError: lambda: interpreter.NoInterpreterError((3, 13), "bytecode"),
     bytecode.BytecodeOversizeError: lambda: bytecode.BytecodeOversizeError(300_000_000, only=False),
     bytecode.CompilerError: lambda: bytecode.CompilerError(
         "demo", interpreter.Interpreter(path=PATH, version="3.13.0", magic=""), "no memory"
     ),
-    verify.EmptyArtifactError: lambda: verify.EmptyArtifactError(layer=True),
-    verify.HandlerError: lambda: verify.HandlerError("app.handler", ["app.py"]),
-    verify.ArtifactError: lambda: verify.ArtifactError("demo is missing"),
-    verify.StrictError: lambda: verify.StrictError(["python3.8 is deprecated"]),
 }
 
 

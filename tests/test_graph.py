@@ -1,4 +1,4 @@
-"""What the project requires and the lock does not bring."""
+"""Where requirements lead to."""
 
 from __future__ import annotations
 
@@ -8,52 +8,14 @@ import pytest
 from fakes.wheels import a_wheel
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import Version
 
-from lambda_build_plugin.graph import extras_of, pruned, reachable, requirements_of, unmet
+from lambda_build_plugin.graph import extras_of, pruned, reachable
 from lambda_build_plugin.target import RUNTIMES, Architecture, Target
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 TARGET = Target(runtime=RUNTIMES["python3.13"], architecture=Architecture.ARM64)
-
-
-def missing(tmp_path: Path, *lines: str, extras: tuple[str, ...] = (), **shipped: str) -> list[str]:
-    """Tell what is missing for a wheel with these requirements."""
-    wheel = a_wheel(metadata=[f"Requires-Dist: {line}" for line in lines]).write_to(tmp_path)
-    versions = {canonicalize_name(name): Version(text) for name, text in shipped.items()}
-    names = frozenset(map(canonicalize_name, extras))
-    return list(unmet(requirements_of(wheel), TARGET, extras=names, shipped=versions))
-
-
-@pytest.mark.parametrize(
-    ("line", "found"),
-    [
-        pytest.param("idna", [], id="any version"),
-        pytest.param("IDNA>=3", [], id="admitted"),
-        pytest.param("idna>=4", ["idna>=4, and 3.7 is what the lock holds"], id="too old"),
-        pytest.param("six", ["six, which is not in the lock for this target"], id="absent"),
-        pytest.param("six; sys_platform == 'win32'", [], id="not for the target"),
-        pytest.param("six; extra == 'fast'", [], id="of an extra that was not asked for"),
-        pytest.param("no requirement!", [], id="unreadable"),
-    ],
-)
-def test_requirement(tmp_path: Path, line: str, found: list[str]) -> None:
-    """A requirement counts where its marker holds for the target."""
-    assert missing(tmp_path, line, idna="3.7") == found
-
-
-def test_requirement_of_an_extra(tmp_path: Path) -> None:
-    """What an extra asks for counts when the extra does."""
-    assert missing(tmp_path, "six; extra == 'fast'", extras=("Fast",)) == [
-        "six, which is not in the lock for this target"
-    ]
-
-
-def test_prerelease_that_is_locked_is_admitted(tmp_path: Path) -> None:
-    """The lock has decided for it."""
-    assert missing(tmp_path, "idna>=3", idna="4.0rc1") == []
 
 
 def test_extras_of_a_wheel(tmp_path: Path) -> None:

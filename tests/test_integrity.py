@@ -11,11 +11,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from fakes.elf import an_elf
 from fakes.wheels import a_wheel
 from packaging.utils import parse_wheel_filename
 
+from lambda_build_plugin.binaries import Elf, Kind
 from lambda_build_plugin.fetch.cache import Cache
 from lambda_build_plugin.integrity import DamagedWheelsError, check
+from lambda_build_plugin.machine_code import MachineCode
 from lambda_build_plugin.stage import InvalidWheelError, Wheel
 
 if TYPE_CHECKING:
@@ -284,6 +287,32 @@ def test_known_wheel(tmp_path: Path) -> None:
     assert notes(tmp_path) == 1
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_machine_code(tmp_path: Path, method: int) -> None:
+    """What is machine code in a wheel is found on the way, and known the next time."""
+    elf = an_elf("aarch64", needed=["libc.so.6"], versions={"libc.so.6": ["GLIBC_2.17"]})
+    files = {
+        "a.so": elf,
+        "large.so": elf + bytes(20_000_000),
+        "broken": b"\x7fELF",
+        "a.py": _CONTENT,
+    }
+    wheel = a_wheel_at(a_wheel(files=files, compression=method), tmp_path)
+    known = MachineCode(
+        kind=Kind.ELF,
+        elf=Elf(machine="aarch64", bits=64, needed=("libc.so.6",), versions=("GLIBC_2.17",)),
+    )
+
+    first = check([wheel], Cache(tmp_path / "cache"))
+    second = check([wheel], Cache(tmp_path / "cache"))
+
+    found = dict(first[wheel.path])
+    broken = found.pop("broken")
+    assert (broken.kind, broken.elf, bool(broken.trouble)) == (Kind.ELF, None, True)
+    assert found == {"a.so": known, "large.so": known}
+    assert second == first
+
+
 def test_other_bytes_of_one_name(tmp_path: Path) -> None:
     """A note is about bytes: another file of the same name and place is checked anew."""
     cache = Cache(tmp_path / "cache")
@@ -300,7 +329,19 @@ def test_damage_is_not_noted(tmp_path: Path) -> None:
     assert problem(tmp_path, fake) == problem(tmp_path, fake)
 
 
-@pytest.mark.parametrize("note", [{}, {"check": "0"}, {"passed": "1"}], ids=str)
+@pytest.mark.parametrize(
+    "note",
+    [
+        {},
+        {"check": "1"},
+        {"check": "2"},
+        {"check": "2", "code": "[]"},
+        {"check": "2", "code": '{"a.py": 1}'},
+        {"check": "2", "code": '{"a.py": ["ELF", "", ["x86_64"]]}'},
+        {"passed": "1"},
+    ],
+    ids=str,
+)
 def test_note_of_another_check(tmp_path: Path, note: dict[str, str]) -> None:
     """What an older check has passed is checked again."""
     fake = saying(a_wheel(files={"a.py": _CONTENT}), "a.py", crc=1)

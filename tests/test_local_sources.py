@@ -312,15 +312,14 @@ def test_included_beside_the_lock(tmp_path: Path, environ: dict[str, str]) -> No
 
 
 def test_what_an_included_wheel_requires(tmp_path: Path, environ: dict[str, str]) -> None:
-    """A requirement that nothing in the lock meets is a warning."""
+    """A requirement that nothing meets fails the build, whoever has brought the wheel."""
     wheel = a_wheel("shared", metadata=["Requires-Dist: absent>=2"]).write_to(tmp_path)
     app = a_package(tmp_path / "app")
 
-    report = shipped(app, environ, "--include-local", str(wheel))
+    run = run_lambda_build("--include-local", str(wheel), cwd=app, environ=environ)
 
-    assert report["warnings"] == [
-        "shared requires absent>=2, which is not in the lock for this target"
-    ]
+    assert run.code == 8
+    assert "why: shared 1.0 requires absent>=2, which does not ship" in run.errors
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,12 @@ def commands() -> list[str]:
 def test_shown_commands_run(command: str, tmp_path: Path) -> None:
     """Each `lambda-build` line of the README builds, or has nothing to put into a layer."""
     project = a_project(tmp_path / "project")
-    run = run_lambda_build(
-        *command.split()[1:], cwd=project, environ=quiet_environment(tmp_path / "home")
-    )
+    environ = quiet_environment(tmp_path / "home")
+    arguments = command.split()[1:]
+    for named in (argument for argument in arguments if argument.endswith(".zip")):
+        assert run_lambda_build("--output", named, cwd=project, environ=environ).code == 0
+
+    run = run_lambda_build(*arguments, cwd=project, environ=environ)
 
     assert run.code == (8 if "layer" in command else 0), run.errors
 

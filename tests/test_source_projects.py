@@ -245,14 +245,12 @@ def test_report(tmp_path: Path) -> None:
 
 
 def test_requirement_that_is_not_locked(tmp_path: Path) -> None:
-    """What a project requires and the lock does not bring is a warning for source, too."""
+    """What a project requires and the lock does not bring fails the build for source, too."""
     pyproject = '[project]\nname = "demo"\nversion = "1"\ndependencies = ["dep>=2", "gone"]\n'
     root = a_source_project(tmp_path, {"pyproject.toml": pyproject, "main.py": ""})
     run = run_lambda_build(
         "--json", "-o", "../a.zip", cwd=root, environ=quiet_environment(tmp_path)
     )
 
-    assert json.loads(run.output)["warnings"] == [
-        "demo requires dep>=2, and 1.5 is what the lock holds",
-        "demo requires gone, which is not in the lock for this target",
-    ]
+    assert run.code == 8
+    assert "why: demo requires gone, which does not ship" in run.errors

@@ -28,8 +28,11 @@ __all__ = [
     "Identity",
     "Kind",
     "UnreadableElfError",
+    "absent_libraries",
+    "foreign",
     "identify",
     "misfits",
+    "newest_above",
     "read_elf",
 ]
 
@@ -264,18 +267,32 @@ def misfits(elf: Elf, target: Target, bundled: Collection[str]) -> Iterator[str]
         target: Where it is to load.
         bundled: Names of the files that ship beside it.
     """
+    if problem := foreign(elf, target):
+        yield problem
+        return
+    if absent := absent_libraries(elf, bundled):
+        yield f"needs {', '.join(absent)}, which the runtime does not have"
+    if newest := newest_above(elf, target):
+        yield f"needs {newest}, and the runtime has glibc {target.runtime.glibc}"
+
+
+def foreign(elf: Elf, target: Target) -> str:
+    """Say why a file is not for such a machine at all; empty where it is."""
     machine = target.architecture.machine
     if elf.machine != machine or elf.bits != 64:  # noqa: PLR2004 # both are 64-bit machines
-        yield f"is made for {elf.bits}-bit {elf.machine}, not for {machine}"
-        return
-    if elf.musl:
-        yield "is linked against musl, and the runtime has glibc"
-        return
-    if absent := [name for name in elf.needed if name not in _PRESENT and name not in bundled]:
-        yield f"needs {', '.join(absent)}, which the runtime does not have"
-    if above := [text for text in elf.versions if _is_above(text, target.runtime.glibc)]:
-        newest = max(above, key=_natural)
-        yield f"needs {newest}, and the runtime has glibc {target.runtime.glibc}"
+        return f"is made for {elf.bits}-bit {elf.machine}, not for {machine}"
+    return "is linked against musl, and the runtime has glibc" if elf.musl else ""
+
+
+def absent_libraries(elf: Elf, bundled: Collection[str]) -> tuple[str, ...]:
+    """List the libraries that neither the runtime has nor the files that ship beside it."""
+    return tuple(name for name in elf.needed if name not in _PRESENT and name not in bundled)
+
+
+def newest_above(elf: Elf, target: Target) -> str:
+    """Name the newest version of symbols that is above what the runtime has; empty if none is."""
+    above = [text for text in elf.versions if _is_above(text, target.runtime.glibc)]
+    return max(above, key=_natural, default="")
 
 
 def _is_above(version: str, glibc: Glibc) -> bool:

@@ -8,30 +8,37 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin import integrity, report, verify
+from lambda_build_plugin import integrity, report
 from lambda_build_plugin.archive import moved_in, write_archive, write_folder
 from lambda_build_plugin.bytecode import with_bytecode
 from lambda_build_plugin.clock import Clock
-from lambda_build_plugin.dependencies import dependencies_of, with_unmet
+from lambda_build_plugin.dependencies import dependencies_of
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch.cache import Cache
 from lambda_build_plugin.filters import filtered
-from lambda_build_plugin.graph import requirements_of
 from lambda_build_plugin.hooks import after_stage, before_build
 from lambda_build_plugin.places import check_places
+from lambda_build_plugin.project import metadata_requirements
 from lambda_build_plugin.provided import artifact_of
 from lambda_build_plugin.scripts import with_scripts
 from lambda_build_plugin.settings import Contents, Form, Layout
 from lambda_build_plugin.source_build.workshop import Workshop
 from lambda_build_plugin.source_tree import Choice, plain_project
 from lambda_build_plugin.stage import stage
+from lambda_build_plugin.verify import artifact as view
+from lambda_build_plugin.verify import limits
+from lambda_build_plugin.verify.checks import check_contents
+from lambda_build_plugin.verify.closure import Word
+from lambda_build_plugin.verify.findings import raised
 from lambda_build_plugin.work import OwnWheel, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from lambda_build_plugin.archive import Written
     from lambda_build_plugin.dependencies import Dependencies
     from lambda_build_plugin.filters import Filtered
+    from lambda_build_plugin.integrity import MachineCodeOf
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.provided import Artifact
     from lambda_build_plugin.report import BuildReport
@@ -114,14 +121,12 @@ def _build(settings: Settings, work: Work) -> BuildReport:
     if ships_project and settings.form is Form.SOURCE:
         with clock.stage("build"):
             plain = plain_project(settings.project, _choice(settings, dependencies))
-        dependencies = with_unmet(dependencies, settings.project.dependencies, settings)
     elif ships_project:
         project = own.wheel()
-        dependencies = with_unmet(dependencies, requirements_of(project.path), settings)
         wheels.append(project)
         version = str(project.version)
     with clock.stage("stage"):
-        integrity.check(wheels, own.workshop.cache)
+        code_of = integrity.check(wheels, own.workshop.cache)
         full, kept = _staged(settings, wheels, plain)
     if settings.hooks.after_stage:
         with clock.stage("hooks"):
@@ -129,13 +134,14 @@ def _build(settings: Settings, work: Work) -> BuildReport:
             kept, full = replace(kept, tree=tree), tree
     if settings.bytecode:
         with clock.stage("bytecode"):
-            kept = _compiled(settings, full, kept, folder, work.reporter)
+            kept = _compiled(settings, full, kept, own.workshop)
     result = _written(
         settings,
-        dependencies,
+        replace(dependencies, warnings=(*dependencies.warnings, *own.workshop.cache.warnings)),
         kept,
-        settings.zip_path(version),
-        clock,
+        code_of,
+        output=settings.zip_path(version),
+        clock=clock,
         places=work.places,
         artifacts=artifacts,
     )
@@ -171,18 +177,16 @@ def _staged(
     return tree, kept if plain is None else replace(kept, warnings=())
 
 
-def _compiled(
-    settings: Settings, full: StagedTree, kept: Filtered, scratch: Path, reporter: Reporter
-) -> Filtered:
+def _compiled(settings: Settings, full: StagedTree, kept: Filtered, workshop: Workshop) -> Filtered:
     tree = with_bytecode(
         kept.tree,
         full=full,
         runtime=settings.target.runtime,
         only=settings.bytecode_only,
         host=settings.host,
-        cache=Cache(settings.host.cache_dir),
-        scratch=scratch,
-        reporter=reporter,
+        cache=workshop.cache,
+        scratch=workshop.folder,
+        reporter=workshop.reporter,
     )
     return replace(kept, tree=tree)
 
@@ -192,7 +196,7 @@ def _workshop(settings: Settings, folder: Path, reporter: Reporter) -> Workshop:
     return Workshop(
         target=settings.target,
         folder=folder,
-        cache=Cache(host.cache_dir),
+        cache=Cache(host.cache_dir, spare=folder / "cache"),
         home=host.home,
         environ=host.environ,
         offline=settings.offline,
@@ -224,9 +228,10 @@ def _written(
     settings: Settings,
     dependencies: Dependencies,
     kept: Filtered,
+    code_of: MachineCodeOf,
+    *,
     output: Path,
     clock: Clock,
-    *,
     places: ExitStack,
     artifacts: Sequence[Artifact],
 ) -> BuildReport:
@@ -239,17 +244,17 @@ def _written(
         *kept.warnings,
     ]
     with clock.stage("verify"):
-        warnings += verify.check_tree(
+        warnings += limits.check_tree(
             tree,
             layer=settings.layout is Layout.LAYER,
-            handler=settings.handler,
             beside={artifact.label: artifact.size for artifact in artifacts},
         )
     temporary = places.enter_context(moved_in(output))
     with clock.stage("archive"):
         written = write_archive(tree, temporary, epoch=settings.epoch)
     with clock.stage("verify"):
-        warnings += verify.check_archive(tree, written)
+        warnings += limits.large_zip(written.size)
+        warnings += _verified(settings, tree, written, code_of, _word(settings, dependencies))
     _check_strict(settings, warnings)
     if settings.unpacked is not None:
         folder = places.enter_context(moved_in(settings.unpacked))
@@ -268,6 +273,49 @@ def _written(
     )
 
 
+def _word(settings: Settings, dependencies: Dependencies) -> Word:
+    """Gather what the user has said of what ships and what does not."""
+    project, lock = settings.project.name, dependencies.locked
+    is_alone = settings.contents is Contents.PROJECT or not settings.main
+    is_absent = settings.contents is Contents.DEPENDENCIES
+    left_out = dependencies.skipped | settings.provided | (lock.overridden if lock else frozenset())
+    on_their_own = lock.rewritten if lock else frozenset()
+    return Word(
+        extras={project: settings.extras},
+        left_out=left_out | ({project} if is_absent else frozenset()),
+        on_their_own=on_their_own | ({project} if is_alone else frozenset()),
+    )
+
+
+def _verified(
+    settings: Settings, tree: StagedTree, written: Written, code_of: MachineCodeOf, word: Word
+) -> tuple[str, ...]:
+    """Hold the zip against what was meant, and what is in it against the target."""
+    with limits.read_again(written.path) as archive:
+        limits.check_archive(tree, archive)
+        findings = check_contents(
+            _with_source(view.artifact_of(tree, archive, code_of), settings, tree),
+            settings.target,
+            word,
+            handler=settings.handler if settings.layout is Layout.FUNCTION else None,
+        )
+    return raised(findings)
+
+
+def _with_source(artifact: view.Artifact, settings: Settings, tree: StagedTree) -> view.Artifact:
+    """Let a project that ships without metadata have its requirements checked, too."""
+    project = settings.project
+    if tree.project is None or project.dependencies is None:
+        return artifact
+    itself = view.Shipped(
+        name=project.name,
+        version=None,
+        shown=project.name,
+        requires=tuple(map(str, metadata_requirements(project))),
+    )
+    return replace(artifact, distributions=(*artifact.distributions, itself))
+
+
 def _check_strict(settings: Settings, warnings: Sequence[str]) -> None:
     if settings.strict and warnings:
-        raise verify.StrictError(warnings)
+        raise limits.StrictError(warnings)

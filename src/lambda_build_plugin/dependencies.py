@@ -12,12 +12,11 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import parse_wheel_filename
 
-from lambda_build_plugin.fetch.cache import Cache
 from lambda_build_plugin.fetch.fetcher import Fetcher
 from lambda_build_plugin.fetch.sources import read_sources
-from lambda_build_plugin.graph import extras_of, reachable, requirements_of, unmet
+from lambda_build_plugin.graph import ASKED, extras_of, reachable, requirements_of
 from lambda_build_plugin.lock.failures import (
     ExcludedTargetError,
     HostOnlyLockError,
@@ -57,14 +56,13 @@ if TYPE_CHECKING:
     from lambda_build_plugin.fetch.fetcher import Fetched
     from lambda_build_plugin.lock.model import Lock, LockedPackage
     from lambda_build_plugin.lock.walk import Reached
-    from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.provided import Artifact, Kept
     from lambda_build_plugin.selection import Selection
     from lambda_build_plugin.settings import Settings
     from lambda_build_plugin.source_build.workshop import Workshop
     from lambda_build_plugin.work import OwnWheel
 
-__all__ = ["Dependencies", "dependencies_of", "with_unmet"]
+__all__ = ["Dependencies", "dependencies_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +129,7 @@ def _from_lock(settings: Settings, own: OwnWheel) -> Dependencies:
     if settings.contents is Contents.PROJECT:
         return Dependencies(lock=found.path, locked=lock, chosen=applicable.packages)
     with (
-        closing(_fetcher(settings, lock, clock.reporter)) as fetcher,
+        closing(_fetcher(settings, lock, own.workshop)) as fetcher,
         _right_machine(lock, settings),
     ):
 
@@ -157,6 +155,7 @@ def _from_lock(settings: Settings, own: OwnWheel) -> Dependencies:
             *lock.warnings,
             *((passed_over,) if found.others else ()),
             *dependencies.warnings,
+            *fetcher.warnings,
         ),
         lock=found.path,
         locked=lock,
@@ -321,7 +320,7 @@ def _cut(
 
     What a distribution requires stands in its wheel, so they come level by level.
     """
-    project, target = settings.project, settings.target
+    target = settings.target
     roots, known = _needs(lock, settings, own)
     brought: dict[NormalizedName, Wheel] = {}
     left_out = list(applicable.left_out)
@@ -336,8 +335,6 @@ def _cut(
         for package in batch:
             wheel = brought.get(package.name)  # None where it is left out
             known[package.name] = requirements_of(wheel.path) if wheel else ()
-    # What the project itself lacks, `with_unmet` tells.
-    told = {project.name} if settings.contents is Contents.ALL else set()
     return Dependencies(
         wheels=tuple(brought[name] for name in sorted(brought)),
         left_out=tuple(
@@ -346,10 +343,11 @@ def _cut(
                 key=lambda item: (item.name, item.version),
             )
         ),
+        # What the wheels themselves require, verification will ask.
         warnings=tuple(
             f"{needer} requires {name}, which is not in the lock for this target"
             for name, needer in reachable(roots, known, target).items()
-            if name not in known and needer not in told
+            if name not in known and needer == ASKED
         ),
     )
 
@@ -398,50 +396,11 @@ def _with_included(
     dependencies: Dependencies, settings: Settings, workshop: Workshop
 ) -> Dependencies:
     """Add the wheels and folders that the user names beside the lock."""
-    added = [included(path, workshop) for path in settings.include_local]
-    dependencies = replace(dependencies, wheels=(*dependencies.wheels, *added))
-    for wheel in added:
-        requirements = requirements_of(wheel.path)
-        dependencies = _with_unmet_by(
-            wheel.name, requirements, dependencies, settings, extras=frozenset()
-        )
-    return dependencies
+    added = (included(path, workshop) for path in settings.include_local)
+    return replace(dependencies, wheels=(*dependencies.wheels, *added))
 
 
-def with_unmet(
-    dependencies: Dependencies,
-    requirements: tuple[Requirement, ...] | None,
-    settings: Settings,
-) -> Dependencies:
-    """Warn of what the project requires and the lock does not bring, as far as it is known."""
-    if settings.contents is not Contents.ALL or not settings.main or requirements is None:
-        return dependencies
-    return _with_unmet_by(
-        settings.project.name, requirements, dependencies, settings, extras=settings.extras
-    )
-
-
-def _with_unmet_by(
-    name: str,
-    requirements: tuple[Requirement, ...],
-    dependencies: Dependencies,
-    settings: Settings,
-    *,
-    extras: frozenset[NormalizedName],
-) -> Dependencies:
-    """Warn of what is required and nothing that ships meets, but for what is skipped."""
-    shipped = {wheel.name: wheel.version for wheel in dependencies.wheels}
-    asked = tuple(
-        requirement
-        for requirement in requirements
-        if canonicalize_name(requirement.name) not in dependencies.skipped
-    )
-    missing = unmet(asked, settings.target, extras=extras, shipped=shipped)
-    warnings = (f"{name} requires {requirement}" for requirement in missing)
-    return replace(dependencies, warnings=(*dependencies.warnings, *warnings))
-
-
-def _fetcher(settings: Settings, lock: Lock, reporter: Reporter) -> Fetcher:
+def _fetcher(settings: Settings, lock: Lock, workshop: Workshop) -> Fetcher:
     host = settings.host
     return Fetcher(
         read_sources(
@@ -453,8 +412,8 @@ def _fetcher(settings: Settings, lock: Lock, reporter: Reporter) -> Fetcher:
             access_is_all=settings.access_is_all,
             installers=settings.installers,
         ),
-        Cache(host.cache_dir),
-        reporter=reporter,
+        workshop.cache,
+        reporter=workshop.reporter,
         offline=settings.offline,
         jobs=settings.jobs,
     )

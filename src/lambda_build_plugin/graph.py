@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from packaging.utils import NormalizedName
-    from packaging.version import Version
 
     from lambda_build_plugin.target import Target
 
-__all__ = ["extras_of", "pruned", "reachable", "requirements_of", "unmet"]
+__all__ = ["ASKED", "extras_of", "pruned", "reachable", "requirements_of"]
+
+ASKED = "the project"
+"""Who needs what nothing else asks for."""
 
 
 def requirements_of(wheel: Path) -> tuple[Requirement, ...]:
@@ -88,7 +90,7 @@ def _walk(
 ) -> dict[NormalizedName, tuple[str, set[str]]]:
     """Give for each name that is needed who asked for it first, and its extras that are."""
     found: dict[NormalizedName, tuple[str, set[str]]] = {}
-    todo: deque[tuple[str, Requirement]] = deque(("the project", root) for root in roots)
+    todo: deque[tuple[str, Requirement]] = deque((ASKED, root) for root in roots)
     while todo:
         needer, requirement = todo.popleft()
         name = canonicalize_name(requirement.name)
@@ -159,23 +161,3 @@ def _with_extras(name: NormalizedName, extras: Iterable[str]) -> Requirement:
 def _holds(requirement: Requirement, target: Target, activated: Activated) -> bool:
     marker = requirement.marker
     return marker is None or LockMarker(str(marker)).holds(target.marker_environment, activated)
-
-
-def unmet(
-    requirements: tuple[Requirement, ...],
-    target: Target,
-    *,
-    extras: frozenset[NormalizedName],
-    shipped: Mapping[NormalizedName, Version],
-) -> Iterator[str]:
-    """Yield each requirement that holds for the target and that no distribution meets."""
-    activated = Activated(extras=extras)
-    for requirement in requirements:
-        if not _holds(requirement, target, activated):
-            continue
-        version = shipped.get(canonicalize_name(requirement.name))
-        asked = f"{requirement.name}{requirement.specifier}"
-        if version is None:
-            yield f"{asked}, which is not in the lock for this target"
-        elif not requirement.specifier.contains(version, prereleases=True):
-            yield f"{asked}, and {version} is what the lock holds"

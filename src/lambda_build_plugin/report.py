@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, TypedDict
 
 from lambda_build_plugin.errors import printable
-from lambda_build_plugin.verify import UNZIPPED_LIMIT, ZIPPED_LIMIT, size_text
+from lambda_build_plugin.verify.limits import UNZIPPED_LIMIT, ZIPPED_LIMIT, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +32,7 @@ __all__ = [
     "as_json",
     "as_text",
     "make",
+    "size_lines",
 ]
 
 SCHEMA = 1
@@ -180,7 +181,6 @@ def _json(value: BuildReport | BuildReports) -> str:
 
 def as_text(report: BuildReport, *, verbose: bool = False) -> str:
     """Write the report for people."""
-    size = report["size"]
     lines = [
         f"Built {report['artifact']}",
         "",
@@ -189,10 +189,7 @@ def as_text(report: BuildReport, *, verbose: bool = False) -> str:
         f"  layout     {report['layout']}"
         + (f", handler {report['handler']}" if report["handler"] else ""),
         f"  lock       {report['lock'] or 'none needed'}",
-        f"  unzipped   {_bar(size['unzipped'], size['limit_unzipped'])}",
-        f"  zipped     {_bar(size['zipped'], size['limit_zipped'])}"
-        + (" for a direct upload" if size["zipped"] < size["limit_zipped"] else ": upload via S3"),
-        f"  CodeSha256 {report['code_sha256']}",
+        *size_lines(report["size"], report["code_sha256"]),
         "",
         *_package_lines(report["packages"], verbose=verbose),
         *_left_out_lines(report["left_out"]),
@@ -206,6 +203,16 @@ def as_text(report: BuildReport, *, verbose: bool = False) -> str:
         ),
     ]
     return printable("\n".join(lines)) + "\n"
+
+
+def size_lines(size: SizeReport, code_sha256: str) -> list[str]:
+    """Write sizes and digest for people."""
+    return [
+        f"  unzipped   {_bar(size['unzipped'], size['limit_unzipped'])}",
+        f"  zipped     {_bar(size['zipped'], size['limit_zipped'])}"
+        + (" for a direct upload" if size["zipped"] < size["limit_zipped"] else ": upload via S3"),
+        f"  CodeSha256 {code_sha256}",
+    ]
 
 
 def _packages(tree: StagedTree, written: Written) -> list[PackageReport]:

@@ -63,6 +63,7 @@ __all__ = [
     "member_of",
     "members",
     "opened",
+    "read_text",
     "record",
     "record_rows",
     "stage",
@@ -73,6 +74,8 @@ _ENCRYPTED = 0x1
 _UNSAFE = re.compile(r"^$|^/|[\\\0]|^[^/]*:|(?:^|/)\.{0,2}(?:/|$)")
 """Any path that `_check_path` has to look at more closely."""
 
+_CHUNK = 1 << 18
+_LARGEST_TEXT = 1 << 26  # bytes of METADATA, RECORD …; 65,535 rows of RECORD have a sixth of that
 _PARTS_BELOW_DATA = 2  # the kind, and at least a file name
 _BLOCK = 1 << 20  # bytes
 _DIGEST_LENGTH = len("sha256=") + 43  # URL-safe base64 of 32 bytes, without padding
@@ -433,8 +436,7 @@ class _MappedWheel(WheelSource):
         info = self._members.get(name)
         if info is None:
             raise ValueError(f"it has no `{name}`")
-        check_readable(info)
-        return self._archive.read(info)
+        return read_text(self._archive, info)
 
     def check_metadata(self) -> None:
         """Refuse metadata of another distribution, or of another version (PEP 427)."""
@@ -509,7 +511,11 @@ class _MappedWheel(WheelSource):
             return row[1]
         if name == f"{self._dist_info}/RECORD":
             return ""
-        return digest_of(self._archive.read(info))
+        hashing = hashlib.sha256()
+        with self._archive.open(info) as stream:  # it may be larger than what memory holds
+            while block := stream.read(_CHUNK):
+                hashing.update(block)
+        return _spelled(hashing)
 
 
 class _TreeDestination(WheelDestination):
@@ -603,6 +609,18 @@ def check_readable(info: zipfile.ZipInfo) -> None:
     """
     if info.flag_bits & _ENCRYPTED:
         raise ValueError(f"`{info.filename}` is encrypted")
+
+
+def read_text(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """Read a file of the metadata as a whole.
+
+    Raises:
+        ValueError: It is encrypted, or of a size that no such file has.
+    """
+    check_readable(info)
+    if info.file_size > _LARGEST_TEXT:
+        raise ValueError(f"`{info.filename}` has {info.file_size:,} bytes")
+    return archive.read(info)
 
 
 def _is_executable(info: zipfile.ZipInfo) -> bool:

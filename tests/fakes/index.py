@@ -17,6 +17,7 @@ import re
 import socket
 import sys
 import threading
+import time
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from types import TracebackType
 
     from typing_extensions import Self, override
@@ -40,9 +41,11 @@ else:
 
 __all__ = [
     "CutShort",
+    "Drip",
     "Drop",
     "FakeIndex",
     "Fault",
+    "Longer",
     "Redirect",
     "Replace",
     "Request",
@@ -72,10 +75,38 @@ class CutShort:
 
     keep: int
 
+    def applied(self, answer: _Answer) -> _Answer:
+        """Let the connection break."""
+        return replace(answer, keep=self.keep)
+
+
+@dataclass(frozen=True, slots=True)
+class Drip:
+    """Send one byte at a time with a pause after each, as long as somebody listens."""
+
+    seconds: float
+    head_too: bool = False
+    """Whether the head of the answer comes so slowly as well."""
+
+    def applied(self, answer: _Answer) -> _Answer:
+        """Let the answer come slowly."""
+        return replace(answer, drip=self)
+
 
 @dataclass(frozen=True, slots=True)
 class Drop:
     """Close the connection without an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Longer:
+    """Announce the length of the file and send more."""
+
+    extra: bytes
+
+    def applied(self, answer: _Answer) -> _Answer:
+        """Let something follow the body."""
+        return replace(answer, extra=self.extra)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +122,14 @@ class Replace:
     """Serve other content under the name."""
 
     content: bytes
+    content_type: str | None = None
+    """In place of the normal one."""
+
+    def applied(self, answer: _Answer) -> _Answer:
+        """Put the other content in the place of the right one."""
+        if self.content_type is None:
+            return replace(answer, body=self.content)
+        return replace(answer, body=self.content, headers={"Content-Type": self.content_type})
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +139,7 @@ class Slow:
     seconds: float
 
 
-Fault: TypeAlias = Status | CutShort | Drop | Redirect | Replace | Slow
+Fault: TypeAlias = Status | CutShort | Drip | Drop | Longer | Redirect | Replace | Slow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +164,7 @@ class FakeIndex:
         hashes: Whether the pages state the digests of the files.
         files_elsewhere: The folder that the pages link to, in place of the index's
             own: an absolute url, such as the `files_url` of another index.
+        yanked: Names of files that the pages call yanked (PEP 592).
     """
 
     def __init__(
@@ -135,11 +175,13 @@ class FakeIndex:
         auth: tuple[str, str] | None = None,
         hashes: bool = True,
         files_elsewhere: str | None = None,
+        yanked: Collection[str] = (),
     ) -> None:
         self._files = {file.filename: file for file in files}
         self._form = form
         self._auth = auth
         self._hashes = hashes
+        self._yanked = frozenset(yanked)
         self._files_base = "../../files/"
         if files_elsewhere is not None:
             self._files_base = files_elsewhere.rstrip("/") + "/"
@@ -226,10 +268,10 @@ class FakeIndex:
                 self._closing.wait(fault.seconds)
         answer = self._served(request, path)
         if isinstance(fault, Replace) and answer.code == HTTPStatus.OK:
-            answer = replace(answer, body=fault.content)
+            answer = fault.applied(answer)
         if path.startswith("/simple/") and "gzip" in request.headers.get("accept-encoding", ""):
             answer = answer.zipped()
-        return replace(answer, keep=fault.keep) if isinstance(fault, CutShort) else answer
+        return fault.applied(answer) if isinstance(fault, CutShort | Drip | Longer) else answer
 
     def _noted(self, request: Request, path: str) -> Fault | None:
         """Record the request and take the fault that it meets."""
@@ -263,7 +305,8 @@ class FakeIndex:
     def _html(self, project: str, files: Iterable[FakeWheel | FakeSdist]) -> str:
         """Write a page of PEP 503."""
         links = "".join(
-            f'    <a href="{html.escape(self._link(file))}">{html.escape(file.filename)}</a><br>\n'
+            f'    <a href="{html.escape(self._link(file))}"{self._yank(file)}>'
+            f"{html.escape(file.filename)}</a><br>\n"
             for file in files
         )
         return (
@@ -276,6 +319,9 @@ class FakeIndex:
         digest = f"#sha256={file.sha256}" if self._hashes else ""
         return self._files_base + quote(file.filename) + digest
 
+    def _yank(self, file: FakeWheel | FakeSdist) -> str:
+        return ' data-yanked="broken"' if file.filename in self._yanked else ""
+
     def _json(self, *files: FakeWheel | FakeSdist) -> str:
         """Write a page of PEP 691."""
         page = {
@@ -286,6 +332,7 @@ class FakeIndex:
                     "filename": file.filename,
                     "url": self._files_base + quote(file.filename),
                     "hashes": {"sha256": file.sha256} if self._hashes else {},
+                    **({"yanked": True} if file.filename in self._yanked else {}),
                 }
                 for file in files
             ],
@@ -302,6 +349,11 @@ class _Answer:
     body: bytes = b""
     keep: int | None = None
     """How many bytes of the body to send before the connection breaks."""
+
+    extra: bytes = b""
+    """What follows the body that was announced."""
+
+    drip: Drip | None = None
 
     def zipped(self) -> _Answer:
         """Encode the body as a client asked for it."""
@@ -328,15 +380,33 @@ class _Handler(BaseHTTPRequestHandler):
         if answer is None:
             self.close_connection = True
             return
-        self.send_response(answer.code)
+        if answer.drip is not None:
+            self._drip(answer, answer.drip)
+            return
+        if "Date" in answer.headers:  # else the server tells its own
+            self.send_response_only(answer.code)
+        else:
+            self.send_response(answer.code)
         for name, value in answer.headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(answer.body)))
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(answer.body[: answer.keep])
+            self.wfile.write(answer.body[: answer.keep] + answer.extra)
         if answer.keep is not None:
             self.close_connection = True
+
+    def _drip(self, answer: _Answer, drip: Drip) -> None:
+        """Send byte by byte until the client has gone, or all is sent."""
+        self.close_connection = True
+        head = f"HTTP/1.1 {answer.code} OK\r\nContent-Length: {len(answer.body)}\r\n\r\n".encode()
+        if not drip.head_too:
+            self.wfile.write(head)
+            head = b""
+        with contextlib.suppress(ConnectionError):
+            for byte in head + answer.body:
+                self.wfile.write(bytes((byte,)))
+                time.sleep(drip.seconds)
 
     do_HEAD = do_GET  # noqa: N815 - http.server looks for this name
 

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+from fakes.disks import read_only
 
 from lambda_build_plugin.fetch.cache import Cache, Checked, check_file
 from lambda_build_plugin.fetch.failures import CacheError
@@ -159,3 +160,20 @@ def test_damaged_note_is_none(tmp_path: Path, text: str) -> None:
     cache.keep_note("names", "demo", {})
     (tmp_path / files_below(tmp_path)[0]).write_text(text)
     assert cache.note("names", "demo") is None
+
+
+def test_spare_folder(tmp_path: Path) -> None:
+    """Where the folder may only be read, new files lie in the spare one, and that is told."""
+    root, spare = tmp_path / "cache", tmp_path / "spare"
+    Cache(root).store([b"old"], None)
+    cache = Cache(root, spare=spare)
+    told_before = cache.warnings
+    with read_only(root):
+        stored = cache.store([CONTENT], a_digest())
+        cache.keep_note("kind", "key", {"a": "b"})
+        assert cache.find(Digest(stored.digest)) == stored
+        assert cache.find(Digest(f"sha256:{hashlib.sha256(b'old').hexdigest()}")) is not None
+    assert stored.path.is_relative_to(spare)
+    assert told_before == ()
+    (warning,) = cache.warnings
+    assert warning.startswith(f"the cache at {root} cannot be written (")

@@ -11,6 +11,7 @@ from fakes.wheels import FakeSdist, FakeWheel, a_wheel, an_sdist
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+import lambda_build_plugin.fetch.fetcher as fetcher_module
 from lambda_build_plugin.errors import FetchError
 from lambda_build_plugin.fetch.cache import Cache
 from lambda_build_plugin.fetch.failures import (
@@ -398,6 +399,29 @@ def test_failure_leaves_nothing_partial(world: World) -> None:
         error = failure(lambda: world.fetcher(index.url).fetch([selected()]))
     left = [path for path in (world.folder / "cache").rglob("*") if path.is_file()]
     assert (type(error), left) == (UnreachableError, [])
+
+
+def test_endless_file_is_left(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body that is larger than any file of use is not received to its end."""
+    monkeypatch.setattr(fetcher_module, "_LARGEST_FILE", 1000)
+    with FakeIndex([WHEEL]) as index:
+        index.fail(".whl", Replace(bytes(300_000)))
+        url = index.file_url(WHEEL.filename)
+        error = failure(lambda: world.fetcher().fetch([selected(url=url)]))
+    left = [path for path in (world.folder / "cache").rglob("*") if path.is_file()]
+    assert (error.why, left) == ("the file exceeds 1,000 bytes", [])
+
+
+def test_yanked_files_are_told_of_if_they_ship(world: World) -> None:
+    """A page may call many files yanked; what is not fetched is nobody's matter."""
+    with FakeIndex([WHEEL, SDIST], yanked=[WHEEL.filename, SDIST.filename]) as index:
+        url = index.url
+        fetcher = world.fetcher(url)
+        digests = (LockedFile(digest=a_digest(WHEEL)), LockedFile(digest=a_digest(SDIST)))
+        fetcher.named([a_package(unnamed=digests)])
+        fetcher.fetch([selected()])
+    warning = f"{WHEEL.filename} was yanked from {url} (PEP 592); it is locked, and ships"
+    assert fetcher.warnings == (warning,)
 
 
 def test_fault_on_the_way_is_survived(world: World) -> None:

@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import trustme
-from fakes.index import CutShort, Drop, FakeIndex, Redirect, Slow, Status
+from fakes.index import CutShort, Drip, Drop, FakeIndex, Longer, Redirect, Replace, Slow, Status
 from fakes.wheels import a_wheel
 
+import lambda_build_plugin.fetch.http as http_module
 from lambda_build_plugin.fetch.failures import (
     AccessDeniedError,
     CertificatesError,
@@ -160,6 +161,79 @@ def test_lasting_fault_is_one_error(
         client.get(url)
     assert (caught.value.url, caught.value.reason) == (url, f"{reason} (4 attempts)")
     assert client.pauses == PAUSES
+
+
+@pytest.mark.parametrize("head_too", [False, True], ids=["body", "head"])
+def test_dripping_server_is_left(index: FakeIndex, *, head_too: bool) -> None:
+    """A byte now and then is no answer: each piece of it has to come in time."""
+    index.fail(".whl", *[Drip(0.1, head_too=head_too)] * 2)
+    with a_client(read_seconds=1) as client:
+        found = client.get(index.file_url(WHEEL.filename))
+    assert (found, client.pauses) == (WHEEL.content, PAUSES[:2])
+
+
+def test_dripping_server_is_one_error(index: FakeIndex) -> None:
+    """Why the last attempt was given up is told."""
+    index.fail(".whl", *[Drip(0.1)] * 4)
+    with a_client(read_seconds=0.5) as client, pytest.raises(UnreachableError) as caught:
+        client.get(index.file_url(WHEEL.filename))
+    assert (
+        caught.value.reason == "the answer comes too slowly: less than 1 KiB a second (4 attempts)"
+    )
+
+
+@pytest.mark.parametrize("code", [429, 503])
+@pytest.mark.parametrize(
+    ("headers", "pause"),
+    [
+        pytest.param({"Retry-After": "7"}, 7, id="seconds"),
+        pytest.param({"Retry-After": "0"}, PAUSES[0], id="at-once"),
+        pytest.param(
+            {
+                "Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT",
+                "Date": "Fri, 31 Dec 1999 23:59:50 GMT",
+            },
+            9,
+            id="date",
+        ),
+    ],
+)
+def test_server_that_asks_for_a_pause_gets_it(
+    index: FakeIndex, client: Client, code: int, headers: Mapping[str, str], pause: float
+) -> None:
+    """Retry-After is heeded, by the server's own clock (RFC 9110, 10.2.3)."""
+    index.fail(".whl", Status(code, headers))
+    found = client.get(index.file_url(WHEEL.filename))
+    assert (found, client.pauses) == (WHEEL.content, [pause])
+
+
+@pytest.mark.parametrize("asked", ["61", "9" * 5000, "soon", "-1"])
+def test_pause_that_nobody_waits_for_is_refused(
+    index: FakeIndex, client: Client, asked: str
+) -> None:
+    """Too long a pause, or none that can be read, ends a 429."""
+    index.fail(".whl", Status(429, {"Retry-After": asked}))
+    with pytest.raises(HttpError) as caught:
+        client.get(index.file_url(WHEEL.filename))
+    assert (caught.value.status, client.pauses) == (429, [])
+
+
+def test_more_than_announced_is_cut(index: FakeIndex, client: Client) -> None:
+    """What follows the announced body belongs to no answer, the next one neither."""
+    index.fail(".whl", Longer(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"))
+    url = index.file_url(WHEEL.filename)
+    assert [client.get(url), client.get(url)] == [WHEEL.content] * 2
+
+
+def test_page_that_inflates_without_end_is_left(
+    index: FakeIndex, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page is not read into memory further than any known one goes."""
+    monkeypatch.setattr(http_module, "_LARGEST_PAGE", 1 << 20)
+    index.fail("/simple/demo/", Replace(bytes(1 << 21)))
+    with pytest.raises(UnreachableError) as caught:
+        client.read(f"{index.url}demo/")
+    assert caught.value.reason == "its answer exceeds 1,048,576 bytes"
 
 
 def test_server_that_is_not_there_is_one_error(client: Client) -> None:

@@ -295,7 +295,7 @@ def test_unknown_variable_is_a_mistake(project: Path, environ: dict[str, str]) -
     assert "environment variable LAMBDA_BUILD_ARCH: is no setting" in run.errors
 
 
-def test_lock_that_does_not_know_the_project_is_a_warning(
+def test_lock_that_does_not_know_the_project_is_refused(
     project: Path, environ: dict[str, str], tmp_path: Path
 ) -> None:
     """What the project requires and the lock does not hold is told, not shipped in silence."""
@@ -304,7 +304,6 @@ def test_lock_that_does_not_know_the_project_is_a_warning(
 
     run = run_lambda_build(cwd=asking, environ=environ)
 
-    assert run.code == 0
-    assert (
-        "warning: asking requires pinned, which is not in the lock for this target\n" in run.output
-    )
+    assert run.code == 8
+    assert "asking 1.0 requires pinned, which does not ship\n" in run.errors
+    assert not (asking / "dist").exists()

@@ -161,6 +161,21 @@ def test_needs_of_needs(root: Path, index: FakeIndex) -> None:
     )
 
 
+def test_what_the_user_says_of_requirements(root: Path, index: FakeIndex) -> None:
+    """Overrides, exclusions and metadata stated by hand are known: they contradict wheels."""
+    lock = a_lock(
+        root,
+        index,
+        'dependencies = ["beta[x]"]\n[tool.uv]\n'
+        "override-dependencies = [\"Alpha; sys_platform == 'never'\"]\n"
+        'exclude-dependencies = ["gamma"]\n'
+        '[[tool.uv.dependency-metadata]]\nname = "beta"\nversion = "1.0"\n'
+        'requires-dist = ["alpha"]\nprovides-extra = ["x"]\n',
+    )
+
+    assert (lock.overridden, lock.rewritten) == (_names("alpha gamma"), _names("beta"))
+
+
 def test_fork_by_python(root: Path, index: FakeIndex) -> None:
     """Each runtime gets the version that was resolved for it."""
     lock = a_lock(

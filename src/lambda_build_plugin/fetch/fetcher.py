@@ -36,7 +36,7 @@ from lambda_build_plugin.lock.model import Digest, LockedFile
 from lambda_build_plugin.lock.parts import path_of, sdist_suffixes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lambda_build_plugin.fetch.cache import Cache, Checked
     from lambda_build_plugin.fetch.http import HttpClient, Response
@@ -49,6 +49,9 @@ __all__ = ["Fetched", "Fetcher"]
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
+
+_LARGEST_FILE = 1 << 31
+"""Bytes after which a body is taken for an endless one; Lambda takes an eighth of that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +110,19 @@ class Fetcher:
         self._listed_urls: dict[str, str] = {}
         """Digest → address, of the files whose names were looked up in this run."""
 
+        self._wanted: frozenset[str] = frozenset()
+        self._yanked: dict[str, str] = {}
+        """File name → the place that says so."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What pages that had to be asked say against the files that were fetched."""
+        return tuple(
+            f"{filename} was yanked from {shown} (PEP 592); it is locked, and ships"
+            for filename, shown in sorted(self._yanked.items())
+            if filename in self._wanted
+        )
+
     def named(self, packages: Sequence[LockedPackage]) -> tuple[LockedPackage, ...]:
         """Find the names of files that the lock knows by digest or version alone.
 
@@ -128,6 +144,7 @@ class Fetcher:
             FetchError: With every file that cannot be had or is not what was locked.
         """
         self._reporter.fetching(files=len(selected))
+        self._wanted = frozenset(item.filename for item in selected)
         try:
             return tuple(self._each(self._fetched, selected))
         finally:
@@ -201,7 +218,7 @@ class Fetcher:
         self._reporter.note(f"get {redacted(url)}")
         checked = self._client.get(
             url,
-            lambda response: self._cache.store(self._counted(response.chunks()), digest),
+            lambda response: self._cache.store(self._counted(response), digest),
             headers={"Accept-Encoding": "identity"},
         )
         if checked is None:
@@ -215,9 +232,13 @@ class Fetcher:
         note = self._cache.note("digests", url)
         return Digest(note["digest"]) if note and "digest" in note else None
 
-    def _counted(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        for chunk in chunks:
+    def _counted(self, response: Response) -> Iterator[bytes]:
+        received = 0
+        for chunk in response.chunks():
             self._reporter.received(len(chunk))
+            received += len(chunk)
+            if received > _LARGEST_FILE:
+                raise UnreachableError(response.url, f"the file exceeds {_LARGEST_FILE:,} bytes")
             yield chunk
 
     def _link(self, selected: Selected) -> Link:
@@ -236,6 +257,7 @@ class Fetcher:
                 continue
             for link in links:
                 if sha256 is None or link.sha256 in {None, sha256}:
+                    self._note_yanked(link, place)
                     return link
                 namesake = (link, place.shown)
             known = "listed with another digest" if links else "not listed"
@@ -301,6 +323,7 @@ class Fetcher:
                     names[digest] = link.filename
                     self._listed_urls[digest] = link.url
                     missing.remove(digest)
+                    self._note_yanked(link, place)
             if not missing:
                 return names
             namesakes = any(_is_of(link.filename, package) for link in _links(page))
@@ -330,11 +353,16 @@ class Fetcher:
             if links:
                 # A pin with `==` admits what was yanked (PEP 592).
                 for link in links:
-                    if link.yanked:
-                        self._reporter.note(f"{link.filename} was yanked from {place.shown}")
+                    self._note_yanked(link, place)
                 return {_unhashed_key(link): link.filename for link in links}
             asked.append(f"{place.shown}: not listed")
         raise FileGoneError(str(package), asked)
+
+    def _note_yanked(self, link: Link, place: _Place) -> None:
+        """Remember a file that its index would rather not have used (PEP 592)."""
+        if link.yanked:
+            self._yanked[link.filename] = place.shown
+            self._reporter.note(f"{link.filename} was yanked from {place.shown}")
 
     # --- places -----------------------------------------------------------------------
 
@@ -388,7 +416,9 @@ class Fetcher:
                 # urllib3 and the certificates are loaded only where the cache does not do.
                 from lambda_build_plugin.fetch.http import HttpClient
 
-                self._connected = HttpClient(self._sources, connections=self._jobs)
+                self._connected = HttpClient(
+                    self._sources, connections=self._jobs, note=self._reporter.note
+                )
             return self._connected
 
 

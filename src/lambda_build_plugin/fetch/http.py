@@ -7,17 +7,20 @@ credentials its origin has. urllib3 1.26 and 2 behave the same for what is used.
 from __future__ import annotations
 
 import base64
+import socket
 import ssl
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urljoin, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import (
     HTTPError,
     InsecureRequestWarning,
@@ -36,6 +39,8 @@ from lambda_build_plugin.fetch.sources import origin_of, redacted
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from typing_extensions import Self
+
     from lambda_build_plugin.fetch.sources import Sources, Tls
 
 __all__ = ["HttpClient", "Response"]
@@ -44,9 +49,11 @@ _T = TypeVar("_T")
 
 _ATTEMPTS = 4
 _FIRST_PAUSE = 0.4  # seconds, doubled each time
+_LONGEST_PAUSE = 60  # seconds; who wants to be asked later is not waited for
 _MOST_REDIRECTS = 10
 _CONNECT_SECONDS, _READ_SECONDS = 15.0, 60.0
-_CHUNK = 1 << 17
+_CHUNK = 1 << 16  # bytes, each to come within the read time: some 1 KiB a second
+_LARGEST_PAGE = 1 << 28  # bytes, decoded; the largest known ones have a tenth of that
 _GONE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 _DENIED = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED}
@@ -57,16 +64,60 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 class _AgainError(Exception):
     """One attempt failed in a way that another may not."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, pause: int = 0) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.pause = pause
+        """Seconds that the server asks to wait."""
+
+
+class _Watch:
+    """Hangs up where an answer does not go on in time.
+
+    A socket's own limit counts anew with each byte, so that a server that sends one
+    now and then would hold a build for days.
+    """
+
+    def __init__(self, wire: object, seconds: float) -> None:
+        self._wire = getattr(wire, "socket", wire)  # urllib3's TLS inside of TLS has one inside
+        self._seconds = seconds
+        self._over = threading.Event()
+        self._until = time.monotonic() + seconds
+        self.has_hung_up = False
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._run, daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        self._over.set()
+        if self.has_hung_up and kind is not None and issubclass(kind, (HTTPError, OSError)):
+            raise self.error()
+
+    def goes_on(self) -> None:
+        """Hear that another piece has come."""
+        self._until = time.monotonic() + self._seconds
+
+    def error(self) -> _AgainError:
+        return _AgainError("the answer comes too slowly: less than 1 KiB a second")
+
+    def _run(self) -> None:
+        while not self._over.wait(max(0.0, self._until - time.monotonic())):
+            if time.monotonic() >= self._until:
+                self.has_hung_up = True
+                if isinstance(self._wire, socket.socket):
+                    with suppress(OSError):
+                        # That of SSLSocket would take the encryption off a read that waits.
+                        socket.socket.shutdown(self._wire, socket.SHUT_RDWR)
+                return
 
 
 class Response:
     """A body that is being received."""
 
-    def __init__(self, raw: urllib3.response.BaseHTTPResponse, url: str) -> None:
+    def __init__(self, raw: urllib3.response.BaseHTTPResponse, url: str, watch: _Watch) -> None:
         self._raw = raw
+        self._watch = watch
         self.url = url
         """Where it came from in the end, without credentials."""
 
@@ -74,14 +125,23 @@ class Response:
 
     def read(self) -> bytes:
         """Receive the whole body, content encoding undone."""
-        return b"".join(self._chunks(decode=True))
+        body = bytearray()
+        for chunk in self._chunks(decode=True):
+            body += chunk
+            if len(body) > _LARGEST_PAGE:
+                raise UnreachableError(self.url, f"its answer exceeds {_LARGEST_PAGE:,} bytes")
+        return bytes(body)
 
     def chunks(self) -> Iterator[bytes]:
         """Receive the body as it is sent, piece by piece."""
         return self._chunks(decode=False)
 
     def _chunks(self, *, decode: bool) -> Iterator[bytes]:
-        yield from self._raw.stream(_CHUNK, decode_content=decode)
+        for chunk in self._raw.stream(_CHUNK, decode_content=decode):
+            self._watch.goes_on()
+            yield chunk
+        if self._watch.has_hung_up:
+            raise self._watch.error()
         # urllib3 1.26 takes a body that is cut short for the whole, and a gzip stream
         # without its end too; so what came over the wire is counted, not what it decodes to.
         announced, received = self._raw.headers.get("Content-Length", ""), self._raw.tell()
@@ -99,10 +159,13 @@ class HttpClient:
         connections: int,
         sleep: Callable[[float], None] = time.sleep,
         read_seconds: float = _READ_SECONDS,
+        note: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._sources = sources
         self._connections = connections
         self._sleep = sleep
+        self._note = note
+        self._read_seconds = read_seconds
         self._timeout = urllib3.Timeout(connect=_CONNECT_SECONDS, read=read_seconds)
         self._managers: dict[tuple[str | None, Tls, bool | None], urllib3.PoolManager] = {}
         self._lock = threading.Lock()
@@ -118,15 +181,18 @@ class HttpClient:
         Raises:
             FetchError: No attempt succeeded, or access is denied.
         """
-        reason = ""
+        reason, asked_pause = "", 0
         for attempt in range(_ATTEMPTS):
             if attempt:
-                self._sleep(_FIRST_PAUSE * 2 ** (attempt - 1))
+                pause = max(_FIRST_PAUSE * 2 ** (attempt - 1), asked_pause)
+                self._note(f"get {redacted(url)} again in {pause:g} s: {reason}")
+                self._sleep(pause)
+                asked_pause = 0
             try:
                 with self._open(url, headers) as response:
                     return None if response is None else use(response)
             except _AgainError as error:
-                reason = error.reason
+                reason, asked_pause = error.reason, error.pause
             except HTTPError as error:
                 reason = _plain(error)
                 if isinstance(error, SSLError) and not isinstance(_root(error), ssl.SSLEOFError):
@@ -155,23 +221,28 @@ class HttpClient:
             if login is not None:
                 sent["Authorization"] = _basic(login.username, login.password)
             raw = self._request(url, sent)
-            if raw.status == HTTPStatus.OK:
-                try:
-                    yield Response(raw, redacted(url))
-                except BaseException:
-                    raw.close()  # half a body must not be taken for the next answer
-                    raise
-                raw.release_conn()
-                return
-            location = raw.headers.get("Location")
-            raw.drain_conn()
+            with _Watch(getattr(raw.connection, "wire", None), self._read_seconds) as watch:
+                if raw.status == HTTPStatus.OK:
+                    try:
+                        yield Response(raw, redacted(url), watch)
+                    except BaseException:
+                        raw.close()  # half a body must not be taken for the next answer
+                        raise
+                    raw.release_conn()
+                    return
+                location = raw.headers.get("Location")
+                raw.drain_conn()
             raw.release_conn()
             if raw.status in _GONE:
                 yield None
                 return
             if raw.status not in _REDIRECTS or not location:
                 raise _failure(
-                    raw.status, url, name=self._sources.name_of(url), sent=login is not None
+                    raw.status,
+                    url,
+                    name=self._sources.name_of(url),
+                    sent=login is not None,
+                    pause=_pause(raw.headers),
                 )
             url = _address(url, location)
         raise UnreachableError(redacted(url), f"more than {_MOST_REDIRECTS} redirects")
@@ -220,7 +291,7 @@ class HttpClient:
             # The user has said so by name; a warning for each request tells nothing new.
             urllib3.disable_warnings(InsecureRequestWarning)
         if proxy is None:
-            return urllib3.PoolManager(**options)  # type: ignore[arg-type]
+            return self._watched(urllib3.PoolManager(**options))  # type: ignore[arg-type]
         url = _address(proxy if "://" in proxy else f"http://{proxy}")
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"}:
@@ -233,7 +304,43 @@ class HttpClient:
             headers["Proxy-Authorization"] = login
         if parts.scheme == "https":
             options["proxy_ssl_context"] = options["ssl_context"]
-        return urllib3.ProxyManager(redacted(url), proxy_headers=headers, **options)  # type: ignore[arg-type]
+        manager = urllib3.ProxyManager(redacted(url), proxy_headers=headers, **options)  # type: ignore[arg-type]
+        return self._watched(manager)
+
+    def _watched(self, manager: urllib3.PoolManager) -> urllib3.PoolManager:
+        """Let the connections watch over the head of an answer, and show their sockets."""
+        seconds = self._read_seconds
+
+        class Plain(_WatchedHead, HTTPConnection):
+            head_seconds = seconds
+
+        class Encrypted(_WatchedHead, HTTPSConnection):
+            head_seconds = seconds
+
+        class PlainPool(urllib3.HTTPConnectionPool):
+            ConnectionCls = Plain
+
+        class EncryptedPool(urllib3.HTTPSConnectionPool):
+            ConnectionCls = Encrypted
+
+        manager.pool_classes_by_scheme = {"http": PlainPool, "https": EncryptedPool}
+        return manager
+
+
+class _WatchedHead(HTTPConnection):
+    """A connection whose server has to be done with the head of an answer in time."""
+
+    head_seconds: float
+    wire: object = None
+    """The socket, which `sock` is no longer once an answer ends the connection."""
+
+    def getresponse(self) -> Any:
+        self.wire = self.sock
+        with _Watch(self.wire, self.head_seconds) as watch:
+            answer = super().getresponse()
+        if watch.has_hung_up:  # http.client takes the head as far as it came for the whole
+            raise watch.error()
+        return answer
 
 
 def _context(tls: Tls, *, checked: bool) -> ssl.SSLContext:
@@ -281,12 +388,30 @@ def _basic(username: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
 
 
-def _failure(status: int, url: str, *, name: str, sent: bool) -> Exception:
+def _pause(headers: Mapping[str, str]) -> int | None:
+    """Read how many seconds the server asks to wait (RFC 9110, 10.2.3); None without a word.
+
+    A date counts from the server's own, whatever the clock here says.
+    """
+    asked = headers.get("Retry-After", "").strip()
+    if asked.isascii() and asked.isdecimal():
+        return int(asked[:9])
+    try:
+        pause = parsedate_to_datetime(asked) - parsedate_to_datetime(headers.get("Date", ""))
+    except (TypeError, ValueError):  # no dates, or one has a time zone and the other has none
+        return None
+    return max(0, int(pause.total_seconds()))
+
+
+def _failure(status: int, url: str, *, name: str, sent: bool, pause: int | None) -> Exception:
     """Tell what a status other than success means: an end, or another attempt."""
+    if status == HTTPStatus.TOO_MANY_REQUESTS and pause is not None and pause <= _LONGEST_PAUSE:
+        return _AgainError(f"the server answers with HTTP {status}", pause=pause)
     if status in _DENIED:
         return AccessDeniedError(redacted(url), status, name=name, sent=sent)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return _AgainError(f"the server answers with HTTP {status}")
+        pause = pause if pause is not None and pause <= _LONGEST_PAUSE else 0
+        return _AgainError(f"the server answers with HTTP {status}", pause=pause)
     return HttpError(redacted(url), status)
 
 

@@ -151,7 +151,7 @@ def _entries(text: str) -> list[Any]:
     try:
         data = json.loads(text)
         version, files = str(data["meta"]["api-version"]), data["files"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UnknownPageError("it is no index page (PEP 691)") from error
     _check_major(version)
     if not isinstance(files, list):

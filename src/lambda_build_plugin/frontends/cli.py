@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     _Run: TypeAlias = Callable[[argparse.Namespace, Mapping[str, str]], int]
 
-__all__ = ["entry_point", "main"]
+__all__ = ["entry_point", "main", "written"]
 
 _UNEXPECTED = 1
 _UNWRITABLE = 7
@@ -32,6 +32,8 @@ _SIGNALLED = 128
 """With the number of the signal added, as shells have it."""
 
 _COMMANDS = {
+    "diff": "lambda_build_plugin.frontends.diff_command",
+    "inspect": "lambda_build_plugin.frontends.inspect_command",
     "lock": "lambda_build_plugin.frontends.lock_command",
 }
 """Sub-commands by the first argument; a folder of that name is `./lock`.
@@ -45,7 +47,9 @@ Turn a locked Python project into an AWS Lambda zip: exactly the locked
 dependencies, in the files that fit the runtime and architecture, from any host."""
 
 _EPILOG = """\
-commands: `lambda-build lock` makes a lock for all Lambda targets.
+commands: `lambda-build lock` makes a lock for all Lambda targets; `lambda-build inspect ZIP`
+checks any zip as a build checks its own; `lambda-build diff A.zip B.zip` tells what is
+not the same in two artifacts.
 
 Options of target, contents and output (but --json and --report) can also stand in
 [tool.lambda-build] of pyproject.toml or in the environment as LAMBDA_BUILD_<KEY>;
@@ -124,7 +128,7 @@ def _answered(argv: Sequence[str]) -> int:
     try:
         arguments = parser.parse_args(rest)
     except SystemExit:
-        if code := _written(sys.stdout.flush):
+        if code := written(sys.stdout.flush):
             return code
         raise
     from lambda_build_plugin.errors import LambdaBuildError
@@ -172,7 +176,7 @@ def _say(text: str) -> None:
         _lead_to_nowhere(sys.stderr)
 
 
-def _written(write: Callable[[], object]) -> int:
+def written(write: Callable[[], object]) -> int:
     """Write to standard output, and tell by an exit code how that went."""
     try:
         write()
@@ -250,4 +254,4 @@ def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     reporter = session.reporter(sys.stderr)
     with reporter.live():
         results = build_all(artifacts, reporter)
-    return _written(lambda: session.show(results, sys.stdout, sys.stderr))
+    return written(lambda: session.show(results, sys.stdout, sys.stderr))

@@ -253,6 +253,12 @@ class Lock:
     What ships of it is what the requirements of the project lead to.
     """
 
+    overridden: frozenset[NormalizedName] = frozenset()
+    """Packages that the user wants locked otherwise than metadata asks for, or not at all."""
+
+    rewritten: frozenset[NormalizedName] = frozenset()
+    """Packages whose requirements the user states in the place of their metadata."""
+
     indexes: IndexOptions = IndexOptions()
     warnings: tuple[str, ...] = ()
 

@@ -89,6 +89,7 @@ class _Reader:
         for index, table in enumerate(tables):
             places[parts.name(table)].append((index, table))
         edges = _Edges(parts.name(root), places)
+        manifest = self._data.table("manifest")
         lock = Lock(
             path=self._path,
             kind="uv.lock",
@@ -106,6 +107,9 @@ class _Reader:
             groups=frozenset(map(canonicalize_name, root.table("dev-dependencies")))
             | frozenset(map(canonicalize_name, root.table("metadata").table("requires-dev"))),
             project=tables.index(root),
+            overridden=frozenset(map(parts.name, manifest.tables("overrides")))
+            | frozenset(map(canonicalize_name, manifest.texts("excludes"))),
+            rewritten=frozenset(map(parts.name, manifest.tables("dependency-metadata"))),
             roots=Roots(
                 main=edges.of(root, "dependencies"),
                 extras=edges.by_name(root.table("optional-dependencies")),

@@ -1,4 +1,4 @@
-"""The finished artifact against Lambda's rules and the lock's.
+"""Sizes and numbers against Lambda's limits, and the written zip against what was meant.
 
 Limits: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html,
 where MB means 1024 x 1024 bytes. What is written is read again by the standard
@@ -8,7 +8,9 @@ library's `zipfile`: what Lambda will unpack is judged, not what was meant.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,6 @@ from lambda_build_plugin.stage import headers, is_version
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from lambda_build_plugin.archive import Written
     from lambda_build_plugin.stage import StagedTree
 
 __all__ = [
@@ -29,12 +30,14 @@ __all__ = [
     "ZIPPED_LIMIT",
     "ArtifactError",
     "EmptyArtifactError",
-    "HandlerError",
     "OversizeError",
     "StrictError",
     "TooManyEntriesError",
     "check_archive",
     "check_tree",
+    "doubtful_size",
+    "large_zip",
+    "read_again",
     "size_text",
 ]
 
@@ -100,17 +103,6 @@ class EmptyArtifactError(VerificationError):
         )
 
 
-class HandlerError(VerificationError):
-    """The handler is not in the artifact."""
-
-    def __init__(self, handler: str, looked_for: Sequence[str]) -> None:
-        super().__init__(
-            f"the handler `{handler}` is not in the artifact",
-            why=f"none of these is there: {', '.join(looked_for)}",
-            hint="check the setting `handler` (--handler): `package.module.function`",
-        )
-
-
 class ArtifactError(VerificationError):
     """What was written is not what was meant: a fault of ours, or of the disk."""
 
@@ -135,11 +127,7 @@ class StrictError(VerificationError):
 
 
 def check_tree(
-    tree: StagedTree,
-    *,
-    layer: bool,
-    handler: str | None,
-    beside: Mapping[str, int] | None = None,
+    tree: StagedTree, *, layer: bool, beside: Mapping[str, int] | None = None
 ) -> tuple[str, ...]:
     """Hold what is to be written against Lambda's limits; give warnings.
 
@@ -159,33 +147,50 @@ def check_tree(
     size = tree.size + sum((beside or {}).values())
     if size >= UNZIPPED_LIMIT:
         raise OversizeError(tree.size, biggest(tree)[:_LISTED], beside)
-    if handler is not None and not layer:
-        _check_handler(tree, handler)
-    if size > UNZIPPED_LIMIT * _DOUBTFUL:
-        together = " together with what provides for it" if beside else ""
-        return (f"unzipped size{together} is {size / UNZIPPED_LIMIT:.1%} of Lambda's limit",)
+    return doubtful_size(size, together=bool(beside))
+
+
+def doubtful_size(unzipped: int, *, together: bool = False) -> tuple[str, ...]:
+    """Warn of a size in bytes that is close to the limit: layers count, too."""
+    if unzipped > UNZIPPED_LIMIT * _DOUBTFUL:
+        others = " together with what provides for it" if together else ""
+        return (f"unzipped size{others} is {unzipped / UNZIPPED_LIMIT:.1%} of Lambda's limit",)
     return ()
 
 
-def check_archive(tree: StagedTree, written: Written) -> tuple[str, ...]:
-    """Read the written zip and hold it against the tree and the lock; give warnings.
-
-    Raises:
-        VerificationError: Something is missing, twice there, or too much.
-    """
-    try:
-        with zipfile.ZipFile(written.path) as archive:
-            _check_members(tree, archive)
-            for problem in _metadata_problems(tree, archive):
-                raise ArtifactError(problem)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise ArtifactError(f"it cannot be read again: {error}") from error
-    if written.size >= ZIPPED_LIMIT:
+def large_zip(zipped: int) -> tuple[str, ...]:
+    """Warn of a zip, in bytes, that has to go another way."""
+    if zipped >= ZIPPED_LIMIT:
         return (
-            f"the zip has {written.size:,} bytes; from {ZIPPED_LIMIT:,} on it has to be uploaded "
+            f"the zip has {zipped:,} bytes; from {ZIPPED_LIMIT:,} on it has to be uploaded "
             "through S3",
         )
     return ()
+
+
+@contextmanager
+def read_again(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open what was just written.
+
+    Raises:
+        ArtifactError: It cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, OSError) as error:
+        raise ArtifactError(f"it cannot be read again: {error}") from error
+
+
+def check_archive(tree: StagedTree, archive: zipfile.ZipFile) -> None:
+    """Hold the written zip against the tree and the lock.
+
+    Raises:
+        ArtifactError: Something is missing, twice there, or another one.
+    """
+    _check_members(tree, archive)
+    for problem in _metadata_problems(tree, archive):
+        raise ArtifactError(problem)
 
 
 def biggest(tree: StagedTree) -> list[tuple[str, int]]:
@@ -200,18 +205,6 @@ def size_text(size: int) -> str:
     """Write a number of bytes for people, in the MB that Lambda's documents use."""
     kilobytes = size / 1024
     return f"{kilobytes / 1024:.1f} MB" if kilobytes >= _KILOBYTES_SHOWN else f"{kilobytes:.1f} KB"
-
-
-def _check_handler(tree: StagedTree, handler: str) -> None:
-    """Find the module as the runtime would (awslambdaric, `_get_handler`)."""
-    module = handler.rpartition(".")[0].replace(".", "/")
-    looked_for = (f"{module}.py", f"{module}/__init__.py", f"{module}.pyc")
-    paths = {entry.path for entry in tree.entries}
-    # The last is how a package begins that ships as bytecode alone.
-    if paths.isdisjoint((*looked_for, f"{module}/__init__.pyc")) and not any(
-        path.startswith(f"{module}.") and path.endswith(".so") for path in paths
-    ):
-        raise HandlerError(handler, looked_for)
 
 
 def _check_members(tree: StagedTree, archive: zipfile.ZipFile) -> None:

@@ -8,18 +8,18 @@ import pytest
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from lambda_build_plugin.archive import Written
 from lambda_build_plugin.stage import Distribution, Entry, StagedTree, Wheel
-from lambda_build_plugin.verify import (
+from lambda_build_plugin.verify.limits import (
     ArtifactError,
     EmptyArtifactError,
-    HandlerError,
     OversizeError,
     StrictError,
     TooManyEntriesError,
     biggest,
     check_archive,
     check_tree,
+    large_zip,
+    read_again,
     size_text,
 )
 
@@ -58,14 +58,19 @@ def _a_distribution(name: str, version: str) -> Distribution:
     return Distribution(wheel=wheel, dist_info=f"{name}-{version}.dist-info")
 
 
-def a_zip(folder: Path, files: Mapping[str, str]) -> Written:
+def a_zip(folder: Path, files: Mapping[str, str]) -> Path:
     """Write an ordinary zip."""
     path = folder / "artifact.zip"
     with zipfile.ZipFile(path, "w") as archive:
         for name, text in files.items():
             archive.writestr(name, text)
-    size = path.stat().st_size
-    return Written(path=path, size=size, sha256=b"", compressed=(0,) * len(files))
+    return path
+
+
+def check(tree: StagedTree, path: Path) -> None:
+    """Read a zip again and hold it against the tree."""
+    with read_again(path) as archive:
+        check_archive(tree, archive)
 
 
 def a_tree_of(
@@ -89,7 +94,7 @@ def test_unzipped_size(size: int, warnings: tuple[str, ...]) -> None:
     """A tree below the limit passes; close to it, with a warning."""
     tree = a_tree(an_entry("a.py", size))
 
-    assert check_tree(tree, layer=False, handler=None) == warnings
+    assert check_tree(tree, layer=False) == warnings
 
 
 @pytest.mark.parametrize("size", [_LIMIT, _LIMIT + 1], ids=["at", "above"])
@@ -99,7 +104,7 @@ def test_oversize(*, size: int, layer: bool) -> None:
     tree = a_tree(an_entry("a.py", size - 1), an_entry("b.py", 1))
 
     with pytest.raises(OversizeError) as caught:
-        check_tree(tree, layer=layer, handler=None)
+        check_tree(tree, layer=layer)
 
     assert caught.value.what == (
         f"the artifact is too large: {size:,} bytes unzipped, Lambda wants less than 262,144,000"
@@ -111,7 +116,7 @@ def test_size_of_a_function_with_layers() -> None:
     tree = a_tree(an_entry("a.py", 62_144_000))
 
     with pytest.raises(OversizeError) as caught:
-        check_tree(tree, layer=False, handler=None, beside={"`deps`": 200_000_000})
+        check_tree(tree, layer=False, beside={"`deps`": 200_000_000})
 
     assert (caught.value.what, caught.value.why.splitlines()[0]) == (
         "the artifact is too large: 62,144,000 bytes unzipped, 262,144,000 with what provides "
@@ -124,7 +129,7 @@ def test_a_function_and_layers_close_to_the_limit() -> None:
     """The warning counts them together."""
     tree = a_tree(an_entry("a.py", 62_143_999))
 
-    assert check_tree(tree, layer=False, handler=None, beside={"deps": 200_000_000}) == (
+    assert check_tree(tree, layer=False, beside={"deps": 200_000_000}) == (
         "unzipped size together with what provides for it is 100.0% of Lambda's limit",
     )
 
@@ -135,7 +140,7 @@ def test_biggest_distributions() -> None:
     tree = a_tree(*(an_entry(name, size, owner=name) for name, size in sizes.items()))
 
     with pytest.raises(OversizeError) as caught:
-        check_tree(tree, layer=False, handler=None)
+        check_tree(tree, layer=False)
 
     assert caught.value.biggest == (
         ("c", 300_000_000),
@@ -166,60 +171,15 @@ def test_most_entries() -> None:
     """A zip can count 65,535 files, and not one more."""
     entries = [an_entry(f"{number}.py") for number in range(65_536)]
 
-    assert check_tree(a_tree(*entries[:-1]), layer=False, handler=None) == ()
+    assert check_tree(a_tree(*entries[:-1]), layer=False) == ()
     with pytest.raises(TooManyEntriesError, match="the artifact has 65,536 files"):
-        check_tree(a_tree(*entries), layer=False, handler=None)
+        check_tree(a_tree(*entries), layer=False)
 
 
 def test_empty_layer() -> None:
     """A layer with nothing in it is an error."""
     with pytest.raises(EmptyArtifactError, match="the layer would be empty"):
-        check_tree(a_tree(prefix="python/"), layer=True, handler=None)
-
-
-@pytest.mark.parametrize(
-    ("handler", "path"),
-    [
-        pytest.param("app.handler", "app.py", id="module"),
-        pytest.param("pkg.app.handler", "pkg/app.py", id="module in a package"),
-        pytest.param("pkg/app.handler", "pkg/app.py", id="module by its path"),
-        pytest.param("pkg.handler", "pkg/__init__.py", id="package"),
-        pytest.param("app.handler", "app.pyc", id="bytecode alone"),
-        pytest.param("pkg.handler", "pkg/__init__.pyc", id="package as bytecode alone"),
-        pytest.param("app.handler", "app.cpython-313-x86_64-linux-gnu.so", id="extension"),
-        pytest.param("app.handler", "app.abi3.so", id="extension with a stable ABI"),
-    ],
-)
-def test_handler(handler: str, path: str) -> None:
-    """A handler whose module is there passes, whatever the kind of module."""
-    assert check_tree(a_tree(an_entry(path)), layer=False, handler=handler) == ()
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param("pkg/application.py", id="longer name"),
-        pytest.param("other/pkg/app.py", id="deeper"),
-        pytest.param("pkg/app/data.txt", id="folder"),
-        pytest.param("pkg/app.txt", id="no code"),
-    ],
-)
-def test_missing_handler(path: str) -> None:
-    """A handler whose module is not there is an error that says what was looked for."""
-    with pytest.raises(HandlerError) as caught:
-        check_tree(a_tree(an_entry(path)), layer=False, handler="pkg.app.handler")
-
-    assert (caught.value.what, caught.value.why) == (
-        "the handler `pkg.app.handler` is not in the artifact",
-        "none of these is there: pkg/app.py, pkg/app/__init__.py, pkg/app.pyc",
-    )
-
-
-def test_handler_of_a_layer() -> None:
-    """A layer has no handler of its own."""
-    tree = a_tree(an_entry("python/a.py"), prefix="python/")
-
-    assert check_tree(tree, layer=True, handler="app.handler") == ()
+        check_tree(a_tree(prefix="python/"), layer=True)
 
 
 @pytest.mark.parametrize("prefix", ["", "python/"])
@@ -228,7 +188,7 @@ def test_archive(tmp_path: Path, prefix: str) -> None:
     files = {f"{prefix}{_DIST_INFO}/METADATA": _METADATA, f"{prefix}pkg/a.py": "a"}
     tree = a_tree_of(files, prefix=prefix, distributions=["demo-app==1.0"])
 
-    assert check_archive(tree, a_zip(tmp_path, files)) == ()
+    check(tree, a_zip(tmp_path, files))
 
 
 @pytest.mark.parametrize("version", ["1.0.0", "v1", "1"])
@@ -237,7 +197,7 @@ def test_equal_version(tmp_path: Path, version: str) -> None:
     files = {f"{_DIST_INFO}/METADATA": _METADATA.replace("1.0", version)}
     tree = a_tree_of(files, distributions=["demo-app==1.0"])
 
-    assert check_archive(tree, a_zip(tmp_path, files)) == ()
+    check(tree, a_zip(tmp_path, files))
 
 
 @pytest.mark.parametrize(
@@ -272,7 +232,7 @@ def test_wrong_metadata(tmp_path: Path, metadata: str, problem: str) -> None:
     tree = a_tree_of(files, distributions=["demo-app==1.0"])
 
     with pytest.raises(ArtifactError) as caught:
-        check_archive(tree, a_zip(tmp_path, files))
+        check(tree, a_zip(tmp_path, files))
 
     assert caught.value.why == problem
 
@@ -287,7 +247,7 @@ def test_stranger(tmp_path: Path, prefix: str) -> None:
     tree = a_tree_of(files, prefix=prefix, distributions=["demo-app==1.0"])
 
     with pytest.raises(ArtifactError) as caught:
-        check_archive(tree, a_zip(tmp_path, files))
+        check(tree, a_zip(tmp_path, files))
 
     assert caught.value.why == "other-2.0.dist-info is of `other`, which was not chosen"
 
@@ -298,7 +258,7 @@ def test_two_metadata_folders(tmp_path: Path) -> None:
     tree = a_tree_of(files, distributions=["demo-app==1.0"])
 
     with pytest.raises(ArtifactError) as caught:
-        check_archive(tree, a_zip(tmp_path, files))
+        check(tree, a_zip(tmp_path, files))
 
     assert caught.value.why == "`demo-app` is there 2 times"
 
@@ -309,7 +269,7 @@ def test_no_metadata(tmp_path: Path) -> None:
     tree = a_tree_of(files, distributions=["demo-app==1.0"])
 
     with pytest.raises(ArtifactError) as caught:
-        check_archive(tree, a_zip(tmp_path, files))
+        check(tree, a_zip(tmp_path, files))
 
     assert caught.value.why == "`demo-app` has no METADATA"
 
@@ -328,7 +288,7 @@ def test_other_members(tmp_path: Path, files: Mapping[str, str], odd: str) -> No
     tree = a_tree_of({"a.py": "a", "b.py": "b"})
 
     with pytest.raises(ArtifactError) as caught:
-        check_archive(tree, a_zip(tmp_path, files))
+        check(tree, a_zip(tmp_path, files))
 
     assert caught.value.why == f"its members differ from the tree: {odd}"
 
@@ -339,7 +299,7 @@ def test_unreadable_zip(tmp_path: Path) -> None:
     path.write_bytes(b"no zip")
 
     with pytest.raises(ArtifactError, match="is not what was to be built"):
-        check_archive(a_tree(), Written(path=path, size=6, sha256=b"", compressed=()))
+        check(a_tree(), path)
 
 
 @pytest.mark.parametrize(
@@ -350,20 +310,14 @@ def test_unreadable_zip(tmp_path: Path) -> None:
         pytest.param(52_428_801, True, id="above"),
     ],
 )
-def test_zipped_size(tmp_path: Path, *, size: int, warned: bool) -> None:
+def test_zipped_size(*, size: int, warned: bool) -> None:
     """A zip that is not below the limit of a direct upload is warned of, and no error."""
-    path = a_zip(tmp_path, {}).path
-    written = Written(path=path, size=size, sha256=b"", compressed=())
-
-    assert bool(check_archive(a_tree(), written)) is warned
+    assert bool(large_zip(size)) is warned
 
 
-def test_zipped_size_text(tmp_path: Path) -> None:
+def test_zipped_size_text() -> None:
     """The warning says what to do."""
-    path = a_zip(tmp_path, {}).path
-    written = Written(path=path, size=60_000_000, sha256=b"", compressed=())
-
-    assert check_archive(a_tree(), written) == (
+    assert large_zip(60_000_000) == (
         "the zip has 60,000,000 bytes; from 52,428,800 on it has to be uploaded through S3",
     )
 

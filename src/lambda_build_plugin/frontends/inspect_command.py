@@ -1,0 +1,120 @@
+"""The sub-command `lambda-build inspect`: argv → checks of any zip → text or JSON."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_T = TypeVar("_T")
+
+__all__ = ["parser", "run"]
+
+_FAILED = 8
+
+_DESCRIPTION = """\
+Check the zip of a function or a layer, whatever made it: size, members and modes,
+requirements, machine code, handler, names that disturb imports. It is the check that
+every build makes of its own zip."""
+
+_EPILOG = """\
+exit codes: 0 nothing fails (there may be warnings); 2 usage; 8 a check fails, or with
+--strict there is a warning"""
+
+
+class _Arguments(argparse.Namespace):
+    """What argparse finds."""
+
+    zip: str
+    runtime: str | None
+    architecture: str | None
+    handler: str | None
+    layers: list[str] | None
+    json: bool
+    strict: bool
+    verbose: bool
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the parser of the sub-command."""
+    made = argparse.ArgumentParser(
+        prog="lambda-build inspect",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.add_argument("zip", metavar="ZIP")
+    made.add_argument("--runtime", metavar="NAME", help="default: guessed from what it holds")
+    made.add_argument(
+        "--arch",
+        "--architecture",
+        dest="architecture",
+        metavar="NAME",
+        help="x86_64 or arm64; default: guessed from what it holds",
+    )
+    made.add_argument("--handler", metavar="NAME", help="package.module.function")
+    made.add_argument(
+        "--layer",
+        dest="layers",
+        action="append",
+        metavar="ZIP",
+        help="a layer that the function has; may be repeated",
+    )
+    made.add_argument("--json", action="store_true", help="print the report as JSON (schema 1)")
+    made.add_argument("--strict", action="store_true", help="fail on warnings, too")
+    made.add_argument("-v", "--verbose", action="store_true", help="show unexpected failures whole")
+    return made
+
+
+def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: ARG001 - the form of all
+    """Show the report and return the exit code.
+
+    Raises:
+        LambdaBuildError: An argument is wrong, or a file is no zip.
+    """
+    from lambda_build_plugin.errors import SettingsError
+    from lambda_build_plugin.frontends.cli import written
+    from lambda_build_plugin.inspection import as_json, as_text, inspect
+    from lambda_build_plugin.target import RUNTIMES, Architecture
+
+    arguments = _Arguments(**vars(found))
+    problems: list[str] = []
+
+    def chosen(option: str, value: str | None, known: Mapping[str, _T]) -> _T | None:
+        if value is None or value in known:
+            return None if value is None else known[value]
+        problems.append(f"{option}: is `{value}`; known are {', '.join(known)}")
+        return None
+
+    runtime = chosen("--runtime", arguments.runtime, RUNTIMES)
+    architecture = chosen(
+        "--arch", arguments.architecture, {each.value: each for each in Architecture}
+    )
+    layers = [Path(layer) for layer in arguments.layers or ()]
+    problems += [
+        f"{path}: there is no such file"
+        for path in (Path(arguments.zip), *layers)
+        if not path.is_file()
+    ]
+    if problems:
+        raise SettingsError(problems, hint="`lambda-build inspect --help` lists the options")
+    report = inspect(
+        Path(arguments.zip),
+        runtime=runtime,
+        architecture=architecture,
+        handler=arguments.handler,
+        layers=layers,
+        today=datetime.datetime.now(tz=datetime.timezone.utc).date(),
+    )
+    text = as_json(report) if arguments.json else as_text(report)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    fails = report["failures"] or (arguments.strict and report["warnings"])
+    return written(lambda: sys.stdout.write(text)) or (_FAILED if fails else 0)

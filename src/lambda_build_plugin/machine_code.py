@@ -1,0 +1,154 @@
+"""Facts about the machine code in a file, found while its bytes pass by, kept as text.
+
+A wheel is inflated once in the life of a cache (`integrity`); what its ELF files need
+is found out then and noted, so that later builds hold it against their target without
+reading them again. `inspect` finds the same facts in the members of any zip.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from lambda_build_plugin.binaries import HEAD, Elf, Kind, UnreadableElfError, identify, read_elf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import IO, BinaryIO
+
+    from typing_extensions import Self
+
+__all__ = ["Examiner", "MachineCode", "as_note", "examined", "from_note"]
+
+_IN_MEMORY = 1 << 24
+"""Bytes of an ELF file that are held in memory; a larger one lies on the disk meanwhile."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineCode:
+    """What one file is."""
+
+    kind: Kind
+    elf: Elf | None = None
+    """Of an ELF file, as far as it can be read."""
+
+    trouble: str = ""
+    """Why an ELF file cannot be read; empty where it can."""
+
+
+class Examiner:
+    """Hears the bytes of one file in their order, and tells what machine code it is.
+
+    A context: what it keeps is let go at its end.
+    """
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._kind: Kind | None = None
+        self._decided = False
+        self._kept: tempfile.SpooledTemporaryFile[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._kept is not None:
+            self._kept.close()
+
+    def hear(self, block: bytes) -> None:
+        """Take the next bytes; only those of an ELF file are kept."""
+        if not self._decided:
+            self._head += block
+            if len(self._head) < HEAD:
+                return
+            block = self._decide()
+        if self._kept is not None:
+            self._kept.write(block)
+
+    @property
+    def is_bored(self) -> bool:
+        """Whether what is still to come makes no difference."""
+        return self._decided and self._kept is None
+
+    def _decide(self) -> bytes:
+        """Look at the beginning, and give it to whoever keeps it."""
+        self._decided = True
+        head, self._head = self._head, b""
+        identity = identify(head[:HEAD])
+        self._kind = identity.kind if identity else None
+        if self._kind is Kind.ELF:
+            self._kept = tempfile.SpooledTemporaryFile(  # noqa: SIM115 - closed in __exit__
+                max_size=_IN_MEMORY
+            )
+        return head
+
+    def found(self) -> MachineCode | None:
+        """Tell what the file was, when all of it has been heard; None if no machine code."""
+        if not self._decided:
+            head = self._decide()
+            if self._kept is not None:
+                self._kept.write(head)
+        if self._kept is not None:
+            return examined(self._kept)
+        return MachineCode(kind=self._kind) if self._kind else None
+
+
+def examined(stream: IO[bytes]) -> MachineCode:
+    """Read an ELF file; the stream must be able to seek."""
+    try:
+        return MachineCode(kind=Kind.ELF, elf=read_elf(cast("BinaryIO", stream)))
+    except UnreadableElfError as error:
+        return MachineCode(kind=Kind.ELF, trouble=str(error))
+
+
+def as_note(found: Mapping[str, MachineCode]) -> str:
+    """Write the facts about the members of a wheel, by their name in it."""
+    return json.dumps(
+        {
+            name: [code.kind.value, code.trouble, _row(code.elf)]
+            for name, code in sorted(found.items())
+        }
+    )
+
+
+def _row(elf: Elf | None) -> list[object] | None:
+    if elf is None:
+        return None
+    return [elf.machine, elf.bits, elf.needed, elf.versions, elf.musl]
+
+
+def from_note(text: str) -> dict[str, MachineCode]:
+    """Read them again.
+
+    Raises:
+        ValueError: It is no such text.
+    """
+    try:
+        return dict(_facts(json.loads(text)))
+    except (AttributeError, TypeError) as error:
+        raise ValueError("it is not what was noted") from error
+
+
+def _facts(
+    rows: Mapping[str, tuple[str, str, list[object] | None]],
+) -> Iterator[tuple[str, MachineCode]]:
+    for name, (kind, trouble, row) in rows.items():
+        elf = None
+        if row is not None:
+            machine, bits, needed, versions, musl = row
+            elf = Elf(
+                machine=str(machine),
+                bits=int(str(bits)),
+                needed=_texts(needed),
+                versions=_texts(versions),
+                musl=musl is True,
+            )
+        yield name, MachineCode(kind=Kind(kind), elf=elf, trouble=trouble)
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError(value)
+    return tuple(map(str, value))

@@ -1,0 +1,1 @@
+"""The artifact against Lambda's rules and the lock's: each module holds one check."""

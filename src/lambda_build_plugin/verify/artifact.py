@@ -1,0 +1,148 @@
+"""A zip as the checks see it, whoever made it: paths, contents, distributions, machine code.
+
+Contents are read when a check asks for them, from the zip itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from lambda_build_plugin.machine_code import Examiner
+from lambda_build_plugin.stage import Member, headers, read_text
+
+if TYPE_CHECKING:
+    import zipfile
+    from collections.abc import Callable, Mapping
+
+    from packaging.utils import NormalizedName
+
+    from lambda_build_plugin.integrity import MachineCodeOf
+    from lambda_build_plugin.machine_code import MachineCode
+    from lambda_build_plugin.stage import Distribution, StagedTree
+
+__all__ = ["NO_CODE", "Artifact", "Shipped", "artifact_of", "shipped"]
+
+NO_CODE = (
+    *(".c", ".cfg", ".cpp", ".css", ".csv", ".f90", ".h", ".hpp", ".html", ".ini", ".js"),
+    *(".json", ".md", ".pth", ".pxd", ".py", ".pyc", ".pyi", ".pyx", ".rst", ".toml", ".txt"),
+    *(".typed", ".xml", ".yaml", ".yml"),
+    *("/INSTALLER", "/LICENSE", "/METADATA", "/RECORD", "/REQUESTED", "/WHEEL"),
+)
+"""Ends of names of files that nothing would load as machine code, whatever they hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shipped:
+    """A distribution that is in the artifact, by its own metadata."""
+
+    name: NormalizedName
+    version: Version | None
+    """None where what it says is no version (PEP 440)."""
+
+    shown: str
+    """Name and version as a person reads them."""
+
+    requires: tuple[str, ...]
+    """Each Requires-Dist as it stands there."""
+
+    requires_python: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """A function or a layer."""
+
+    sizes: Mapping[str, int]
+    """Bytes of each file, not compressed, by its path; sorted."""
+
+    roots: tuple[str, ...]
+    """Folders that are on `sys.path`, in that order: empty, or with a slash at the end."""
+
+    read: Callable[[str], bytes]
+    owner: Callable[[str], str]
+    """Who brought a path, as `name version`; empty where nobody says so."""
+
+    code: Mapping[str, MachineCode]
+    distributions: tuple[Shipped, ...]
+
+    def names(self, root: str) -> Mapping[str, list[str]]:
+        """Map what lies directly in a root to the paths of its files, or of it as a file."""
+        found: dict[str, list[str]] = {}
+        for path in self.sizes:
+            if path.startswith(root):
+                found.setdefault(path[len(root) :].partition("/")[0], []).append(path)
+        return found
+
+
+def shipped(metadata: bytes) -> Shipped:
+    """Read core metadata (packaging.python.org/specifications/core-metadata/)."""
+    found = headers(metadata)
+    text = metadata.replace(b"\r\n", b"\n").partition(b"\n\n")[0].decode("utf-8", "replace")
+    lines = (line.partition(":") for line in text.split("\n"))
+    name, version = found.get("name", ""), found.get("version", "")
+    return Shipped(
+        name=canonicalize_name(name),
+        version=_version(version),
+        shown=f"{canonicalize_name(name)} {version}".strip(),
+        requires=tuple(value.strip() for key, _, value in lines if key.lower() == "requires-dist"),
+        requires_python=found.get("requires-python", ""),
+    )
+
+
+def _version(text: str) -> Version | None:
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return None
+
+
+def artifact_of(tree: StagedTree, archive: zipfile.ZipFile, code_of: MachineCodeOf) -> Artifact:
+    """Look at the zip that was written of a tree.
+
+    Args:
+        tree: What was to be written.
+        archive: What was written.
+        code_of: The machine code in the wheels, as far as it is known.
+    """
+    infos = archive.NameToInfo
+    shown: dict[str, str] = {
+        dist.wheel.name: f"{dist.wheel.name} {dist.wheel.version}" for dist in tree.distributions
+    }
+    owners = {entry.path: entry.owner for entry in tree.entries}
+    code: dict[str, MachineCode] = {}
+    for entry in tree.entries:
+        if isinstance(entry.data, Member) and entry.data.wheel in code_of:
+            found = code_of[entry.data.wheel].get(entry.data.name)
+        elif entry.path.endswith(NO_CODE):
+            continue
+        else:
+            with Examiner() as examiner, archive.open(entry.path) as stream:
+                while block := stream.read(1 << 18):
+                    examiner.hear(block)
+                found = examiner.found()
+        if found is not None:
+            code[entry.path] = found
+    metadata = {dist: f"{tree.prefix}{dist.dist_info}/METADATA" for dist in tree.distributions}
+    return Artifact(
+        sizes={entry.path: entry.size for entry in tree.entries},
+        roots=(tree.prefix,),
+        read=lambda path: read_text(archive, infos[path]),
+        owner=lambda path: shown.get(owners[path], owners[path]),
+        code=code,
+        distributions=tuple(
+            shipped(read_text(archive, infos[path])) if path in infos else _unknown(dist)
+            for dist, path in metadata.items()
+        ),
+    )
+
+
+def _unknown(distribution: Distribution) -> Shipped:
+    """Describe what ships without its metadata: it is there, and asks for nothing."""
+    wheel = distribution.wheel
+    return Shipped(
+        name=wheel.name, version=wheel.version, shown=f"{wheel.name} {wheel.version}", requires=()
+    )

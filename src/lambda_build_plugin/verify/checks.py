@@ -1,0 +1,46 @@
+"""All checks of what an artifact holds; `limits` and `zip_format` look at the zip itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin.verify.closure import check_closure
+from lambda_build_plugin.verify.findings import Findings, together
+from lambda_build_plugin.verify.handler import check_handler
+from lambda_build_plugin.verify.imports import check_imports
+from lambda_build_plugin.verify.native import check_native
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lambda_build_plugin.target import Target
+    from lambda_build_plugin.verify.artifact import Artifact
+    from lambda_build_plugin.verify.closure import Word
+
+__all__ = ["check_contents"]
+
+
+def check_contents(
+    artifact: Artifact,
+    target: Target,
+    word: Word,
+    *,
+    handler: str | None,
+    beside: Sequence[Artifact] = (),
+) -> Findings:
+    """Hold what an artifact holds against a target.
+
+    Args:
+        artifact: A function or a layer.
+        target: Where it is to run.
+        word: What the user has said of its distributions.
+        handler: As the runtime is told; None where there is none to check.
+        beside: Layers that are used together with it.
+    """
+    there = tuple(each for layer in beside for each in layer.distributions)
+    return together(
+        check_closure(artifact.distributions, target, word, beside=there),
+        check_native(artifact, target, beside=beside),
+        check_handler(artifact, handler, target, beside=beside) if handler else Findings(),
+        check_imports(artifact, target),
+    )

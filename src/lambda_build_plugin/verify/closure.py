@@ -1,0 +1,150 @@
+"""Whether everything that what ships requires does ship.
+
+Each `Requires-Dist` of each distribution is evaluated for the target (PEP 508), with
+the extras that the user or another distribution asks for. A lock that was made for one
+machine, or by hand, shows here.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from lambda_build_plugin.errors import VerificationError
+from lambda_build_plugin.lock.markers import Activated, LockMarker
+from lambda_build_plugin.verify.findings import Findings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from packaging.utils import NormalizedName
+
+    from lambda_build_plugin.target import Target
+    from lambda_build_plugin.verify.artifact import Shipped
+
+__all__ = ["UnmetRequirementsError", "Word", "check_closure"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """What the user has said of the set of distributions."""
+
+    extras: Mapping[NormalizedName, frozenset[NormalizedName]] = field(default_factory=dict)
+    """Asked for by hand, by distribution."""
+
+    left_out: frozenset[str] = frozenset()
+    """Distributions that are provided, or not wanted."""
+
+    doubtful: frozenset[str] = frozenset()
+    """Distributions whose absence is told, and no failure."""
+
+    on_their_own: frozenset[str] = frozenset()
+    """Distributions whose requirements are somebody else's to bring."""
+
+
+class UnmetRequirementsError(VerificationError):
+    """Something that ships requires what does not ship."""
+
+    def __init__(self, unmet: Sequence[str]) -> None:
+        self.unmet = tuple(unmet)
+        count = "a requirement is" if len(unmet) == 1 else f"{len(unmet)} requirements are"
+        super().__init__(
+            f"{count} not met by what ships",
+            why="\n".join(unmet),
+            hint="make the lock again so that it holds them for this target: a lock made for one "
+            "machine, or by hand, may lack what another one needs",
+        )
+
+
+def check_closure(
+    distributions: Sequence[Shipped],
+    target: Target,
+    word: Word,
+    *,
+    beside: Sequence[Shipped] = (),
+) -> Findings:
+    """Hold what ships against what it requires.
+
+    A version that is outside of what was asked for is a warning: a lock may override
+    what metadata says, and metadata is often too strict.
+
+    Args:
+        distributions: What ships.
+        target: For which markers are evaluated.
+        word: What the user wants otherwise.
+        beside: What is there as well, from layers.
+    """
+    there = {each.name: each for each in (*beside, *distributions)}
+    unmet: list[str] = []
+    warnings: list[str] = []
+    for needer, requirement in _needs(distributions, target, word):
+        name = canonicalize_name(requirement.name)
+        asked = f"{needer.shown} requires {requirement.name}{requirement.specifier}"
+        found = there.get(name)
+        if found is None:
+            if name in word.doubtful:
+                warnings.append(
+                    f"{asked}, which does not ship: the runtime's own is used, any version"
+                )
+            elif name not in word.left_out:
+                unmet.append(f"{asked}, which does not ship")
+        elif found.version and not requirement.specifier.contains(found.version, prereleases=True):
+            warnings.append(f"{asked}, and {found.version} ships")
+    errors = (UnmetRequirementsError(list(dict.fromkeys(unmet))),) if unmet else ()
+    return Findings(errors=errors, warnings=tuple(dict.fromkeys(warnings)))
+
+
+def _needs(
+    distributions: Sequence[Shipped], target: Target, word: Word
+) -> Iterator[tuple[Shipped, Requirement]]:
+    """Yield each requirement that holds for the target, with the one that has it."""
+    by_name = {each.name: each for each in distributions}
+    extras: defaultdict[NormalizedName, set[NormalizedName]] = defaultdict(set)
+    for name, asked in word.extras.items():
+        extras[name] |= asked
+    found: dict[NormalizedName, tuple[Requirement, ...]] = {}
+    todo = deque(each.name for each in distributions if each.name not in word.on_their_own)
+    while todo:
+        name = todo.popleft()
+        found[name] = tuple(_holding(by_name[name].requires, target, extras[name]))
+        for requirement in found[name]:
+            asked_of, new = (
+                canonicalize_name(requirement.name),
+                set(map(canonicalize_name, requirement.extras)),
+            )
+            if new <= extras[asked_of]:
+                continue
+            extras[asked_of] |= new
+            if asked_of in by_name and asked_of not in word.on_their_own:
+                todo.append(asked_of)
+    for each in distributions:
+        yield from ((each, requirement) for requirement in found.get(each.name, ()))
+
+
+def _holding(
+    lines: Iterable[str], target: Target, extras: set[NormalizedName]
+) -> Iterator[Requirement]:
+    """Yield the requirements that hold; lines that are none (PEP 508) ask for nothing."""
+    activated = Activated(extras=frozenset(extras))
+    for line in lines:
+        if not extras and _is_of_an_extra(line):
+            continue
+        try:
+            requirement = Requirement(line)
+            holds = requirement.marker is None or LockMarker(str(requirement.marker)).holds(
+                target.marker_environment, activated
+            )
+        except (InvalidRequirement, ValueError):
+            continue  # ValueError: what a marker compares has no order
+        if holds:
+            yield requirement
+
+
+def _is_of_an_extra(line: str) -> bool:
+    """Tell without parsing that a marker can hold with an extra alone: most lines are such."""
+    marker = line.partition(";")[2]
+    return "extra ==" in marker and " or " not in marker and "!=" not in marker

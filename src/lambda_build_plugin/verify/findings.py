@@ -1,0 +1,60 @@
+"""What the checks give: failures, which end a build, and warnings, which do not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin.errors import VerificationError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Findings", "SeveralFailuresError", "listed", "raised", "together"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What one check has found."""
+
+    errors: tuple[VerificationError, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class SeveralFailuresError(VerificationError):
+    """More than one check has failed; all are told."""
+
+    def __init__(self, errors: Sequence[VerificationError]) -> None:
+        self.errors = tuple(errors)
+        super().__init__(
+            f"the artifact fails {len(errors)} checks",
+            why="\n".join(f"{error.what}:\n{error.why}" for error in errors),
+            hint="\n".join(dict.fromkeys(error.hint for error in errors)),
+        )
+
+
+def together(*findings: Findings) -> Findings:
+    """Put the findings of several checks into one."""
+    return Findings(
+        errors=tuple(error for each in findings for error in each.errors),
+        warnings=tuple(warning for each in findings for warning in each.warnings),
+    )
+
+
+def raised(findings: Findings) -> tuple[str, ...]:
+    """Give the warnings where nothing has failed.
+
+    Raises:
+        VerificationError: Something has; the only failure, or all in one.
+    """
+    if len(findings.errors) > 1:
+        raise SeveralFailuresError(findings.errors)
+    for error in findings.errors:
+        raise error
+    return findings.warnings
+
+
+def listed(items: Sequence[str], most: int = 3) -> str:
+    """Name the first few of several things, and how many more there are."""
+    rest = len(items) - most
+    return ", ".join(items[:most]) + (f" and {rest} more" if rest > 0 else "")

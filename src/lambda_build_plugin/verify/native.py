@@ -1,0 +1,172 @@
+"""Whether machine code in the artifact loads in the runtime: ELF files and extension modules.
+
+What the dynamic linker and the import system do is foretold from names, headers and
+dynamic sections (System V ABI; PEP 3149 for the tags in names of extension modules).
+Nothing is run.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin.binaries import Kind, absent_libraries, foreign, newest_above
+from lambda_build_plugin.errors import VerificationError
+from lambda_build_plugin.verify.findings import Findings, listed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from lambda_build_plugin.machine_code import MachineCode
+    from lambda_build_plugin.target import Target
+    from lambda_build_plugin.verify.artifact import Artifact
+
+__all__ = ["ForeignCodeError", "check_native"]
+
+_DEVICES = frozenset({"machine 190", "machine 224", "machine 247"})
+"""CUDA, AMD GPU, BPF: code for something else than the processor, which is data here."""
+
+_TAGGED = re.compile(
+    r"(?P<stem>[^.]+)\.(?P<tag>(?P<implementation>cpython|pypy|graalpy)-?"
+    r"(?P<python>\d+[a-z]*)(?P<rest>-[^.]*)?)\.so"
+)
+"""`_speedups.cpython-313-x86_64-linux-gnu.so`"""
+
+_LISTED = 3  # files of one distribution
+
+
+class ForeignCodeError(VerificationError):
+    """The artifact brings machine code that the runtime cannot load."""
+
+    def __init__(self, target: Target, problems: Mapping[str, Sequence[str]]) -> None:
+        self.problems = {owner: tuple(lines) for owner, lines in problems.items()}
+        count = sum(map(len, problems.values()))
+        super().__init__(
+            f"{'a file' if count == 1 else f'{count} files'} with machine code cannot load on "
+            f"{target}",
+            why="\n".join(_lines(self.problems)),
+            hint="take a version of the package that has a wheel for the target, or leave the "
+            "file out where nothing loads it",
+        )
+
+
+def _lines(problems: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    for owner, lines in sorted(problems.items()):
+        yield from (f"{owner}: {line}" for line in lines[:_LISTED])
+        if len(lines) > _LISTED:
+            yield f"{owner}: {len(lines) - _LISTED} files more"
+
+
+def check_native(
+    artifact: Artifact, target: Target, *, beside: Sequence[Artifact] = ()
+) -> Findings:
+    """Hold each file with machine code against the target.
+
+    A distribution that brings files for several machines, and one that fits among them,
+    chooses by itself: its others are a warning.
+
+    Args:
+        artifact: What ships.
+        target: Where it is to load.
+        beside: Layers, which may bring libraries.
+    """
+    bundled = {posixpath.basename(path) for each in (artifact, *beside) for path in each.sizes}
+    wrong: defaultdict[str, list[str]] = defaultdict(list)
+    fitting: set[str] = set()
+    lacking: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for path, code in sorted(artifact.code.items()):
+        owner = artifact.owner(path) or "no distribution"
+        if code.kind is Kind.PE and path.lower().endswith(".exe"):
+            lacking[owner, "programs for Windows, which nothing can start"].append(path)
+        elif code.elf is not None and code.elf.machine in _DEVICES:
+            continue
+        elif problem := _problem(path, code, target):
+            wrong[owner].append(f"`{path}` {problem}")
+        elif misnamed := _misnamed(path, artifact.sizes.keys(), target):
+            other, text = misnamed
+            if other:
+                lacking[owner, f"{text}; `{other}` is imported instead"].append(path)
+            else:
+                wrong[owner].append(f"`{path}` {text}")
+        else:
+            fitting.add(owner)
+            for text in _shortages(code, target, bundled):
+                lacking[owner, text].append(path)
+    failures = {owner: lines for owner, lines in wrong.items() if owner not in fitting}
+    return Findings(
+        errors=(ForeignCodeError(target, failures),) if failures else (),
+        warnings=(
+            *(
+                f"{owner} brings machine code for others than {target}: {listed(lines)}"
+                for owner, lines in sorted(wrong.items())
+                if owner in fitting
+            ),
+            *(
+                f"{owner}: {listed([f'`{path}`' for path in paths])}: {text}"
+                for (owner, text), paths in sorted(lacking.items())
+            ),
+        ),
+    )
+
+
+def _problem(path: str, code: MachineCode, target: Target) -> str:
+    """Say why a file cannot be loaded at all; empty where it can."""
+    if code.kind is not Kind.ELF:
+        return f"is a {code.kind.value} file, not one for Linux"
+    if code.elf is None:
+        return f"cannot be loaded: {code.trouble}"
+    if problem := foreign(code.elf, target):
+        return problem
+    tagged = _TAGGED.fullmatch(posixpath.basename(path))
+    if tagged and (tagged["rest"] or "").endswith("-musl"):
+        return "is linked against musl, and the runtime has glibc"
+    newest = newest_above(code.elf, target)
+    if newest.startswith("GLIBC_"):
+        return f"needs {newest}, and the runtime has glibc {target.runtime.glibc}"
+    return ""
+
+
+def _misnamed(path: str, paths: AbstractSet[str], target: Target) -> tuple[str, str] | None:
+    """Find an extension module that the target's Python passes over for its name.
+
+    Returns:
+        What is imported in its place, or nothing, and the reason.
+    """
+    tagged = _TAGGED.fullmatch(posixpath.basename(path))
+    python = "".join(map(str, target.runtime.python))
+    if tagged is None or (tagged["implementation"], tagged["python"]) == ("cpython", python):
+        return None
+    stem = posixpath.join(posixpath.dirname(path), tagged["stem"])
+    tag = f"cpython-{python}-{target.architecture.machine}-linux-gnu"
+    others = (f"{stem}.{ending}" for ending in (f"{tag}.so", "abi3.so", "so", "py", "pyc"))
+    return (
+        next(filter(paths.__contains__, others), ""),
+        f"is an extension module for {_python(tagged)}, and {target.runtime.name} does not "
+        "look for that name",
+    )
+
+
+def _python(tagged: re.Match[str]) -> str:
+    """Spell out the tag of an extension module: `313t` is the free-threaded 3.13."""
+    digits = tagged["python"]
+    if tagged["implementation"] != "cpython":
+        return tagged["tag"]
+    threads = "free-threaded " if digits.endswith("t") else ""
+    digits = digits.rstrip("dmtu")
+    return f"{threads}Python {digits[0]}.{digits[1:]}"
+
+
+def _shortages(code: MachineCode, target: Target, bundled: AbstractSet[str]) -> Iterator[str]:
+    """Yield what the dynamic linker may not find for a file that is for such a machine."""
+    if code.elf is None:
+        return
+    if absent := absent_libraries(code.elf, bundled):
+        yield (
+            f"needs {', '.join(absent)}, which neither the artifact nor the runtime holds: ship "
+            "it at the root, in `lib/`, or in `lib/` of a layer"
+        )
+    if newest := newest_above(code.elf, target):
+        yield f"needs {newest}, which may be newer than the libraries of {target.runtime.name}"

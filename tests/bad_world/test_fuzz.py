@@ -1,0 +1,352 @@
+"""Whatever comes in, out comes a value or an error of ours, and nothing else.
+
+Valid inputs are changed in places that hypothesis chooses: text is taken out, doubled,
+moved, and replaced by what the formats are made of.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from fakes.projects import a_project
+from fakes.wheels import a_wheel
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from packaging.utils import parse_wheel_filename
+
+from lambda_build_plugin.archive import write_archive
+from lambda_build_plugin.diff import as_text, compare
+from lambda_build_plugin.errors import LambdaBuildError
+from lambda_build_plugin.fetch.cache import Cache
+from lambda_build_plugin.fetch.pages import Page, UnknownPageError
+from lambda_build_plugin.integrity import check
+from lambda_build_plugin.lock.read import read_lock
+from lambda_build_plugin.lock.walk import reached
+from lambda_build_plugin.project import read_project
+from lambda_build_plugin.selection import select
+from lambda_build_plugin.stage import Wheel, stage
+from lambda_build_plugin.target import RUNTIMES, Architecture, Target
+
+if TYPE_CHECKING:
+    from lambda_build_plugin.project import Project
+
+LOCKS = Path(__file__).parents[2] / "fixtures" / "locks"
+UV = """\
+version = 1
+revision = 3
+requires-python = ">=3.10"
+resolution-markers = ["python_full_version >= '3.12'", "python_full_version < '3.12'"]
+
+[[package]]
+name = "demo"
+version = "1.0"
+source = { editable = "." }
+dependencies = [
+    { name = "pinned", marker = "sys_platform == 'linux'" },
+]
+
+[package.metadata]
+requires-dist = [{ name = "pinned", marker = "sys_platform == 'linux'" }]
+
+[[package]]
+name = "pinned"
+version = "1.0"
+source = { registry = "https://index.example/simple" }
+sdist = { url = "https://index.example/pinned-1.0.tar.gz", hash = "sha256:@NONE@", size = 3 }
+wheels = [
+    { url = "https://index.example/pinned-1.0-py3-none-any.whl", hash = "sha256:@NONE@" },
+]
+""".replace("@NONE@", "0" * 64)
+REQUIREMENTS = f"""\
+--index-url https://user:word@index.example/simple/
+--extra-index-url https://other.example/simple/
+pinned[extra]==1.0 ; python_version >= "3.10" \\
+    --hash=sha256:{"0" * 64}
+other @ git+https://host.example/other.git@{"a" * 40}#subdirectory=here
+third @ https://host.example/third-2.0-py3-none-any.whl#sha256={"1" * 64}
+./wheels/fourth-1.0-py3-none-any.whl --hash=sha256:{"2" * 64}
+-e ./fifth
+"""
+VALID = {
+    "pylock.toml": (LOCKS / "pylock.spec-example.toml").read_text(encoding="utf-8"),
+    "uv.lock": UV,
+    "poetry.lock": (LOCKS / "poetry.v2-1.lock").read_text(encoding="utf-8"),
+    "requirements.txt": REQUIREMENTS,
+    "requirements.lock": REQUIREMENTS,
+}
+WORDS = (
+    *"[]{}()=,.;:#@\"'\\/-_*~^<>!| \n\t\r\0",
+    *("name", "version", "marker", "hash", "sha256:", "url", "path", "git", "extra", "-r", "-e"),
+    *("[[package]]", "[[packages]]", "true", "-1", "1e999", "nan", "1979-05-27", "{}", "[]"),
+    *("://", "file:///", "https://[", "../", "9" * 5000, "and", "or", "in", "python_version"),
+    *("\ud7ff", "\ufeff", "\x85", "\u2028", "\u0663", "${HOME}", "==", "===", "1!2.0+local"),
+)
+TARGETS = [
+    Target(runtime=RUNTIMES["python3.13"], architecture=architecture)
+    for architecture in Architecture
+]
+BOUNDED = settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@st.composite
+def changed(draw: st.DrawFn, text: str) -> str:
+    """Change a text in up to four places."""
+    for _ in range(draw(st.integers(1, 4))):
+        start = draw(st.integers(0, len(text)))
+        stop = min(len(text), start + draw(st.integers(0, 40)))
+        part = draw(
+            st.sampled_from(WORDS)
+            | st.text(max_size=5)
+            | st.just("")
+            | st.just(text[start:stop] * 2)
+            | st.integers(0, len(text)).map(lambda place: text[place : place + 30])  # noqa: B023
+        )
+        text = text[:start] + part + text[stop:]
+    return text
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Give the project that the locks are of."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    a_project(folder, dependencies=("pinned; sys_platform == 'linux'",))
+    return read_project(folder)
+
+
+def use(project: Project, name: str, content: bytes) -> None:
+    """Read a lock and choose from it, as a build would."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, name)
+        path.write_bytes(content)
+        try:
+            lock = read_lock(path, project, {}, lock_is_fresh=True)
+            for target in TARGETS:
+                found = reached(lock, target, extras=frozenset(), groups=frozenset(), main=True)
+                select(found.packages, target)
+        except LambdaBuildError as error:
+            str(error)  # it can be shown
+
+
+@pytest.mark.parametrize("name", VALID)
+@BOUNDED
+@given(data=st.data())
+def test_changed_lock(project: Project, name: str, data: st.DataObject) -> None:
+    """A lock that was damaged is read, or refused in our words."""
+    text = data.draw(changed(VALID[name]))
+    use(project, name, text.encode("utf-8", "surrogatepass"))
+
+
+@pytest.mark.parametrize("name", VALID)
+@BOUNDED
+@given(content=st.binary(max_size=200))
+@example(content=b"\xff\xfe")
+@example(content=b"[" * 10_000)
+@example(content=b"a = " + b"[" * 10_000)
+@example(content=b"a." * 5_000 + b"b = 1")
+@example(content=b"a = " + b"9" * 10_000)
+def test_bytes_as_a_lock(project: Project, name: str, content: bytes) -> None:
+    """Bytes that are no lock are refused in our words."""
+    use(project, name, content)
+
+
+@BOUNDED
+@given(data=st.data())
+def test_changed_project(data: st.DataObject) -> None:
+    """A pyproject.toml that was damaged is read, or refused in our words."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = a_project(Path(folder), dependencies=("pinned",)) / "pyproject.toml"
+        text = data.draw(changed(file.read_text(encoding="utf-8")))
+        file.write_bytes(text.encode("utf-8", "surrogatepass"))
+        try:
+            read_project(Path(folder))
+        except LambdaBuildError as error:
+            str(error)
+
+
+SHA256 = "ab" * 32
+HTML = f"""\
+<!DOCTYPE html><html><head><meta name="pypi:repository-version" content="1.0">
+<base href="https://files.example/"></head><body>
+<a href="pinned-1.0.tar.gz#sha256={SHA256}" data-requires-python="&gt;=3.8">pinned-1.0.tar.gz</a>
+<a href='../p-1.0-py3-none-any.whl#sha256={SHA256}' data-yanked>p-1.0-py3-none-any.whl</a>
+</body></html>
+"""
+JSON = f"""\
+{{"meta": {{"api-version": "1.0"}}, "name": "pinned", "files": [{{
+"filename": "pinned-1.0.tar.gz", "url": "../pinned-1.0.tar.gz", "yanked": false,
+"hashes": {{"sha256": "{SHA256}"}}}}]}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        pytest.param(HTML, "text/html", id="html"),
+        pytest.param(JSON, "application/vnd.pypi.simple.v1+json", id="json"),
+    ],
+)
+@BOUNDED
+@given(data=st.data())
+def test_changed_page(text: str, kind: str, data: st.DataObject) -> None:
+    """A page that was damaged lists links with addresses, or is refused."""
+    body = data.draw(changed(text) | st.text(max_size=100)).encode("utf-8", "surrogatepass")
+    try:
+        page = Page(body, url="https://index.example/simple/pinned/", content_type=kind)
+    except UnknownPageError:
+        return
+    assert all(link.url and link.filename for link in page.links())
+    found = page.by_sha256(SHA256)
+    assert found is None or found.sha256 == SHA256
+
+
+def a_given_wheel(folder: Path, content: bytes) -> Wheel:
+    """Write a wheel that is what was locked, whatever that is."""
+    path = folder / "pinned-1.0-py3-none-any.whl"
+    path.write_bytes(content)
+    name, version, _, _ = parse_wheel_filename(path.name)
+    return Wheel(
+        name=name, version=version, filename=path.name, path=path, sha256="0" * 64, source="wheel"
+    )
+
+
+SOUND = a_wheel(
+    "pinned", "1.0", files={"pinned/a.py": b"x = 1\n" * 50, "pinned-1.0.data/data/d": b"data"}
+).content
+
+
+@settings(BOUNDED, max_examples=200)
+@given(
+    places=st.lists(
+        st.tuples(st.integers(0, len(SOUND) - 1), st.binary(min_size=1, max_size=4)),
+        min_size=1,
+        max_size=4,
+    ),
+    end=st.none() | st.integers(0, len(SOUND)),
+)
+def test_changed_wheel(places: list[tuple[int, bytes]], end: int | None) -> None:
+    """A wheel that was damaged is refused in our words, or what is made of it is sound."""
+    content = bytearray(SOUND)
+    for place, data in places:
+        content[place : place + len(data)] = data
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        wheel = a_given_wheel(folder, bytes(content[:end]))
+        try:
+            check([wheel], Cache(folder / "cache"))
+            write_archive(stage([wheel], prefix=""), folder / "made.zip", epoch=None)
+        except LambdaBuildError as error:
+            str(error)
+            return
+        with zipfile.ZipFile(folder / "made.zip") as archive:
+            assert archive.testzip() is None
+
+
+# --- what we write, read by others --------------------------------------------------------
+
+LETTERS = st.characters(
+    codec="utf-8", exclude_characters='/\\:\0\r\n"*?<>|[]', exclude_categories=("Z", "C")
+)
+FILES = st.dictionaries(
+    st.text(LETTERS, min_size=1, max_size=12).map(lambda name: f"pkg/0{name}"),
+    st.binary(max_size=100) | st.just(b"again and again " * 500),
+    max_size=5,
+)
+
+
+def made(folder: Path, files: dict[str, bytes]) -> Path:
+    """Write a zip of a wheel with the files."""
+    wheel = a_given_wheel(folder, a_wheel("pinned", "1.0", files=files).content)
+    path = folder / "made.zip"
+    write_archive(stage([wheel], prefix=""), path, epoch=None)
+    return path
+
+
+def by_zipfile(path: Path, into: Path) -> None:
+    """Unpack with the standard library."""
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(into)
+
+
+def by_unzip(path: Path, into: Path) -> None:
+    """Test and unpack with Info-ZIP."""
+    locale = {"LC_ALL": "C.UTF-8"}
+    subprocess.run(["unzip", "-tqq", path], check=True, capture_output=True, env=locale)
+    subprocess.run(["unzip", "-qq", path, "-d", into], check=True, capture_output=True, env=locale)
+
+
+def by_seven_zip(path: Path, into: Path) -> None:
+    """Test and unpack with 7-Zip."""
+    program = _seven_zip()
+    assert program
+    subprocess.run([program, "t", path], check=True, capture_output=True)
+    subprocess.run([program, "x", f"-o{into}", path], check=True, capture_output=True)
+
+
+def _seven_zip() -> str | None:
+    return next(filter(None, map(shutil.which, ("7zz", "7z", "7za", "7zr"))), None)
+
+
+@pytest.mark.parametrize(
+    "unpack",
+    [
+        pytest.param(by_zipfile, id="zipfile"),
+        pytest.param(
+            by_unzip,
+            marks=pytest.mark.skipif(shutil.which("unzip") is None, reason="no unzip here"),
+            id="info-zip",
+        ),
+        pytest.param(
+            by_seven_zip,
+            marks=pytest.mark.skipif(_seven_zip() is None, reason="no 7-Zip here"),
+            id="7-zip",
+        ),
+    ],
+)
+@settings(BOUNDED, max_examples=25)
+@given(files=FILES)
+@example(files={"pkg/0ü计🚀": b"any letters"})
+@example(files={})
+def test_every_reader_finds_the_same(unpack: object, files: dict[str, bytes]) -> None:
+    """What is in the zip is what each program unpacks."""
+    assert callable(unpack)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        into = folder / "into"
+        unpack(made(folder, files), into)
+        found = {
+            path.relative_to(into).as_posix(): path.read_bytes()
+            for path in into.rglob("*")
+            if path.is_file() and ".dist-info" not in path.parent.name
+        }
+    assert found == files
+
+
+@settings(BOUNDED, max_examples=150)
+@given(place=st.integers(0, len(SOUND) - 1), data=st.binary(min_size=1, max_size=4))
+def test_changed_zip_is_compared(place: int, data: bytes) -> None:
+    """`diff` tells how a zip was changed, or that it cannot be read."""
+    changed_content = SOUND[:place] + data + SOUND[place + len(data) :]
+    with tempfile.TemporaryDirectory() as name:
+        one, other = Path(name, "a.zip"), Path(name, "b.zip")
+        one.write_bytes(SOUND)
+        other.write_bytes(changed_content)
+        try:
+            difference = compare(one, other)
+        except LambdaBuildError as error:
+            str(error)
+            return
+    assert difference["same"] is (changed_content == SOUND)
+    assert bool(difference["why"]) is not difference["same"]
+    assert as_text(difference, ("a", "b"), verbose=True)

@@ -1,0 +1,507 @@
+"""`lambda-build inspect`: the checks of a build for any zip, whoever made it."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fakes.artifacts import a_member, a_zip, metadata
+from fakes.elf import an_elf
+from fakes.projects import a_project, quiet_environment, run_lambda_build
+
+from lambda_build_plugin.frontends.cli import main
+from lambda_build_plugin.inspection import FailureReport, InspectedPackage, InspectionReport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    Report = Callable[..., tuple[int, Any]]
+
+HANDLER = "def handler(event, context): ...\n"
+UNREADABLE = "the zip is not such that a function can use it"
+
+
+@pytest.fixture
+def inspected(capsys: pytest.CaptureFixture[str]) -> Report:
+    """Give the command: path and options → exit code and JSON report."""
+
+    def run(path: Path, *options: str) -> tuple[int, Any]:
+        code = main(["inspect", str(path), "--json", *options])
+        return code, json.loads(capsys.readouterr().out)
+
+    return run
+
+
+def failures(report: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """List what fails and why."""
+    return [(each["what"], each["why"]) for each in report["failures"]]
+
+
+# --- what is told ---------------------------------------------------------------------
+
+
+def test_own_artifact_passes(tmp_path: Path) -> None:
+    """What a build wrote is inspected without a finding, as text."""
+    project = a_project(tmp_path / "project")
+    environ = quiet_environment(tmp_path / "home")
+    built = run_lambda_build("--json", "--runtime", "python3.13", cwd=project, environ=environ)
+    artifact = json.loads(built.output)["artifact"]
+
+    run = run_lambda_build(
+        "inspect", artifact, "--handler", "demo.app.handler", cwd=tmp_path, environ=environ
+    )
+
+    assert (run.code, run.errors) == (0, "")
+    assert run.output.splitlines()[0] == f"Inspected {artifact}"
+    assert run.output.splitlines()[-1] == "nothing found"
+
+
+def test_report_of_a_function(tmp_path: Path, inspected: Report) -> None:
+    """Sizes, digests and packages are told, and what was guessed."""
+    files = {
+        "demo.py": HANDLER,
+        **metadata("demo-app", "1.0", "Requires-Python: <3.13"),
+        "demo_app-1.0.dist-info/RECORD": "demo.py,,\ndemo_app-1.0.dist-info/METADATA,,\n",
+    }
+    path = a_zip(tmp_path / "a.zip", files)
+
+    code, report = inspected(path)
+
+    zipped = sum(info.compress_size for info in zipfile.ZipFile(path).infolist()[:2])
+    assert code == 0
+    assert report.pop("sha256")
+    assert report.pop("code_sha256")
+    assert report == {
+        "schema": 1,
+        "artifact": str(path),
+        "layout": "function",
+        "runtime": "python3.12",
+        "runtime_reason": "guessed: the newest that all packages admit",
+        "architecture": "x86_64",
+        "architecture_reason": "guessed: nothing in it is made for one machine",
+        "handler": None,
+        "files": 3,
+        "size": {
+            "zipped": path.stat().st_size,
+            "unzipped": sum(map(len, files.values())),
+            "limit_zipped": 52_428_800,
+            "limit_unzipped": 262_144_000,
+        },
+        "packages": [
+            {
+                "name": "demo-app",
+                "version": "1.0",
+                "files": 2,
+                "unzipped": len(HANDLER) + len(files["demo_app-1.0.dist-info/METADATA"]),
+                "zipped": zipped,
+            }
+        ],
+        "failures": [],
+        "warnings": [],
+    }
+
+
+def test_schema_is_documented() -> None:
+    """The README names every field of the report."""
+    from test_readme import README
+
+    fields = [
+        *InspectionReport.__annotations__,
+        *InspectedPackage.__annotations__,
+        *FailureReport.__annotations__,
+    ]
+    assert [field for field in fields if f"`{field}`" not in README] == []
+
+
+@pytest.mark.parametrize(
+    ("files", "runtime", "architecture", "layout"),
+    [
+        pytest.param(
+            {"a.cpython-312-aarch64-linux-gnu.so": an_elf("aarch64")},
+            "python3.12",
+            "arm64",
+            "function",
+            id="extension module",
+        ),
+        pytest.param(
+            {"python/lib/python3.11/site-packages/a.py": b""},
+            "python3.11",
+            "x86_64",
+            "layer",
+            id="folder of a layer",
+        ),
+        pytest.param({"python/a.py": b""}, "python3.14", "x86_64", "layer", id="layer"),
+        pytest.param(
+            {"python/a.py": b"", "app.py": b""}, "python3.14", "x86_64", "function", id="package"
+        ),
+    ],
+)
+def test_guesses(  # noqa: PLR0917 - what is guessed
+    tmp_path: Path,
+    inspected: Report,
+    files: Mapping[str, bytes],
+    runtime: str,
+    architecture: str,
+    layout: str,
+) -> None:
+    """What nobody says is guessed from what the zip holds."""
+    code, report = inspected(a_zip(tmp_path / "a.zip", files))
+
+    assert (code, report["runtime"], report["architecture"], report["layout"]) == (
+        0,
+        runtime,
+        architecture,
+        layout,
+    )
+
+
+def test_options_win_over_guesses(tmp_path: Path, inspected: Report) -> None:
+    """What is asked for is what the zip is held against."""
+    path = a_zip(tmp_path / "a.zip", {"a.so": an_elf("aarch64")})
+
+    code, report = inspected(path, "--arch", "x86_64", "--runtime", "python3.12")
+
+    assert (code, failures(report)) == (
+        8,
+        [
+            (
+                "a file with machine code cannot load on python3.12 x86_64",
+                "no distribution: `a.so` is made for 64-bit aarch64, not for x86_64",
+            )
+        ],
+    )
+
+
+def test_every_failure_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All checks run, whatever fails."""
+    path = a_zip(
+        tmp_path / "a.zip",
+        {
+            "app.py": HANDLER,
+            "a.so": an_elf("aarch64"),
+            **metadata("demo", "1.0", "Requires-Dist: six-like"),
+            "__editable__.x.pth": "/home/me\n",
+        },
+    )
+
+    code = main(["inspect", str(path), "--arch", "x86_64", "--handler", "app.main"])
+
+    lines = capsys.readouterr().out.splitlines()
+    assert (code, [line for line in lines if line.startswith("error: ")], lines[-1]) == (
+        8,
+        [
+            "error: a requirement is not met by what ships",
+            "error: a file with machine code cannot load on python3.14 x86_64",
+            "error: the handler `app.main` is not defined",
+            "error: a package is in the artifact as a link to where it was developed",
+        ],
+        "4 failed, 0 to be looked at",
+    )
+
+
+def test_warnings_fail_when_strict(tmp_path: Path, inspected: Report) -> None:
+    """A warning leaves with 0, or with 8 where it is not wanted."""
+    path = a_zip(tmp_path / "a.zip", {"logging.py": ""})
+
+    assert [inspected(path)[0], inspected(path, "--strict")[0]] == [0, 8]
+
+
+def test_what_the_runtime_brings_is_a_warning(tmp_path: Path, inspected: Report) -> None:
+    """A zip without boto3 runs, with some version of it."""
+    path = a_zip(tmp_path / "a.zip", metadata("demo", "1.0", "Requires-Dist: boto3"))
+
+    code, report = inspected(path)
+
+    assert (code, len(report["warnings"])) == (0, 1)
+
+
+def test_layers_take_part(tmp_path: Path, inspected: Report) -> None:
+    """Layers bring requirements and the handler's module."""
+    function = a_zip(tmp_path / "a.zip", {"x": "", **metadata("demo", "1.0", "Requires-Dist: own")})
+    inside = {f"python/{name}": text for name, text in metadata("own").items()}
+    layer = a_zip(tmp_path / "layer.zip", {"python/own.py": HANDLER, **inside})
+
+    alone = inspected(function, "--handler", "own.handler")
+    together = inspected(function, "--handler", "own.handler", "--layer", str(layer))
+
+    assert (len(failures(alone[1])), together[0]) == (2, 0)
+
+
+# --- zips that Lambda cannot use --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("further", "why"),
+    [
+        pytest.param(
+            [(a_member("b", compression=zipfile.ZIP_BZIP2), b"b")],
+            "is compressed by bzip2: `b`",
+            id="bzip2",
+        ),
+        pytest.param(
+            [(a_member("b", compression=zipfile.ZIP_LZMA), b"b")],
+            "is compressed by lzma: `b`",
+            id="lzma",
+        ),
+        pytest.param(
+            [(a_member("../b"), b"b"), (a_member("/c"), b"c")],
+            "has a path that leaves the artifact or is not plain: `../b`, `/c`",
+            id="escape",
+        ),
+        pytest.param(
+            [(a_member("a\\b"), b"b")],
+            "has a path that leaves the artifact or is not plain: `a\\b`",
+            id="backslash",
+        ),
+        pytest.param(
+            [(a_member("b", mode=0o100600), b"b")],
+            "can be read by its owner alone (mode 0600): `b`",
+            id="owner alone",
+        ),
+        pytest.param(
+            [(a_member("b", mode=0o010644), b"")], "is neither a file nor a folder: `b`", id="pipe"
+        ),
+        pytest.param(
+            [(a_member("x"), b""), (a_member("x/y"), b"")],
+            "is a file and a folder at once: `x`",
+            id="file and folder",
+        ),
+        pytest.param(
+            [(a_member("b", mode=0o120777), b"/etc/passwd")],
+            "is a symbolic link that leaves the artifact: `b`",
+            id="link outside",
+        ),
+        pytest.param(
+            [(a_member("b", mode=0o120777), b"gone")],
+            "is a symbolic link to nothing: `b`",
+            id="link to nothing",
+        ),
+    ],
+)
+def test_unusable_member(
+    tmp_path: Path,
+    inspected: Report,
+    further: Sequence[tuple[zipfile.ZipInfo, bytes]],
+    why: str,
+) -> None:
+    """A member that Lambda cannot unpack, or a function cannot read, is named."""
+    code, report = inspected(a_zip(tmp_path / "a.zip", {"app.py": ""}, further=further))
+
+    assert (code, failures(report)) == (8, [(UNREADABLE, why)])
+
+
+def test_member_that_is_there_twice(tmp_path: Path, inspected: Report) -> None:
+    """Which of the two would ship, nobody knows."""
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        path = a_zip(tmp_path / "a.zip", {"b": ""}, further=[(a_member("b"), b"b")])
+
+    assert failures(inspected(path)[1]) == [(UNREADABLE, "is there more than once: `b`")]
+
+
+@pytest.mark.parametrize(
+    ("further", "warning"),
+    [
+        pytest.param(
+            [(a_member("b", mode=0o120777), b"app.py")],
+            "is a symbolic link, which not every tool that deploys keeps: `b`",
+            id="link",
+        ),
+        pytest.param(
+            [(a_member("extensions/b"), b"")],
+            "lies where programs are looked for, and cannot be executed: `extensions/b`",
+            id="extension that cannot start",
+        ),
+    ],
+)
+def test_doubtful_member(
+    tmp_path: Path,
+    inspected: Report,
+    further: Sequence[tuple[zipfile.ZipInfo, bytes]],
+    warning: str,
+) -> None:
+    """What works here and not there is a warning."""
+    code, report = inspected(a_zip(tmp_path / "a.zip", {"app.py": ""}, further=further))
+
+    assert (code, report["warnings"]) == (0, [warning])
+
+
+def test_folders_pass(tmp_path: Path, inspected: Report) -> None:
+    """Entries for folders are what most tools write."""
+    further = [(a_member("pkg/", mode=0o040755), b""), (a_member("pkg/a.py"), b"")]
+
+    code, report = inspected(a_zip(tmp_path / "a.zip", {"app.py": ""}, further=further))
+
+    assert (code, report["files"], report["failures"]) == (0, 2, [])
+
+
+def patched(path: Path, offset: int, data: bytes) -> Path:
+    """Overwrite bytes of the directory of a zip: a place from its first entry."""
+    content = bytearray(path.read_bytes())
+    start = content.index(b"PK\x01\x02") + offset
+    content[start : start + len(data)] = data
+    path.write_bytes(content)
+    return path
+
+
+def test_member_without_mode(tmp_path: Path, inspected: Report) -> None:
+    """A file with the mode 000 can be read by nobody."""
+    path = patched(a_zip(tmp_path / "a.zip", {"b": ""}), 38, bytes(4))
+
+    assert failures(inspected(path)[1]) == [
+        (UNREADABLE, "can be read by its owner alone (mode 0000): `b`")
+    ]
+
+
+def test_member_made_on_windows(tmp_path: Path, inspected: Report) -> None:
+    """There are no modes on Windows; what Lambda makes of that is its own choice."""
+    path = patched(a_zip(tmp_path / "a.zip", {"b": ""}), 38, bytes(4))
+    patched(path, 5, b"\0")
+
+    code, report = inspected(path)
+
+    assert (code, report["warnings"]) == (
+        0,
+        ["has no permissions, so that Lambda chooses them: `b`"],
+    )
+
+
+def test_encrypted_member(tmp_path: Path, inspected: Report) -> None:
+    """Nobody gives Lambda a password."""
+    path = patched(a_zip(tmp_path / "a.zip", {"a.so": an_elf()}), 8, b"\x01\x00")
+
+    assert failures(inspected(path)[1]) == [(UNREADABLE, "is encrypted: `a.so`")]
+
+
+def test_member_without_a_name(tmp_path: Path, inspected: Report) -> None:
+    """A name may begin with a NUL byte, where zipfile ends it."""
+    path = patched(a_zip(tmp_path / "a.zip", {"b": ""}), 46, b"\0")
+
+    code, report = inspected(path)
+
+    assert (code, report["failures"][0]["what"]) == (8, UNREADABLE)
+
+
+def test_oversize_that_is_only_said(tmp_path: Path, inspected: Report) -> None:
+    """What a member says of its size counts, and what it does not hold is damage."""
+    path = a_zip(tmp_path / "a.zip", {"a.bin": b"a"})
+    patched(path, 24, struct.pack("<L", 262_144_000))
+
+    found = [what for what, _ in failures(inspected(path)[1])]
+
+    assert found == [
+        "the artifact is too large: 262,144,000 bytes unzipped, Lambda wants less than 262,144,000"
+    ]
+
+
+def test_bomb_is_not_unpacked(tmp_path: Path, inspected: Report) -> None:
+    """Machine code that is larger than it says is left after what it says."""
+    path = a_zip(tmp_path / "a.zip", {"a.so": an_elf() + bytes(50_000_000)})
+    patched(path, 24, struct.pack("<L", 1000))
+
+    assert failures(inspected(path)[1]) == [
+        ("the zip is damaged", "`a.so` holds more than the 1,000 bytes that it declares")
+    ]
+
+
+def test_broken_member(tmp_path: Path, inspected: Report) -> None:
+    """A member that cannot be inflated is named."""
+    path = a_zip(tmp_path / "a.zip", {"a.so": an_elf() * 20})
+    content = path.read_bytes()
+    path.write_bytes(content[:40] + b"\xff" * 20 + content[60:])
+
+    ((what, why),) = failures(inspected(path)[1])
+
+    assert (what, why.partition(":")[0]) == ("the zip is damaged", "`a.so`")
+
+
+def test_broken_metadata(tmp_path: Path, inspected: Report) -> None:
+    """Metadata that cannot be read is damage, not a crash."""
+    path = a_zip(tmp_path / "a.zip", metadata("demo"))
+    patched(path, 16, b"\0\0\0\0")
+
+    ((what, why),) = failures(inspected(path)[1])
+
+    assert what == "the zip is damaged"
+    assert why.startswith("`demo-1.0.dist-info/METADATA` cannot be read: Bad CRC-32")
+
+
+def test_empty_zip(tmp_path: Path, inspected: Report) -> None:
+    """Lambda takes no empty zip."""
+    code, report = inspected(a_zip(tmp_path / "a.zip", {}))
+
+    assert (code, [what for what, _ in failures(report)]) == (8, ["the function would be empty"])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"no zip at all", id="text"),
+        pytest.param(b"PK\x05\x06" + b"\xff" * 18, id="end alone"),
+        pytest.param(b"PK\x03\x04" + b"\0" * 200, id="no directory"),
+    ],
+)
+def test_no_zip(tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes) -> None:
+    """What is no zip is one error."""
+    path = tmp_path / "a.zip"
+    path.write_bytes(content)
+
+    assert main(["inspect", str(path)]) == 8
+    assert capsys.readouterr().err.startswith(f"error: {path} cannot be read as a zip\n")
+
+
+def test_truncated_zip(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Wherever a download ended, it is one error or a report, and never a traceback."""
+    content = a_zip(tmp_path / "a.zip", {"a.so": an_elf(), **metadata("demo")}).read_bytes()
+    path = tmp_path / "b.zip"
+    codes = set()
+    for length in range(0, len(content), 41):
+        path.write_bytes(content[:length])
+        codes.add(main(["inspect", str(path)]))
+    capsys.readouterr()
+
+    assert codes == {8}
+
+
+def test_damaged_anywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whichever byte is wrong, it is a report or an error of ours."""
+    content = a_zip(tmp_path / "a.zip", {"a.so": an_elf(), **metadata("demo")}).read_bytes()
+    path = tmp_path / "b.zip"
+    codes = set()
+    for place in range(0, len(content), 17):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+        codes.add(main(["inspect", str(path), "--handler", "a.b"]))
+    capsys.readouterr()
+
+    assert 8 in codes <= {0, 8}
+
+
+# --- usage ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        pytest.param(("gone.zip",), "gone.zip: there is no such file", id="file"),
+        pytest.param(("a.zip", "--layer", "gone.zip"), "gone.zip: there is no such", id="layer"),
+        pytest.param(("a.zip", "--arch", "mips"), "--arch: is `mips`", id="architecture"),
+        pytest.param(("a.zip", "--runtime", "3.13"), "--runtime: is `3.13`", id="runtime"),
+    ],
+)
+def test_usage(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    options: Sequence[str],
+    problem: str,
+) -> None:
+    """Wrong arguments are usage errors, and told together."""
+    monkeypatch.chdir(tmp_path)
+    a_zip(tmp_path / "a.zip", {"a.py": ""})
+
+    assert main(["inspect", *options]) == 2
+    assert problem in capsys.readouterr().err

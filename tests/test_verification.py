@@ -1,0 +1,243 @@
+"""A build proves what it ships: wheels that contradict themselves, locks that lack something."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from fakes.elf import an_elf
+from fakes.index import FakeIndex
+from fakes.projects import Run, a_project, quiet_environment, run_lambda_build
+from fakes.wheels import a_wheel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fakes.wheels import FakeWheel
+
+HINT_CODE = (
+    "hint: take a version of the package that has a wheel for the target, or leave the file out "
+    "where nothing loads it\n"
+)
+
+
+def build(
+    folder: Path,
+    *wheels: FakeWheel,
+    options: tuple[str, ...] = (),
+    dependencies: tuple[str, ...] = (),
+    extra: str = "",
+) -> Run:
+    """Build a project that locks these wheels for python3.13 on arm64."""
+    project = a_project(folder / "project", dependencies=dependencies, extra=extra)
+    environ = quiet_environment(folder / "home", LAMBDA_BUILD_RUNTIME="python3.13")
+    with FakeIndex(wheels) as index:
+        pins = (
+            f"{wheel.project}=={wheel.filename.split('-')[1]} --hash=sha256:{wheel.sha256}\n"
+            for wheel in wheels
+        )
+        lock = f"--index-url {index.url}\n{''.join(pins)}"
+        (project / "requirements.txt").write_text(lock)
+        return run_lambda_build("--arch", "arm64", *options, cwd=project, environ=environ)
+
+
+def rebuilt(folder: Path) -> Run:
+    """Build the same again with what the cache holds."""
+    environ = quiet_environment(folder / "home", LAMBDA_BUILD_RUNTIME="python3.13")
+    return run_lambda_build("--arch", "arm64", "--offline", cwd=folder / "project", environ=environ)
+
+
+FOREIGN = a_wheel("fast", "2.0", files={"fast/_fast.so": an_elf("x86_64")})
+FOREIGN_TOLD = (
+    "error: a file with machine code cannot load on python3.13 arm64\n"
+    "  why: fast 2.0: `fast/_fast.so` is made for 64-bit x86_64, not for aarch64\n"
+    f"\n{HINT_CODE}"
+)
+
+
+def test_wheel_whose_tag_lies(tmp_path: Path) -> None:
+    """An x86_64 library in a wheel for any machine does not reach an arm64 function."""
+    run = build(tmp_path, FOREIGN)
+
+    assert (run.code, run.errors) == (8, FOREIGN_TOLD)
+    assert not (tmp_path / "project" / "dist").exists()
+
+
+def test_what_was_found_is_remembered(tmp_path: Path) -> None:
+    """The next build, which only looks the wheel up, fails in the same way."""
+    build(tmp_path, FOREIGN)
+
+    assert rebuilt(tmp_path) == Run(code=8, output="", errors=FOREIGN_TOLD)
+
+
+def test_fitting_wheel_passes_twice(tmp_path: Path) -> None:
+    """What fits is built, from the index and from the cache, without a warning."""
+    wheel = a_wheel("fast", "2.0", files={"fast/_fast.so": an_elf("aarch64")})
+
+    runs = [build(tmp_path, wheel), rebuilt(tmp_path)]
+
+    assert [(run.code, "warning" in run.output) for run in runs] == [(0, False), (0, False)]
+
+
+def test_library_that_the_runtime_lacks_is_a_warning(tmp_path: Path) -> None:
+    """The remedy is told; the zip is there."""
+    elf = an_elf("aarch64", needed=["libc.so.6", "libGL.so.1"])
+
+    run = build(tmp_path, a_wheel("view", "1.0", files={"view.abi3.so": elf}))
+
+    assert run.code == 0
+    assert (
+        "warning: view 1.0: `view.abi3.so`: needs libGL.so.1, which neither the artifact nor the "
+        "runtime holds: ship it at the root, in `lib/`, or in `lib/` of a layer\n"
+    ) in run.output
+
+
+def test_lock_that_lacks_a_dependency(tmp_path: Path) -> None:
+    """A lock that was edited by hand, or made on another system, does not ship."""
+    run = build(
+        tmp_path,
+        a_wheel("outer", "1.0", metadata=["Requires-Dist: inner>=2; sys_platform == 'linux'"]),
+        dependencies=("outer",),
+    )
+
+    assert run.code == 8
+    assert run.errors.startswith(
+        "error: a requirement is not met by what ships\n"
+        "  why: outer 1.0 requires inner>=2, which does not ship\n"
+    )
+
+
+def test_version_that_the_lock_overrides_is_a_warning(tmp_path: Path) -> None:
+    """The lock has the last word about versions."""
+    run = build(
+        tmp_path,
+        a_wheel("outer", "1.0", metadata=["Requires-Dist: inner<2"]),
+        a_wheel("inner", "2.0"),
+    )
+
+    assert run.code == 0
+    assert "warning: outer 1.0 requires inner<2, and 2.0 ships\n" in run.output
+
+
+def test_what_a_uv_lock_overrides_is_not_missed(tmp_path: Path) -> None:
+    """A dependency that the user has taken out by an override is left out by their word."""
+    outer = a_wheel("outer", "1.0", metadata=["Requires-Dist: inner"])
+    with FakeIndex([outer]) as index:
+        table = "[tool.uv]\noverride-dependencies = [\"inner; sys_platform == 'never'\"]\n"
+        project = a_project(tmp_path / "project", dependencies=("outer",), extra=table)
+        (project / "uv.lock").write_text(
+            f"""\
+version = 1
+revision = 3
+requires-python = ">=3.10"
+
+[manifest]
+overrides = [{{ name = "inner", marker = "sys_platform == 'never'" }}]
+
+[[package]]
+name = "demo"
+version = "1.0"
+source = {{ editable = "." }}
+dependencies = [{{ name = "outer" }}]
+
+[package.metadata]
+requires-dist = [{{ name = "outer" }}]
+
+[[package]]
+name = "outer"
+version = "1.0"
+source = {{ registry = "{index.url}" }}
+wheels = [
+    {{ url = "{index.file_url(outer.filename)}", hash = "sha256:{outer.sha256}" }},
+]
+"""
+        )
+        environ = quiet_environment(tmp_path / "home", LAMBDA_BUILD_RUNTIME="python3.13")
+        run = run_lambda_build(cwd=project, environ=environ)
+
+    assert (run.code, run.errors) == (0, "")
+
+
+def test_dependencies_without_the_project(tmp_path: Path) -> None:
+    """A plugin that requires the project does not miss it in a layer of dependencies."""
+    run = build(
+        tmp_path,
+        a_wheel("plugin", "1.0", metadata=["Requires-Dist: demo"]),
+        options=("--contents", "dependencies"),
+    )
+
+    assert run.code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        pytest.param((), 0, id="not asked for"),
+        pytest.param(("--extra", "more"), 8, id="asked for"),
+    ],
+)
+def test_extra_of_the_project(tmp_path: Path, options: tuple[str, ...], code: int) -> None:
+    """What an extra requires has to ship when it is asked for."""
+    extra = "[project.optional-dependencies]\nmore = ['inner']\n"
+
+    project = a_project(tmp_path / "project", extra=extra)
+    (project / "pylock.toml").write_text(
+        'lock-version = "1.0"\ncreated-by = "test"\nextras = ["more"]\npackages = []\n'
+    )
+    environ = quiet_environment(tmp_path / "home", LAMBDA_BUILD_RUNTIME="python3.13")
+
+    assert run_lambda_build(*options, cwd=project, environ=environ).code == code
+
+
+def test_project_alone_misses_nothing(tmp_path: Path) -> None:
+    """With `--contents project` the dependencies are in a layer."""
+    run = build(tmp_path, dependencies=("inner",), options=("--contents", "project"))
+
+    assert run.code == 0
+
+
+def test_handler_that_is_not_defined(tmp_path: Path) -> None:
+    """The name has to be in the module, too."""
+    run = build(tmp_path, options=("--handler", "demo.app.main"))
+
+    assert (run.code, run.errors.splitlines()[:2]) == (
+        8,
+        [
+            "error: the handler `demo.app.main` is not defined",
+            "  why: nothing in `demo/app.py` binds `main`: the runtime answers "
+            "Runtime.HandlerNotFound",
+        ],
+    )
+
+
+def test_all_failures_are_told_together(tmp_path: Path) -> None:
+    """One run tells everything that has to be mended."""
+    run = build(tmp_path, FOREIGN, dependencies=("inner",), options=("--handler", "gone.handler"))
+
+    assert (run.code, run.errors) == (
+        8,
+        "error: the artifact fails 3 checks\n"
+        "  why: a requirement is not met by what ships:\n"
+        "       demo 1.0 requires inner, which does not ship\n"
+        "       a file with machine code cannot load on python3.13 arm64:\n"
+        "       fast 2.0: `fast/_fast.so` is made for 64-bit x86_64, not for aarch64\n"
+        "       the handler `gone.handler` is not in the artifact:\n"
+        "       none of these is there: gone.py, gone/__init__.py, gone.pyc\n"
+        "\n"
+        "hint: make the lock again so that it holds them for this target: a lock made for one "
+        "machine, or by hand, may lack what another one needs\n"
+        "      take a version of the package that has a wheel for the target, or leave the file "
+        "out where nothing loads it\n"
+        "      check the setting `handler` (--handler): `package.module.function`\n",
+    )
+
+
+def test_module_that_shadows_the_standard_library(tmp_path: Path) -> None:
+    """The package that brings it is named."""
+    run = build(tmp_path, a_wheel("enum34", "1.1", files={"enum/__init__.py": ""}))
+
+    assert run.code == 0
+    assert (
+        "warning: `enum/__init__.py` (of enum34 1.1) takes the place of `enum` of the standard "
+        "library\n"
+    ) in run.output

@@ -1,0 +1,190 @@
+"""Machine code is held against the runtime; the files are made here, headers and no code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from fakes.artifacts import an_artifact
+from fakes.elf import an_elf
+
+from lambda_build_plugin.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.verify.findings import Findings
+from lambda_build_plugin.verify.native import ForeignCodeError, check_native
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ARM = Target(runtime=RUNTIMES["python3.13"], architecture=Architecture.ARM64)
+OLD = Target(runtime=RUNTIMES["python3.11"], architecture=Architecture.X86_64)
+PE = b"MZ".ljust(60, b"\0") + b"\x80\0\0\0" + b"\0" * 100
+MACH_O = b"\xcf\xfa\xed\xfe" + b"\0" * 100
+
+
+def check(files: Mapping[str, bytes], target: Target = ARM) -> Findings:
+    """Check files that all came with one distribution."""
+    return check_native(an_artifact(files, owners=dict.fromkeys(files, "fast 1.0")), target)
+
+
+def problems(found: Findings) -> list[str]:
+    """List what cannot load."""
+    return [
+        line
+        for error in found.errors
+        if isinstance(error, ForeignCodeError)
+        for line in error.problems["fast 1.0"]
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fast.so",
+        "fast.abi3.so",
+        "fast.cpython-313-aarch64-linux-gnu.so",
+        "fast.libs/libx-1.so.2",
+        "tool",
+    ],
+)
+def test_fitting_file(name: str) -> None:
+    """A file for the machine passes under each name that the runtime loads."""
+    assert check({name: an_elf("aarch64")}) == Findings()
+
+
+@pytest.mark.parametrize(
+    ("path", "data", "problem"),
+    [
+        pytest.param(
+            "a.so", an_elf("x86_64"), "is made for 64-bit x86_64, not for aarch64", id="machine"
+        ),
+        pytest.param("a.pyd", PE, "is a PE file, not one for Linux", id="Windows"),
+        pytest.param("a.so", MACH_O, "is a Mach-O file, not one for Linux", id="macOS"),
+        pytest.param(
+            "a.so",
+            an_elf("aarch64", needed=["libc.musl-aarch64.so.1"]),
+            "is linked against musl, and the runtime has glibc",
+            id="musl",
+        ),
+        pytest.param(
+            "tool",
+            an_elf("aarch64", interpreter="/lib/ld-musl-aarch64.so.1"),
+            "is linked against musl, and the runtime has glibc",
+            id="program for musl",
+        ),
+        pytest.param(
+            "a.cpython-313-aarch64-linux-musl.so",
+            an_elf("aarch64"),
+            "is linked against musl, and the runtime has glibc",
+            id="name for musl",
+        ),
+        pytest.param(
+            "a.cpython-312-aarch64-linux-gnu.so",
+            an_elf("aarch64"),
+            "is an extension module for Python 3.12, and python3.13 does not look for that name",
+            id="another Python",
+        ),
+        pytest.param(
+            "a.cpython-313t-aarch64-linux-gnu.so",
+            an_elf("aarch64"),
+            "is an extension module for free-threaded Python 3.13, and python3.13 does not look "
+            "for that name",
+            id="free-threaded",
+        ),
+        pytest.param(
+            "a.so",
+            an_elf("aarch64", versions={"libc.so.6": ["GLIBC_2.38"]}),
+            "needs GLIBC_2.38, and the runtime has glibc 2.34",
+            id="newer glibc",
+        ),
+    ],
+)
+def test_foreign_file(path: str, data: bytes, problem: str) -> None:
+    """A file that cannot load is an error that names it and who brought it."""
+    found = check({path: data})
+
+    assert (problems(found), found.warnings) == ([f"`{path}` {problem}"], ())
+
+
+def test_broken_file() -> None:
+    """A file that begins like machine code and ends there cannot load."""
+    (problem,) = problems(check({"a.so": an_elf("aarch64")[:40]}))
+
+    assert problem.startswith("`a.so` cannot be loaded: ")
+
+
+def test_foreign_file_beside_one_that_fits() -> None:
+    """A package that brings files for several machines chooses by itself: a warning."""
+    found = check({"linux-arm64/a.so": an_elf("aarch64"), "linux-x64/a.so": an_elf("x86_64")})
+
+    assert found == Findings(
+        warnings=(
+            "fast 1.0 brings machine code for others than python3.13 arm64: "
+            "`linux-x64/a.so` is made for 64-bit x86_64, not for aarch64",
+        )
+    )
+
+
+def test_windows_programs_are_a_warning() -> None:
+    """Launchers that installers carry along are data to Linux."""
+    found = check({"distlib/t64.exe": PE, "distlib/w64.exe": PE})
+
+    assert found == Findings(
+        warnings=(
+            "fast 1.0: `distlib/t64.exe`, `distlib/w64.exe`: programs for Windows, which nothing "
+            "can start",
+        )
+    )
+
+
+def test_extension_with_a_substitute() -> None:
+    """An extension of another Python beside the plain module is a warning."""
+    found = check({"a.cpython-312-aarch64-linux-gnu.so": an_elf("aarch64"), "a.py": b""})
+
+    assert (problems(found), len(found.warnings)) == ([], 1)
+
+
+def test_many_files_of_one_package_are_counted() -> None:
+    """Three files of a package are named, the rest is counted."""
+    (error,) = check({f"{name}.so": an_elf("x86_64") for name in "abcde"}).errors
+
+    assert error.what == "5 files with machine code cannot load on python3.13 arm64"
+    assert error.why.splitlines()[-1] == "fast 1.0: 2 files more"
+
+
+@pytest.mark.parametrize(
+    ("elf", "warning"),
+    [
+        pytest.param(
+            an_elf("x86_64", needed=["libc.so.6", "libexpat.so.1", "libown.so.1"]),
+            "fast 1.0: `a.so`: needs libexpat.so.1, which neither the artifact nor the runtime "
+            "holds: ship it at the root, in `lib/`, or in `lib/` of a layer",
+            id="library",
+        ),
+        pytest.param(
+            an_elf("x86_64", versions={"libstdc++.so.6": ["GLIBCXX_3.4.29"]}),
+            "fast 1.0: `a.so`: needs GLIBCXX_3.4.29, which may be newer than the libraries of "
+            "python3.11",
+            id="version of a library",
+        ),
+    ],
+)
+def test_what_the_linker_may_miss(elf: bytes, warning: str) -> None:
+    """What a file needs and nobody brings is a warning with the remedy."""
+    found = check({"a.so": elf, "fast.libs/libown.so.1": an_elf("x86_64")}, OLD)
+
+    assert found == Findings(warnings=(warning,))
+
+
+def test_layer_brings_a_library() -> None:
+    """A library of a layer is found."""
+    function = an_artifact({"a.so": an_elf("aarch64", needed=["libown.so.1"])})
+    layer = an_artifact({"lib/libown.so.1": an_elf("aarch64")}, roots=())
+
+    assert check_native(function, ARM, beside=[layer]) == Findings()
+
+
+def test_every_file_may_hold_machine_code_by_another_name() -> None:
+    """What a file is stands in its first bytes, not in its name."""
+    assert problems(check({"data.bin": an_elf("x86_64")})) == [
+        "`data.bin` is made for 64-bit x86_64, not for aarch64"
+    ]
