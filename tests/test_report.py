@@ -52,7 +52,7 @@ def a_report(
     zipped: int = 5_242_880,
     unzipped: int = 131_072_000,
     handler: str | None = "demo.app.handler",
-    lock: str | None = "/work/uv.lock",
+    lock: str | None = "/project/uv.lock",
     left_out: Sequence[LeftOut] = (),
     warnings: Sequence[str] = (),
 ) -> BuildReport:
@@ -104,7 +104,7 @@ def _made(
         host=host,
     )
     written = Written(
-        path=Path("/work/.demo.zip.part"),
+        path=Path("/project/.demo.zip.part"),
         size=zipped,
         sha256=hashlib.sha256(_ZIP).digest(),
         compressed=tuple(entry.size // 2 for entry in tree.entries),
@@ -113,7 +113,7 @@ def _made(
         settings,
         tree,
         written,
-        artifact=Path("/work/demo.zip"),
+        artifact=Path("/project/demo.zip"),
         lock=lock,
         left_out=left_out,
         excluded=excluded,
@@ -139,7 +139,7 @@ def test_make() -> None:
         tree,
         700,
         handler="app.handler",
-        lock="/work/uv.lock",
+        lock="/project/uv.lock",
         left_out=[LeftOut(name="colorama", version="0.4.6", reason="its marker is false")],
         excluded=_EXCLUDED,
         warnings=["beware"],
@@ -149,7 +149,7 @@ def test_make() -> None:
     assert made == {
         "schema": 1,
         "name": None,
-        "artifact": "/work/demo.zip",
+        "artifact": "/project/demo.zip",
         "layout": "function",
         "runtime": "python3.13",
         "runtime_reason": "set by --runtime",
@@ -191,7 +191,7 @@ def test_make() -> None:
             {"kind": "pattern", "rule": "*.rs", "files": 1, "unzipped": 9},
         ],
         "warnings": ["beware"],
-        "lock": "/work/uv.lock",
+        "lock": "/project/uv.lock",
         "seconds": {"lock": 0.25, "archive": 0.1235},
     }
 
@@ -235,11 +235,11 @@ def test_text() -> None:
 
     assert as_text(made) == (
         """\
-Built /work/demo.zip
+Built /project/demo.zip
 
   runtime    python3.13 arm64 (set by --runtime)
   layout     function, handler demo.app.handler
-  lock       /work/uv.lock
+  lock       /project/uv.lock
   unzipped   [############............] 125.0 MB of 250.0 MB (50%)
   zipped     [##......................] 5.0 MB of 50.0 MB (10%) for a direct upload
   CodeSha256 """
