@@ -177,6 +177,9 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     fetch_failures.FileGoneError: lambda: fetch_failures.FileGoneError(
         "demo.whl", ["https://index.example/: not listed"]
     ),
+    fetch_failures.LocalFileGoneError: lambda: fetch_failures.LocalFileGoneError(
+        Path("demo.whl"), "No such file or directory"
+    ),
     fetch_failures.NotCachedError: lambda: fetch_failures.NotCachedError("demo.whl"),
     fetch_failures.UnreachableError: lambda: fetch_failures.UnreachableError(
         "https://index.example/", "connection refused"

@@ -12,12 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fakes.hatch_hosts import hatch_host, indexes
+from fakes.hosts import our_wheel
 from fakes.index import FakeIndex
+from fakes.pdm_hosts import WITH_BACKEND, pdm_host
 from fakes.poetry_hosts import NEWEST, poetry_host
 from fakes.projects import quiet_environment, run_lambda_build
 from fakes.sources import a_source
 from fakes.wheels import a_wheel, an_sdist
 
+from lambda_build_plugin.lock import pdm_freshness
 from lambda_build_plugin.lock.poetry import content_hash
 from lambda_build_plugin.tables import read_toml
 
@@ -36,7 +40,11 @@ requires-python = ">=3.10"
 dependencies = [{dependencies}]
 {more}
 """
-_BACKENDS = {"hatchling": "hatchling.build", "poetry-core": "poetry.core.masonry.api"}
+_BACKENDS = {
+    "hatchling": "hatchling.build",
+    "pdm-backend": "pdm.backend",
+    "poetry-core": "poetry.core.masonry.api",
+}
 _UV_SOURCE = "[tool.uv.sources]\n{name} = {{ workspace = true }}\n"
 _POETRY_SOURCE = """\
 [tool.poetry.dependencies]
@@ -57,6 +65,43 @@ develop = true
 [package.source]
 type = "directory"
 url = "../{name}"
+"""
+_PDM_SOURCE = "{name} @ file:///${{PROJECT_ROOT}}/../{name}"
+_PDM_DEVELOPED = """\
+[tool.pdm.dev-dependencies]
+dev = ["-e file:///${PROJECT_ROOT}/../common", "-e file:///${PROJECT_ROOT}/../util"]
+"""
+_PDM_WORKSPACE = """\
+[project]
+name = "root"
+version = "1.0"
+requires-python = ">=3.10"
+
+[tool.pdm]
+distribution = false
+
+[tool.pdm.workspace]
+members = ["app", "common", "stray", "util"]
+"""
+_PDM_LOCK = """\
+[metadata]
+groups = ["default"]
+strategy = ["inherit_metadata"]
+lock_version = "4.5.1"
+content_hash = "sha256:{digest}"
+
+[[metadata.targets]]
+requires_python = ">=3.10"
+"""
+_PDM_LOCKED_FOLDER = """
+[[package]]
+name = "{name}"
+version = "1.0"
+requires_python = ">=3.10"
+{editable}path = "../{name}"
+summary = ""
+groups = ["default"]
+dependencies = [{dependencies}]
 """
 
 
@@ -127,6 +172,32 @@ def a_poetry_project(root: Path, environ: Mapping[str, str]) -> Path:
     return app
 
 
+def a_pdm_project(root: Path, environ: Mapping[str, str]) -> Path:
+    """Make the same three as path dependencies in a pdm.lock, one of them editable."""
+    app = a_chain_of_pdm(root)
+    util = f'"util @ {(app / ".." / "util").as_uri()}"'
+    packages = _PDM_LOCKED_FOLDER.format(name="common", editable="", dependencies=util)
+    editable = "editable = true\n"
+    packages += _PDM_LOCKED_FOLDER.format(name="util", editable=editable, dependencies="")
+    digest = pdm_freshness.content_hash(read_toml(app / "pyproject.toml"))
+    (app / "pdm.lock").write_text(_PDM_LOCK.format(digest=digest) + packages, encoding="utf-8")
+    return app
+
+
+def a_chain_of_pdm(root: Path) -> Path:
+    """Write three packages of which each names the folder of the next, as PDM has it."""
+    a_package(root / "util", backend="pdm-backend")
+    a_package(root / "common", _PDM_SOURCE.format(name="util"), backend="pdm-backend")
+    return a_package(root / "app", _PDM_SOURCE.format(name="common"), backend="pdm-backend")
+
+
+def a_development_of_pdm(root: Path) -> Path:
+    """Write three packages of which the first has the others as editable ones."""
+    a_package(root / "util", backend="pdm-backend")
+    a_package(root / "common", "util", backend="pdm-backend")
+    return a_package(root / "app", "common", more=_PDM_DEVELOPED, backend="pdm-backend")
+
+
 def a_pylock_project(root: Path, environ: Mapping[str, str]) -> Path:
     """Make the same three as directories in a pylock.toml."""
     a_package(root / "util")
@@ -178,6 +249,7 @@ def sources(report: Mapping[str, Any]) -> dict[str, str]:
 MAKERS = [
     pytest.param(a_uv_workspace, id="uv.lock"),
     pytest.param(a_poetry_project, id="poetry.lock"),
+    pytest.param(a_pdm_project, id="pdm.lock"),
     pytest.param(a_pylock_project, id="pylock.toml"),
     pytest.param(a_requirements_project, id="requirements.txt"),
 ]
@@ -226,6 +298,104 @@ def test_local_packages_through_poetry(tmp_path: Path) -> None:
         f"{name}/__init__.py": "edition = 1\n" for name in ("app", "common", "util")
     }
     assert report["warnings"] == []
+
+
+@pytest.mark.index
+@pytest.mark.parametrize("strategy", ["inherit_metadata", "no_inherit_metadata"])
+@pytest.mark.parametrize("make", [a_chain_of_pdm, a_development_of_pdm])
+def test_local_packages_through_pdm(
+    tmp_path: Path,
+    environ: dict[str, str],
+    make: Callable[[Path], Path],
+    strategy: str,
+) -> None:
+    """`pdm lock`, `pdm build --lambda` and `lambda-build`: copies of what lies there, no links."""
+    home, pdm = tmp_path / "home", pdm_host(*WITH_BACKEND)
+    app = make(tmp_path / "work")
+    named = {"PDM_PYTHON": str(pdm.python)}  # else PDM makes a virtualenv to resolve in
+    locked = pdm.run("lock", "--strategy", strategy, cwd=app, home=home, environ=named)
+    assert locked.returncode == 0, locked.stdout + locked.stderr
+    words = ("build", "--lambda", "--json", "--runtime", "python3.13", "--arch", "arm64")
+
+    found = []
+    for edition in (1, 2):
+        (tmp_path / "work/util/src/util/__init__.py").write_text(f"edition = {edition}\n")
+        ran = pdm.run(*words, cwd=app, home=home)
+        assert ran.returncode == 0, ran.stderr
+        report = json.loads(ran.stdout)
+        assert report["sha256"] == shipped(app, environ)["sha256"]
+        assert report["warnings"] == []
+        found.append(contents(report))
+
+    others = {f"{name}/__init__.py": "edition = 1\n" for name in ("app", "common")}
+    assert found == [{**others, "util/__init__.py": f"edition = {edition}\n"} for edition in (1, 2)]
+
+
+@pytest.mark.index
+def test_member_of_a_workspace_of_pdm(tmp_path: Path, environ: dict[str, str]) -> None:
+    """Of the lock at the root, which has all members in one group, what a member needs ships."""
+    root, home, pdm = tmp_path / "work", tmp_path / "home", pdm_host(*WITH_BACKEND)
+    a_package(root / "util", backend="pdm-backend")
+    a_package(root / "common", "util", backend="pdm-backend")
+    a_package(root / "stray", backend="pdm-backend")
+    app = a_package(root / "app", "common", backend="pdm-backend")
+    (root / "pyproject.toml").write_text(_PDM_WORKSPACE, encoding="utf-8")
+    named = {"PDM_PYTHON": str(pdm.python)}
+    locked = pdm.run("lock", cwd=root, home=home, environ=named)
+    assert locked.returncode == 0, locked.stdout + locked.stderr
+
+    words = ("build", "--lambda", "--json", "--runtime", "python3.13", "--arch", "arm64")
+    ran = pdm.run(*words, cwd=app, home=home)
+    assert ran.returncode == 0, ran.stderr
+    report = json.loads(ran.stdout)
+
+    assert report["sha256"] == shipped(app, environ)["sha256"]
+    assert sources(report) == {"app": "local", "common": "local", "util": "local"}
+    assert report["warnings"] == []
+
+
+@pytest.mark.index
+def test_local_packages_through_hatch(tmp_path: Path, environ: dict[str, str]) -> None:
+    """`hatch build -t lambda` in a member of a uv workspace makes the same three copies."""
+    app = a_uv_workspace(tmp_path / "work", environ)
+    pyproject, plugin = app / "pyproject.toml", our_wheel()
+    target = f"""
+[tool.hatch.build.targets.lambda]
+dependencies = ["lambda-build-plugin @ {plugin.as_uri()}"]
+"""
+    pyproject.write_text(pyproject.read_text() + target, encoding="utf-8")
+    online = {**environ, **indexes(), "UV_OFFLINE": "0"}
+    hatch, home = hatch_host(), tmp_path / "home"
+
+    found = []
+    for edition in (1, 2):
+        (tmp_path / "work/util/src/util/__init__.py").write_text(f"edition = {edition}\n")
+        ran = hatch.run("build", "-t", "lambda", cwd=app, home=home, environ=online)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        of_hatch = (tmp_path / "made.zip").read_bytes()
+        report = shipped(app, environ)
+        assert of_hatch == (tmp_path / "made.zip").read_bytes()
+        found.append(contents(report))
+
+    others = {f"{name}/__init__.py": "edition = 1\n" for name in ("app", "common")}
+    assert found == [{**others, "util/__init__.py": f"edition = {edition}\n"} for edition in (1, 2)]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_place_leaves_no_trace(
+    tmp_path: Path, environ: dict[str, str], make: Callable[[Path, Mapping[str, str]], Path]
+) -> None:
+    """Backends write folders of path dependencies into METADATA; the same bytes ship from each."""
+    digests = set()
+    for place in ("here", "there"):
+        app = make(tmp_path / place, environ)
+        report = shipped(app, environ)
+        with zipfile.ZipFile(report["artifact"]) as archive:
+            text = archive.read("app-1.0.dist-info/METADATA").decode()
+        assert "Requires-Dist: common\n" in text
+        digests.add(report["sha256"])
+
+    assert len(digests) == 1
 
 
 def test_shared_namespace(tmp_path: Path, environ: dict[str, str]) -> None:
@@ -366,6 +536,47 @@ def test_folder_that_is_gone(tmp_path: Path, environ: dict[str, str]) -> None:
         6,
         [f"error: util cannot be taken from {folder}", f"  why: {folder} is not a folder"],
     )
+
+
+def test_file_that_is_gone(tmp_path: Path, environ: dict[str, str]) -> None:
+    """A wheel that is locked by its path is looked for there alone, and the hint says so."""
+    app = a_package(tmp_path / "app", "lib")
+    line = f"../lib-1.0-py3-none-any.whl --hash=sha256:{'0' * 64}\n"
+    (app / "requirements.txt").write_text(line, encoding="utf-8")
+
+    run = run_lambda_build(cwd=app, environ=environ)
+
+    place = app / ".." / "lib-1.0-py3-none-any.whl"
+    assert (run.code, run.errors) == (
+        5,
+        f"error: {place.name} is not to be had\n  why: {place}: No such file or directory\n\n"
+        "hint: bring it to that place, or change its path and lock again\n",
+    )
+
+
+def test_folder_without_a_package(tmp_path: Path, environ: dict[str, str]) -> None:
+    """A folder that nobody could build says what it lacks."""
+    app = a_pylock_project(tmp_path / "work", environ)
+    (tmp_path / "work" / "util" / "pyproject.toml").unlink()
+
+    run = run_lambda_build(cwd=app, environ=environ)
+
+    assert (run.code, run.errors.splitlines()[1]) == (
+        6,
+        "  why: it is no package: it has neither a pyproject.toml nor a setup.py",
+    )
+
+
+@pytest.mark.index
+def test_member_without_a_build_system(tmp_path: Path, environ: dict[str, str]) -> None:
+    """What a member depends on is a package, for uv and here: one of setuptools (PEP 517)."""
+    app = a_uv_workspace(tmp_path / "work", environ)
+    util = tmp_path / "work" / "util" / "pyproject.toml"
+    util.write_text(f"[project]{util.read_text().partition('[project]')[2]}", encoding="utf-8")
+
+    report = shipped(app, {**environ, **indexes(), "UV_OFFLINE": "0"})
+
+    assert contents(report)["util/__init__.py"] == "edition = 1\n"
 
 
 def test_folder_of_another_package(tmp_path: Path, environ: dict[str, str]) -> None:

@@ -471,6 +471,45 @@ def test_noisy_backend(tmp_path: Path, noise: str, most_lines: int) -> None:
     assert len(caught.value.why) < 10_000
 
 
+# A backend of its own that warns, and then does what is filled in.
+_WARNING = """\
+import shutil
+import warnings
+
+def get_requires_for_build_wheel(config_settings=None):
+    warnings.warn("a setting of long ago")
+    return []
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    {}
+"""
+
+
+def test_warnings_of_a_backend_are_not_shown(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What a backend in isolation warns its authors of is not for who packages a function."""
+    filename = "demo-1.0-py3-none-any.whl"
+    root = a_project_with_wheels(tmp_path / "demo", filename)
+    copy = f'return shutil.copy("ready/{filename}", wheel_directory)'
+    written(root, {"backend.py": _WARNING.format(copy)})
+
+    assert built(root).filename == filename
+    assert capfd.readouterr() == ("", "")
+
+
+def test_warnings_of_a_failing_backend(tmp_path: Path) -> None:
+    """What a backend has warned of before it failed is told with its error."""
+    root = a_project_with_wheels(tmp_path / "demo")
+    written(root, {"backend.py": _WARNING.format('raise SystemExit("no")')})
+
+    with pytest.raises(BackendError) as caught:
+        built(root)
+
+    assert "a setting of long ago" in caught.value.why
+    assert "no" in caught.value.why.splitlines()
+
+
 def test_failing_backend_in_isolation(tmp_path: Path) -> None:
     """A backend that fails in isolation is shown with all that it said."""
     root = a_project_with_wheels(tmp_path / "demo")
@@ -681,6 +720,42 @@ def test_wheel_without_code(tmp_path: Path) -> None:
         built(root)
 
     assert caught.value.why == f"{filename} holds metadata alone: backend found no code to put in"
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        pytest.param("lib @ file:///home/me/lib", "lib", id="folder"),
+        pytest.param(
+            "lib[fast] @ file:///home/me/lib-1.whl ; python_version < '4' and extra == 'x'",
+            'lib[fast]; python_version < "4" and extra == "x"',
+            id="extra and marker",
+        ),
+        pytest.param("lib @ git+file:///srv/lib@a1b2c3", "lib", id="repository on the disk"),
+        pytest.param(
+            "lib @ git+https://me:t0ken@git.example/lib@a1b2c3#subdirectory=python",
+            "lib @ git+https://git.example/lib@a1b2c3#subdirectory=python",
+            id="login",
+        ),
+        pytest.param(
+            "lib @ git+ssh://git@git.example/lib", "lib @ git+ssh://git@git.example/lib", id="ssh"
+        ),
+        pytest.param("lib  >= 1", "lib  >= 1", id="index"),
+        pytest.param("no requirement", "no requirement", id="unreadable"),
+    ],
+)
+def test_requirements_tell_of_no_machine(tmp_path: Path, written: str, kept: str) -> None:
+    """Folders of this machine and logins leave METADATA, and RECORD is true to it."""
+    filename, lines = "demo-1.0-py3-none-any.whl", ("Requires-Dist: plain", "")
+    text = "Requires-Dist: body @ file:///is/kept"
+    before = a_wheel(metadata=[f"Requires-Dist: {written}", *lines, text])
+    root = a_project_with_wheels(tmp_path / "demo", filename, content=before.content)
+
+    wheel = built(root)
+
+    expected = tmp_path / "expected.whl"
+    expected.write_bytes(a_wheel(metadata=[f"Requires-Dist: {kept}", *lines, text]).content)
+    assert contents(wheel.path) == contents(expected)
 
 
 @pytest.mark.parametrize(

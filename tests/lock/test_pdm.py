@@ -111,6 +111,41 @@ def only(lock: Lock) -> LockedPackage:
     return package
 
 
+# --- workspaces -----------------------------------------------------------------------
+
+
+def a_member(name: str, *lines: str) -> str:
+    """Write the entry of a member."""
+    return entry(name, "editable = true", f'path = "./{name}"', "files = []", *lines)
+
+
+@pytest.mark.parametrize(
+    ("dependencies", "expected"),
+    [
+        pytest.param('"common"', ["common 1.0", "util 1.0"], id="chain"),
+        pytest.param('"lib>=1"', ["lib 1.0"], id="index"),
+        pytest.param("", [], id="nothing"),
+    ],
+)
+def test_member_of_a_workspace(tmp_path: Path, dependencies: str, expected: list[str]) -> None:
+    """To the group of a workspace belong all its members; what one of them needs ships."""
+    for name in ("app", "common", "util"):
+        (tmp_path / name).mkdir()
+        text = f'[project]\nname = "{name}"\nversion = "1"\ndependencies = [{dependencies}]\n'
+        system = '[build-system]\nrequires = ["pdm-backend"]\nbuild-backend = "pdm.backend"\n'
+        (tmp_path / name / "pyproject.toml").write_text(text + system, encoding="utf-8")
+    members = (a_member("app"), a_member("common", needs("util")), a_member("util"))
+    a_lock(
+        tmp_path,
+        *(*members, entry("lib")),
+        pyproject='[tool.pdm.workspace]\nmembers = ["app", "common", "util"]\n',
+    )
+
+    lock = read_lock(tmp_path / "pdm.lock", read_project(tmp_path / "app"), {}, lock_is_fresh=True)
+
+    assert chosen(lock) == expected
+
+
 # --- which packages of a flat lock ----------------------------------------------------
 
 

@@ -98,6 +98,18 @@ def test_lock_of_the_workspace_is_that_of_a_member(workspace: Path) -> None:
     assert find_lock(member, None) == Found(path=workspace / "uv.lock")
 
 
+def test_lock_of_pdm_is_that_of_its_members_alone(workspace: Path) -> None:
+    """PDM's workspace names its members; any other folder below it has no lock there."""
+    (workspace / "uv.lock").rename(workspace / "pdm.lock")
+    table = '[tool.pdm.workspace]\nmembers = ["packages/*"]\n'
+    (workspace / "pyproject.toml").write_text(table)
+    member = a_project(workspace / MEMBER, pyproject=NEEDS_NOTHING)
+    other = a_project(workspace / "others" / "one", pyproject=NEEDS_NOTHING)
+
+    assert find_lock(member, None) == Found(path=workspace / "pdm.lock")
+    assert find_lock(other, None) is None
+
+
 def test_lock_of_its_own_comes_first(workspace: Path) -> None:
     """A member may have a lock beside it, made by `uv export --package`."""
     member = a_project(workspace / MEMBER, "pylock.toml")
@@ -154,6 +166,16 @@ def test_no_lock_says_how_each_tool_makes_one(tmp_path: Path) -> None:
 error: no lock in {project.root}
   why: none of these is there: {", ".join(ALL)}
 {HINT}"""
+    )
+
+
+def test_scripts_without_dependencies_need_an_empty_file(tmp_path: Path) -> None:
+    """Where nothing tells of dependencies, the hint has the way for a project without any."""
+    with pytest.raises(LockError) as caught:
+        find_lock(read_project(tmp_path), None)
+
+    assert caught.value.hint.splitlines()[-1] == (
+        "or, if it has no dependencies, say so with an empty requirements.txt"
     )
 
 

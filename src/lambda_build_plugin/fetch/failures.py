@@ -10,6 +10,7 @@ from lambda_build_plugin.errors import FetchError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 __all__ = [
     "AccessDeniedError",
@@ -18,6 +19,7 @@ __all__ = [
     "DigestMismatchError",
     "FileGoneError",
     "HttpError",
+    "LocalFileGoneError",
     "NotCachedError",
     "SeveralFilesError",
     "UnreachableError",
@@ -50,6 +52,18 @@ class FileGoneError(FetchError):
             or "if it lies on another index, name that one where the project's tool has its "
             "sources ([[tool.poetry.source]], [[tool.pdm.source]], uv.toml, pip.conf, "
             "--extra-index-url in the requirements file); if it was deleted, lock again",
+        )
+
+
+class LocalFileGoneError(FetchError):
+    """A file that is locked by its path is not there, or cannot be read."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        super().__init__(
+            f"{path.name} is not to be had",
+            why=f"{path}: {reason}",
+            hint="bring it to that place, or change its path and lock again",
         )
 
 

@@ -26,6 +26,7 @@ from lambda_build_plugin.fetch.cache import check_file
 from lambda_build_plugin.fetch.failures import (
     DigestMismatchError,
     FileGoneError,
+    LocalFileGoneError,
     NotCachedError,
     SeveralFilesError,
     UnreachableError,
@@ -199,7 +200,7 @@ class Fetcher:
         try:
             checked = check_file(path, digest.partition(":")[0] if digest else "sha256")
         except OSError as error:
-            raise FileGoneError(selected.filename, [f"{path}: {error.strerror}"]) from error
+            raise LocalFileGoneError(path, error.strerror or str(error)) from error
         return _right(checked, selected.filename, digest, str(path))
 
     def _brought(self, selected: Selected) -> Checked:

@@ -54,10 +54,11 @@ _COMPILE = "uv pip compile --universal --generate-hashes pyproject.toml -o requi
 
 
 class LockNotFoundError(LockError):
-    """The project has dependencies and no lock."""
+    """The project has no lock, and has dependencies or says nothing of them."""
 
-    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+    def __init__(self, folder: Path, names: Sequence[str], *, declared: bool = True) -> None:
         self.folder = folder
+        nothing = "or, if it has no dependencies, say so with an empty requirements.txt"
         width = max(map(len, _RECIPES))
         super().__init__(
             f"no lock in {folder}",
@@ -67,6 +68,7 @@ class LockNotFoundError(LockError):
                     "make one with the project's own tool:",
                     *(f"{f'{tool}:':{width + 1}} {recipe}" for tool, recipe in _RECIPES.items()),
                     "or name one that lies elsewhere: lambda-build --lock PATH",
+                    *(() if declared else (nothing,)),
                 )
             ),
         )

@@ -92,6 +92,8 @@ class _Reader:
         self._data = data
         self._metadata = data.table("metadata")
         self._context = context
+        self._locked = pdm_freshness.locked_project(path.parent, context.project)
+        """The project that PDM locked: the root of the workspace for all its members."""
         self._without_hash: list[str] = []
 
     def lock(self) -> Lock:
@@ -114,10 +116,12 @@ class _Reader:
             extras=locked & extras,
             groups=locked - extras,
             default_groups=frozenset({DEFAULT}),
-            indexes=pdm_sources.indexes(project, self._context.environ),
+            indexes=pdm_sources.indexes(self._locked, self._context.environ),
             warnings=tuple(self._warnings(version, strategy)),
         )
-        if "inherit_metadata" in strategy:
+        # To the groups of a workspace belong all its members: which of them one needs, the
+        # requirements tell.
+        if "inherit_metadata" in strategy and self._locked is project:
             lock = self._flat(lock, entries, extras)
         else:
             lock = self._graph(lock, entries, locked, extras)
@@ -153,7 +157,7 @@ class _Reader:
                 f"{name} was locked for one platform and does not say for which: "
                 f"lock again with PDM 2.17 or later, `{_REMEDY}`"
             )
-        if pdm_freshness.is_foreign(self._context.project) and not self._context.lock_is_fresh:
+        if pdm_freshness.is_foreign(self._locked) and not self._context.lock_is_fresh:
             yield (
                 f"{name} is taken as fresh: only PDM itself can compare it with tables of "
                 "another tool, `pdm lock --check`"
@@ -161,7 +165,7 @@ class _Reader:
 
     def _check_fresh(self, version: Version, packages: Sequence[LockedPackage]) -> None:
         """Compare with pyproject.toml, as `pdm lock --check` does."""
-        project, metadata = self._context.project, self._metadata
+        project, metadata = self._locked, self._metadata
         if pdm_freshness.is_foreign(project):
             return
         found = pdm_freshness.differences(
@@ -177,7 +181,7 @@ class _Reader:
     def _groups(self) -> frozenset[NormalizedName]:
         if "groups" in self._metadata:
             return parts.names(self._metadata, "groups")
-        return frozenset(lines_by_group(self._context.project))
+        return frozenset(lines_by_group(self._locked))
 
     def _package(self, table: Table) -> LockedPackage:
         package = LockedPackage(
@@ -227,8 +231,7 @@ class _Reader:
 
     def _expanded(self, url: str | None) -> str | None:
         """Fill in the variables of a URL, such as a token: the lock does not hold their values."""
-        context = self._context
-        return url and pdm_sources.expanded(url, context.project, context.environ)
+        return url and pdm_sources.expanded(url, self._locked, self._context.environ)
 
     def _files(self, table: Table) -> list[LockedFile]:
         files = []
@@ -278,7 +281,7 @@ class _Reader:
                 "without a [project] table",
                 hint=f"let them tell: `{_REMEDY} --strategy inherit_metadata`",
             )
-        edges = _Edges(entries, project, self._path.parent)
+        edges = _Edges(entries, project, self._locked, self._path.parent)
         packages = [
             replace(
                 package,
@@ -532,14 +535,16 @@ def _names(texts: Iterable[str]) -> frozenset[NormalizedName]:
 class _Edges:
     """Turns requirements into edges, knowing all entries."""
 
-    def __init__(self, entries: Sequence[_Entry], project: Project, folder: Path) -> None:
+    def __init__(
+        self, entries: Sequence[_Entry], project: Project, locked: Project, folder: Path
+    ) -> None:
         self._entries = entries
         self._project = project
         self._folder = folder
         self._places: defaultdict[_Key, list[int]] = defaultdict(list)
         for index, entry in enumerate(entries):
             self._places[entry.key].append(index)
-        resolution = project.tool.table("pdm").table("resolution")
+        resolution = locked.tool.table("pdm").table("resolution")
         self._overridden = _names(resolution.table("overrides"))
         self._excluded = _names(resolution.texts("excludes"))
 

@@ -22,6 +22,7 @@ from packaging.version import Version
 
 from lambda_build_plugin.lock.freshness import same_meaning
 from lambda_build_plugin.lock.pdm_groups import dev_dependencies, lines_by_group
+from lambda_build_plugin.project import read_project
 from lambda_build_plugin.tables import read_toml
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ __all__ = [
     "content_hash",
     "differences",
     "is_foreign",
+    "locked_project",
 ]
 
 NEWEST = Version("4.5.1")
@@ -67,6 +69,22 @@ _Asked = dict[tuple["NormalizedName", frozenset[str]], list[str]]
 def is_foreign(project: Project) -> bool:
     """Tell whether PDM translates the project from another tool's tables before it hashes."""
     return "project" not in project.pyproject and bool({"poetry", "flit"} & set(project.tool))
+
+
+def locked_project(folder: Path, project: Project) -> Project:
+    """Get the project that a lock in a folder was made for.
+
+    That is the root of a workspace if the given one is among its members, else itself.
+
+    Raises:
+        SettingsError: The project in the folder cannot be read.
+        TableError: Its table of members is wrong.
+    """
+    if folder.resolve() == project.root or not (folder / "pyproject.toml").is_file():
+        return project
+    root = read_project(folder)
+    members = _members(root.root, root.tool.table("pdm").table("workspace"))
+    return root if any(root.root / member == project.root for member in members) else project
 
 
 def differences(

@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.lock import parts, pdm, pipfile, poetry, pylock, requirements, uv
+from lambda_build_plugin.errors import LambdaBuildError
+from lambda_build_plugin.lock import (
+    parts,
+    pdm,
+    pdm_freshness,
+    pipfile,
+    poetry,
+    pylock,
+    requirements,
+    uv,
+)
 from lambda_build_plugin.lock.failures import (
     InvalidLockError,
     LockNotFoundError,
@@ -81,7 +91,8 @@ def find_lock(project: Project, named: Path | None, *, needed: bool = False) -> 
         return Found(path=of_workspace)
     if project.needs_no_lock and not needed:
         return None
-    raise LockNotFoundError(project.root, _SEARCHED)
+    declared = project.is_package or project.dependencies is not None
+    raise LockNotFoundError(project.root, _SEARCHED, declared=declared)
 
 
 def read_lock(
@@ -123,18 +134,28 @@ def _guarded(reader: Callable[[Path, Context], Lock], path: Path, context: Conte
 
 
 def _workspace_lock(project: Project) -> Path | None:
-    """Find the uv.lock of the workspace whose member the project is."""
+    """Find the lock of uv's or PDM's workspace whose member the project is."""
     for folder in project.root.parents:
-        pyproject = folder / "pyproject.toml"
-        if (folder / "uv.lock").is_file() and _is_workspace(pyproject):
-            return folder / "uv.lock"
+        for name, is_workspace in (
+            ("uv.lock", _is_workspace_of_uv),
+            ("pdm.lock", _is_workspace_of_pdm),
+        ):
+            if (folder / name).is_file() and is_workspace(folder, project):
+                return folder / name
         if (folder / ".git").exists():
             return None
     return None
 
 
-def _is_workspace(pyproject: Path) -> bool:
+def _is_workspace_of_uv(folder: Path, _: Project) -> bool:
     try:
-        return "workspace" in read_toml(pyproject).table("tool").table("uv")
+        return "workspace" in read_toml(folder / "pyproject.toml").table("tool").table("uv")
     except (OSError, TableError):
+        return False
+
+
+def _is_workspace_of_pdm(folder: Path, project: Project) -> bool:
+    try:
+        return pdm_freshness.locked_project(folder, project) is not project
+    except (LambdaBuildError, OSError, ValueError):
         return False

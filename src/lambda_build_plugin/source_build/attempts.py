@@ -37,6 +37,7 @@ from lambda_build_plugin.source_build.fit import (
 )
 from lambda_build_plugin.source_build.here import backend_at_hand, built_here
 from lambda_build_plugin.source_build.isolation import build_in_isolation
+from lambda_build_plugin.source_build.rewriting import take_traces_out
 from lambda_build_plugin.source_build.surroundings import no_input, scratch
 from lambda_build_plugin.stage import Wheel
 from lambda_build_plugin.tables import TableError
@@ -79,7 +80,7 @@ def made(
             if source.project and (outside := _code_outside(source.project)):
                 raise OutsideCodeError(source.project, outside, error.output) from error
             raise
-        _check_python(source, workshop, path)
+        _check_metadata(source, workshop, path)
         lasting = workshop.folder / path.name
         shutil.move(path, lasting)
     name, version, _, _ = parse_wheel_filename(lasting.name)
@@ -197,10 +198,11 @@ class _Making:
         return BackendError(self.source, self.source.backend, problem)
 
 
-def _check_python(source: Source, workshop: Workshop, path: Path) -> None:
-    """Hold the wheel's `Requires-Python` against the target."""
+def _check_metadata(source: Source, workshop: Workshop, path: Path) -> None:
+    """Hold `Requires-Python` against the target; take out what tells of this machine."""
     try:
         specifier = requires_python(path)
+        take_traces_out(path)
     except (zipfile.BadZipFile, ValueError) as error:
         problem = f"the metadata of {path.name} cannot be read: {error}"
         raise BackendError(source, source.backend, problem) from error

@@ -6,9 +6,6 @@ Linux: its ELF files are read, and what they need is held against the runtime.
 
 from __future__ import annotations
 
-import base64
-import csv
-import hashlib
 import io
 import posixpath
 import re
@@ -21,6 +18,7 @@ from packaging.utils import parse_wheel_filename
 
 from lambda_build_plugin import binaries
 from lambda_build_plugin.binaries import Kind, UnreadableElfError, identify, read_elf
+from lambda_build_plugin.source_build.rewriting import rewrite
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -118,25 +116,18 @@ def without_machine_code(path: Path) -> Path | None:
     """Give a wheel the tag of a pure one if nothing in it is compiled, else None.
 
     setuptools gives a platform's tag to every project that knows of an extension, even
-    where it was optional and has been left out. The new wheel lies beside the old one,
-    its WHEEL file and RECORD true to it (PEP 427).
+    where it was optional and has been left out. The new wheel lies beside the old one.
     """
     with zipfile.ZipFile(path) as archive:
         if any(_is_compiled(archive, info) for info in archive.infolist()):
             return None
-        contents = {info: archive.read(info) for info in archive.infolist()}
+        changed = {
+            name: _pure_wheel_file(archive.read(name))
+            for name in filter(_WHEEL.fullmatch, archive.namelist())
+        }
     name, version = path.name.split("-")[:2]
     pure = path.with_name(f"{name}-{version}-{_PURE}.whl")
-    changed = {
-        info.filename: _pure_wheel_file(data)
-        for info, data in contents.items()
-        if _WHEEL.fullmatch(info.filename)
-    }
-    with zipfile.ZipFile(pure, "w") as archive:
-        for info, data in contents.items():
-            if info.filename.endswith(".dist-info/RECORD"):
-                changed[info.filename] = _record(data, changed)
-            archive.writestr(info, changed.get(info.filename, data), info.compress_type)
+    rewrite(path, pure, changed)
     return pure
 
 
@@ -154,17 +145,3 @@ def _pure_wheel_file(data: bytes) -> bytes:
         if line and not line.lower().startswith(("tag:", "root-is-purelib:", "build:"))
     ]
     return "\n".join((*kept, "Root-Is-Purelib: true", f"Tag: {_PURE}", "")).encode()
-
-
-def _record(data: bytes, changed: dict[str, bytes]) -> bytes:
-    """Bring the lines of changed files up to date; RECORD is the last member of a wheel."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    for row in csv.reader(io.StringIO(data.decode("utf-8"))):
-        if row and row[0] in changed:
-            content = changed[row[0]]
-            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=")
-            writer.writerow([row[0], f"sha256={digest.decode()}", len(content)])
-        else:
-            writer.writerow(row)
-    return text.getvalue().encode()

@@ -10,6 +10,7 @@ import configparser
 import os
 import subprocess
 import sys
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,6 +93,7 @@ def build_in_isolation(
     from build import BuildBackendException, BuildException, FailedProcessError, ProjectBuilder
 
     output: list[str] = []
+    heard: list[warnings.WarningMessage] = []
     ours = _OFFLINE if offline else {}
     base = {**environ, **ours, **_aside(scratch, environ)}
     hidden = {} if compiler else _without_compiler(scratch)
@@ -109,7 +111,13 @@ def build_in_isolation(
         result.check_returncode()
 
     try:
-        with variables(ours), _environment(interpreter, base, scratch) as env:
+        with (
+            variables(ours),
+            # A backend's warnings are for its authors, but may tell why it fails.
+            warnings.catch_warnings(record=True) as heard,
+            _environment(interpreter, base, scratch) as env,
+        ):
+            warnings.simplefilter("always")
             builder = ProjectBuilder.from_isolated_env(env, str(root), runner=run)
             env.install(builder.build_system_requires)
             env.install(builder.get_requires_for_build("wheel"))
@@ -120,7 +128,8 @@ def build_in_isolation(
             raise OfflineRequirementsError(source, said) from error
         raise BackendError(source, source.backend, said) from error
     except (BuildException, BuildBackendException, FailedProcessError) as error:
-        said = "".join((*output, str(error)))
+        warned = (f"{each.message}\n" for each in heard)
+        said = "".join((*warned, *output, str(error)))
         raise BackendError(source, source.backend, said) from error
 
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["build_archive", "build_commit", "build_folder", "build_project", "included"]
 
-_FORMAT = "1"
+_FORMAT = "2"
 """Of what is kept in the cache: raised when wheels come to be built otherwise."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")

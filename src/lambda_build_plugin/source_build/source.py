@@ -49,6 +49,10 @@ def of_project(project: Project) -> Source:
     """
     if not project.is_package:
         raise NotAPackageError(project)
+    return _of_folder(project)
+
+
+def _of_folder(project: Project) -> Source:
     return Source(
         name=project.name,
         root=project.root,
@@ -61,14 +65,20 @@ def of_project(project: Project) -> Source:
 def local_source(name: str, folder: Path) -> Source:
     """Make a source of a folder of the user's, such as a path dependency.
 
+    Whoever names a folder takes it for a package: without a `[build-system]` it is one of
+    setuptools, for pip, Poetry and uv (PEP 517).
+
     Raises:
-        SourceBuildError: It is not there, not readable, or no package.
+        SourceBuildError: It is not there, not readable, or holds nothing to build.
     """
     try:
         project = read_project(folder)
     except LambdaBuildError as error:
         raise UnreadableSourceError(name, folder, error.why) from error
-    return of_project(project)
+    if not any((folder / file).is_file() for file in ("pyproject.toml", "setup.py")):
+        problem = "it is no package: it has neither a pyproject.toml nor a setup.py"
+        raise UnreadableSourceError(name, folder, problem)
+    return _of_folder(project)
 
 
 def strange_source(name: str, folder: Path, kind: str) -> Source:

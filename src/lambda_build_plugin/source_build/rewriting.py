@@ -1,0 +1,104 @@
+"""A wheel that was built here → the same with other metadata, its RECORD true to it (PEP 427)."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import io
+import re
+import zipfile
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from lambda_build_plugin.lock.parts import without_login
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["rewrite", "take_traces_out"]
+
+_METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
+_REQUIREMENT = re.compile(rb"^(Requires-Dist:[ \t]*)([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
+_END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
+
+
+def take_traces_out(path: Path) -> None:
+    """Keep this machine's folders, and logins, out of the requirements of a wheel.
+
+    Backends write where a path dependency lies, `common @ file:///home/me/common`, and of
+    a repository the whole address. The first is true on this machine alone: the name stays.
+
+    Raises:
+        ValueError: The metadata or RECORD cannot be read.
+    """
+    changed = {}
+    with zipfile.ZipFile(path) as archive:
+        for name in filter(_METADATA.fullmatch, archive.namelist()):
+            before = archive.read(name)
+            after = _without_traces(before)
+            if after != before:
+                changed[name] = after
+    if changed:
+        new = path.with_name(f"{path.name}.new")
+        rewrite(path, new, changed)
+        new.replace(path)
+
+
+def _without_traces(metadata: bytes) -> bytes:
+    end = _END_OF_HEADERS.search(metadata)
+    headers = metadata[: end.start()] if end else metadata
+    return _REQUIREMENT.sub(_without_trace, headers) + metadata[len(headers) :]
+
+
+def _without_trace(match: re.Match[bytes]) -> bytes:
+    try:
+        requirement = Requirement(match[2].decode("utf-8"))
+    except InvalidRequirement:
+        return match[0]
+    url = requirement.url
+    if url is None:
+        return match[0]
+    scheme = urlsplit(url).scheme.rpartition("+")[2]
+    if scheme == "file":
+        requirement.url = None
+    elif scheme.startswith("http") and without_login(url) != url:
+        requirement.url = without_login(url)
+    else:
+        return match[0]  # the user of `ssh://git@…` is no secret
+    return match[1] + str(requirement).encode()
+
+
+def rewrite(path: Path, new: Path, changed: Mapping[str, bytes]) -> None:
+    """Copy a wheel with other contents of some members, and RECORD brought up to date.
+
+    Raises:
+        ValueError: RECORD cannot be read.
+    """
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(new, "w") as copy:
+        for info in archive.infolist():
+            data = archive.read(info)
+            if info.filename.endswith(".dist-info/RECORD"):
+                data = _record(data, changed)
+            copy.writestr(info, changed.get(info.filename, data), info.compress_type)
+
+
+def _record(data: bytes, changed: Mapping[str, bytes]) -> bytes:
+    """Bring the lines of changed files up to date."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    try:
+        rows = list(csv.reader(io.StringIO(data.decode("utf-8"))))
+    except csv.Error as error:
+        raise ValueError(f"RECORD: {error}") from error
+    for row in rows:
+        if row and row[0] in changed:
+            content = changed[row[0]]
+            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=")
+            writer.writerow([row[0], f"sha256={digest.decode()}", len(content)])
+        else:
+            writer.writerow(row)
+    return text.getvalue().encode()
