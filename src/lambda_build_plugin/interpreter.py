@@ -141,7 +141,7 @@ def _of_uv(version: str, environ: Mapping[str, str]) -> Iterator[str]:
     uv = uv_of(environ)
     if uv is None:
         return
-    quiet = {**environ, "UV_PYTHON_DOWNLOADS": "never", "UV_OFFLINE": "1"}
+    quiet = {**environ, "UV_PYTHON_DOWNLOADS": "never", "UV_OFFLINE": "1", "UV_NO_CACHE": "1"}
     if answer := _answer([uv, "python", "find", "--no-project", version], quiet):
         yield answer
 

@@ -127,7 +127,7 @@ def _probed(program: str, environ: Mapping[str, str], *, needs_pip: bool) -> Int
 
 def _said(command: list[str], environ: Mapping[str, str]) -> str | None:
     """Get what a program prints; None where it fails."""
-    quiet = {**environ, "UV_PYTHON_DOWNLOADS": "never", "UV_OFFLINE": "1"}
+    quiet = {**environ, "UV_PYTHON_DOWNLOADS": "never", "UV_OFFLINE": "1", "UV_NO_CACHE": "1"}
     try:
         result = finished(command, environ=quiet, timeout=_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
