@@ -243,7 +243,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     hooks.HookError: lambda: hooks.HookError("after-stage", "make", "it ended with 1"),
     # provided
     provided.OtherVersionError: lambda: provided.OtherVersionError(
-        [("demo 1.0", "2.0", provided.Artifact(label="`deps`", size=1, versions={}))]
+        [("demo 1.0", "2.0", provided.Artifact(label="`deps`", path=PATH, size=1, versions={}))]
     ),
     # verify
     limits.OversizeError: lambda: limits.OversizeError(300_000_000, [("demo", 300_000_000)]),

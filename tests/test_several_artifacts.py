@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes.awslambda import invoke, unpack
+from fakes.elf import an_elf
 from fakes.projects import a_project, quiet_environment, run_lambda_build
 from fakes.wheels import a_wheel
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def lib(
-    name: str, *requires: str, version: str = "1.0", files: Mapping[str, str] | None = None
+    name: str, *requires: str, version: str = "1.0", files: Mapping[str, str | bytes] | None = None
 ) -> FakeWheel:
     """Make a wheel that requires others."""
     return a_wheel(
@@ -248,6 +249,70 @@ def test_provided_by_what_cannot_be_read(
     assert f"provided-by: {tmp_path / 'layer.zip'} cannot be read: {reason}\n" in run.errors
 
 
+def test_provided_by_itself_at_a_version_that_the_build_finds(tmp_path: Path) -> None:
+    """Where the name of the zip is not known before the wheel is, it is told then."""
+    root = a_locked_project(tmp_path, [lib("idna")], requires=("idna",))
+    pyproject = root / "pyproject.toml"
+    text = pyproject.read_text().replace('version = "1.0"', 'dynamic = ["version"]')
+    pyproject.write_text(f'{text}\n[tool.hatch.version]\npath = "src/demo/__init__.py"\n')
+    (root / "src" / "demo" / "__init__.py").write_text('__version__ = "1.0"\n')
+    zip_of_before = Path(built(root)["artifact"])
+    before = zip_of_before.read_bytes()
+
+    run = ran(root, "--provided-by", zip_of_before)
+
+    assert run.code == 2
+    assert f"an artifact cannot provide itself: {zip_of_before} is its own zip" in run.errors
+    assert zip_of_before.read_bytes() == before
+
+
+def test_handler_in_a_zip_that_provides(tmp_path: Path) -> None:
+    """The handler is looked for where the function's own Python looks: in a layer, too."""
+    root = a_locked_project(tmp_path, [])
+    layer = tmp_path / "layer.zip"
+    with zipfile.ZipFile(layer, "w") as archive:
+        archive.writestr("python/adapter.py", "def run(event, context): ...\n")
+        archive.writestr("python/lib/python3.12/site-packages/older.py", "def run(e, c): ...\n")
+
+    codes = {
+        handler: ran(root, "--provided-by", layer, "--handler", handler).code
+        for handler in ("adapter.run", "adapter.walk", "older.run")
+    }
+
+    assert codes == {"adapter.run": 0, "adapter.walk": 8, "older.run": 8}
+
+
+def test_requirement_met_by_a_zip_that_provides(tmp_path: Path) -> None:
+    """What a lock lacks and a layer has is no gap; at a version that does not fit, a warning."""
+    asking = lib("asking", "idna>=2", "six")
+    root = a_locked_project(tmp_path, [asking], requires=("asking",))
+    layer = tmp_path / "layer.zip"
+    with zipfile.ZipFile(layer, "w") as archive:
+        for name in ("idna", "six"):
+            metadata = f"Name: {name}\nVersion: 1.0\n"
+            archive.writestr(f"python/{name}-1.0.dist-info/METADATA", metadata)
+
+    without, report = ran(root), built(root, "--provided-by", layer)
+
+    assert without.code == 8
+    assert report["warnings"] == ["asking 1.0 requires idna>=2, and 1.0 ships"]
+
+
+def test_damaged_handler_in_a_zip_that_provides(tmp_path: Path) -> None:
+    """A file of a layer that cannot be read is an error that names the zip."""
+    root = a_locked_project(tmp_path, [])
+    layer = tmp_path / "layer.zip"
+    with zipfile.ZipFile(layer, "w") as archive:
+        archive.writestr("python/adapter.py", "def run(event, context): ...\n")
+    layer.write_bytes(layer.read_bytes().replace(b"event", b"eleven"[:5]))
+
+    run = ran(root, "--provided-by", layer, "--handler", "adapter.run")
+
+    assert run.code == 2
+    assert f"provided-by: {layer} cannot be read: Bad CRC-32" in run.errors
+    assert not (root / "dist").exists()
+
+
 # --- several artifacts ----------------------------------------------------------------
 
 PATTERN = """
@@ -341,6 +406,70 @@ def test_all_or_none(tmp_path: Path) -> None:
         "artifact",
     )
     assert not (root / "dist").exists()
+
+
+@pytest.mark.parametrize("options", [[], ["--bytecode-only"]], ids=["source", "bytecode"])
+def test_handler_of_the_layer(tmp_path: Path, options: list[str]) -> None:
+    """A function may name a handler that lies in the layer of the same run."""
+    table = PATTERN.replace("demo.app.handler", "adapter.run")
+    adapter = lib("adapter", files={"adapter.py": "def run(event, context): ...\n"})
+    root = a_locked_project(tmp_path, [adapter], requires=("adapter",), table=table)
+
+    reports = all_built(root, "--runtime", HOST, *options)
+
+    assert {name: shipped(report) for name, report in reports.items()} == {
+        "deps": ["adapter"],
+        "api": ["demo"],
+        "worker": ["demo"],
+    }
+
+
+def test_handler_that_the_layer_does_not_define(tmp_path: Path) -> None:
+    """The source of the layer is read, as that of the function is."""
+    table = PATTERN.replace("demo.app.handler", "adapter.run")
+    adapter = lib("adapter", files={"adapter.py": "def walk(event, context): ...\n"})
+    root = a_locked_project(tmp_path, [adapter], requires=("adapter",), table=table)
+
+    run = ran(root)
+
+    assert (run.code, run.errors.splitlines()[:2]) == (
+        8,
+        [
+            "error: `api` for python3.13 x86_64: the handler `adapter.run` is not defined",
+            "  why: nothing in `python/adapter.py` binds `run`: the runtime answers "
+            "Runtime.HandlerNotFound",
+        ],
+    )
+    assert not (root / "dist").exists()
+
+
+def test_library_of_the_layer(tmp_path: Path) -> None:
+    """A library that the layer brings is not missing in the function."""
+    owning = lib("owning", files={"owning.libs/libown.so.1": an_elf("x86_64")})
+    using = lib("using", files={"using.so": an_elf("x86_64", needed=["libown.so.1"])})
+    table = """
+[tool.lambda-build.artifacts.deps]
+layout = "layer"
+contents = "dependencies"
+
+[tool.lambda-build.artifacts.api]
+provided-by = ["deps"]
+groups = ["more"]
+
+[dependency-groups]
+more = ["using"]
+"""
+    root = a_locked_project(tmp_path, [], requires=("owning",), table=table)
+    (root / "requirements.txt").unlink()
+    gates = {"using": "'more' in dependency_groups"}
+    write_pylock(root, owning, using, offers='dependency-groups = ["more"]', gates=gates)
+
+    reports = all_built(root)
+
+    assert [(shipped(report), report["warnings"]) for report in reports.values()] == [
+        (["owning"], []),
+        (["demo", "using"], []),
+    ]
 
 
 def test_sizes_are_added(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.project import Project
     from lambda_build_plugin.settings import Host, Settings
 
-__all__ = ["read_artifacts"]
+__all__ = ["for_one_target", "read_artifacts"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _TABLE = f"tool.lambda-build.{ARTIFACTS}"
@@ -133,6 +133,33 @@ def _variants(layers: tuple[Layer, ...]) -> Iterator[tuple[Layer, ...]]:
     lists = (_listed(layers, "runtime"), _listed(layers, "architecture"))
     for runtime, architecture in itertools.product(*lists):
         yield _with(_with(layers, "runtime", runtime), "architecture", architecture)
+
+
+def for_one_target(layers: Sequence[Layer], *, door: str) -> tuple[Layer, ...]:
+    """Take a list of one runtime or architecture as the one, for a door that builds one zip.
+
+    Args:
+        layers: The strongest first.
+        door: What cannot build for several targets, for the message.
+
+    Raises:
+        SettingsError: There are several.
+    """
+    several = {
+        key: ", ".join(f"`{value}`" for value in values)
+        for key in ("runtime", "architecture")
+        if len(values := _listed(layers, key)) > 1
+    }
+    if several:
+        raise SettingsError(
+            [
+                f"{layer.spell(key)}: names several: {names}; {door} builds for one"
+                for key, names in several.items()
+                if (layer := _first(layers, key)) is not None
+            ],
+            hint="name one, or use `lambda-build`, which builds for each of them",
+        )
+    return next(_variants(tuple(layers)))
 
 
 def _listed(layers: Sequence[Layer], key: str) -> list[object]:

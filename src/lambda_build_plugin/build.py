@@ -13,7 +13,7 @@ from lambda_build_plugin.archive import moved_in, write_archive, write_folder
 from lambda_build_plugin.bytecode import with_bytecode
 from lambda_build_plugin.clock import Clock
 from lambda_build_plugin.dependencies import dependencies_of
-from lambda_build_plugin.errors import LambdaBuildError
+from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.fetch.cache import Cache
 from lambda_build_plugin.filters import filtered
 from lambda_build_plugin.hooks import after_stage, before_build
@@ -135,20 +135,16 @@ def _build(settings: Settings, work: Work) -> BuildReport:
     if settings.bytecode:
         with clock.stage("bytecode"):
             kept = _compiled(settings, full, kept, own.workshop)
-    result = _written(
+    return _written(
         settings,
         replace(dependencies, warnings=(*dependencies.warnings, *own.workshop.cache.warnings)),
         kept,
         code_of,
         output=settings.zip_path(version),
         clock=clock,
-        places=work.places,
+        work=work,
         artifacts=artifacts,
     )
-    if settings.artifact is not None:
-        made = artifact_of(settings.artifact, kept.tree)
-        work.built[settings.artifact, settings.target] = made
-    return result
 
 
 def _run_hooks(settings: Settings, work: Work, clock: Clock) -> None:
@@ -232,10 +228,11 @@ def _written(
     *,
     output: Path,
     clock: Clock,
-    places: ExitStack,
+    work: Work,
     artifacts: Sequence[Artifact],
 ) -> BuildReport:
-    """Write the artifact beside its place and verify it; `places` moves it in."""
+    """Write the artifact beside its place and verify it; it is moved in with all others."""
+    _check_provider(settings, output)
     tree = kept.tree
     warnings: list[str] = [
         *settings.target.warnings(settings.host.today),
@@ -249,15 +246,25 @@ def _written(
             layer=settings.layout is Layout.LAYER,
             beside={artifact.label: artifact.size for artifact in artifacts},
         )
-    temporary = places.enter_context(moved_in(output))
+    temporary = work.places.enter_context(moved_in(output))
     with clock.stage("archive"):
         written = write_archive(tree, temporary, epoch=settings.epoch)
     with clock.stage("verify"):
         warnings += limits.large_zip(written.size)
-        warnings += _verified(settings, tree, written, code_of, _word(settings, dependencies))
+        warnings += _verified(
+            settings,
+            tree,
+            written,
+            code_of,
+            word=_word(settings, dependencies),
+            artifacts=artifacts,
+        )
     _check_strict(settings, warnings)
+    if settings.artifact is not None:
+        made = artifact_of(settings.artifact, tree, written.path)
+        work.built[settings.artifact, settings.target] = made
     if settings.unpacked is not None:
-        folder = places.enter_context(moved_in(settings.unpacked))
+        folder = work.places.enter_context(moved_in(settings.unpacked))
         with clock.stage("unpack"):
             write_folder(tree, folder)
     return report.make(
@@ -271,6 +278,23 @@ def _written(
         warnings=warnings,
         seconds=clock.seconds,
     )
+
+
+def _check_provider(settings: Settings, output: Path) -> None:
+    """Refuse an artifact that its own zip of before is to provide for.
+
+    Where the version is known, or the folder is named, only after a build, nobody can
+    tell earlier.
+
+    Raises:
+        SettingsError: It is named in `provided-by`.
+    """
+    for place in settings.provided_by:
+        if isinstance(place, Path) and place.resolve() == output.resolve():
+            raise SettingsError(
+                [f"provided-by: an artifact cannot provide itself: {place} is its own zip"],
+                hint="name the zip of a layer that the function has",
+            )
 
 
 def _word(settings: Settings, dependencies: Dependencies) -> Word:
@@ -288,7 +312,13 @@ def _word(settings: Settings, dependencies: Dependencies) -> Word:
 
 
 def _verified(
-    settings: Settings, tree: StagedTree, written: Written, code_of: MachineCodeOf, word: Word
+    settings: Settings,
+    tree: StagedTree,
+    written: Written,
+    code_of: MachineCodeOf,
+    *,
+    word: Word,
+    artifacts: Sequence[Artifact],
 ) -> tuple[str, ...]:
     """Hold the zip against what was meant, and what is in it against the target."""
     with limits.read_again(written.path) as archive:
@@ -298,6 +328,7 @@ def _verified(
             settings.target,
             word,
             handler=settings.handler if settings.layout is Layout.FUNCTION else None,
+            beside=[view.provider(artifact, settings.target) for artifact in artifacts],
         )
     return raised(findings)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ __all__ = [
     "artifact_of",
     "check_locked",
     "read_artifact",
+    "reading",
     "without_artifacts",
     "without_provided",
 ]
@@ -76,6 +78,9 @@ class Artifact:
     """Another artifact that will be there when this one runs."""
 
     label: str
+    path: Path
+    """Its zip; of this run that beside its place, until all are moved in."""
+
     size: int
     """Bytes, unzipped."""
 
@@ -242,11 +247,12 @@ def _held(
     return found
 
 
-def artifact_of(name: str, tree: StagedTree) -> Artifact:
-    """Describe an artifact of the project that was just built."""
+def artifact_of(name: str, tree: StagedTree, path: Path) -> Artifact:
+    """Describe an artifact of the project that was just built, and where its zip is."""
     wheels = [distribution.wheel for distribution in tree.distributions]
     return Artifact(
         label=f"`{name}`",
+        path=path,
         size=tree.size,
         versions={wheel.name: str(wheel.version) for wheel in wheels},
         digests={wheel.name: wheel.sha256 for wheel in wheels},
@@ -266,18 +272,29 @@ def read_artifact(path: Path, target: Target) -> Artifact:
         rf"(?:python/(?:lib/{re.escape(target.runtime.name)}/site-packages/)?)?"
         r"[^/]+\.dist-info/METADATA"
     )
+    with reading(path) as archive:
+        for info in archive.infolist():
+            if metadata.fullmatch(info.filename):
+                found = headers(archive.read(info))
+                name = canonicalize_name(found.get("name", ""))
+                versions.setdefault(name, found.get("version", ""))
+        size = sum(info.file_size for info in archive.infolist())
+    return Artifact(label=str(path), path=path, size=size, versions=versions)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open the zip of another artifact for as long as something is read from it.
+
+    Raises:
+        SettingsError: It is not there, no zip, or damaged.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                if metadata.fullmatch(info.filename):
-                    found = headers(archive.read(info))
-                    name = canonicalize_name(found.get("name", ""))
-                    versions.setdefault(name, found.get("version", ""))
-            size = sum(info.file_size for info in archive.infolist())
+            yield archive
     except _UNREADABLE as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SettingsError(
             [f"provided-by: {path} cannot be read: {reason or type(error).__name__}"],
             hint="name the zip of a layer or a function, or an artifact of this project",
         ) from error
-    return Artifact(label=str(path), size=size, versions=versions)

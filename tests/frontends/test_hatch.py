@@ -454,6 +454,71 @@ def test_table_of_hatch_toml_counts(user: User) -> None:
     assert user.zips() == ["app-1.0-function-python3.12-x86_64.zip"]
 
 
+@pytest.mark.parametrize(
+    ("text", "environ", "said"),
+    [
+        pytest.param(
+            '[tool.lambda-build]\narchitecture = ["x86_64", "arm64"]\n',
+            {},
+            "[tool.lambda-build] architecture: names several: `x86_64`, `arm64`; "
+            "`hatch build -t lambda` builds for one",
+            id="table for all",
+        ),
+        pytest.param(
+            f'{TABLE}runtime = ["python3.12", "python3.13"]\n',
+            {},
+            "[tool.hatch.build.targets.lambda] runtime: names several: `python3.12`, "
+            "`python3.13`; `hatch build -t lambda` builds for one",
+            id="table of the target",
+        ),
+        pytest.param(
+            "",
+            {"LAMBDA_BUILD_ARCHITECTURE": "arm64 x86_64"},
+            "environment variable LAMBDA_BUILD_ARCHITECTURE: names several: `arm64`, `x86_64`; "
+            "`hatch build -t lambda` builds for one",
+            id="environment",
+        ),
+        pytest.param(
+            f"{TABLE}artifacts.api.contents = 'project'\n",
+            {},
+            "[tool.hatch.build.targets.lambda] artifacts: is a table, and hatchling's own key of "
+            "that name is a list of patterns",
+            id="artifacts of the target",
+        ),
+    ],
+)
+def test_several_zips_are_refused(
+    user: User, text: str, environ: dict[str, str], said: str
+) -> None:
+    """A version is one zip; who asks for more hears that `lambda-build` builds it."""
+    user.add(text)
+
+    ran = user.does("build", "-t", "lambda", environ=environ)
+
+    assert (ran.returncode, "Traceback" in ran.stderr) == (2, False)
+    assert said in ran.stderr
+    assert "`lambda-build`" in ran.stderr.partition("hint: ")[2]
+
+
+def test_list_of_one_target(user: User) -> None:
+    """A list of one architecture is that one, as for the other doors."""
+    user.add('[tool.lambda-build]\nruntime = "python3.13"\narchitecture = ["arm64"]\n')
+
+    user.builds("-t", "lambda")
+
+    assert user.zips() == [FUNCTION]
+
+
+def test_artifacts_are_passed_over_with_a_warning(user: User) -> None:
+    """The tables of artifacts are for other doors; that none of them is built is told."""
+    user.add('[tool.lambda-build.artifacts.api]\ncontents = "project"\n')
+
+    said = user.builds("-t", "lambda", environ=ARM)
+
+    assert user.zips() == [FUNCTION]
+    assert said.count("[tool.lambda-build.artifacts] is passed over") == 1
+
+
 def test_keys_of_hatchling_are_not_taken_for_settings(user: User) -> None:
     """A target's table has keys that are hatchling's own."""
     user.add(

@@ -571,11 +571,16 @@ def test_pdm_lock_comes_before_other_locks(user: User) -> None:
 
 def test_other_lock_is_read_when_it_is_named(user: User) -> None:
     """--lock names another lock."""
-    (user.project / "requirements.txt").write_text("")
+    locked = user.builds(*ARM)["distributions"]
+    pins = (f"{each['name']}=={each['version']}\n" for each in locked if each["name"] != "app")
+    (user.project / "requirements.txt").write_text("".join(pins))
 
     report = user.builds(*ARM, "--lock", "requirements.txt")
 
-    assert (report["lock"], names(report)) == (str(user.project / "requirements.txt"), set())
+    assert (report["lock"], report["distributions"]) == (
+        str(user.project / "requirements.txt"),
+        locked,
+    )
 
 
 def test_lock_that_pdm_is_told_of_is_its_lock(newest: Host, tmp_path: Path) -> None:
@@ -820,7 +825,7 @@ def test_interrupt_ends_the_build(newest: Host, tmp_path: Path) -> None:
         import signal
         from lambda_build_plugin import build
         from pdm.core import main
-        build.build = lambda *_: signal.raise_signal(signal.SIGINT)
+        build.build_all = lambda *_: signal.raise_signal(signal.SIGINT)
         main(["build", "--lambda"])
         """
     )

@@ -20,11 +20,18 @@ from typing import TYPE_CHECKING
 
 from hatchling.builders.wheel import WheelBuilder
 
+from lambda_build_plugin.artifacts import for_one_target
 from lambda_build_plugin.build import build
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.frontends.session import Session
 from lambda_build_plugin.project import read_project
-from lambda_build_plugin.settings import Layer, environment_layer, read_settings, table_layer
+from lambda_build_plugin.settings import (
+    ARTIFACTS,
+    Layer,
+    environment_layer,
+    read_settings,
+    table_layer,
+)
 from lambda_build_plugin.source_build.failures import BackendError
 from lambda_build_plugin.source_build.source import of_project
 
@@ -38,6 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["build_zip", "checked_versions", "configured_layout", "remove_zips"]
 
 _INTERRUPTED = 130
+_DOOR = "`hatch build -t lambda`"
 _TABLE = "tool.hatch.build.targets.lambda"
 
 _HATCHLINGS = frozenset(
@@ -73,6 +81,11 @@ def checked_versions(builder: LambdaBuilder, versions: Sequence[str] | None) -> 
             raise SettingsError(
                 [f"`output` names one file, and {len(chosen)} versions are to be built"],
                 hint="leave `output` out: hatchling's `directory` takes them",
+            )
+        if ARTIFACTS in settings.project.tool.table("lambda-build"):
+            builder.app.display_warning(
+                f"warning: [tool.lambda-build.{ARTIFACTS}] is passed over: {_DOOR} builds one zip "
+                "a version, `lambda-build` builds the artifacts"
             )
     return chosen
 
@@ -179,7 +192,7 @@ def _settings(builder: LambdaBuilder, session: Session, version: str | None) -> 
         _target_layer(builder, project),
         table_layer(project),
     ]
-    return read_settings(project, layers, session.host)
+    return read_settings(project, for_one_target(layers, door=_DOOR), session.host)
 
 
 def _target_layer(builder: LambdaBuilder, project: Project) -> Layer:
@@ -188,6 +201,14 @@ def _target_layer(builder: LambdaBuilder, project: Project) -> Layer:
         table = builder.target_config
     except TypeError as error:
         raise SettingsError([str(error)], hint=f"make [{_TABLE}] a table") from error
+    if isinstance(table.get(ARTIFACTS), dict):
+        raise SettingsError(
+            [
+                f"[{_TABLE}] {ARTIFACTS}: is a table, and hatchling's own key of that name is a "
+                "list of patterns"
+            ],
+            hint=f"[tool.lambda-build.{ARTIFACTS}] has artifacts, which `lambda-build` builds",
+        )
     return Layer(
         values={key: value for key, value in table.items() if key not in _HATCHLINGS},
         spell=lambda key: f"[{_TABLE}] {key}",

@@ -12,7 +12,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from lambda_build_plugin.machine_code import Examiner
+from lambda_build_plugin.provided import reading
 from lambda_build_plugin.stage import Member, headers, read_text
+from lambda_build_plugin.verify.zip_format import is_folder
 
 if TYPE_CHECKING:
     import zipfile
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.integrity import MachineCodeOf
     from lambda_build_plugin.machine_code import MachineCode
+    from lambda_build_plugin.provided import Artifact as Provider
     from lambda_build_plugin.stage import Distribution, StagedTree
+    from lambda_build_plugin.target import Target
 
-__all__ = ["NO_CODE", "Artifact", "Shipped", "artifact_of", "shipped"]
+__all__ = ["NO_CODE", "Artifact", "Shipped", "artifact_of", "provider", "shipped"]
 
 NO_CODE = (
     *(".c", ".cfg", ".cpp", ".css", ".csv", ".f90", ".h", ".hpp", ".html", ".ini", ".js"),
@@ -145,4 +149,37 @@ def _unknown(distribution: Distribution) -> Shipped:
     wheel = distribution.wheel
     return Shipped(
         name=wheel.name, version=wheel.version, shown=f"{wheel.name} {wheel.version}", requires=()
+    )
+
+
+def provider(artifact: Provider, target: Target) -> Artifact:
+    """Look at another artifact for what it provides; its own machine code was its own affair.
+
+    Args:
+        artifact: What `provided-by` names.
+        target: Whose Python looks into it: a layer has two folders on its `sys.path`.
+
+    Raises:
+        SettingsError: It cannot be read (any more); also later, when a file of it is read.
+    """
+    with reading(artifact.path) as archive:
+        files = [info for info in archive.infolist() if not is_folder(info)]
+    sizes = {info.filename: info.file_size for info in sorted(files, key=lambda i: i.filename)}
+
+    def read(path: str) -> bytes:
+        with reading(artifact.path) as archive:
+            return read_text(archive, archive.getinfo(path))
+
+    is_layer = any(path.startswith("python/") for path in sizes)
+    of_its_python = f"python/lib/{target.runtime.name}/site-packages/"
+    return Artifact(
+        sizes=sizes,
+        roots=(of_its_python, "python/") if is_layer else ("",),
+        read=read,
+        owner=lambda _: artifact.label,
+        code={},
+        distributions=tuple(
+            Shipped(name=name, version=_version(said), shown=f"{name} {said}", requires=())
+            for name, said in artifact.versions.items()
+        ),
     )
