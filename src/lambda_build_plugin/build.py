@@ -254,7 +254,8 @@ def _written(
         written = write_archive(tree, temporary, epoch=settings.epoch)
     with clock.stage("verify"):
         warnings += limits.large_zip(written.size)
-        warnings += _verified(settings, tree, written, code_of, _word(settings, dependencies))
+        word = _word(settings, dependencies, artifacts)
+        warnings += _verified(settings, tree, written, code_of, word)
     _check_strict(settings, warnings)
     if settings.unpacked is not None:
         folder = places.enter_context(moved_in(settings.unpacked))
@@ -273,12 +274,13 @@ def _written(
     )
 
 
-def _word(settings: Settings, dependencies: Dependencies) -> Word:
+def _word(settings: Settings, dependencies: Dependencies, artifacts: Sequence[Artifact]) -> Word:
     """Gather what the user has said of what ships and what does not."""
     project, lock = settings.project.name, dependencies.locked
     is_alone = settings.contents is Contents.PROJECT or not settings.main
     is_absent = settings.contents is Contents.DEPENDENCIES
     left_out = dependencies.skipped | settings.provided | (lock.overridden if lock else frozenset())
+    left_out |= {name for artifact in artifacts for name in artifact.versions}
     on_their_own = lock.rewritten if lock else frozenset()
     return Word(
         extras={project: settings.extras},
