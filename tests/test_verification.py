@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -158,6 +159,124 @@ wheels = [
     assert (run.code, run.errors) == (0, "")
 
 
+def test_member_that_is_no_package_is_not_missed(tmp_path: Path) -> None:
+    """What is required and has nothing to ship (uv: `package = false`) brings its needs alone."""
+    inner = a_wheel("inner", "1.0")
+    sources = "[tool.uv.sources]\nvirt = { workspace = true }\n"
+    project = a_project(tmp_path / "project", dependencies=("virt",), extra=sources)
+    with FakeIndex([inner]) as index:
+        (project / "uv.lock").write_text(
+            f"""\
+version = 1
+revision = 3
+requires-python = ">=3.10"
+
+[[package]]
+name = "demo"
+version = "1.0"
+source = {{ editable = "." }}
+dependencies = [{{ name = "virt" }}]
+
+[package.metadata]
+requires-dist = [{{ name = "virt", virtual = "virt" }}]
+
+[[package]]
+name = "inner"
+version = "1.0"
+source = {{ registry = "{index.url}" }}
+wheels = [
+    {{ url = "{index.file_url(inner.filename)}", hash = "sha256:{inner.sha256}" }},
+]
+
+[[package]]
+name = "virt"
+version = "1.0"
+source = {{ virtual = "virt" }}
+dependencies = [{{ name = "inner" }}]
+"""
+        )
+        environ = quiet_environment(tmp_path / "home", LAMBDA_BUILD_RUNTIME="python3.13")
+        run = run_lambda_build("--strict", cwd=project, environ=environ)
+
+    assert (run.code, run.errors) == (0, "")
+    assert "inner 1.0" in run.output
+
+
+OUTER = a_wheel("outer", "1.0", metadata=["Requires-Dist: inner>=2"])
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "[tool.uv]\noverride-dependencies = [\"inner; sys_platform == 'never'\"]\n",
+        '[tool.uv]\nexclude-dependencies = ["Inner"]\n',
+        '[[tool.uv.dependency-metadata]]\nname = "outer"\nrequires-dist = []\n',
+        '[tool.pdm.resolution]\nexcludes = ["inner"]\n',
+        '[tool.pdm.resolution.overrides]\ninner = "1"\n',
+    ],
+    ids=["uv-override", "uv-exclude", "uv-metadata", "pdm-exclude", "pdm-override"],
+)
+def test_exported_lock_of_a_project_with_overrides(tmp_path: Path, table: str) -> None:
+    """What pyproject.toml takes out is not missed in a lock that does not tell of it."""
+    assert build(tmp_path, OUTER, dependencies=("outer",), extra=table).code == 0
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        '[tool.uv]\nexclude-dependencies = "inner"\noverride-dependencies = [1, "", "@"]\n',
+        "[tool.pdm]\nresolution = [1]\n[[tool.uv.dependency-metadata]]\nname = 1\n",
+    ],
+    ids=["uv", "pdm"],
+)
+def test_overrides_that_are_none(tmp_path: Path, table: str) -> None:
+    """Tables of other tools that hold something else override nothing, and harm nobody."""
+    run = build(tmp_path, OUTER, dependencies=("outer",), extra=table)
+
+    assert run.code == 8
+    assert "why: outer 1.0 requires inner>=2, which does not ship\n" in run.errors
+
+
+def test_provided_is_the_way_out(tmp_path: Path) -> None:
+    """What was taken out of the lock on purpose is named as provided, without a warning."""
+    options = ("--provided", "inner", "--strict")
+
+    run = build(tmp_path, OUTER, dependencies=("outer",), options=options)
+
+    assert (run.code, run.errors) == (0, "")
+
+
+def test_provided_name_that_nobody_asks_for_is_a_warning(tmp_path: Path) -> None:
+    """A misspelt name provides nothing."""
+    run = build(tmp_path, a_wheel("outer", "1.0"), options=("--provided", "iner"))
+
+    assert run.code == 0
+    assert "warning: `provided` names iner, which is not in the lock\n" in run.output
+
+
+def test_requirement_that_another_artifact_holds(tmp_path: Path) -> None:
+    """A lock may lack what a layer has, if the layer is named."""
+    layer = tmp_path / "layer.zip"
+    with zipfile.ZipFile(layer, "w") as archive:
+        archive.writestr(
+            "python/inner-2.0.dist-info/METADATA",
+            "Metadata-Version: 2.1\nName: inner\nVersion: 2.0\n",
+        )
+
+    options = ("--provided-by", str(layer))
+
+    assert build(tmp_path, OUTER, dependencies=("outer",), options=options).code == 0
+
+
+def test_requirement_that_cannot_be_evaluated_asks_for_nothing(tmp_path: Path) -> None:
+    """A marker that compares what has no order is no failure, in any step that reads it."""
+    odd = a_wheel("odd", "1.0", metadata=["Requires-Dist: inner; sys_platform > 'linux'"])
+
+    run = build(tmp_path, odd, OUTER, options=("--provided", "inner"))
+
+    assert (run.code, run.errors) == (0, "")
+
+
 def test_dependencies_without_the_project(tmp_path: Path) -> None:
     """A plugin that requires the project does not miss it in a layer of dependencies."""
     run = build(
@@ -225,7 +344,8 @@ def test_all_failures_are_told_together(tmp_path: Path) -> None:
         "       none of these is there: gone.py, gone/__init__.py, gone.pyc\n"
         "\n"
         "hint: make the lock again so that it holds them for this target: a lock made for one "
-        "machine, or by hand, may lack what another one needs\n"
+        "machine, or by hand, may lack what another one needs; what is left out on purpose goes "
+        "into the setting `provided` (--provided NAME)\n"
         "      take a version of the package that has a wheel for the target, or leave the file "
         "out where nothing loads it\n"
         "      check the setting `handler` (--handler): `package.module.function`\n",

@@ -164,8 +164,15 @@ def _from_lock(settings: Settings, own: OwnWheel) -> Dependencies:
             for package in local
             if package.directory is not None and not package.virtual
         ),
-        skipped=frozenset(package.name for package in local if skipped_folders),
+        skipped=frozenset(package.name for package in local if skipped_folders)
+        | _nothing_to_ship(lock),
     )
+
+
+def _nothing_to_ship(lock: Lock) -> frozenset[str]:
+    """Name what is required and is no package (uv: `package = false`): only its needs ship."""
+    packages = {package.name for package in lock.packages if not package.virtual}
+    return frozenset({package.name for package in lock.packages if package.virtual} - packages)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -138,10 +138,16 @@ def without_provided(
     requirements = {wheel.name: requirements_of(wheel.path) for wheel in wheels}
     offered = {wheel.name: extras_of(wheel.path) for wheel in wheels} if not roots else None
     gone = pruned(provided, roots, {**project, **requirements}, target, offered=offered)
+    # A lock from which it was taken on purpose does not hold it; somebody asks for it still.
+    asked = {
+        canonicalize_name(requirement.name)
+        for each in (roots, *project.values(), *requirements.values())
+        for requirement in each
+    }
     unknown = (
         f"`provided` names {name}, which is not in the lock"
         for name in sorted(provided)
-        if name not in locked
+        if name not in locked and name not in asked
     )
     kept = tuple(wheel for wheel in wheels if wheel.name not in gone)
     return Kept(

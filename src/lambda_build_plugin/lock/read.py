@@ -6,9 +6,12 @@ A new format is one module beside this one and one line in `_FORMATS`.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
+
+from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.lock import (
@@ -30,13 +33,17 @@ from lambda_build_plugin.lock.parts import Context
 from lambda_build_plugin.tables import TableError, excerpt, read_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    from packaging.utils import NormalizedName
 
     from lambda_build_plugin.lock.model import Lock
     from lambda_build_plugin.project import Project
 
 __all__ = ["Found", "find_lock", "read_lock"]
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?", re.IGNORECASE)
 
 _SEARCHED = (
     "pylock.lambda.toml",
@@ -106,7 +113,7 @@ def read_lock(
     context = Context(project=project, environ=environ, lock_is_fresh=lock_is_fresh)
     for pattern, reader in _FORMATS:
         if fnmatch(path.name, pattern):
-            return _guarded(reader, path, context)
+            return _with_overrides(_guarded(reader, path, context), project)
     raise UnsupportedLockError(
         path,
         f"`{path.name}` is no file name of a lock that this version reads",
@@ -114,6 +121,38 @@ def read_lock(
         "pdm.lock, Pipfile.lock, requirements.lock, or give a requirements file a name that "
         "ends in .txt",
     )
+
+
+def _with_overrides(lock: Lock, project: Project) -> Lock:
+    """Add what pyproject.toml overrides: a lock that was exported does not tell.
+
+    https://docs.astral.sh/uv/reference/settings/ (`override-dependencies`,
+    `exclude-dependencies`, `dependency-metadata`) and
+    https://pdm-project.org/latest/reference/pep621/#dependency-resolution (`overrides`,
+    `excludes`). Whoever reads these keys for good checks them; here what is no name is none.
+    """
+    of_uv, of_pdm = project.tool.raw("uv"), project.tool.raw("pdm")
+    overridden = {
+        *_names(of_uv, "override-dependencies"),
+        *_names(of_uv, "exclude-dependencies"),
+        *_names(of_pdm, "resolution", "overrides"),
+        *_names(of_pdm, "resolution", "excludes"),
+    }
+    return replace(
+        lock,
+        overridden=lock.overridden | overridden,
+        rewritten=lock.rewritten | set(_names(of_uv, "dependency-metadata")),
+    )
+
+
+def _names(value: object, *keys: str) -> Iterator[NormalizedName]:
+    """Yield the packages that a list of requirements or tables, or the keys of a table, name."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, dict) else None
+    for item in value if isinstance(value, (dict, list)) else ():
+        text = item.get("name") if isinstance(item, dict) else item
+        if isinstance(text, str) and (match := _NAME.match(text)):
+            yield canonicalize_name(match[0])
 
 
 def _guarded(reader: Callable[[Path, Context], Lock], path: Path, context: Context) -> Lock:

@@ -56,7 +56,8 @@ class UnmetRequirementsError(VerificationError):
             f"{count} not met by what ships",
             why="\n".join(unmet),
             hint="make the lock again so that it holds them for this target: a lock made for one "
-            "machine, or by hand, may lack what another one needs",
+            "machine, or by hand, may lack what another one needs; what is left out on purpose "
+            "goes into the setting `provided` (--provided NAME)",
         )
 
 
