@@ -157,6 +157,7 @@ def test_left_behind(tmp_path: Path) -> None:
         *("tests/data.json", "pkg/tests/a.py", "test_a.py", "conftest.py", "dist/a.zip"),
         *("node_modules/a.js", "pip-1.0.dist-info/METADATA", "old.zip", ".vscode/a.json"),
         *("main.py", "pkg/Makefile", "pkg/requirements.txt", "pkg/dist/a.txt", "template.yaml"),
+        *(".aws/credentials", ".ssh/known_hosts", "deploy/id_rsa", ".npmrc", ".git-credentials"),
         *("README.md", ".hidden", "latest.txt", "pkg/contest.py"),
     )
 

@@ -48,11 +48,20 @@ _LEFT_BEHIND = """
 .circleci/
 .pre-commit-config.yaml
 # secrets
+.aws/
+.docker/
 .env
 .env.*
 .envrc
+.git-credentials
 .netrc
+.npmrc
 .pypirc
+.ssh/
+id_dsa
+id_ecdsa
+id_ed25519
+id_rsa
 # caches, and what editors and systems leave
 *.py[co]
 .*_cache/
