@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -13,6 +14,13 @@ from pathlib import Path
 import pytest
 
 _CACHE = Path(__file__).parents[1] / ".cache" / "tests"
+
+# `nohup` and shells that start something behind the scenes have it ignore these, and what
+# the tests start would inherit that; a build that is to ignore a signal does.
+for _name in ("SIGINT", "SIGHUP", "SIGTERM"):
+    _signal = getattr(signal, _name, None)
+    if _signal is not None and signal.getsignal(_signal) is signal.SIG_IGN:
+        signal.signal(_signal, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

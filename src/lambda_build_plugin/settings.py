@@ -158,6 +158,9 @@ class IndexAccess:
     flat: bool = False
     """Whether it lists the files of many packages, as `--find-links` has it."""
 
+    explicit: bool = False
+    """Whether it is asked for the packages alone that are locked to it."""
+
     include: tuple[str, ...] = ()
     """Patterns (`fnmatch`) of normalized names: these packages come from here alone."""
 
@@ -231,7 +234,7 @@ class Settings:
     """Whether no index but those of `access` is asked, whatever the lock says."""
 
     installers: bool = True
-    """Whether pip's and uv's configuration counts; inside of a host only its own does."""
+    """Whether pip's and uv's indexes are asked; else those of `access` take their place."""
 
     host: Host = field(repr=False)
 

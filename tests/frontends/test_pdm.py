@@ -571,13 +571,13 @@ def test_pdm_lock_comes_before_other_locks(user: User) -> None:
 
 def test_other_lock_is_read_when_it_is_named(user: User) -> None:
     """--lock names another lock."""
-    locked = user.builds(*ARM)["distributions"]
+    locked = user.builds(*ARM)["packages"]
     pins = (f"{each['name']}=={each['version']}\n" for each in locked if each["name"] != "app")
     (user.project / "requirements.txt").write_text("".join(pins))
 
     report = user.builds(*ARM, "--lock", "requirements.txt")
 
-    assert (report["lock"], report["distributions"]) == (
+    assert (report["lock"], report["packages"]) == (
         str(user.project / "requirements.txt"),
         locked,
     )

@@ -218,11 +218,13 @@ def read_sources(
         etc: The folder of the machine's configuration, where the system has one.
         access: What the host knows of its indexes; it wins.
         access_is_all: Whether these are the indexes to ask, whatever the lock says.
-        installers: Whether the configuration of uv and pip counts; a host has its own.
+        installers: Whether the configuration of uv and pip counts. If not, the indexes of
+            `access` are asked in its place, in their order, but for explicit ones.
 
     Raises:
         SettingsError: A configuration file cannot be read, or holds no URL where one is due.
     """
+    of_host = access
     if access_is_all:
         options = IndexOptions.of(access, alone=True)
     else:
@@ -231,6 +233,8 @@ def read_sources(
     if installers:
         _add_uv(gathered, environ, home=home, project=project, etc=etc)
         _add_pip(gathered, environ, home=home, etc=etc)
+    elif not access_is_all:
+        _add_host(gathered, of_host)
     _add_poetry(gathered, options, environ)
     for index in access:
         if index.name:
@@ -293,6 +297,15 @@ def _sources(
         names=gathered.names,
         proxies=proxies,
     )
+
+
+def _add_host(gathered: _Gathered, access: Sequence[IndexAccess]) -> None:
+    """Ask what the host would, where the lock names no index."""
+    asked = [index for index in access if not index.explicit]
+    urls = [index.url for index in asked if not index.flat]
+    gathered.extras += urls[:-1]
+    gathered.defaults += urls[-1:]
+    gathered.find_links += [index.url for index in asked if index.flat]
 
 
 def _add_poetry(gathered: _Gathered, options: IndexOptions, environ: Mapping[str, str]) -> None:

@@ -129,7 +129,10 @@ def _with_groups(settings: Settings, project: Project, options: argparse.Namespa
 
 
 def _with_lock(settings: Settings, project: Project) -> Settings:
-    """Take PDM's lock unless another one is named; all its packages come from PDM's sources.
+    """Take PDM's lock unless another one is named.
+
+    All its packages come from PDM's sources, whatever it says; those of another one where
+    it names no index itself.
 
     Raises:
         LockError: It is missing or stale.
@@ -145,9 +148,7 @@ def _with_lock(settings: Settings, project: Project) -> Settings:
         judge="PDM",
         remedy="pdm lock",
     )
-    return replace(
-        settings, access_is_all=settings.lock_is_fresh, installers=not settings.lock_is_fresh
-    )
+    return replace(settings, access_is_all=settings.lock_is_fresh, installers=False)
 
 
 def _lock_of(project: Project) -> Path:

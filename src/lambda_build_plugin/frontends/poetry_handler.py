@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 from poetry.repositories.http_repository import HTTPRepository
+from poetry.repositories.pypi_repository import PyPiRepository
+from poetry.repositories.repository_pool import Priority
 from poetry.utils.password_manager import PoetryKeyringError
 
 from lambda_build_plugin.artifacts import read_artifacts
 from lambda_build_plugin.errors import FetchError, SettingsError
-from lambda_build_plugin.fetch.sources import redacted
+from lambda_build_plugin.fetch.sources import DEFAULT_INDEX, redacted
 from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.session import Session, told, with_lock_of_host
 from lambda_build_plugin.project import BuildSystem, read_project
@@ -147,13 +149,19 @@ def _with_lock(settings: Settings, poetry: Poetry) -> Settings:
     if not settings.needs_lock:
         return settings
     locker = poetry.locker
-    return with_lock_of_host(
+    settings = with_lock_of_host(
         settings,
         locker.lock,
         is_locked=locker.is_locked,
         is_fresh=lambda: _is_fresh(locker),
         judge="Poetry's content hash",
         remedy=_REMEDY,
+    )
+    if not settings.lock_is_fresh:
+        return settings
+    # In poetry.lock each package names its source, but for those of the default index.
+    return replace(
+        settings, access=tuple(replace(index, explicit=True) for index in settings.access)
     )
 
 
@@ -165,7 +173,7 @@ def _is_fresh(locker: Locker) -> bool:
 
 
 def _access(poetry: Poetry) -> Iterator[IndexAccess]:
-    """Get credentials and certificates of every source, also of explicit ones.
+    """Get every source, also explicit ones, in the order in which Poetry would ask them.
 
     Raises:
         FetchError: The keyring refuses.
@@ -179,7 +187,11 @@ def _access(poetry: Poetry) -> Iterator[IndexAccess]:
             raise KeyringError(repository.name, str(error)) from error
         certificates = repository.certificates
         yield IndexAccess(
-            url=redacted(repository.url),
+            url=(
+                DEFAULT_INDEX
+                if isinstance(repository, PyPiRepository)
+                else redacted(repository.url)
+            ),
             name=repository.name,
             username=login.username,
             password=login.password,
@@ -188,4 +200,5 @@ def _access(poetry: Poetry) -> Iterator[IndexAccess]:
                 str(certificates.client_cert) if certificates.client_cert else None
             ),
             verify=certificates.verify,
+            explicit=poetry.pool.get_priority(repository.name) is Priority.EXPLICIT,
         )
