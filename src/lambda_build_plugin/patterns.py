@@ -11,8 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pathspec import GitIgnoreSpec
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -42,6 +40,8 @@ def parse_pattern(text: str) -> Pattern:
     Raises:
         ValueError: It can match nothing; the message reads on after the line's name.
     """
+    from pathspec import GitIgnoreSpec  # costs as much as all else that reads settings
+
     negated = text.startswith("!")
     body = text.removeprefix("!")
     if not body.strip(" /"):

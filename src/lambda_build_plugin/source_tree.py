@@ -13,16 +13,16 @@ import os
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
-
-from pathspec import GitIgnoreSpec
+from typing import TYPE_CHECKING, TypeAlias
 
 from lambda_build_plugin.errors import SettingsError, StageError
 from lambda_build_plugin.stage import PlainFile, PlainProject
 from lambda_build_plugin.tables import TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from pathspec import GitIgnoreSpec
 
     from lambda_build_plugin.project import Project
     from lambda_build_plugin.tables import Table
@@ -293,7 +293,7 @@ class _Folder:
     """Whether all that is in it stays behind, unless a pattern names it."""
 
 
-_Specs = tuple[tuple[Path, GitIgnoreSpec], ...]
+_Specs: TypeAlias = "tuple[tuple[Path, GitIgnoreSpec], ...]"
 """Patterns, each with the folder that they are relative to; the first that answers counts."""
 
 
@@ -310,9 +310,9 @@ class _Walk:
     _specs: dict[Path, _Specs] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._defaults = GitIgnoreSpec.from_lines(_LEFT_BEHIND.splitlines())
-        self._exclude = GitIgnoreSpec.from_lines(self.choice.exclude)
-        self._include = GitIgnoreSpec.from_lines(self.choice.include)
+        self._defaults = _spec_of(_LEFT_BEHIND.splitlines())
+        self._exclude = _spec_of(self.choice.exclude)
+        self._include = _spec_of(self.choice.include)
         self._by_name = frozenset(pattern.strip("/") for pattern in self.choice.include)
 
     def files(
@@ -472,6 +472,12 @@ def _outside(path: str, real: Path) -> UnfitFileError:
     )
 
 
+def _spec_of(lines: Iterable[str]) -> GitIgnoreSpec:
+    from pathspec import GitIgnoreSpec  # loaded for such projects alone: it takes its time
+
+    return GitIgnoreSpec.from_lines(lines)
+
+
 def _spec(file: Path) -> GitIgnoreSpec | None:
     """Read a file of patterns; as git does, pass over a line that is none."""
     try:
@@ -479,14 +485,14 @@ def _spec(file: Path) -> GitIgnoreSpec | None:
     except OSError:
         return None
     try:
-        return GitIgnoreSpec.from_lines(text.splitlines())
+        return _spec_of(text.splitlines())
     except ValueError:
-        return GitIgnoreSpec.from_lines(filter(_is_pattern, text.splitlines()))
+        return _spec_of(filter(_is_pattern, text.splitlines()))
 
 
 def _is_pattern(line: str) -> bool:
     try:
-        GitIgnoreSpec.from_lines([line])
+        _spec_of([line])
     except ValueError:
         return False
     return True

@@ -9,21 +9,13 @@ import os
 import re
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.errors import LambdaBuildError
-from lambda_build_plugin.lock import (
-    parts,
-    pdm,
-    pdm_freshness,
-    pipfile,
-    poetry,
-    pylock,
-    requirements,
-    uv,
-)
+from lambda_build_plugin.lock import parts
 from lambda_build_plugin.lock.failures import (
     InvalidLockError,
     LockNotFoundError,
@@ -56,16 +48,17 @@ _SEARCHED = (
     "requirements.txt",
 )
 
-_FORMATS: tuple[tuple[str, Callable[[Path, Context], Lock]], ...] = (
-    ("pylock.toml", pylock.read),
-    ("pylock.*.toml", pylock.read),
-    ("uv.lock", uv.read),
-    ("poetry.lock", poetry.read),
-    ("pdm.lock", pdm.read),
-    ("Pipfile.lock", pipfile.read),
-    ("requirements*.lock", requirements.read),
-    ("*.txt", requirements.read),
+_FORMATS = (
+    ("pylock.toml", "pylock"),
+    ("pylock.*.toml", "pylock"),
+    ("uv.lock", "uv"),
+    ("poetry.lock", "poetry"),
+    ("pdm.lock", "pdm"),
+    ("Pipfile.lock", "pipfile"),
+    ("requirements*.lock", "requirements"),
+    ("*.txt", "requirements"),
 )
+"""Names of files, and the module beside this one whose `read` reads them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +104,10 @@ def read_lock(
         LockError: The format is not known, or the lock is not right.
     """
     context = Context(project=project, environ=environ, lock_is_fresh=lock_is_fresh)
-    for pattern, reader in _FORMATS:
+    for pattern, module in _FORMATS:
         if fnmatch(path.name, pattern):
+            # Loaded when it is due: nobody has locks of all formats.
+            reader = import_module(f"lambda_build_plugin.lock.{module}").read
             return _with_overrides(_guarded(reader, path, context), project)
     raise UnsupportedLockError(
         path,
@@ -194,6 +189,8 @@ def _is_workspace_of_uv(folder: Path, _: Project) -> bool:
 
 
 def _is_workspace_of_pdm(folder: Path, project: Project) -> bool:
+    from lambda_build_plugin.lock import pdm_freshness
+
     try:
         return pdm_freshness.locked_project(folder, project) is not project
     except (LambdaBuildError, OSError, ValueError):

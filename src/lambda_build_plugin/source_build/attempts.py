@@ -190,7 +190,7 @@ class _Making:
 
     def _misfits(self, wheel: Path) -> tuple[str, ...]:
         try:
-            return misfits(wheel, self.workshop.target, self.workshop.interpreter)
+            return misfits(wheel, self.workshop.target, lambda: self.workshop.interpreter)
         except zipfile.BadZipFile as error:
             raise self._failure(f"{wheel.name} is no zip: {error}") from error
 

@@ -21,7 +21,7 @@ from lambda_build_plugin.binaries import Kind, UnreadableElfError, identify, rea
 from lambda_build_plugin.source_build.rewriting import rewrite
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from lambda_build_plugin.source_build.interpreter import Interpreter
@@ -45,13 +45,14 @@ def is_pure(filename: str) -> bool:
     return all(tag.platform == "any" for tag in parse_wheel_filename(filename)[3])
 
 
-def misfits(path: Path, target: Target, interpreter: Interpreter) -> tuple[str, ...]:
+def misfits(path: Path, target: Target, interpreter: Callable[[], Interpreter]) -> tuple[str, ...]:
     """Say why a wheel does not load in a target; nothing if it does.
 
     Args:
         path: A wheel under its own name.
         target: Where it is to load.
-        interpreter: The Python that its backend was run by.
+        interpreter: Finds the Python that its backend was run by, which takes a while; a
+            wheel for every platform does not ask for it.
 
     Raises:
         InvalidWheelFilename: It has not the name of a wheel.
@@ -63,9 +64,9 @@ def misfits(path: Path, target: Target, interpreter: Interpreter) -> tuple[str, 
     if any(tag.platform == "any" for tag in fitting):
         return ()
     unproven = all(tag.platform.startswith("linux_") for tag in fitting)
-    if unproven and not interpreter.loads_like(target.runtime.python):
+    if unproven and not (python := interpreter()).loads_like(target.runtime.python):
         major, minor = target.runtime.python
-        return (f"it was compiled for {interpreter}, not for Python {major}.{minor}",)
+        return (f"it was compiled for {python}, not for Python {major}.{minor}",)
     return tuple(_misfitting_files(path, target))
 
 

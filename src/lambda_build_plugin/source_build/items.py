@@ -3,6 +3,8 @@
 Folders of the user's are built every time, since no version says what lies in them. What
 cannot change, an archive or a commit, is built once for each target and Python; its wheel
 is kept in the cache, and its digest is checked whenever it is used again.
+
+What only some kinds need, git and archives, is loaded where it is used.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ from zipfile import BadZipFile
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from lambda_build_plugin.checkout import checked_out
 from lambda_build_plugin.fetch.cache import check_file
 from lambda_build_plugin.lock.model import Digest
 from lambda_build_plugin.lock.parts import redacted
@@ -28,7 +29,6 @@ from lambda_build_plugin.source_build.failures import (
 from lambda_build_plugin.source_build.fit import holds_code, requires_python
 from lambda_build_plugin.source_build.source import local_source, of_project, strange_source
 from lambda_build_plugin.stage import Wheel
-from lambda_build_plugin.unpack import project_below, unpacked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -75,6 +75,8 @@ def build_folder(package: LockedPackage, directory: LockedDirectory, workshop: W
         SourceBuildError: It is not there, cannot be built for the target, or is another
             package than the lock says.
     """
+    from lambda_build_plugin.unpack import project_below
+
     folder = project_below(directory.path, directory.subdirectory, what=str(directory.path))
     wheel = made(local_source(package.name, folder), workshop)
     # The version is dynamic for some, and in any case that of the last lock.
@@ -88,6 +90,8 @@ def build_archive(fetched: Fetched, workshop: Workshop) -> Wheel:
         SourceBuildError: It cannot be unpacked, cannot be built for the target, or is
             another package or version than the lock says.
     """
+    from lambda_build_plugin.unpack import unpacked
+
     package, file = fetched.selected.package, fetched.selected.file
 
     def make() -> Wheel:
@@ -113,6 +117,7 @@ def build_commit(package: LockedPackage, vcs: LockedVcs, workshop: Workshop) -> 
         SourceBuildError: It cannot be built for the target, or is another package than
             the lock says.
     """
+    from lambda_build_plugin.checkout import checked_out
 
     def make() -> Wheel:
         with tempfile.TemporaryDirectory(prefix="lambda-build-") as folder:
