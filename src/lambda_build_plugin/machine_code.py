@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Examiner", "MachineCode", "as_note", "examined", "from_note"]
 
-_IN_MEMORY = 1 << 24
+_IN_MEMORY = 1 << 22
 """Bytes of an ELF file that are held in memory; a larger one lies on the disk meanwhile."""
 
 

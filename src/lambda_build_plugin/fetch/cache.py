@@ -118,13 +118,14 @@ class Cache:
 
     def note(self, kind: str, key: str) -> Mapping[str, str] | None:
         """Get a note that was kept; None where there is none or it is unreadable."""
-        try:
-            value = json.loads(_note_path(self._root, kind, key).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-            return None
-        return value
+        for root in filter(None, (self._root, self._spare)):
+            try:
+                value = json.loads(_note_path(root, kind, key).read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue
+            if isinstance(value, dict) and all(isinstance(item, str) for item in value.values()):
+                return value
+        return None
 
     def keep_note(self, kind: str, key: str, value: Mapping[str, str]) -> None:
         """Keep a note; it must be something that can be found out again."""
