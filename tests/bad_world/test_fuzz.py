@@ -28,6 +28,7 @@ from lambda_build_plugin.fetch.pages import Page, UnknownPageError
 from lambda_build_plugin.integrity import check
 from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.lock.walk import reached
+from lambda_build_plugin.patterns import parse_pattern
 from lambda_build_plugin.project import read_project
 from lambda_build_plugin.selection import select
 from lambda_build_plugin.stage import Wheel, stage
@@ -73,9 +74,66 @@ third @ https://host.example/third-2.0-py3-none-any.whl#sha256={"1" * 64}
 ./wheels/fourth-1.0-py3-none-any.whl --hash=sha256:{"2" * 64}
 -e ./fifth
 """
+PDM = f"""\
+[metadata]
+groups = ["default", "dev"]
+strategy = ["inherit_metadata"]
+lock_version = "4.5.0"
+content_hash = "sha256:{"0" * 64}"
+
+[[metadata.targets]]
+requires_python = ">=3.10"
+
+[[package]]
+name = "pinned"
+version = "1.0"
+extras = ["extra"]
+requires_python = ">=3.8"
+summary = "about"
+groups = ["default"]
+marker = "sys_platform == 'linux'"
+dependencies = ["other>=1; python_version < '3.14'"]
+files = [
+    {{file = "pinned-1.0-py3-none-any.whl", hash = "sha256:{"0" * 64}"}},
+]
+
+[[package]]
+name = "other"
+version = "2.0"
+git = "https://host.example/other.git"
+ref = "main"
+revision = "{"a" * 40}"
+groups = ["default", "dev"]
+"""
+PIPFILE = f"""\
+{{
+    "_meta": {{
+        "hash": {{"sha256": "{"0" * 64}"}},
+        "pipfile-spec": 6,
+        "requires": {{"python_version": "3.13"}},
+        "sources": [
+            {{"name": "own", "url": "https://user:word@index.example/simple", "verify_ssl": true}}
+        ]
+    }},
+    "default": {{
+        "pinned": {{
+            "extras": ["extra"],
+            "hashes": ["sha256:{"0" * 64}"],
+            "index": "own",
+            "markers": "sys_platform == 'linux'",
+            "version": "==1.0"
+        }},
+        "other": {{"git": "https://host.example/other.git", "ref": "{"a" * 40}"}},
+        "fourth": {{"path": "./fourth", "editable": true}}
+    }},
+    "develop": {{}}
+}}
+"""
 VALID = {
     "pylock.toml": (LOCKS / "pylock.spec-example.toml").read_text(encoding="utf-8"),
     "uv.lock": UV,
+    "pdm.lock": PDM,
+    "Pipfile.lock": PIPFILE,
     "poetry.lock": (LOCKS / "poetry.v2-1.lock").read_text(encoding="utf-8"),
     "requirements.txt": REQUIREMENTS,
     "requirements.lock": REQUIREMENTS,
@@ -127,16 +185,25 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
 
 def use(project: Project, name: str, content: bytes) -> None:
     """Read a lock and choose from it, as a build would."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, name)
-        path.write_bytes(content)
-        try:
-            lock = read_lock(path, project, {}, lock_is_fresh=True)
-            for target in TARGETS:
-                found = reached(lock, target, extras=frozenset(), groups=frozenset(), main=True)
-                select(found.packages, target)
-        except LambdaBuildError as error:
-            str(error)  # it can be shown
+    path = project.root / name
+    path.write_bytes(content)
+    try:
+        lock = read_lock(path, project, {}, lock_is_fresh=True)
+        for target in TARGETS:
+            found = reached(lock, target, extras=frozenset(), groups=frozenset(), main=True)
+            select(found.packages, target)
+    except LambdaBuildError as error:
+        str(error)  # it can be shown
+
+
+@pytest.mark.parametrize("name", VALID)
+def test_lock_before_it_is_changed(project: Project, name: str) -> None:
+    """Control: what is changed below is a lock that is read to its end."""
+    (project.root / name).write_text(VALID[name], encoding="utf-8")
+
+    lock = read_lock(project.root / name, project, {}, lock_is_fresh=True)
+
+    assert lock.packages
 
 
 @pytest.mark.parametrize("name", VALID)
@@ -173,6 +240,24 @@ def test_changed_project(data: st.DataObject) -> None:
             read_project(Path(folder))
         except LambdaBuildError as error:
             str(error)
+
+
+@BOUNDED
+@given(
+    line=changed("!/demo/**/data[a-z]*/\\#x?.py") | st.text(max_size=20),
+    path=st.text(min_size=1, max_size=20),
+)
+@example(line="[", path="a")
+@example(line="[!]a-]", path="a")
+@example(line="a" + "*a" * 12 + "/", path="a" * 40)
+@example(line="**/" * 20 + "a", path="b/" * 20 + "c")
+def test_any_line_as_a_pattern(line: str, path: str) -> None:
+    """A line means some paths, or is refused as a `ValueError`, of which the settings tell."""
+    try:
+        pattern = parse_pattern(line)
+    except ValueError:
+        return
+    assert pattern.matches(path) in {True, False}
 
 
 SHA256 = "ab" * 32

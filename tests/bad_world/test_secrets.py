@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from fakes.git import FakeRepository, GitServer
 from fakes.index import FakeIndex, Replace, Status
 from fakes.wheels import a_wheel
 from fakes.worlds import World, pylock_of
@@ -246,6 +247,32 @@ def test_password_in_uv_lock(world: World) -> None:
 
     assert run.code > 1
     assert traces(world, run.output, run.errors) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the arguments of processes")
+@pytest.mark.parametrize("word", [SECRET, "guessed"], ids=["built", "refused"])
+def test_password_of_a_repository(world: World, word: str) -> None:
+    """A login in a git URL opens the repository, and is told to nobody else."""
+    repository = FakeRepository(world.folder / "repositories" / "pinned")
+    files = {
+        "pyproject.toml": OWN_BACKEND.replace('"demo"', '"pinned"').replace('"helper==1.0"', ""),
+        "backend.py": HELPER.replace("demo", "pinned"),
+    }
+    commit = repository.commit(files)
+    watch = Watch()
+    report = world.folder / "report.json"
+    with (
+        GitServer(repository.path.parent, auth=(AUTH[0], word)) as server,
+        watch.running(),
+    ):
+        url = server.url("pinned", f"{AUTH[0]}:{SECRET}")
+        world.lock(f"pinned @ git+{url}@{commit}\n", "requirements.txt")
+
+        run = world.build("-v", "--report", report, "--unpacked", world.folder / "tree")
+
+    assert (run.code, bool(server.requests)) == ((0, True) if word == SECRET else (5, False))
+    assert traces(world, run.output, run.errors) == []
+    assert (watch.found, watch.seen > 0) == ([], True)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells the arguments of processes")
