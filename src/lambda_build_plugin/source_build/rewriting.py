@@ -55,21 +55,20 @@ def _without_traces(metadata: bytes) -> bytes:
 
 
 def _without_trace(match: re.Match[bytes]) -> bytes:
+    text = match[2].decode("utf-8", errors="surrogateescape")
     try:
-        requirement = Requirement(match[2].decode("utf-8"))
+        url = Requirement(text).url
     except InvalidRequirement:
         return match[0]
-    url = requirement.url
     if url is None:
         return match[0]
     scheme = urlsplit(url).scheme.rpartition("+")[2]
+    # The rest stays as the backend spelled it: versions of `packaging` spell differently.
     if scheme == "file":
-        requirement.url = None
-    elif scheme.startswith("http") and without_login(url) != url:
-        requirement.url = without_login(url)
-    else:
-        return match[0]  # the user of `ssh://git@…` is no secret
-    return match[1] + str(requirement).encode()
+        text = re.sub(rf"\s*@\s*{re.escape(url)}", "", text, count=1)
+    elif scheme.startswith("http"):  # the user of `ssh://git@…` is no secret
+        text = text.replace(url, without_login(url), 1)
+    return match[1] + text.encode("utf-8", errors="surrogateescape")
 
 
 def rewrite(path: Path, new: Path, changed: Mapping[str, bytes]) -> None:
