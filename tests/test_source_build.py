@@ -728,7 +728,7 @@ def test_wheel_without_code(tmp_path: Path) -> None:
         pytest.param("lib @ file:///home/me/lib", "lib", id="folder"),
         pytest.param(
             "lib[fast] @ file:///home/me/lib-1.whl ; python_version < '4' and extra == 'x'",
-            'lib[fast]; python_version < "4" and extra == "x"',
+            "lib[fast] ; python_version < '4' and extra == 'x'",
             id="extra and marker",
         ),
         pytest.param("lib @ git+file:///srv/lib@a1b2c3", "lib", id="repository on the disk"),
