@@ -575,7 +575,8 @@ error: requirements.txt is not a lock: it leaves versions open
        requirements.txt, line 7: g @ git+ssh://git.example/g
        more.txt, line 3: i!=1
 
-hint: pin every line with `==`, best by a tool and with hashes:
+hint: pin every line with `==`, a repository with a commit (`…@` and its 40 digits), best by a \
+tool and with hashes:
       uv pip compile --universal --generate-hashes pyproject.toml -o requirements.txt"""
     )
 

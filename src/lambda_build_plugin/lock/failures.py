@@ -138,10 +138,13 @@ class UnlockedRequirementError(LockError):
 
     def __init__(self, path: Path, lines: Sequence[str], *, remedy: str = _COMPILE) -> None:
         self.path, self.lines = path, tuple(lines)
+        pin = "pin every line with `==`"
+        if any("git+" in line for line in lines):
+            pin += ", a repository with a commit (`…@` and its 40 digits)"
         super().__init__(
             f"{path.name} is not a lock: it leaves versions open",
             why="\n".join(lines),
-            hint=f"pin every line with `==`, best by a tool and with hashes:\n{remedy}",
+            hint=f"{pin}, best by a tool and with hashes:\n{remedy}",
         )
 
 

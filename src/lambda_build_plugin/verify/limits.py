@@ -134,7 +134,6 @@ def check_tree(
     Args:
         tree: What is to be written.
         layer: Whether it is one.
-        handler: What has to be in a function, if anything has.
         beside: Unzipped bytes of other artifacts that a function has, by their labels.
 
     Raises:
