@@ -481,6 +481,19 @@ def test_included_beside_the_lock(tmp_path: Path, environ: dict[str, str]) -> No
     }
 
 
+def test_folder_whose_wheel_is_empty(tmp_path: Path, environ: dict[str, str]) -> None:
+    """A backend that finds no code may say nothing; we do."""
+    more = "[tool.hatch.build.targets.wheel]\nbypass-selection = true\n"
+    a_package(tmp_path / "extra", more=more, files={"code/extra.py": ""})
+    shutil.rmtree(tmp_path / "extra" / "src")
+    app = a_package(tmp_path / "app", more='[tool.lambda-build]\ninclude-local = ["../extra"]\n')
+
+    assert shipped(app, environ)["warnings"] == [
+        "the wheel of extra 1.0, built of its folder, is empty: look at its build settings if "
+        "there is code in it"
+    ]
+
+
 def test_what_an_included_wheel_requires(tmp_path: Path, environ: dict[str, str]) -> None:
     """A requirement that nothing meets fails the build, whoever has brought the wheel."""
     wheel = a_wheel("shared", metadata=["Requires-Dist: absent>=2"]).write_to(tmp_path)

@@ -38,6 +38,7 @@ from lambda_build_plugin.selection import (
     select,
 )
 from lambda_build_plugin.settings import Contents, Form, LocalDependencies
+from lambda_build_plugin.source_build.fit import holds_code
 from lambda_build_plugin.source_build.items import (
     build_archive,
     build_commit,
@@ -102,7 +103,19 @@ def dependencies_of(
     dependencies = _from_lock(settings, own)
     if settings.contents is not Contents.PROJECT:
         dependencies = _with_included(dependencies, settings, own.workshop)
+        warnings = (*dependencies.warnings, *_without_code(dependencies.wheels))
+        dependencies = replace(dependencies, warnings=warnings)
     return _without_provided(dependencies, settings, own, artifacts)
+
+
+def _without_code(wheels: Sequence[Wheel]) -> Iterator[str]:
+    """Warn of folders whose build settings name no code: some backends do not mind."""
+    for wheel in wheels:
+        if wheel.source == "local" and not holds_code(wheel.path):
+            yield (
+                f"the wheel of {wheel.name} {wheel.version}, built of its folder, is empty: look "
+                "at its build settings if there is code in it"
+            )
 
 
 def _from_lock(settings: Settings, own: OwnWheel) -> Dependencies:
