@@ -535,8 +535,9 @@ def test_empty_layer(tmp_path: Path) -> None:
     assert (result.returncode, result.stdout) == (8, "")
     assert result.stderr == (
         "error: the layer would be empty\n"
-        "  why: no distribution is chosen\n"
+        "  why: there is no file in it\n"
         "\n"
-        "hint: add dependencies to the project, name extras or groups, or check `contents`\n"
+        "hint: add dependencies to the project, name extras or groups, or check `contents` and "
+        "`exclude`\n"
     )
     assert names_in(tmp_path) == before

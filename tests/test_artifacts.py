@@ -245,6 +245,11 @@ A = "[tool.lambda-build.artifacts.a]"
             id="the zip of another one",
         ),
         pytest.param(
+            {"a": {"provided-by": ["dep"]}, "deps": {}},
+            f"{A} provided-by: `dep` is no artifact and no zip; the artifacts are `a`, `deps`",
+            id="unknown name",
+        ),
+        pytest.param(
             {"a": {"provided-by": ["b"]}, "b": {"architecture": "arm64"}},
             f"{A} provided-by: `b` is not built for python3.14 x86_64",
             id="other targets",

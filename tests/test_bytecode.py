@@ -398,6 +398,23 @@ def test_command_line(tmp_path: Path, flag: str, module: str) -> None:
     )
 
     assert run.code == 0, run.errors
+    assert "warning" not in run.output
     with zipfile.ZipFile(project / "a.zip") as archive:
         assert module in archive.namelist()
         assert ("demo/app.py" in archive.namelist()) is (flag == "--bytecode")
+
+
+def test_handler_that_the_source_does_not_define(tmp_path: Path) -> None:
+    """A handler is looked for in the source, also where the bytecode alone ships."""
+    project = a_project(tmp_path / "project")
+
+    run = run_lambda_build(
+        *("--bytecode-only", "--runtime", _NAME, "--handler", "demo.app.nothing"),
+        cwd=project,
+        environ=quiet_environment(tmp_path / "home"),
+    )
+
+    assert (run.code, run.errors.splitlines()[0]) == (
+        8,
+        "error: the handler `demo.app.nothing` is not defined",
+    )

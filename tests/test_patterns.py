@@ -47,6 +47,7 @@ def test_negation(text: str, *, negated: bool) -> None:
         ),
         pytest.param("./a", "has a part `.` or `..`, which no path in the archive has", id="dot"),
         pytest.param("a\\", "is no pattern as in .gitignore", id="backslash at the end"),
+        pytest.param("[z-a]", "is no pattern as in .gitignore", id="range from the end"),
     ],
 )
 def test_unreadable(text: str, problem: str) -> None:

@@ -204,6 +204,10 @@ def test_provided_by_a_zip(tmp_path: Path) -> None:
     report = built(root, "--provided-by", "../layer.zip")
 
     # The Python of the function does not look into the folder of another one.
+    assert report["warnings"] == [
+        "`python/lib/python3.12/site-packages/` of a layer is for another Python: python3.13 "
+        "imports nothing from it"
+    ]
     assert shipped(report) == ["certifi", "demo"]
     assert left_out(report) == {"idna": f"provided by {root}/../layer.zip"}
 
@@ -298,6 +302,57 @@ def test_requirement_met_by_a_zip_that_provides(tmp_path: Path) -> None:
     assert report["warnings"] == ["asking 1.0 requires idna>=2, and 1.0 ships"]
 
 
+def a_layer(path: Path, *names: str) -> Path:
+    """Write a layer that holds distributions at version 1.0."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            metadata = f"Name: {name}\nVersion: 1.0\n"
+            archive.writestr(f"python/{name}-1.0.dist-info/METADATA", metadata)
+    return path
+
+
+def test_layer_that_is_older_than_the_lock(tmp_path: Path) -> None:
+    """What the project alone requires and its layer lacks is an error, unless it is provided."""
+    root = a_locked_project(tmp_path, REQUESTS[1:], requires=("certifi", "idna"))
+    options = ("--contents", "project", "--provided-by", a_layer(tmp_path / "layer.zip", "certifi"))
+
+    run, report = ran(root, *options), built(root, *options, "--provided", "idna", "--strict")
+
+    assert (run.code, run.errors.splitlines()[:2]) == (
+        8,
+        [
+            "error: a requirement is not met by what ships",
+            "  why: demo 1.0 requires idna, which does not ship",
+        ],
+    )
+    assert shipped(report) == ["demo"]
+
+
+def test_bomb_that_provides(tmp_path: Path) -> None:
+    """Metadata that no package has are not unpacked."""
+    root = a_locked_project(tmp_path, [lib("idna")], requires=("idna",))
+    layer = tmp_path / "layer.zip"
+    with zipfile.ZipFile(layer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("python/idna-1.0.dist-info/METADATA", bytes((1 << 26) + 1))
+
+    run = ran(root, "--provided-by", layer)
+
+    assert run.code == 2
+    assert "METADATA` has 67,108,865 bytes\n" in run.errors
+
+
+def test_layer_without_the_sdk(tmp_path: Path) -> None:
+    """The runtime has what a layer lacks of the SDK, in some version: a warning."""
+    root = a_locked_project(tmp_path, SDK, requires=("boto3",))
+    layer = a_layer(tmp_path / "layer.zip", "certifi")
+
+    report = built(root, "--contents", "project", "--provided-by", layer)
+
+    assert report["warnings"] == [
+        "demo 1.0 requires boto3, which does not ship: the runtime's own is used, any version"
+    ]
+
+
 def test_damaged_handler_in_a_zip_that_provides(tmp_path: Path) -> None:
     """A file of a layer that cannot be read is an error that names the zip."""
     root = a_locked_project(tmp_path, [])
@@ -350,6 +405,19 @@ def test_layer_and_functions(tmp_path: Path) -> None:
     assert json.loads((root / "report.json").read_text()) == {
         "schema": 1,
         "artifacts": list(reports.values()),
+    }
+
+
+def test_what_the_layer_leaves_to_the_runtime(tmp_path: Path) -> None:
+    """What the layer of the same run is told to leave out, its functions do not miss."""
+    table = PATTERN.replace('contents = "dep', 'provided = ["idna"]\ncontents = "dep')
+    root = a_locked_project(tmp_path, REQUESTS[1:], requires=("certifi", "idna"), table=table)
+
+    reports = all_built(root, "--strict", "--artifact", "api")
+
+    assert {name: shipped(report) for name, report in reports.items()} == {
+        "deps": ["certifi"],
+        "api": ["demo"],
     }
 
 
@@ -509,6 +577,32 @@ def test_collision_and_strict(tmp_path: Path) -> None:
     warning = "`same.py` comes from a and from b with other content: that of b ships"
     assert (relaxed["warnings"], strict.code) == ([warning], 8)
     assert f"- {warning}\n" in strict.errors
+
+
+def test_collision_that_is_excluded(tmp_path: Path) -> None:
+    """What two distributions dispute is no matter any more where it stays out."""
+    files = ("tests/__init__.py", "Readme.py")
+    wheels = [
+        lib("a", files=dict.fromkeys(files, "# a")),
+        lib("b", files={"tests/__init__.py": "# b", "readme.py": "# b"}),
+    ]
+    root = a_locked_project(tmp_path, wheels, requires=("a", "b"))
+
+    report = built(root, "--exclude", "/tests/", "--exclude", "/Readme.py", "--strict")
+
+    assert report["warnings"] == []
+
+
+def test_collision_of_bytecode(tmp_path: Path) -> None:
+    """Bytecode in the place of a disputed module is as doubtful as the module."""
+    wheels = [lib(name, files={"same.py": f"# {name}"}) for name in ("a", "b")]
+    root = a_locked_project(tmp_path, wheels, requires=("a", "b"))
+
+    report = built(root, "--bytecode-only", "--runtime", HOST)
+
+    assert report["warnings"] == [
+        "`same.py` comes from a and from b with other content: that of b ships"
+    ]
 
 
 # --- with real packages and the real runtime interface --------------------------------

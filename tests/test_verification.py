@@ -344,8 +344,9 @@ def test_all_failures_are_told_together(tmp_path: Path) -> None:
         "       none of these is there: gone.py, gone/__init__.py, gone.pyc\n"
         "\n"
         "hint: make the lock again so that it holds them for this target: a lock made for one "
-        "machine, or by hand, may lack what another one needs; what is left out on purpose goes "
-        "into the setting `provided` (--provided NAME)\n"
+        "machine, or by hand, may lack what another one needs; name the zips of layers that "
+        "have it (`provided-by`; `lambda-build inspect --layer`), and what is left out on "
+        "purpose in the setting `provided` (--provided NAME)\n"
         "      take a version of the package that has a wheel for the target, or leave the file "
         "out where nothing loads it\n"
         "      check the setting `handler` (--handler): `package.module.function`\n",

@@ -75,7 +75,7 @@ def read_artifacts(
     chosen: list[_Planned] = []
     if not problems:
         chosen = _chosen(planned, wanted, problems)
-        problems += [*_provider_problems(chosen), *_place_problems(chosen)]
+        problems += [*_provider_problems(chosen, tables), *_place_problems(chosen)]
     if problems:
         raise SettingsError(list(dict.fromkeys(problems)))
     return tuple(each.settings for each in chosen)
@@ -110,10 +110,12 @@ def _layer(project: Project, name: str) -> Layer:
 
 def _unknown(names: Sequence[str], there: Iterable[str]) -> str:
     asked = ", ".join(f"`{name}`" for name in names)
-    listed = ", ".join(f"`{name}`" for name in there)
-    return f"--artifact: there is no {asked}; " + (
-        f"the artifacts are {listed}" if listed else f"the project has no [{_TABLE}]"
-    )
+    return f"--artifact: there is no {asked}; {_listing(there)}"
+
+
+def _listing(names: Iterable[str]) -> str:
+    listed = ", ".join(f"`{name}`" for name in names)
+    return f"the artifacts are {listed}" if listed else f"the project has no [{_TABLE}]"
 
 
 def _stacks(
@@ -215,8 +217,8 @@ def _chosen(
     return [each for name in order if name in needed for each in by_name[name]]
 
 
-def _provider_problems(planned: Sequence[_Planned]) -> Iterator[str]:
-    """Yield where what is to provide is not built for the target, or is a zip of this build."""
+def _provider_problems(planned: Sequence[_Planned], names: Iterable[str]) -> Iterator[str]:
+    """Yield where what is to provide is unknown, not for the target, or a zip of this build."""
     there = {(each.settings.artifact, each.settings.target) for each in planned}
     zips = {_place(each): each for each in planned}
     for each in planned:
@@ -226,6 +228,8 @@ def _provider_problems(planned: Sequence[_Planned]) -> Iterator[str]:
                 if (item, settings.target) not in there:
                     yield f"{origin}: `{item}` is not built for {settings.target}"
                 continue
+            if not item.suffix and not os.path.lexists(item):  # a zip may yet be made, by a hook
+                yield f"{origin}: `{item.name}` is no artifact and no zip; {_listing(names)}"
             other = zips.get(_real(item))
             if other is each:
                 yield f"{origin}: an artifact cannot provide itself: {item} is its own zip"

@@ -19,7 +19,7 @@ from lambda_build_plugin.filters import filtered
 from lambda_build_plugin.hooks import after_stage, before_build
 from lambda_build_plugin.places import check_places
 from lambda_build_plugin.project import metadata_requirements
-from lambda_build_plugin.provided import artifact_of
+from lambda_build_plugin.provided import SDK, artifact_of
 from lambda_build_plugin.scripts import with_scripts
 from lambda_build_plugin.settings import Contents, Form, Layout
 from lambda_build_plugin.source_build.workshop import Workshop
@@ -132,6 +132,7 @@ def _build(settings: Settings, work: Work) -> BuildReport:
         with clock.stage("hooks"):
             tree = after_stage(settings, kept.tree, folder / "stage", work.reporter)
             kept, full = replace(kept, tree=tree), tree
+    before = kept.tree
     if settings.bytecode:
         with clock.stage("bytecode"):
             kept = _compiled(settings, full, kept, own.workshop)
@@ -140,6 +141,7 @@ def _build(settings: Settings, work: Work) -> BuildReport:
         replace(dependencies, warnings=(*dependencies.warnings, *own.workshop.cache.warnings)),
         kept,
         code_of,
+        before=before,
         output=settings.zip_path(version),
         clock=clock,
         work=work,
@@ -226,6 +228,7 @@ def _written(
     kept: Filtered,
     code_of: MachineCodeOf,
     *,
+    before: StagedTree,
     output: Path,
     clock: Clock,
     work: Work,
@@ -247,6 +250,7 @@ def _written(
             beside={artifact.label: artifact.size for artifact in artifacts},
         )
     temporary = work.places.enter_context(moved_in(output))
+    word = _word(settings, dependencies, artifacts)
     with clock.stage("archive"):
         written = write_archive(tree, temporary, epoch=settings.epoch)
     with clock.stage("verify"):
@@ -256,12 +260,13 @@ def _written(
             tree,
             written,
             code_of,
-            word=_word(settings, dependencies),
+            before=before,
+            word=word,
             artifacts=artifacts,
         )
     _check_strict(settings, warnings)
     if settings.artifact is not None:
-        made = artifact_of(settings.artifact, tree, written.path)
+        made = artifact_of(settings.artifact, tree, written.path, left_out=word.left_out)
         work.built[settings.artifact, settings.target] = made
     if settings.unpacked is not None:
         folder = work.places.enter_context(moved_in(settings.unpacked))
@@ -297,16 +302,24 @@ def _check_provider(settings: Settings, output: Path) -> None:
             )
 
 
-def _word(settings: Settings, dependencies: Dependencies) -> Word:
-    """Gather what the user has said of what ships and what does not."""
+def _word(settings: Settings, dependencies: Dependencies, artifacts: Sequence[Artifact]) -> Word:
+    """Gather what the user has said of what ships and what does not.
+
+    The project alone misses nothing, unless its layers are named: then they have to have
+    it all, but for what they were told to leave out themselves, and the SDK.
+    """
     project, lock = settings.project.name, dependencies.locked
-    is_alone = settings.contents is Contents.PROJECT or not settings.main
+    of_layers = settings.contents is Contents.PROJECT and bool(artifacts)
+    is_alone = (settings.contents is Contents.PROJECT and not artifacts) or not settings.main
     is_absent = settings.contents is Contents.DEPENDENCIES
     left_out = dependencies.skipped | settings.provided | (lock.overridden if lock else frozenset())
     on_their_own = lock.rewritten if lock else frozenset()
     return Word(
         extras={project: settings.extras},
-        left_out=left_out | ({project} if is_absent else frozenset()),
+        left_out=left_out.union(
+            {project} if is_absent else (), *(artifact.left_out for artifact in artifacts)
+        ),
+        doubtful=SDK if of_layers else frozenset(),
         on_their_own=on_their_own | ({project} if is_alone else frozenset()),
     )
 
@@ -317,6 +330,7 @@ def _verified(
     written: Written,
     code_of: MachineCodeOf,
     *,
+    before: StagedTree,
     word: Word,
     artifacts: Sequence[Artifact],
 ) -> tuple[str, ...]:
@@ -324,7 +338,7 @@ def _verified(
     with limits.read_again(written.path) as archive:
         limits.check_archive(tree, archive)
         findings = check_contents(
-            _with_source(view.artifact_of(tree, archive, code_of), settings, tree),
+            _with_source(view.artifact_of(tree, archive, code_of, before=before), settings, tree),
             settings.target,
             word,
             handler=settings.handler if settings.layout is Layout.FUNCTION else None,

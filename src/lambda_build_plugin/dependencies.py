@@ -139,8 +139,13 @@ def _from_lock(settings: Settings, own: OwnWheel) -> Dependencies:
                 groups=frozenset() if cut else settings.groups,
                 main=settings.main,
             )
+    local = [package for package in lock.packages if package.directory is not None]
+    skips_folders = settings.local_dependencies is LocalDependencies.SKIP
+    skipped = _nothing_to_ship(lock).union(package.name for package in local if skips_folders)
     if settings.contents is Contents.PROJECT:
-        return Dependencies(lock=found.path, locked=lock, chosen=applicable.packages)
+        return Dependencies(
+            lock=found.path, locked=lock, chosen=applicable.packages, skipped=skipped
+        )
     with (
         closing(_fetcher(settings, lock, own.workshop)) as fetcher,
         _right_machine(lock, settings),
@@ -160,8 +165,6 @@ def _from_lock(settings: Settings, own: OwnWheel) -> Dependencies:
         f"{found.path.name} is read, and {', '.join(found.others)} beside it is not: "
         "name the right one with the setting `lock`"
     )
-    skipped_folders = settings.local_dependencies is LocalDependencies.SKIP
-    local = [package for package in lock.packages if package.directory is not None]
     return replace(
         dependencies,
         warnings=(
@@ -177,8 +180,7 @@ def _from_lock(settings: Settings, own: OwnWheel) -> Dependencies:
             for package in local
             if package.directory is not None and not package.virtual
         ),
-        skipped=frozenset(package.name for package in local if skipped_folders)
-        | _nothing_to_ship(lock),
+        skipped=skipped,
     )
 
 

@@ -16,7 +16,9 @@ import zlib
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import cache
+from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, TypedDict
 
@@ -25,6 +27,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from lambda_build_plugin import integrity
 from lambda_build_plugin.errors import VerificationError, printable
 from lambda_build_plugin.machine_code import Examiner
+from lambda_build_plugin.provided import SDK
 from lambda_build_plugin.report import SizeReport, size_lines
 from lambda_build_plugin.stage import record_rows
 from lambda_build_plugin.target import RUNTIMES, Architecture, Target, newest_admitted
@@ -53,11 +56,6 @@ __all__ = [
 ]
 
 SCHEMA = 1
-
-_RUNTIME_HAS = frozenset(
-    {"boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six", "urllib3"}
-)
-"""What every Python runtime brings, in versions that AWS moves without notice."""
 
 _UNREADABLE = (
     zipfile.BadZipFile,
@@ -173,21 +171,21 @@ def inspect(
     sha256 = _digest(path)
     with ExitStack() as stack:
         found = _Zip(path, stack.enter_context(_opened(path)))
-        beside = [_Zip(layer, stack.enter_context(_opened(layer))).artifact for layer in layers]
-        chosen, runtime_reason = (runtime, "asked for") if runtime else _runtime(found)
+        beside = [_Zip(layer, stack.enter_context(_opened(layer))) for layer in layers]
+        chosen, runtime_reason = (runtime, "asked for") if runtime else _runtime([found, *beside])
         machine, machine_reason = (
-            (architecture, "asked for") if architecture else _architecture(found)
+            (architecture, "asked for") if architecture else _architecture([found, *beside])
         )
         target = Target(runtime=chosen, architecture=machine)
         findings = together(
             check_format(found.infos, found.link),
             _limits(found, path),
             check_contents(
-                found.artifact,
+                found.importable(chosen),
                 target,
-                Word(doubtful=_RUNTIME_HAS),
+                Word(doubtful=SDK),
                 handler=handler,
-                beside=beside,
+                beside=[layer.importable(chosen) for layer in beside],
             ),
         )
         packages = found.packages()
@@ -300,6 +298,19 @@ class _Zip:
             owner=lambda path: self._owners().get(path, ""),
             code=self._code(),
             distributions=tuple(metadata.values()),
+        )
+
+    def importable(self, runtime: Runtime) -> Artifact:
+        """Take what the runtime looks into: of a layer not the folders of other Pythons."""
+        own = {"", "python/", f"python/lib/{runtime.name}/site-packages/"}
+        return replace(
+            self.artifact,
+            roots=tuple(root for root in self.artifact.roots if root in own),
+            distributions=tuple(
+                each
+                for folder, each in self._metadata.items()
+                if folder[: folder.rfind("/") + 1] in own
+            ),
         )
 
     def _read(self, name: str) -> bytes:
@@ -450,21 +461,26 @@ def _limits(found: _Zip, path: Path) -> Findings:
     )
 
 
-def _runtime(found: _Zip) -> tuple[Runtime, str]:
+def _runtime(zips: Sequence[_Zip]) -> tuple[Runtime, str]:
     """Guess the runtime: extension modules say it, or a folder, else any that all admit."""
+    artifacts = [found.artifact for found in zips]
     named = Counter(
         f"python3.{match['minor'] or match['windows']}"
-        for name in found.artifact.sizes
+        for artifact in artifacts
+        for name in artifact.sizes
         if (match := _PYTHON_TAG.search(name.rpartition("/")[2]))
     )
     named.update(
-        root.split("/")[2] for root in found.artifact.roots if root.startswith("python/lib/")
+        root.split("/")[2]
+        for artifact in artifacts
+        for root in artifact.roots
+        if root.startswith("python/lib/")
     )
     for name, _ in named.most_common():
         if name in RUNTIMES:
             return RUNTIMES[name], "guessed from what is compiled for it"
     admitted = SpecifierSet()
-    for each in found.artifact.distributions:
+    for each in chain.from_iterable(artifact.distributions for artifact in artifacts):
         try:
             admitted &= SpecifierSet(each.requires_python)
         except InvalidSpecifier:
@@ -475,10 +491,13 @@ def _runtime(found: _Zip) -> tuple[Runtime, str]:
     return newest_admitted(None) or RUNTIMES["python3.13"], "guessed: nothing tells"
 
 
-def _architecture(found: _Zip) -> tuple[Architecture, str]:
+def _architecture(zips: Sequence[_Zip]) -> tuple[Architecture, str]:
     """Guess the architecture by what most of the machine code is for."""
     machines = Counter(
-        code.elf.machine for code in found.artifact.code.values() if code.elf is not None
+        code.elf.machine
+        for found in zips
+        for code in found.artifact.code.values()
+        if code.elf is not None
     )
     for machine, _ in machines.most_common():
         for architecture in Architecture:

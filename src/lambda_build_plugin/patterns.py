@@ -8,6 +8,7 @@ folders, a slash at the end folders alone; what matches a folder matches all bel
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,7 @@ def parse_pattern(text: str) -> Pattern:
         raise ValueError("has a part `.` or `..`, which no path in the archive has")
     try:
         patterns = tuple(GitIgnoreSpec.from_lines([text]).patterns)
-    except ValueError as error:
+    except (ValueError, re.error) as error:  # the latter of ranges such as `[z-a]`
         raise ValueError("is no pattern as in .gitignore") from error
     if len(patterns) != 1 or patterns[0].include is None:
         raise ValueError("matches nothing")

@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 from lambda_build_plugin.errors import SettingsError, VerificationError
 from lambda_build_plugin.graph import extras_of, pruned, requirements_of
 from lambda_build_plugin.lock.walk import LeftOut
-from lambda_build_plugin.stage import headers, is_version
+from lambda_build_plugin.stage import headers, is_version, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.target import Target
 
 __all__ = [
+    "SDK",
     "Artifact",
     "Kept",
     "OtherVersionError",
@@ -47,7 +48,7 @@ __all__ = [
     "without_provided",
 ]
 
-_SDK = frozenset(
+SDK = frozenset(
     map(
         canonicalize_name,
         ("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "python-dateutil", "six"),
@@ -89,6 +90,9 @@ class Artifact:
 
     digests: Mapping[NormalizedName, str] = field(default_factory=dict)
     """sha256 of their wheels, where they are known, in hexadecimal."""
+
+    left_out: frozenset[str] = frozenset()
+    """Names of what it does not hold because the user wants it so, as far as that is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +176,7 @@ def _reason(providers: Sequence[str]) -> str:
 
 def _split_sdk(gone: frozenset[NormalizedName], kept: set[NormalizedName]) -> Iterator[str]:
     """Warn where the SDK would run with parts of other versions than it was locked with."""
-    of_runtime, shipped = sorted(_SDK & gone), sorted(_SDK & kept)
+    of_runtime, shipped = sorted(SDK & gone), sorted(SDK & kept)
     if of_runtime and shipped and _SDK_HEADS & {*of_runtime, *shipped}:
         yield (
             f"the AWS SDK is split: {', '.join(of_runtime)} of the runtime would run with "
@@ -253,7 +257,7 @@ def _held(
     return found
 
 
-def artifact_of(name: str, tree: StagedTree, path: Path) -> Artifact:
+def artifact_of(name: str, tree: StagedTree, path: Path, *, left_out: frozenset[str]) -> Artifact:
     """Describe an artifact of the project that was just built, and where its zip is."""
     wheels = [distribution.wheel for distribution in tree.distributions]
     return Artifact(
@@ -262,6 +266,7 @@ def artifact_of(name: str, tree: StagedTree, path: Path) -> Artifact:
         size=tree.size,
         versions={wheel.name: str(wheel.version) for wheel in wheels},
         digests={wheel.name: wheel.sha256 for wheel in wheels},
+        left_out=left_out,
     )
 
 
@@ -281,7 +286,7 @@ def read_artifact(path: Path, target: Target) -> Artifact:
     with reading(path) as archive:
         for info in archive.infolist():
             if metadata.fullmatch(info.filename):
-                found = headers(archive.read(info))
+                found = headers(read_text(archive, info))
                 name = canonicalize_name(found.get("name", ""))
                 versions.setdefault(name, found.get("version", ""))
         size = sum(info.file_size for info in archive.infolist())

@@ -41,6 +41,12 @@ def with_entries(tree: StagedTree, entries: Iterable[Entry]) -> StagedTree:
         tree,
         entries=tuple(found[path] for path in sorted(found)),
         distributions=tuple(distributions),
+        # With a file that is gone goes what was doubtful about it; bytecode may stand for it.
+        disputes=tuple(
+            dispute
+            for dispute in tree.disputes
+            if all(path in found or f"{path}c" in found for path in dispute.paths)
+        ),
     )
 
 

@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING
 from installer.utils import fix_shebang, parse_entrypoints
 
 from lambda_build_plugin.records import with_entries
-from lambda_build_plugin.stage import Entry, check_folders, digest_of, member_of, members, opened
+from lambda_build_plugin.stage import (
+    Dispute,
+    Entry,
+    check_folders,
+    digest_of,
+    member_of,
+    members,
+    opened,
+)
 
 if TYPE_CHECKING:
     import zipfile
@@ -60,27 +68,29 @@ def with_scripts(tree: StagedTree, runtime: Runtime) -> StagedTree:
     """
     interpreter = f"/var/lang/bin/{runtime.name}"
     entries = {entry.path: entry for entry in tree.entries}
-    warnings = list(tree.warnings)
+    disputes = list(tree.disputes)
     for distribution in tree.distributions:
         try:
             scripts = dict(_scripts(distribution, tree.prefix, interpreter))
         except _UnreadableError as error:
-            warnings.append(
+            text = (
                 f"{distribution.wheel.filename} brings no commands: its entry_points.txt cannot "
                 f"be read ({error})"
             )
+            disputes.append(Dispute(text=text))
             continue
         for path, script in scripts.items():
             other = entries.get(path, script)
             winner = max(other, script, key=lambda entry: entry.owner)
             entries[path] = winner
             if other.digest != script.digest:
-                warnings.append(
+                text = (
                     f"`{path}` comes from {other.owner} and from {script.owner} with other "
                     f"content: that of {winner.owner} ships"
                 )
+                disputes.append(Dispute(text=text, paths=(path,)))
     check_folders(entries)
-    return with_entries(replace(tree, warnings=tuple(warnings)), entries.values())
+    return with_entries(replace(tree, disputes=tuple(disputes)), entries.values())
 
 
 class _UnreadableError(Exception):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ARTIFACTS",
+    "HANDLER",
     "KEYS",
     "Contents",
     "Form",
@@ -52,7 +53,9 @@ _PREFIX = "LAMBDA_BUILD_"
 _NO_KEYS = frozenset({"LAMBDA_BUILD_CACHE_DIR", "LAMBDA_BUILD_STAGE"})
 """One is for the frontends, the other is what hooks are told."""
 
-_HANDLER = re.compile(r"[^\s./]+(?:[./][^\s./]+)*\.[^\s./]+")
+HANDLER = re.compile(r"[^\s./]+(?:[./][^\s./]+)*\.[^\s./]+")
+"""What the runtime can split into module and name."""
+
 _LONGEST_HANDLER = 128  # botocore's shape of `Handler`
 _SECONDS = re.compile(r"[0-9]{1,18}")
 _JOBS = 8
@@ -632,7 +635,7 @@ def _include(reader: _Reader) -> tuple[str, ...]:
 
 def _handler(reader: _Reader) -> str | None:
     handler = reader.text("handler")
-    if handler and (not _HANDLER.fullmatch(handler) or len(handler) > _LONGEST_HANDLER):
+    if handler and (not HANDLER.fullmatch(handler) or len(handler) > _LONGEST_HANDLER):
         reader.problem(
             "handler",
             f"is `{handler}`: write `package.module.function`, at most {_LONGEST_HANDLER} "

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
 __all__ = [
+    "Dispute",
     "Distribution",
     "DuplicateDistributionError",
     "Entry",
@@ -182,6 +183,14 @@ class Distribution:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Dispute:
+    """A warning that holds as long as all of some files ship."""
+
+    text: str
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StagedTree:
     """Everything that goes into the artifact."""
 
@@ -193,7 +202,12 @@ class StagedTree:
     """Where the importable files lie; empty, or with a slash at its end."""
 
     project: PlainProject | None = None
-    warnings: tuple[str, ...] = ()
+    disputes: tuple[Dispute, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is doubtful about the files that ship."""
+        return tuple(dispute.text for dispute in self.disputes)
 
     @property
     def size(self) -> int:
@@ -358,7 +372,7 @@ def stage(
         distributions=tuple(distributions),
         prefix=prefix,
         project=project,
-        warnings=(*_collisions(claims, entries), *_same_but_for_case(entries)),
+        disputes=(*_collisions(claims, entries), *_same_but_for_case(entries)),
     )
 
 
@@ -620,7 +634,8 @@ def read_text(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     check_readable(info)
     if info.file_size > _LARGEST_TEXT:
         raise ValueError(f"`{info.filename}` has {info.file_size:,} bytes")
-    return archive.read(info)
+    with archive.open(info) as stream:  # `read` inflates all before it cuts
+        return stream.read(info.file_size)
 
 
 def _is_executable(info: zipfile.ZipInfo) -> bool:
@@ -662,28 +677,30 @@ def check_folders(entries: Mapping[str, Entry]) -> None:
 
 def _collisions(
     claims: Mapping[str, Sequence[Entry]], entries: Mapping[str, Entry]
-) -> Iterator[str]:
+) -> Iterator[Dispute]:
     for path, losers in sorted(claims.items()):
         winner = entries[path]
         different = [loser.owner for loser in losers if not _same(loser, winner)]
         if different:
-            yield (
+            text = (
                 f"`{path}` comes from {', '.join(different)} and from {winner.owner} with other "
                 f"content: that of {winner.owner} ships"
             )
+            yield Dispute(text=text, paths=(path,))
 
 
-def _same_but_for_case(entries: Mapping[str, Entry]) -> Iterator[str]:
+def _same_but_for_case(entries: Mapping[str, Entry]) -> Iterator[Dispute]:
     """Warn of paths that are one where case does not count: Lambda has both, others lose one."""
     seen: dict[str, Entry] = {}
     for path in sorted(entries):
         entry = entries[path]
         other = seen.setdefault(path.casefold(), entry)
         if other is not entry:
-            yield (
+            text = (
                 f"`{other.path}` of {other.owner} and `{path}` of {entry.owner} differ in case "
                 "only: unpacked on Windows or macOS they are one file"
             )
+            yield Dispute(text=text, paths=(other.path, path))
 
 
 def _same(one: Entry, other: Entry) -> bool:

@@ -238,6 +238,13 @@ def test_link_as_output_stays_a_link(
         pytest.param(("--report", "src"), 2, id="report is a folder"),
         pytest.param(("--report", "pyproject.toml/x"), 2, id="report below a file"),
         pytest.param(("--report", "x.zip", "-o", "x.zip"), 2, id="report is the zip"),
+        pytest.param(
+            ("--report", "dist/demo-1.0-function-python3.13-x86_64.zip"),
+            2,
+            id="report is the zip of the default name",
+        ),
+        pytest.param(("--report", "src/../x.zip", "-o", "x.zip"), 2, id="the zip by another path"),
+        pytest.param(("--report", "x" * 300), 2, id="report's name too long"),
         pytest.param(("--unpacked", "x", "-o", "x"), 7, id="zip is the folder"),
         pytest.param(("-o", "x" * 300), 7, id="name too long"),
         pytest.param(("--unpacked", "x" * 300), 7, id="folder's name too long"),

@@ -159,6 +159,17 @@ def test_guesses(  # noqa: PLR0917 - what is guessed
     )
 
 
+def test_layers_tell_what_a_function_does_not(tmp_path: Path, inspected: Report) -> None:
+    """What is compiled in a layer tells what the function runs on."""
+    function = a_zip(tmp_path / "a.zip", {"app.py": ""})
+    module = {"python/a.cpython-312-aarch64-linux-gnu.so": an_elf("aarch64")}
+    layer = a_zip(tmp_path / "layer.zip", module)
+
+    _, report = inspected(function, "--layer", str(layer))
+
+    assert (report["runtime"], report["architecture"]) == ("python3.12", "arm64")
+
+
 def test_options_win_over_guesses(tmp_path: Path, inspected: Report) -> None:
     """What is asked for is what the zip is held against."""
     path = a_zip(tmp_path / "a.zip", {"a.so": an_elf("aarch64")})
@@ -229,6 +240,28 @@ def test_layers_take_part(tmp_path: Path, inspected: Report) -> None:
     together = inspected(function, "--handler", "own.handler", "--layer", str(layer))
 
     assert (len(failures(alone[1])), together[0]) == (2, 0)
+
+
+def test_layer_for_another_python(tmp_path: Path, inspected: Report) -> None:
+    """The folder that a layer has for another Python brings nothing."""
+    function = a_zip(tmp_path / "a.zip", {"x": "", **metadata("demo", "1.0", "Requires-Dist: own")})
+    folder = "python/lib/python3.12/site-packages/"
+    inside = {f"{folder}{name}": text for name, text in metadata("own").items()}
+    layer = a_zip(tmp_path / "layer.zip", {f"{folder}own.py": HANDLER, **inside})
+    options = ("--handler", "own.handler", "--layer", str(layer))
+
+    fitting = inspected(function, *options, "--runtime", "python3.12")
+    other = inspected(function, *options, "--runtime", "python3.13")
+
+    assert (fitting[0], fitting[1]["warnings"]) == (0, [])
+    assert (other[0], [what for what, _ in failures(other[1])], other[1]["warnings"]) == (
+        8,
+        [
+            "a requirement is not met by what ships",
+            "the handler `own.handler` is not in the artifact",
+        ],
+        [f"`{folder}` of a layer is for another Python: python3.13 imports nothing from it"],
+    )
 
 
 # --- zips that Lambda cannot use --------------------------------------------------------
@@ -488,6 +521,8 @@ def test_damaged_anywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     [
         pytest.param(("gone.zip",), "gone.zip: there is no such file", id="file"),
         pytest.param(("a.zip", "--layer", "gone.zip"), "gone.zip: there is no such", id="layer"),
+        pytest.param((".",), ".: is a folder: name a zip", id="folder"),
+        pytest.param(("x" * 300,), f"{'x' * 300}: ", id="name too long"),
         pytest.param(("a.zip", "--arch", "mips"), "--arch: is `mips`", id="architecture"),
         pytest.param(("a.zip", "--runtime", "3.13"), "--runtime: is `3.13`", id="runtime"),
     ],

@@ -39,15 +39,30 @@ def check(
         pytest.param("pkg.app.handler", "pkg/app.py", id="module in a package"),
         pytest.param("pkg/app.handler", "pkg/app.py", id="module by its path"),
         pytest.param("pkg.handler", "pkg/__init__.py", id="package"),
+    ],
+)
+def test_handler(handler: str, path: str) -> None:
+    """A handler whose module is there passes, wherever the import system looks."""
+    assert check(handler, {path: HANDLER}) == Findings()
+
+
+@pytest.mark.parametrize(
+    ("handler", "path"),
+    [
         pytest.param("pkg.handler", "pkg/__init__.pyc", id="package of bytecode alone"),
         pytest.param("app.handler", "app.pyc", id="bytecode alone"),
         pytest.param("app.handler", "app.cpython-313-x86_64-linux-gnu.so", id="extension"),
         pytest.param("app.handler", "app.abi3.so", id="extension with a stable ABI"),
     ],
 )
-def test_handler(handler: str, path: str) -> None:
-    """A handler whose module is there passes, whatever the kind of module."""
-    assert check(handler, {path: HANDLER}) == Findings()
+def test_module_without_source(handler: str, path: str) -> None:
+    """A module that is there without its source may define the name: a warning."""
+    assert check(handler, {path: HANDLER}) == Findings(
+        warnings=(
+            f"whether the handler `{handler}` is defined in `{path}` cannot be told: its source is "
+            "not there",
+        )
+    )
 
 
 @pytest.mark.parametrize(

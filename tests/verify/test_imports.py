@@ -9,7 +9,7 @@ from fakes.artifacts import an_artifact
 
 from lambda_build_plugin.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.verify.findings import Findings
-from lambda_build_plugin.verify.imports import EditableError, check_imports
+from lambda_build_plugin.verify.imports import EditableError, check_imports, check_pythons
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,3 +98,36 @@ def test_editable(path: str) -> None:
     (error,) = check({path: "/home/me/odd"}).errors
 
     assert (type(error), error.why) == (EditableError, f"`{path}` (of odd 1.0)")
+
+
+# --- folders of other Pythons -----------------------------------------------------------
+
+OLDER = "python/lib/python3.12/site-packages/"
+
+
+@pytest.mark.parametrize(
+    ("files", "roots", "folders"),
+    [
+        pytest.param([f"{OLDER}a.py"], (), [OLDER], id="layer of another Python"),
+        pytest.param([f"{OLDER}a.py", "python/b.py"], ("python/",), [OLDER], id="both"),
+        pytest.param(
+            [f"{OLDER}a.py", "python/lib/python3.13/site-packages/a.py"],
+            ("python/lib/python3.13/site-packages/",),
+            [],
+            id="layer for several",
+        ),
+        pytest.param([f"{OLDER}a.py"], ("",), [], id="function"),
+    ],
+)
+def test_other_pythons(files: list[str], roots: tuple[str, ...], folders: list[str]) -> None:
+    """What a layer has for other Pythons alone is told."""
+    target = Target(runtime=RUNTIMES["python3.13"], architecture=Architecture.ARM64)
+
+    found = check_pythons(an_artifact(dict.fromkeys(files, ""), roots=roots), target)
+
+    assert found == Findings(
+        warnings=tuple(
+            f"`{folder}` of a layer is for another Python: python3.13 imports nothing from it"
+            for folder in folders
+        )
+    )

@@ -124,6 +124,44 @@ def test_foreign_file_beside_one_that_fits() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("files", "errors", "warnings"),
+    [
+        pytest.param(
+            ["_a.cpython-312-aarch64-linux-gnu.so", "fast.libs/libx.so.1"], 1, 0, id="library"
+        ),
+        pytest.param(["_a.cpython-312-aarch64-linux-gnu.so", "_b.abi3.so"], 0, 1, id="stable ABI"),
+        pytest.param(
+            ["_a.cpython-312-aarch64-linux-gnu.so", "_b.cpython-313-aarch64-linux-gnu.so"],
+            0,
+            1,
+            id="own ABI",
+        ),
+    ],
+)
+def test_extension_of_another_python(files: list[str], errors: int, warnings: int) -> None:
+    """A library that fits does not excuse extensions that no import finds; an extension does."""
+    found = check(dict.fromkeys(files, an_elf("aarch64")))
+
+    assert (len(found.errors), len(found.warnings)) == (errors, warnings)
+
+
+@pytest.mark.parametrize(
+    ("other", "errors", "warnings"),
+    [
+        pytest.param("b.so", 1, 0, id="another module"),
+        pytest.param("old/a.so", 0, 1, id="the same"),
+    ],
+)
+def test_newer_glibc_beside_one_that_fits(other: str, errors: int, warnings: int) -> None:
+    """A file for a newer glibc is missed, unless the same one is there for an older."""
+    newer = an_elf("aarch64", versions={"libc.so.6": ["GLIBC_2.38"]})
+
+    found = check({"a.so": newer, other: an_elf("aarch64")})
+
+    assert (len(found.errors), len(found.warnings)) == (errors, warnings)
+
+
 def test_windows_programs_are_a_warning() -> None:
     """Launchers that installers carry along are data to Linux."""
     found = check({"distlib/t64.exe": PE, "distlib/w64.exe": PE})

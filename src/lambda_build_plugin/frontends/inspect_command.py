@@ -99,9 +99,9 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: 
     )
     layers = [Path(layer) for layer in arguments.layers or ()]
     problems += [
-        f"{path}: there is no such file"
+        f"{path}: {problem}"
         for path in (Path(arguments.zip), *layers)
-        if not path.is_file()
+        if (problem := _problem(path))
     ]
     if problems:
         raise SettingsError(problems, hint="`lambda-build inspect --help` lists the options")
@@ -118,3 +118,13 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: 
         sys.stdout.reconfigure(errors="backslashreplace")
     fails = report["failures"] or (arguments.strict and report["warnings"])
     return written(lambda: sys.stdout.write(text)) or (_FAILED if fails else 0)
+
+
+def _problem(path: Path) -> str:
+    """Say why a path names no file; empty where it names one."""
+    try:
+        if path.is_file():
+            return ""
+        return "is a folder: name a zip" if path.is_dir() else "there is no such file"
+    except OSError as error:  # such as a name that is too long
+        return error.strerror or str(error)

@@ -97,7 +97,15 @@ class Session:
             return
         existing = next(place for place in (file, *file.parents) if os.path.lexists(place))
         problem = ""
-        if any(file in {settings.output, settings.unpacked} for settings in artifacts):
+        places = {
+            os.path.realpath(place)
+            for settings in artifacts
+            for place in (settings.zip_path(settings.project.version), settings.unpacked)
+            if place is not None
+        }
+        if unnamed := _cannot_be_named(file):
+            problem = f"cannot be written: {unnamed}"
+        elif os.path.realpath(file) in places:
             problem = "is the place of the artifact"
         elif file.is_dir():
             problem = "is a folder"
@@ -144,6 +152,17 @@ class Session:
     def _report_file(self) -> Path | None:
         named = self.options.get("report")
         return None if named is None else self.host.cwd / str(named)
+
+
+def _cannot_be_named(file: Path) -> str:
+    """Say why the system takes no such path, be there a file or none; empty where it does."""
+    try:
+        file.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -5,12 +5,13 @@ Contents are read when a check asks for them, from the zip itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from lambda_build_plugin.archive import contents
 from lambda_build_plugin.machine_code import Examiner
 from lambda_build_plugin.provided import reading
 from lambda_build_plugin.stage import Member, headers, read_text
@@ -73,6 +74,9 @@ class Artifact:
     code: Mapping[str, MachineCode]
     distributions: tuple[Shipped, ...]
 
+    source: Callable[[str], bytes | None] = field(default=lambda _: None)
+    """The source of a module whose bytecode alone ships, by its path; None where nobody has it."""
+
     def names(self, root: str) -> Mapping[str, list[str]]:
         """Map what lies directly in a root to the paths of its files, or of it as a file."""
         found: dict[str, list[str]] = {}
@@ -104,13 +108,20 @@ def _version(text: str) -> Version | None:
         return None
 
 
-def artifact_of(tree: StagedTree, archive: zipfile.ZipFile, code_of: MachineCodeOf) -> Artifact:
+def artifact_of(
+    tree: StagedTree,
+    archive: zipfile.ZipFile,
+    code_of: MachineCodeOf,
+    *,
+    before: StagedTree | None = None,
+) -> Artifact:
     """Look at the zip that was written of a tree.
 
     Args:
         tree: What was to be written.
         archive: What was written.
         code_of: The machine code in the wheels, as far as it is known.
+        before: The tree with the sources, where bytecode took their place.
     """
     infos = archive.NameToInfo
     shown: dict[str, str] = {
@@ -131,6 +142,11 @@ def artifact_of(tree: StagedTree, archive: zipfile.ZipFile, code_of: MachineCode
         if found is not None:
             code[entry.path] = found
     metadata = {dist: f"{tree.prefix}{dist.dist_info}/METADATA" for dist in tree.distributions}
+    sources = {f"{entry.path}c": entry for entry in before.entries} if before else {}
+
+    def source(path: str) -> bytes | None:
+        return b"".join(contents([sources[path]])) if path in sources else None
+
     return Artifact(
         sizes={entry.path: entry.size for entry in tree.entries},
         roots=(tree.prefix,),
@@ -141,6 +157,7 @@ def artifact_of(tree: StagedTree, archive: zipfile.ZipFile, code_of: MachineCode
             shipped(read_text(archive, infos[path])) if path in infos else _unknown(dist)
             for dist, path in metadata.items()
         ),
+        source=source,
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lambda_build_plugin.verify.closure import check_closure
 from lambda_build_plugin.verify.findings import Findings, together
 from lambda_build_plugin.verify.handler import check_handler
-from lambda_build_plugin.verify.imports import check_imports
+from lambda_build_plugin.verify.imports import check_imports, check_pythons
 from lambda_build_plugin.verify.native import check_native
 
 if TYPE_CHECKING:
@@ -43,4 +43,5 @@ def check_contents(
         check_native(artifact, target, beside=beside),
         check_handler(artifact, handler, target, beside=beside) if handler else Findings(),
         check_imports(artifact, target),
+        *(check_pythons(each, target) for each in (artifact, *beside)),
     )

@@ -56,8 +56,9 @@ class UnmetRequirementsError(VerificationError):
             f"{count} not met by what ships",
             why="\n".join(unmet),
             hint="make the lock again so that it holds them for this target: a lock made for one "
-            "machine, or by hand, may lack what another one needs; what is left out on purpose "
-            "goes into the setting `provided` (--provided NAME)",
+            "machine, or by hand, may lack what another one needs; name the zips of layers that "
+            "have it (`provided-by`; `lambda-build inspect --layer`), and what is left out on "
+            "purpose in the setting `provided` (--provided NAME)",
         )
 
 
@@ -87,11 +88,13 @@ def check_closure(
         asked = f"{needer.shown} requires {requirement.name}{requirement.specifier}"
         found = there.get(name)
         if found is None:
+            if name in word.left_out:
+                continue
             if name in word.doubtful:
                 warnings.append(
                     f"{asked}, which does not ship: the runtime's own is used, any version"
                 )
-            elif name not in word.left_out:
+            else:
                 unmet.append(f"{asked}, which does not ship")
         elif found.version and not requirement.specifier.contains(found.version, prereleases=True):
             warnings.append(f"{asked}, and {found.version} ships")

@@ -13,6 +13,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import VerificationError
+from lambda_build_plugin.settings import HANDLER
 from lambda_build_plugin.verify.findings import Findings
 from lambda_build_plugin.verify.standard_library import is_built_in
 
@@ -31,7 +32,6 @@ __all__ = [
 ]
 
 _HINT = "check the setting `handler` (--handler): `package.module.function`"
-_SHAPE = re.compile(r"[^\s./]+(?:[./][^\s./]+)*\.[^\s./]+")
 _REACHES_AROUND = frozenset({"eval", "exec", "globals", "locals", "setattr", "vars", "__dict__"})
 """With these a module can define names that its text does not show."""
 
@@ -96,7 +96,7 @@ def check_handler(
         target: Whose Python it is.
         beside: Layers, in the order of `sys.path`.
     """
-    if not _SHAPE.fullmatch(handler):
+    if not HANDLER.fullmatch(handler):
         return Findings(errors=(MalformedHandlerError(handler),))
     if is_built_in(_first(handler), target.runtime.python):
         return Findings(errors=(BuiltInHandlerError(handler, target),))
@@ -134,15 +134,16 @@ def _found(artifact: Artifact, module: str) -> str | None:
 
 def _check_name(artifact: Artifact, path: str, handler: str, name: str) -> Findings:
     """Look for the name in the source; where there is none, nothing can be told."""
-    if not path.endswith(".py"):
-        return Findings()
     cannot_tell = f"whether the handler `{handler}` is defined in `{path}` cannot be told:"
-    if artifact.sizes[path] > _LARGEST_SOURCE:
+    if path.endswith(".py") and artifact.sizes[path] > _LARGEST_SOURCE:
         return Findings(warnings=(f"{cannot_tell} it is too large",))
+    source = artifact.read(path) if path.endswith(".py") else artifact.source(path)
+    if source is None:
+        return Findings(warnings=(f"{cannot_tell} its source is not there",))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tree = ast.parse(artifact.read(path))
+            tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         # It may be newer than the Python that runs this.
         return Findings(warnings=(f"{cannot_tell} this Python cannot parse it",))

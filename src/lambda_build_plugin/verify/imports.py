@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.target import Target
     from lambda_build_plugin.verify.artifact import Artifact
 
-__all__ = ["EditableError", "check_imports"]
+__all__ = ["EditableError", "check_imports", "check_pythons"]
 
 _MODULE = re.compile(r"(?P<name>[^.]+)\.(py|pyc|.*so)")
 _EDITABLE = re.compile(r"__editable__.*|_{2,}editable_{2,}.*|.*\.egg-link")
@@ -27,6 +27,12 @@ _HARMLESS = re.compile(r"distutils-precedence\.pth|.*-nspkg\.pth")
 """Of setuptools: a switch that is off, and packages that share a namespace, which need it."""
 
 _LARGEST_PTH = 1 << 16  # bytes
+
+_OF_ONE_PYTHON = re.compile(r"python/lib/(?P<name>python3\.\d+)/site-packages/")
+"""Where a layer keeps what is for one Python alone.
+
+https://docs.aws.amazon.com/lambda/latest/dg/packaging-layers.html#packaging-layers-paths
+"""
 
 
 class EditableError(VerificationError):
@@ -59,6 +65,24 @@ def check_imports(artifact: Artifact, target: Target) -> Findings:
                     "library"
                 )
     return Findings(errors=(EditableError(editable),) if editable else (), warnings=tuple(warnings))
+
+
+def check_pythons(artifact: Artifact, target: Target) -> Findings:
+    """Look whether a layer has folders for other Pythons, and none for that of the target."""
+    if "" in artifact.roots:
+        return Findings()
+    found = {
+        match[0]: match["name"] for path in artifact.sizes if (match := _OF_ONE_PYTHON.match(path))
+    }
+    if target.runtime.name in found.values():
+        return Findings()
+    return Findings(
+        warnings=tuple(
+            f"`{folder}` of a layer is for another Python: {target.runtime.name} imports nothing "
+            "from it"
+            for folder in found
+        )
+    )
 
 
 def _shown(artifact: Artifact, path: str) -> str:

@@ -98,8 +98,9 @@ class EmptyArtifactError(VerificationError):
     def __init__(self, *, layer: bool) -> None:
         super().__init__(
             f"the {'layer' if layer else 'function'} would be empty",
-            why="no distribution is chosen",
-            hint="add dependencies to the project, name extras or groups, or check `contents`",
+            why="there is no file in it",
+            hint="add dependencies to the project, name extras or groups, or check `contents` and "
+            "`exclude`",
         )
 
 

@@ -17,7 +17,7 @@ from lambda_build_plugin.errors import VerificationError
 from lambda_build_plugin.verify.findings import Findings, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from lambda_build_plugin.machine_code import MachineCode
@@ -36,6 +36,9 @@ _TAGGED = re.compile(
 """`_speedups.cpython-313-x86_64-linux-gnu.so`"""
 
 _LISTED = 3  # files of one distribution
+
+_ANY, _MODULE = "/any", "/module"
+"""Beside names of files, what may be there in a version that fits: any file, an extension."""
 
 
 class ForeignCodeError(VerificationError):
@@ -66,7 +69,9 @@ def check_native(
     """Hold each file with machine code against the target.
 
     A distribution that brings files for several machines, and one that fits among them,
-    chooses by itself: its others are a warning.
+    chooses by itself: its others are a warning. One for other Pythons has to have an
+    extension module that fits, and one for a newer glibc the same file in a version that
+    does: what it bundles or brings beside them proves nothing.
 
     Args:
         artifact: What ships.
@@ -74,8 +79,8 @@ def check_native(
         beside: Layers, which may bring libraries.
     """
     bundled = {posixpath.basename(path) for each in (artifact, *beside) for path in each.sizes}
-    wrong: defaultdict[str, list[str]] = defaultdict(list)
-    fitting: set[str] = set()
+    wrong: list[tuple[str, str, str]] = []  # owner, what would excuse it, problem
+    fitting: set[tuple[str, str]] = set()
     lacking: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for path, code in sorted(artifact.code.items()):
         owner = artifact.owner(path) or "no distribution"
@@ -84,25 +89,31 @@ def check_native(
         elif code.elf is not None and code.elf.machine in _DEVICES:
             continue
         elif problem := _problem(path, code, target):
-            wrong[owner].append(f"`{path}` {problem}")
+            wrong.append((owner, _ANY, f"`{path}` {problem}"))
+        elif problem := _too_new(code, target):
+            wrong.append((owner, _stem(path), f"`{path}` {problem}"))
         elif misnamed := _misnamed(path, artifact.sizes.keys(), target):
             other, text = misnamed
             if other:
                 lacking[owner, f"{text}; `{other}` is imported instead"].append(path)
             else:
-                wrong[owner].append(f"`{path}` {text}")
+                wrong.append((owner, _MODULE, f"`{path}` {text}"))
         else:
-            fitting.add(owner)
+            fitting |= {(owner, _ANY), (owner, _stem(path))}
+            if path.endswith(".abi3.so") or _TAGGED.fullmatch(posixpath.basename(path)):
+                fitting.add((owner, _MODULE))
             for text in _shortages(code, target, bundled):
                 lacking[owner, text].append(path)
-    failures = {owner: lines for owner, lines in wrong.items() if owner not in fitting}
+    failures, spared = (
+        _by_owner((owner, text) for owner, key, text in wrong if ((owner, key) in fitting) is fits)
+        for fits in (False, True)
+    )
     return Findings(
         errors=(ForeignCodeError(target, failures),) if failures else (),
         warnings=(
             *(
                 f"{owner} brings machine code for others than {target}: {listed(lines)}"
-                for owner, lines in sorted(wrong.items())
-                if owner in fitting
+                for owner, lines in sorted(spared.items())
             ),
             *(
                 f"{owner}: {listed([f'`{path}`' for path in paths])}: {text}"
@@ -110,6 +121,17 @@ def check_native(
             ),
         ),
     )
+
+
+def _by_owner(problems: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for owner, text in problems:
+        found[owner].append(text)
+    return dict(found)
+
+
+def _stem(path: str) -> str:
+    return posixpath.basename(path).partition(".")[0]
 
 
 def _problem(path: str, code: MachineCode, target: Target) -> str:
@@ -123,7 +145,12 @@ def _problem(path: str, code: MachineCode, target: Target) -> str:
     tagged = _TAGGED.fullmatch(posixpath.basename(path))
     if tagged and (tagged["rest"] or "").endswith("-musl"):
         return "is linked against musl, and the runtime has glibc"
-    newest = newest_above(code.elf, target)
+    return ""
+
+
+def _too_new(code: MachineCode, target: Target) -> str:
+    """Say which glibc a file needs that the runtime does not have; empty where it has it."""
+    newest = newest_above(code.elf, target) if code.elf is not None else ""
     if newest.startswith("GLIBC_"):
         return f"needs {newest}, and the runtime has glibc {target.runtime.glibc}"
     return ""
