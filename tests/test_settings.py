@@ -521,6 +521,11 @@ RUNTIME_NAMES = ", ".join(f"`{name}`" for name in RUNTIMES)
         ),
         pytest.param({"extras": 0}, ["extras: must be a list of names"], id="extras-number"),
         pytest.param({"groups": ["a", 1]}, ["groups: must be a list of names"], id="groups-item"),
+        pytest.param(
+            {"provided": ["boto3>=1"]},
+            ["provided: holds `boto3>=1`, which is no name: leave versions to the lock"],
+            id="provided-version",
+        ),
         pytest.param({"exclude": 1}, ["exclude: must be a list of strings"], id="exclude"),
         pytest.param(
             {"exclude": ["a", 1]}, ["exclude: must be a list of strings"], id="exclude-item"

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from packaging.utils import canonicalize_name
+from packaging.utils import canonicalize_name, is_normalized_name
 
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.patterns import parse_pattern
@@ -515,6 +515,9 @@ class _Reader:
         if not isinstance(items, (list, tuple)) or not all(isinstance(i, str) for i in items):
             self.problem(key, "must be a list of names")
             return frozenset()
+        for item in items:
+            if item and not is_normalized_name(canonicalize_name(item)):
+                self.problem(key, f"holds `{item}`, which is no name: leave versions to the lock")
         return frozenset(canonicalize_name(item) for item in items if item)
 
     def table(self, key: str) -> Mapping[str, object]:
