@@ -35,6 +35,9 @@ _TAGGED = re.compile(
 )
 """`_speedups.cpython-313-x86_64-linux-gnu.so`"""
 
+_LAUNCHER = re.compile(r"(?:cli|gui)(?:-(?:32|64|arm64))?\.exe|[tw](?:32|64|64-arm)\.exe")
+"""What setuptools and distlib (pip, virtualenv) make commands of on Windows: in each copy."""
+
 _LISTED = 3  # files of one distribution
 
 
@@ -79,6 +82,8 @@ def check_native(
     lacking: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for path, code in sorted(artifact.code.items()):
         owner = artifact.owner(path) or "no distribution"
+        if code.kind is Kind.PE and _LAUNCHER.fullmatch(posixpath.basename(path)):
+            continue
         if code.kind is Kind.PE and path.lower().endswith(".exe"):
             lacking[owner, "programs for Windows, which nothing can start"].append(path)
         elif code.elf is not None and code.elf.machine in _DEVICES:
