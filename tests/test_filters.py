@@ -220,6 +220,44 @@ def test_preset_tests(tmp_path: Path, files: list[str], expected: list[str]) -> 
     assert remaining(tmp_path, files, presets=[Preset.TESTS]) == expected
 
 
+@pytest.mark.parametrize(
+    ("speaker", "text", "stays"),
+    [
+        pytest.param("__init__.py", "from ._bws_test import bws", True, id="import"),
+        pytest.param("sub/a.py", "import_module('pkg._bws_test')", True, id="string"),
+        pytest.param("__init__.py", "my_bws_test = bws_tests = 1", False, id="other words"),
+        pytest.param("__init__.txt", "_bws_test", False, id="text"),
+        pytest.param("_tests/runner.py", "from pkg import _bws_test", False, id="for tests"),
+        pytest.param("SelfTest/__init__.py", "import pkg._bws_test", False, id="for tests, too"),
+        pytest.param("a_test.py", "from pkg import _bws_test", False, id="test"),
+    ],
+)
+def test_preset_tests_and_what_is_imported(
+    tmp_path: Path, speaker: str, text: str, stays: object
+) -> None:
+    """A module that is called like a test stays where the package itself speaks of it."""
+    files = {"pkg/_bws_test.py": "", "pkg/b.py": "", f"pkg/{speaker}": text}
+
+    found = paths(filtered(a_tree(tmp_path, a_wheel(files=files)), presets=[Preset.TESTS]).tree)
+
+    assert ("pkg/_bws_test.py" in found) == stays
+
+
+def test_preset_tests_and_what_those_import(tmp_path: Path) -> None:
+    """What is imported by a module that stays for such a reason stays as well."""
+    files = {
+        "pkg/__init__.py": "from .test_mode import Mode",
+        "pkg/test_mode.py": "from .base_test import Base",
+        "pkg/base_test.py": "",
+        "pkg/other_test.py": "from .test_lost import Lost",
+        "pkg/test_lost.py": "",
+    }
+
+    found = filtered(a_tree(tmp_path, a_wheel(files=files)), presets=[Preset.TESTS])
+
+    assert paths(found.tree) == ["pkg/__init__.py", "pkg/base_test.py", "pkg/test_mode.py"]
+
+
 def test_preset_stubs(tmp_path: Path) -> None:
     """`stubs` leaves out what only type checkers read."""
     files = ["pkg/__init__.py", "pkg/__init__.pyi", "pkg/py.typed", "other-stubs/py.typed"]
@@ -263,6 +301,11 @@ def test_preset_stubs_with_lazy_loader(tmp_path: Path) -> None:
             ["pkg/__init__.py", "pkg/templates/mail.md"],
             ["pkg/__init__.py", "pkg/templates/mail.md"],
             id="data",
+        ),
+        pytest.param(
+            ["descr/__init__.py", "descr/iris.rst", "descr/readme.zh-cn.rst", "prompt.md"],
+            ["descr/__init__.py", "descr/iris.rst", "prompt.md"],
+            id="data in a package and at the root",
         ),
         pytest.param(["LICENSE.md", "NOTICE.rst"], ["LICENSE.md", "NOTICE.rst"], id="licence"),
     ],

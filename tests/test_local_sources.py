@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import shutil
 import subprocess
 import sys
@@ -680,6 +681,72 @@ def test_sdist_of_another_version(tmp_path: Path, environ: dict[str, str]) -> No
         6,
         "error: building lib 2.0 made another package",
     )
+
+
+def test_build_is_named_on_a_terminal(tmp_path: Path, environ: dict[str, str]) -> None:
+    """A build may take minutes: while it goes on, the line says of which package it is."""
+    sdist = an_sdist("lib", files=a_source())
+    sdist.write_to(tmp_path)
+    app = a_package(tmp_path / "app", "lib")
+    line = f"../{sdist.filename} --hash=sha256:{sdist.sha256}\n"
+    (app / "requirements.txt").write_text(line, encoding="utf-8")
+    controller, terminal = pty.openpty()
+    code = "from lambda_build_plugin.frontends.cli import entry_point; entry_point()"
+
+    subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=app,
+        env=environ,
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
+        check=True,
+    )
+
+    os.close(terminal)
+    drawn = os.read(controller, 10_000).decode()
+    os.close(controller)
+    assert "\r\x1b[Kbuild lib …" in drawn
+
+
+def test_failing_build_of_what_has_wheels(tmp_path: Path, environ: dict[str, str]) -> None:
+    """Who sees the build of a package fail learns first why its wheels were not taken."""
+    backend = 'requires = []\nbuild-backend = "broken"\nbackend-path = ["."]\n'
+    files = {
+        "pyproject.toml": f"[build-system]\n{backend}",
+        "broken.py": "raise OSError('stuck')\n",
+    }
+    sdist = an_sdist("fast", files=files)
+    wheel = a_wheel("fast", tag="cp313-cp313-manylinux_2_35_aarch64")
+    sdist.write_to(tmp_path)
+    wheel.write_to(tmp_path)
+    app = a_package(tmp_path / "app", "fast")
+    (app / "pylock.toml").write_text(
+        f"""\
+lock-version = "1.0"
+created-by = "test"
+
+[[packages]]
+name = "fast"
+version = "1.0"
+sdist = {{ path = "../{sdist.filename}", hashes = {{ sha256 = "{sdist.sha256}" }} }}
+wheels = [{{ path = "../{wheel.filename}", hashes = {{ sha256 = "{wheel.sha256}" }} }}]
+""",
+        encoding="utf-8",
+    )
+
+    run = run_lambda_build(cwd=app, environ=environ)
+
+    lines = [line.strip() for line in run.errors.splitlines()]
+    assert (run.code, lines[:4]) == (
+        6,
+        [
+            "error: building fast 1.0 failed in broken",
+            "why: no wheel of it loads in python3.13 arm64",
+            "fast 1.0: needs glibc 2.35, python3.13 has 2.34: lock an older version",
+            "offered: cp313-cp313-manylinux_2_35_aarch64",
+        ],
+    )
+    assert "OSError: stuck" in lines
 
 
 def test_only_binary(tmp_path: Path, environ: dict[str, str]) -> None:

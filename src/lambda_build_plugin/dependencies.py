@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from packaging.requirements import Requirement
 from packaging.utils import parse_wheel_filename
 
+from lambda_build_plugin.errors import SourceBuildError
 from lambda_build_plugin.fetch.fetcher import Fetcher
 from lambda_build_plugin.fetch.sources import read_sources
 from lambda_build_plugin.graph import ASKED, extras_of, reachable, requirements_of
@@ -234,13 +235,32 @@ def _built(
     with clock.stage("build"):
         wheels = []
         for item in archives:
-            package = item.selected.package
-            if package.wheels:
-                workshop.reporter.note(explain(package, workshop.target))
-            wheels.append(build_archive(item, workshop))
+            with _said_why(item.selected.package, workshop):
+                wheels.append(build_archive(item, workshop))
         wheels += [build_commit(*item, workshop) for item in selection.commits]
         wheels += [build_folder(*item, workshop) for item in selection.folders]
     return wheels
+
+
+@contextmanager
+def _said_why(package: LockedPackage, workshop: Workshop) -> Iterator[None]:
+    """Tell why a package is built that has wheels: who sees it fail knows of no build.
+
+    Raises:
+        SourceBuildError: As it came, with that reason before its own.
+    """
+    workshop.reporter.building(str(package))
+    if not package.wheels:
+        yield
+        return
+    reason = explain(package, workshop.target)
+    workshop.reporter.note(reason)
+    try:
+        yield
+    except SourceBuildError as error:
+        error.why = f"no wheel of it loads in {workshop.target}\n{reason}\n\n{error.why}"
+        error.hint += "; with `only-binary` nothing is built, and all such packages are named"
+        raise
 
 
 def _without_provided(

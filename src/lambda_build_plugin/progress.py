@@ -33,6 +33,9 @@ class Reporter:
     def fetched(self, filename: str, *, cached: bool) -> None:
         """One file is here and its digest is right."""
 
+    def building(self, name: str) -> None:
+        """A wheel is made of the source of a package, which may take minutes."""
+
     @contextmanager
     def live(self) -> Iterator[None]:
         """Surround the build, so that a display can be cleared whatever happens."""

@@ -163,15 +163,29 @@ def test_newer_glibc_beside_one_that_fits(other: str, errors: int, warnings: int
 
 
 def test_windows_programs_are_a_warning() -> None:
-    """Launchers that installers carry along are data to Linux."""
-    found = check({"distlib/t64.exe": PE, "distlib/w64.exe": PE})
+    """Programs for Windows are data to Linux."""
+    found = check({"demo/windows/manager.exe": PE, "demo/windows/helper.exe": PE})
 
     assert found == Findings(
         warnings=(
-            "fast 1.0: `distlib/t64.exe`, `distlib/w64.exe`: programs for Windows, which nothing "
-            "can start",
+            "fast 1.0: `demo/windows/helper.exe`, `demo/windows/manager.exe`: programs for "
+            "Windows, which nothing can start",
         )
     )
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "pip/_vendor/distlib/t64-arm.exe",
+        "distlib/w32.exe",
+        "setuptools/cli.exe",
+        "setuptools/gui-arm64.exe",
+    ],
+)
+def test_launchers_of_installers(path: str) -> None:
+    """What each copy of setuptools and distlib carries along is no news."""
+    assert check({path: PE}) == Findings()
 
 
 def test_extension_with_a_substitute() -> None:

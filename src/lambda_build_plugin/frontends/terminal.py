@@ -55,6 +55,10 @@ class TerminalReporter(Reporter):
             self._here += 1
         self.note(f"have {filename}" + (" (cached)" if cached else ""))
 
+    def building(self, name: str) -> None:
+        """Name the package."""
+        self._draw(f"build {name} …")
+
     @contextmanager
     def live(self) -> Iterator[None]:
         """Clear the line whatever happens."""

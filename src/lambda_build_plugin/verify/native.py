@@ -35,6 +35,9 @@ _TAGGED = re.compile(
 )
 """`_speedups.cpython-313-x86_64-linux-gnu.so`"""
 
+_LAUNCHER = re.compile(r"(?:cli|gui)(?:-(?:32|64|arm64))?\.exe|[tw](?:32|64|64-arm)\.exe")
+"""What setuptools and distlib (pip, virtualenv) make commands of on Windows: in each copy."""
+
 _LISTED = 3  # files of one distribution
 
 _ANY, _MODULE = "/any", "/module"
@@ -84,10 +87,10 @@ def check_native(
     lacking: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for path, code in sorted(artifact.code.items()):
         owner = artifact.owner(path) or "no distribution"
+        if _is_data(path, code):
+            continue
         if code.kind is Kind.PE and path.lower().endswith(".exe"):
             lacking[owner, "programs for Windows, which nothing can start"].append(path)
-        elif code.elf is not None and code.elf.machine in _DEVICES:
-            continue
         elif problem := _problem(path, code, target):
             wrong.append((owner, _ANY, f"`{path}` {problem}"))
         elif problem := _too_new(code, target):
@@ -128,6 +131,13 @@ def _by_owner(problems: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     for owner, text in problems:
         found[owner].append(text)
     return dict(found)
+
+
+def _is_data(path: str, code: MachineCode) -> bool:
+    """Tell whether machine code is not for this machine, and is not meant to be."""
+    if code.kind is Kind.PE:
+        return bool(_LAUNCHER.fullmatch(posixpath.basename(path)))
+    return code.elf is not None and code.elf.machine in _DEVICES
 
 
 def _stem(path: str) -> str:
