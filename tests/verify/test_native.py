@@ -227,6 +227,28 @@ def test_what_the_linker_may_miss(elf: bytes, warning: str) -> None:
     assert found == Findings(warnings=(warning,))
 
 
+def test_what_several_files_of_one_package_miss() -> None:
+    """A package is told of once, with all that its files lack."""
+    found = check(
+        {
+            f"{name}.so": an_elf("x86_64", needed=needed)
+            for name, needed in {
+                "a": ["libGL.so.1"],
+                "b": ["libX11.so.6", "libGL.so.1"],
+                "c": ["libSM.so.6"],
+                "d": ["libGL.so.1"],
+            }.items()
+        },
+        OLD,
+    )
+
+    assert found.warnings == (
+        "fast 1.0: `a.so`, `b.so`, `c.so` and 1 more: need libGL.so.1, libX11.so.6, libSM.so.6, "
+        "which neither the artifact nor the runtime holds: ship them at the root, in `lib/`, or "
+        "in `lib/` of a layer",
+    )
+
+
 def test_layer_brings_a_library() -> None:
     """A library of a layer is found."""
     function = an_artifact({"a.so": an_elf("aarch64", needed=["libown.so.1"])})

@@ -10,6 +10,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import defaultdict
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.binaries import Kind, absent_libraries, foreign, newest_above
@@ -17,9 +18,10 @@ from lambda_build_plugin.errors import VerificationError
 from lambda_build_plugin.verify.findings import Findings, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
+    from lambda_build_plugin.binaries import Elf
     from lambda_build_plugin.machine_code import MachineCode
     from lambda_build_plugin.target import Target
     from lambda_build_plugin.verify.artifact import Artifact
@@ -85,6 +87,7 @@ def check_native(
     wrong: list[tuple[str, str, str]] = []  # owner, what would excuse it, problem
     fitting: set[tuple[str, str]] = set()
     lacking: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    loadable: list[tuple[str, str, Elf]] = []
     for path, code in sorted(artifact.code.items()):
         owner = artifact.owner(path) or "no distribution"
         if _is_data(path, code):
@@ -105,8 +108,8 @@ def check_native(
             fitting |= {(owner, _ANY), (owner, _stem(path))}
             if path.endswith(".abi3.so") or _TAGGED.fullmatch(posixpath.basename(path)):
                 fitting.add((owner, _MODULE))
-            for text in _shortages(code, target, bundled):
-                lacking[owner, text].append(path)
+            if code.elf is not None:
+                loadable.append((owner, path, code.elf))
     failures, spared = (
         _by_owner((owner, text) for owner, key, text in wrong if ((owner, key) in fitting) is fits)
         for fits in (False, True)
@@ -119,9 +122,10 @@ def check_native(
                 for owner, lines in sorted(spared.items())
             ),
             *(
-                f"{owner}: {listed([f'`{path}`' for path in paths])}: {text}"
+                f"{owner}: {_quoted(paths)}: {text}"
                 for (owner, text), paths in sorted(lacking.items())
             ),
+            *_shortages(loadable, target, bundled),
         ),
     )
 
@@ -131,6 +135,39 @@ def _by_owner(problems: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     for owner, text in problems:
         found[owner].append(text)
     return dict(found)
+
+
+def _shortages(
+    loadable: Sequence[tuple[str, str, Elf]], target: Target, bundled: AbstractSet[str]
+) -> Iterator[str]:
+    """Yield for each distribution what the dynamic linker may not find for its files."""
+    absent: defaultdict[str, dict[str, tuple[str, ...]]] = defaultdict(dict)
+    newer: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for owner, path, elf in loadable:
+        if libraries := absent_libraries(elf, bundled):
+            absent[owner][path] = libraries
+        if newest := newest_above(elf, target):
+            newer[owner, newest].append(path)
+    for owner, by_path in sorted(absent.items()):
+        needed = dict.fromkeys(chain.from_iterable(by_path.values()))
+        yield (
+            f"{owner}: {_quoted(by_path)}: {_needs(by_path)} {', '.join(needed)}, which neither "
+            f"the artifact nor the runtime holds: ship {'it' if len(needed) == 1 else 'them'} at the root, in `lib/`, or in `lib/` of "
+            "a layer"
+        )
+    for (owner, newest), paths in sorted(newer.items()):
+        yield (
+            f"{owner}: {_quoted(paths)}: {_needs(paths)} {newest}, which may be newer than the "
+            f"libraries of {target.runtime.name}"
+        )
+
+
+def _quoted(paths: Iterable[str]) -> str:
+    return listed([f"`{path}`" for path in paths])
+
+
+def _needs(paths: Collection[str]) -> str:
+    return "needs" if len(paths) == 1 else "need"
 
 
 def _is_data(path: str, code: MachineCode) -> bool:
@@ -194,16 +231,3 @@ def _python(tagged: re.Match[str]) -> str:
     threads = "free-threaded " if digits.endswith("t") else ""
     digits = digits.rstrip("dmtu")
     return f"{threads}Python {digits[0]}.{digits[1:]}"
-
-
-def _shortages(code: MachineCode, target: Target, bundled: AbstractSet[str]) -> Iterator[str]:
-    """Yield what the dynamic linker may not find for a file that is for such a machine."""
-    if code.elf is None:
-        return
-    if absent := absent_libraries(code.elf, bundled):
-        yield (
-            f"needs {', '.join(absent)}, which neither the artifact nor the runtime holds: ship "
-            "it at the root, in `lib/`, or in `lib/` of a layer"
-        )
-    if newest := newest_above(code.elf, target):
-        yield f"needs {newest}, which may be newer than the libraries of {target.runtime.name}"
