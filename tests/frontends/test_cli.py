@@ -84,6 +84,13 @@ def test_quiet_says_nothing(project: Path, environ: dict[str, str]) -> None:
     assert run_lambda_build("-q", cwd=project, environ=environ) == Run(code=0, output="", errors="")
 
 
+def test_quiet_json_is_the_report_alone(project: Path, environ: dict[str, str]) -> None:
+    """-q takes nothing from a machine: it silences what a person would see."""
+    run = run_lambda_build("-q", "--json", "--runtime", "python3.15", cwd=project, environ=environ)
+
+    assert (len(json.loads(run.output)["warnings"]), run.errors) == (1, "")
+
+
 def test_verbose_names_the_files(project: Path, environ: dict[str, str]) -> None:
     """-v says where each file came from, on standard error."""
     with FakeIndex([PINNED]) as index:

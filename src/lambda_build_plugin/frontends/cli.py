@@ -211,7 +211,9 @@ def _parser() -> argparse.ArgumentParser:
         "folder", nargs="?", default=".", metavar="PROJECT_DIR", help="default: this folder"
     )
     _add_options(parser)
-    parser.add_argument("-q", "--quiet", action="store_true", help="print errors only")
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="print errors only (and what --json asks for)"
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="say each step")
     return parser
 

@@ -138,14 +138,14 @@ class Session:
         """Write the report where it was asked for."""
         if (file := self._report_file()) is not None:
             _write_report(file, as_json(results))
-        if self.quiet:
-            return
         if self.options.get("json"):
-            # Standard output holds the report alone, for machines.
+            # Standard output holds the report alone, for machines, which asked for it.
             warnings = chain.from_iterable(result["warnings"] for result in results)
-            _write(errors, "".join(f"warning: {warning}\n" for warning in dict.fromkeys(warnings)))
+            if not self.quiet:
+                lines = (f"warning: {warning}\n" for warning in dict.fromkeys(warnings))
+                _write(errors, "".join(lines))
             _write(output, as_json(results))
-        else:
+        elif not self.quiet:
             texts = [as_text(result, verbose=self.verbose) for result in results]
             _write(output, "\n".join(texts))
 

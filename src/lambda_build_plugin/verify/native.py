@@ -152,8 +152,8 @@ def _shortages(
         needed = dict.fromkeys(chain.from_iterable(by_path.values()))
         yield (
             f"{owner}: {_quoted(by_path)}: {_needs(by_path)} {', '.join(needed)}, which neither "
-            f"the artifact nor the runtime holds: ship {'it' if len(needed) == 1 else 'them'} at the root, in `lib/`, or in `lib/` of "
-            "a layer"
+            f"the artifact nor the runtime holds: ship {'it' if len(needed) == 1 else 'them'} at "
+            "the root, in `lib/`, or in `lib/` of a layer"
         )
     for (owner, newest), paths in sorted(newer.items()):
         yield (
