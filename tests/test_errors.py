@@ -247,6 +247,9 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     ),
     # verify
     limits.OversizeError: lambda: limits.OversizeError(300_000_000, [("demo", 300_000_000)]),
+    limits.OversizeWheelsError: lambda: limits.OversizeWheelsError(
+        300_000_000, [("demo 1.0", 300_000_000)]
+    ),
     limits.TooManyEntriesError: lambda: limits.TooManyEntriesError(70_000),
     limits.EmptyArtifactError: lambda: limits.EmptyArtifactError(layer=True),
     handler.HandlerError: lambda: handler.HandlerError("app.handler", ["app.py"]),

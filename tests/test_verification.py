@@ -10,6 +10,7 @@ from fakes.elf import an_elf
 from fakes.index import FakeIndex
 from fakes.projects import Run, a_project, quiet_environment, run_lambda_build
 from fakes.wheels import a_wheel
+from fakes.worlds import World, pylock_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -362,3 +363,41 @@ def test_module_that_shadows_the_standard_library(tmp_path: Path) -> None:
         "warning: `enum/__init__.py` (of enum34 1.1) takes the place of `enum` of the standard "
         "library\n"
     ) in run.output
+
+
+LARGE = tuple(a_wheel(name, "1.0") for name in ("large", "larger"))
+
+
+def a_large_world(folder: Path, index: FakeIndex) -> World:
+    """Lock wheels of which the lock says that they are large."""
+    world = World(folder)
+    lock = pylock_of(LARGE, index.files_url)
+    for size in (100_000_000, 200_000_000):
+        lock = lock.replace("hashes = ", f"size = {size}\nhashes  = ", 1)
+    world.lock(lock)
+    return world
+
+
+def test_wheels_that_can_never_fit_are_not_fetched(tmp_path: Path) -> None:
+    """A lock that knows sizes tells before the download that it is in vain."""
+    with FakeIndex(LARGE) as index:
+        run = a_large_world(tmp_path, index).build()
+
+        assert list(index.requests) == []
+    assert (run.code, run.errors) == (
+        8,
+        "error: the artifact would be too large: its wheels have 300,000,000 bytes before they "
+        "are unzipped, Lambda wants less than 262,144,000 afterwards\n"
+        "  why: the biggest are:\n"
+        "       - larger 1.0: 190.7 MB\n"
+        "       - large 1.0: 95.4 MB\n"
+        "\nhint: leave out what the function does not need, or deploy a container image\n",
+    )
+
+
+def test_large_wheels_of_which_something_is_left_out(tmp_path: Path) -> None:
+    """What is left of them is known when they are here."""
+    with FakeIndex(LARGE) as index:
+        run = a_large_world(tmp_path, index).build("--exclude", "/large/data/")
+
+    assert (run.code, run.errors) == (0, "")

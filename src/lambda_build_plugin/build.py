@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.provided import Artifact
     from lambda_build_plugin.report import BuildReport
+    from lambda_build_plugin.selection import Selected
     from lambda_build_plugin.settings import Settings
     from lambda_build_plugin.stage import PlainProject, StagedTree, Wheel
 
@@ -114,7 +115,9 @@ def _build(settings: Settings, work: Work) -> BuildReport:
     ships_project = settings.contents is not Contents.DEPENDENCIES
     if ships_project:
         _run_hooks(settings, work, clock)
-    dependencies = dependencies_of(settings, own, artifacts)
+    dependencies = dependencies_of(
+        settings, own, artifacts, chosen=lambda files: _check_chosen(settings, files)
+    )
     wheels = list(dependencies.wheels)
     plain: PlainProject | None = None
     version = settings.project.version
@@ -147,6 +150,21 @@ def _build(settings: Settings, work: Work) -> BuildReport:
         work=work,
         artifacts=artifacts,
     )
+
+
+def _check_chosen(settings: Settings, files: Sequence[Selected]) -> None:
+    """Refuse what can never fit before it is fetched, where all of it is to ship."""
+    leaves_out = (
+        settings.exclude
+        or settings.exclude_presets
+        or settings.provided
+        or settings.provided_by
+        or settings.hooks.after_stage
+    )
+    if not leaves_out:
+        limits.check_wheels(
+            {str(item): item.file.size for item in files if item.is_wheel and item.file.size}
+        )
 
 
 def _run_hooks(settings: Settings, work: Work, clock: Clock) -> None:

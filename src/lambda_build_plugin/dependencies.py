@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.lock.model import Lock, LockedPackage
     from lambda_build_plugin.lock.walk import Reached
     from lambda_build_plugin.provided import Artifact, Kept
-    from lambda_build_plugin.selection import Selection
+    from lambda_build_plugin.selection import Selected, Selection
     from lambda_build_plugin.settings import Settings
     from lambda_build_plugin.source_build.workshop import Workshop
     from lambda_build_plugin.work import OwnWheel
@@ -87,7 +87,11 @@ class Dependencies:
 
 
 def dependencies_of(
-    settings: Settings, own: OwnWheel, artifacts: Sequence[Artifact]
+    settings: Settings,
+    own: OwnWheel,
+    artifacts: Sequence[Artifact],
+    *,
+    chosen: Callable[[Sequence[Selected]], object],
 ) -> Dependencies:
     """Get all wheels but the project's own that are not there already.
 
@@ -95,13 +99,14 @@ def dependencies_of(
         settings: What to build.
         own: The project's wheel, which knows what the project requires.
         artifacts: What will be there, too.
+        chosen: Hears of the files that are to be fetched, before they are.
 
     Raises:
         LambdaBuildError: One of them is not to be had.
     """
     if not settings.needs_lock:
         return Dependencies()
-    dependencies = _from_lock(settings, own)
+    dependencies = _from_lock(settings, own, chosen)
     if settings.contents is not Contents.PROJECT:
         dependencies = _with_included(dependencies, settings, own.workshop)
         warnings = (*dependencies.warnings, *_without_code(dependencies.wheels))
@@ -119,7 +124,9 @@ def _without_code(wheels: Sequence[Wheel]) -> Iterator[str]:
             )
 
 
-def _from_lock(settings: Settings, own: OwnWheel) -> Dependencies:
+def _from_lock(
+    settings: Settings, own: OwnWheel, chosen: Callable[[Sequence[Selected]], object]
+) -> Dependencies:
     """Read the lock, choose for the target, fetch, and build what is no wheel."""
     project, host, clock, locks = settings.project, settings.host, own.clock, own.work.locks
     with clock.stage("lock"):
@@ -153,7 +160,7 @@ def _from_lock(settings: Settings, own: OwnWheel) -> Dependencies:
     ):
 
         def bring(packages: Sequence[LockedPackage]) -> _Brought:
-            return _brought(packages, fetcher, settings, own)
+            return _brought(packages, fetcher, settings, own, chosen)
 
         if cut:
             dependencies = _cut(lock, applicable, settings, own, bring)
@@ -204,6 +211,7 @@ def _brought(
     fetcher: Fetcher,
     settings: Settings,
     own: OwnWheel,
+    chosen: Callable[[Sequence[Selected]], object],
 ) -> _Brought:
     """Choose, fetch and build."""
     clock, workshop = own.clock, own.workshop
@@ -214,6 +222,7 @@ def _brought(
             only_binary=settings.only_binary,
             skip_folders=settings.local_dependencies is LocalDependencies.SKIP,
         )
+    chosen(selection.files)
     with clock.stage("fetch"):
         fetched = fetcher.fetch(selection.files)
     return _Brought(

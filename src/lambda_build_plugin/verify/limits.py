@@ -31,10 +31,12 @@ __all__ = [
     "ArtifactError",
     "EmptyArtifactError",
     "OversizeError",
+    "OversizeWheelsError",
     "StrictError",
     "TooManyEntriesError",
     "check_archive",
     "check_tree",
+    "check_wheels",
     "doubtful_size",
     "large_zip",
     "read_again",
@@ -77,6 +79,24 @@ class OversizeError(VerificationError):
             f"the artifact is too large: {size:,} bytes unzipped{together}, "
             f"Lambda wants less than {UNZIPPED_LIMIT:,}",
             why="\n".join((*others, "the biggest distributions are:", *lines)),
+            hint="leave out what the function does not need, or deploy a container image",
+        )
+
+
+class OversizeWheelsError(VerificationError):
+    """The wheels alone, compressed, are larger than what Lambda unpacks."""
+
+    def __init__(self, size: int, biggest: Sequence[tuple[str, int]]) -> None:
+        self.size, self.biggest = size, tuple(biggest)
+        super().__init__(
+            f"the artifact would be too large: its wheels have {size:,} bytes before they are "
+            f"unzipped, Lambda wants less than {UNZIPPED_LIMIT:,} afterwards",
+            why="\n".join(
+                (
+                    "the biggest are:",
+                    *(f"- {name}: {size_text(bytes_)}" for name, bytes_ in biggest),
+                )
+            ),
             hint="leave out what the function does not need, or deploy a container image",
         )
 
@@ -148,6 +168,21 @@ def check_tree(
     if size >= UNZIPPED_LIMIT:
         raise OversizeError(tree.size, biggest(tree)[:_LISTED], beside)
     return doubtful_size(size, together=bool(beside))
+
+
+def check_wheels(sizes: Mapping[str, int]) -> None:
+    """Refuse wheels that need not be fetched to know that they are too large.
+
+    Args:
+        sizes: Bytes of each wheel as the lock tells them, by what to call it.
+
+    Raises:
+        OversizeWheelsError: Together they are larger than they may be unzipped.
+    """
+    size = sum(sizes.values())
+    if size >= UNZIPPED_LIMIT:
+        ordered = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
+        raise OversizeWheelsError(size, ordered[:_LISTED])
 
 
 def doubtful_size(unzipped: int, *, together: bool = False) -> tuple[str, ...]:
