@@ -42,6 +42,7 @@ LAYERS = (
     "records",
     "scripts",
     "integrity",
+    "layouts",
     "source_build",
     "provided",
     "work",

@@ -17,6 +17,7 @@ from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.fetch.cache import Cache
 from lambda_build_plugin.filters import filtered
 from lambda_build_plugin.hooks import after_stage, before_build
+from lambda_build_plugin.layouts import Layouts
 from lambda_build_plugin.places import check_places
 from lambda_build_plugin.project import metadata_requirements
 from lambda_build_plugin.provided import SDK, artifact_of
@@ -130,7 +131,7 @@ def _build(settings: Settings, work: Work) -> BuildReport:
         version = str(project.version)
     with clock.stage("stage"):
         code_of = integrity.check(wheels, own.workshop.cache)
-        full, kept = _staged(settings, wheels, plain)
+        full, kept = _staged(settings, wheels, plain, Layouts(own.workshop.cache))
     if settings.hooks.after_stage:
         with clock.stage("hooks"):
             tree = after_stage(settings, kept.tree, folder / "stage", work.reporter)
@@ -177,10 +178,10 @@ def _run_hooks(settings: Settings, work: Work, clock: Clock) -> None:
 
 
 def _staged(
-    settings: Settings, wheels: Sequence[Wheel], plain: PlainProject | None
+    settings: Settings, wheels: Sequence[Wheel], plain: PlainProject | None, layouts: Layouts
 ) -> tuple[StagedTree, Filtered]:
     """Lay out, add scripts, leave out what is not wanted: the tree before that, and after."""
-    tree = stage(wheels, prefix=settings.prefix, project=plain)
+    tree = stage(wheels, prefix=settings.prefix, project=plain, layout_of=layouts.of)
     if settings.scripts:
         tree = with_scripts(tree, settings.target.runtime)
     kept = filtered(

@@ -35,7 +35,7 @@ from lambda_build_plugin.errors import StageError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
@@ -48,6 +48,7 @@ __all__ = [
     "DuplicateDistributionError",
     "Entry",
     "InvalidWheelError",
+    "Layout",
     "Member",
     "PlainFile",
     "PlainProject",
@@ -61,6 +62,7 @@ __all__ = [
     "dist_info_of",
     "headers",
     "is_version",
+    "lay_out",
     "member_of",
     "members",
     "opened",
@@ -180,6 +182,17 @@ class Distribution:
 
     has_metadata: bool = True
     """False where METADATA was taken away after staging."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """What one wheel brings, and where it is to lie."""
+
+    dist_info: str
+    """Name of its metadata folder."""
+
+    entries: tuple[Entry, ...]
+    """By paths below the folder from which modules are imported; all are members of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -341,13 +354,38 @@ def is_version(text: str, wanted: Version) -> bool:
         return False
 
 
+def lay_out(wheel: Wheel) -> Layout:
+    """Find out where the files of a wheel lie once it is installed.
+
+    Raises:
+        StageError: It is broken or escapes.
+    """
+    destination = _TreeDestination(wheel)
+    with opened(wheel) as archive:
+        source = _MappedWheel(wheel, archive)
+        source.check_metadata()
+        source.check_scripts()
+        install(source, destination, additional_metadata={})
+    return Layout(dist_info=source.dist_info_dir, entries=tuple(destination.entries.values()))
+
+
 def stage(
-    wheels: Iterable[Wheel], *, prefix: str, project: PlainProject | None = None
+    wheels: Iterable[Wheel],
+    *,
+    prefix: str,
+    project: PlainProject | None = None,
+    layout_of: Callable[[Wheel], Layout] = lay_out,
 ) -> StagedTree:
     """Lay the wheels out under a prefix, and the files of the project over them.
 
     Where two wheels write one path, the later by name wins, whatever order they come
     in; the project's own file wins over both.
+
+    Args:
+        wheels: Each of another distribution.
+        prefix: Empty, or with a slash at its end.
+        project: What ships without being a wheel.
+        layout_of: Lays one wheel out, or remembers how it was.
 
     Raises:
         StageError: A wheel is broken or escapes, or a file cannot be read.
@@ -357,9 +395,10 @@ def stage(
     distributions: list[Distribution] = []
     written: dict[str, Sequence[Entry]] = {}
     for wheel in _one_of_each(wheels):
-        dist_info, own = _laid_out(wheel, prefix)
-        distributions.append(Distribution(wheel=wheel, dist_info=dist_info))
-        written[dist_info] = own
+        layout = layout_of(wheel)
+        own = _below(prefix, layout.entries)
+        distributions.append(Distribution(wheel=wheel, dist_info=layout.dist_info))
+        written[layout.dist_info] = own
         _lay_over(entries, claims, own)
     if project is not None:
         _lay_over(entries, claims, [_plain_entry(project, file, prefix) for file in project.files])
@@ -399,14 +438,20 @@ def _one_of_each(wheels: Iterable[Wheel]) -> list[Wheel]:
     return ordered
 
 
-def _laid_out(wheel: Wheel, prefix: str) -> tuple[str, Sequence[Entry]]:
-    destination = _TreeDestination(wheel, prefix)
-    with opened(wheel) as archive:
-        source = _MappedWheel(wheel, archive)
-        source.check_metadata()
-        source.check_scripts()
-        install(source, destination, additional_metadata={})
-    return source.dist_info_dir, list(destination.entries.values())
+def _below(prefix: str, entries: Sequence[Entry]) -> Sequence[Entry]:
+    if not prefix:
+        return entries
+    return [
+        Entry(
+            prefix + entry.path,
+            entry.owner,
+            entry.data,
+            entry.digest,
+            entry.size,
+            entry.executable,
+        )
+        for entry in entries
+    ]
 
 
 class _Handle:
@@ -535,9 +580,8 @@ class _MappedWheel(WheelSource):
 class _TreeDestination(WheelDestination):
     """Notes what a wheel brings, and drops what a function has no use for."""
 
-    def __init__(self, wheel: Wheel, prefix: str) -> None:
+    def __init__(self, wheel: Wheel) -> None:
         self._wheel = wheel
-        self._prefix = prefix
         self.entries: dict[str, Entry] = {}
 
     def write_script(
@@ -563,7 +607,7 @@ class _TreeDestination(WheelDestination):
             return _UNRECORDED
         handle = cast("_Handle", stream)
         entry = Entry(
-            self._prefix + name,
+            name,
             self._wheel.name,
             handle.member,
             handle.digest,
