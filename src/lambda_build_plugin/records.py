@@ -13,7 +13,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.stage import digest_of, record_rows
+from lambda_build_plugin.stage import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -55,9 +55,10 @@ def _true(
 ) -> Entry:
     if not isinstance(record.data, bytes):  # brought by something else than staging
         return record
+    # It was written by `stage` or here, so that nothing in it is to be doubted.
     rows = {
         path: (digest, size)
-        for path, digest, size in record_rows(record.data.decode("utf-8"))
+        for path, digest, size in csv.reader(io.StringIO(record.data.decode("utf-8")))
         if (entry := entries.get(_absolute(path, prefix))) is not None and entry.digest == digest
     }
     for entry in owned:
