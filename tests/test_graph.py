@@ -9,7 +9,7 @@ from fakes.wheels import a_wheel
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from lambda_build_plugin.graph import extras_of, pruned, reachable
+from lambda_build_plugin.graph import extras_of, pruned, reachable, requirements_of
 from lambda_build_plugin.target import RUNTIMES, Architecture, Target
 
 if TYPE_CHECKING:
@@ -23,6 +23,16 @@ def test_extras_of_a_wheel(tmp_path: Path) -> None:
     wheel = a_wheel(metadata=["Provides-Extra: Fast_Json", "Provides-Extra: slow"])
 
     assert extras_of(wheel.write_to(tmp_path)) == {"fast-json", "slow"}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["lf", "crlf"])
+def test_requirements_of_a_wheel(tmp_path: Path, end: str) -> None:
+    """They stand among the headers; the description may hold lines that look like some."""
+    lines = ("Metadata-Version: 2.1", "Name: demo", "Version: 1.0", "Requires-Dist: one>=1")
+    text = end.join((*lines, "", "Requires-Dist: two", ""))
+    wheel = a_wheel(files={"demo-1.0.dist-info/METADATA": text.encode()})
+
+    assert requirements_of(wheel.write_to(tmp_path)) == (Requirement("one>=1"),)
 
 
 GRAPH = {

@@ -27,6 +27,7 @@ LAYERS = (
     "target",
     "binaries",
     "machine_code",
+    "metadata",
     "poetry_constraint",
     "project",
     "patterns",

@@ -269,9 +269,13 @@ def test_requirement_that_another_artifact_holds(tmp_path: Path) -> None:
     assert build(tmp_path, OUTER, dependencies=("outer",), options=options).code == 0
 
 
-def test_requirement_that_cannot_be_evaluated_asks_for_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("operator", [">", "~="])
+def test_requirement_that_cannot_be_evaluated_asks_for_nothing(
+    tmp_path: Path, operator: str
+) -> None:
     """A marker that compares what has no order is no failure, in any step that reads it."""
-    odd = a_wheel("odd", "1.0", metadata=["Requires-Dist: inner; sys_platform > 'linux'"])
+    line = f"Requires-Dist: inner; sys_platform {operator} 'linux'"
+    odd = a_wheel("odd", "1.0", metadata=[line])
 
     run = build(tmp_path, odd, OUTER, options=("--provided", "inner"))
 

@@ -18,7 +18,8 @@ from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.errors import SettingsError, printable
 from lambda_build_plugin.fetch.cache import check_file
-from lambda_build_plugin.stage import headers, read_text
+from lambda_build_plugin.metadata import headers
+from lambda_build_plugin.stage import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -17,6 +17,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.lock.markers import Activated, LockMarker
+from lambda_build_plugin.metadata import values
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.target import Target
 
-__all__ = ["ASKED", "extras_of", "pruned", "reachable", "requirements_of"]
+__all__ = ["ASKED", "extras_of", "holds", "pruned", "reachable", "requirements_of"]
 
 ASKED = "the project"
 """Who needs what nothing else asks for."""
@@ -42,15 +43,10 @@ def extras_of(wheel: Path) -> frozenset[NormalizedName]:
     return frozenset(map(canonicalize_name, _values(wheel, "provides-extra")))
 
 
-def _values(wheel: Path, key: str) -> Iterator[str]:
-    """Yield the values of one header of the core metadata."""
+def _values(wheel: Path, key: str) -> list[str]:
     with zipfile.ZipFile(wheel) as archive:
         metadata = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-        headers = archive.read(metadata).decode("utf-8", errors="replace").partition("\n\n")[0]
-    for line in headers.splitlines():
-        name, _, value = line.partition(":")
-        if name.lower() == key:
-            yield value.strip()
+        return values(archive.read(metadata), key)
 
 
 def _requirements(lines: Iterable[str]) -> Iterator[Requirement]:
@@ -100,11 +96,11 @@ def _walk(
             if extra in visited:
                 continue
             visited.add(extra)
-            activated = Activated(extras=frozenset((extra,)) if extra else frozenset())
+            activated = frozenset((extra,)) if extra else frozenset()
             todo.extend(
                 (name, following)
                 for following in (() if name in ends else requirements.get(name, ()))
-                if _holds(following, target, activated)
+                if holds(following, target, activated)
             )
     return found
 
@@ -158,6 +154,16 @@ def _with_extras(name: NormalizedName, extras: Iterable[str]) -> Requirement:
     return Requirement(f"{name}[{','.join(sorted(filter(None, extras)))}]")
 
 
-def _holds(requirement: Requirement, target: Target, activated: Activated) -> bool:
+def holds(requirement: Requirement, target: Target, extras: frozenset[str]) -> bool:
+    """Tell whether a requirement is one for the target, with the extras that are asked for.
+
+    A marker that compares what has no order, such as `sys_platform ~= "linux"`, asks for
+    nothing, as lines do that are no requirement.
+    """
     marker = requirement.marker
-    return marker is None or LockMarker(str(marker)).holds(target.marker_environment, activated)
+    if marker is None:
+        return True
+    try:
+        return LockMarker(str(marker)).holds(target.marker_environment, Activated(extras=extras))
+    except ValueError:
+        return False

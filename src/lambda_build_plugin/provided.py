@@ -21,7 +21,8 @@ from packaging.utils import canonicalize_name
 from lambda_build_plugin.errors import SettingsError, VerificationError
 from lambda_build_plugin.graph import extras_of, pruned, requirements_of
 from lambda_build_plugin.lock.walk import LeftOut
-from lambda_build_plugin.stage import headers, is_version, read_text
+from lambda_build_plugin.metadata import headers
+from lambda_build_plugin.stage import is_version, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence

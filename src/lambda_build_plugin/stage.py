@@ -32,6 +32,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from lambda_build_plugin.errors import StageError
+from lambda_build_plugin.metadata import headers
 
 if TYPE_CHECKING:
     import os
@@ -60,7 +61,6 @@ __all__ = [
     "digest_of",
     "digest_of_file",
     "dist_info_of",
-    "headers",
     "is_version",
     "lay_out",
     "member_of",
@@ -332,18 +332,6 @@ def record_rows(text: str) -> Iterator[tuple[str, str, str]]:
 
 def _plain(name: str) -> str:
     return name.removeprefix("./")
-
-
-def headers(metadata: bytes) -> dict[str, str]:
-    """Read the headers of core metadata, the first of each name, by its lower-case name."""
-    found: dict[str, str] = {}
-    for line in io.BytesIO(metadata):
-        if not line.strip():
-            break
-        key, colon, value = line.decode("utf-8", errors="replace").partition(":")
-        if colon:
-            found.setdefault(key.lower(), value.strip())
-    return found
 
 
 def is_version(text: str, wanted: Version) -> bool:

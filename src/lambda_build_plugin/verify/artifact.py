@@ -13,8 +13,9 @@ from packaging.version import InvalidVersion, Version
 
 from lambda_build_plugin.archive import contents
 from lambda_build_plugin.machine_code import Examiner
+from lambda_build_plugin.metadata import headers, values
 from lambda_build_plugin.provided import reading
-from lambda_build_plugin.stage import Member, headers, read_text
+from lambda_build_plugin.stage import Member, read_text
 from lambda_build_plugin.verify.zip_format import is_folder
 
 if TYPE_CHECKING:
@@ -89,14 +90,12 @@ class Artifact:
 def shipped(metadata: bytes) -> Shipped:
     """Read core metadata (packaging.python.org/specifications/core-metadata/)."""
     found = headers(metadata)
-    text = metadata.replace(b"\r\n", b"\n").partition(b"\n\n")[0].decode("utf-8", "replace")
-    lines = (line.partition(":") for line in text.split("\n"))
     name, version = found.get("name", ""), found.get("version", "")
     return Shipped(
         name=canonicalize_name(name),
         version=_version(version),
         shown=f"{canonicalize_name(name)} {version}".strip(),
-        requires=tuple(value.strip() for key, _, value in lines if key.lower() == "requires-dist"),
+        requires=tuple(values(metadata, "requires-dist")),
         requires_python=found.get("requires-python", ""),
     )
 

@@ -15,7 +15,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.errors import VerificationError
-from lambda_build_plugin.lock.markers import Activated, LockMarker
+from lambda_build_plugin.graph import holds
 from lambda_build_plugin.verify.findings import Findings
 
 if TYPE_CHECKING:
@@ -133,18 +133,15 @@ def _holding(
     lines: Iterable[str], target: Target, extras: set[NormalizedName]
 ) -> Iterator[Requirement]:
     """Yield the requirements that hold; lines that are none (PEP 508) ask for nothing."""
-    activated = Activated(extras=frozenset(extras))
+    asked_for = frozenset(extras)
     for line in lines:
         if not extras and _is_of_an_extra(line):
             continue
         try:
             requirement = Requirement(line)
-            holds = requirement.marker is None or LockMarker(str(requirement.marker)).holds(
-                target.marker_environment, activated
-            )
-        except (InvalidRequirement, ValueError):
-            continue  # ValueError: what a marker compares has no order
-        if holds:
+        except InvalidRequirement:
+            continue
+        if holds(requirement, target, asked_for):
             yield requirement
 
 

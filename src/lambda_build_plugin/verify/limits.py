@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.errors import VerificationError
-from lambda_build_plugin.stage import headers, is_version
+from lambda_build_plugin.metadata import headers
+from lambda_build_plugin.stage import is_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
