@@ -30,6 +30,7 @@ __all__ = [
     "clean",
     "find_interpreter",
     "uv_of",
+    "without_downloads",
 ]
 
 _ANSWER_WITHIN = 60  # seconds; a busy machine needs some
@@ -103,6 +104,11 @@ def clean(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def without_downloads(environ: Mapping[str, str]) -> dict[str, str]:
+    """Tell uv, which may stand behind any program called `python`, to fetch and keep nothing."""
+    return {**environ, "UV_PYTHON_DOWNLOADS": "never", "UV_OFFLINE": "1", "UV_NO_CACHE": "1"}
+
+
 def uv_of(environ: Mapping[str, str]) -> str | None:
     """Find uv on the PATH, else beside the running Python."""
     beside = str(Path(sys.executable).parent)
@@ -141,8 +147,8 @@ def _of_uv(version: str, environ: Mapping[str, str]) -> Iterator[str]:
     uv = uv_of(environ)
     if uv is None:
         return
-    quiet = {**environ, "UV_PYTHON_DOWNLOADS": "never", "UV_OFFLINE": "1", "UV_NO_CACHE": "1"}
-    if answer := _answer([uv, "python", "find", "--no-project", version], quiet):
+    command = [uv, "python", "find", "--no-project", version]
+    if answer := _answer(command, without_downloads(environ)):
         yield answer
 
 

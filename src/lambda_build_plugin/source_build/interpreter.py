@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.interpreter import candidates, uv_of
+from lambda_build_plugin.interpreter import candidates, uv_of, without_downloads
 from lambda_build_plugin.processes import finished
 
 if TYPE_CHECKING:
@@ -127,9 +127,8 @@ def _probed(program: str, environ: Mapping[str, str], *, needs_pip: bool) -> Int
 
 def _said(command: list[str], environ: Mapping[str, str]) -> str | None:
     """Get what a program prints; None where it fails."""
-    quiet = {**environ, "UV_PYTHON_DOWNLOADS": "never", "UV_OFFLINE": "1", "UV_NO_CACHE": "1"}
     try:
-        result = finished(command, environ=quiet, timeout=_SECONDS)
+        result = finished(command, environ=without_downloads(environ), timeout=_SECONDS)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return result.stdout if result.returncode == 0 else None
