@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import LockError
+from lambda_build_plugin.tables import TableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from lambda_build_plugin.lock.model import Lock, LockedPackage
@@ -26,6 +28,7 @@ __all__ = [
     "UnlockedRequirementError",
     "UnresolvedPackageError",
     "UnsupportedLockError",
+    "well_formed",
 ]
 
 _RECIPES = {
@@ -92,6 +95,21 @@ class InvalidLockError(LockError):
     def __init__(self, path: Path, problem: str, *, hint: str) -> None:
         self.path = path
         super().__init__(f"cannot read the lock {path.name}", why=problem, hint=hint)
+
+
+@contextmanager
+def well_formed(path: Path, *, remedy: str) -> Iterator[None]:
+    """Say of a value that is not what its format asks for that the lock is broken.
+
+    Raises:
+        InvalidLockError: One is not; the hint names the command that makes the lock.
+    """
+    try:
+        yield
+    except TableError as error:
+        raise InvalidLockError(
+            path, str(error), hint=f"make it again: `{remedy}`; a lock is not edited by hand"
+        ) from error
 
 
 class UnsupportedLockError(LockError):

@@ -22,10 +22,10 @@ from packaging.version import Version
 
 from lambda_build_plugin.lock import parts, pdm_freshness, pdm_sources
 from lambda_build_plugin.lock.failures import (
-    InvalidLockError,
     MissingHashError,
     StaleLockError,
     UnsupportedLockError,
+    well_formed,
 )
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import (
@@ -76,12 +76,8 @@ def read(path: Path, context: Context) -> Lock:
     Raises:
         LockError: It cannot be read, is of another version, stale, or without digests.
     """
-    try:
+    with well_formed(path, remedy=_REMEDY):
         return _Reader(path, read_toml(path), context).lock()
-    except TableError as error:
-        raise InvalidLockError(
-            path, str(error), hint=f"make it again: `{_REMEDY}`; a lock is not edited by hand"
-        ) from error
 
 
 class _Reader:

@@ -21,9 +21,9 @@ from packaging.version import Version
 
 from lambda_build_plugin.lock import parts
 from lambda_build_plugin.lock.failures import (
-    InvalidLockError,
     StaleLockError,
     UnsupportedLockError,
+    well_formed,
 )
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import (
@@ -80,12 +80,8 @@ def read(path: Path, context: Context) -> Lock:
     Raises:
         LockError: It cannot be read, is of another version, or stale.
     """
-    try:
+    with well_formed(path, remedy=_REMEDY):
         return _Reader(path, context).lock()
-    except TableError as error:
-        raise InvalidLockError(
-            path, str(error), hint=f"make it again: `{_REMEDY}`; a lock is not edited by hand"
-        ) from error
 
 
 class _Reader:

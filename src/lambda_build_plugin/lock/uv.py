@@ -18,10 +18,10 @@ from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.lock import parts
 from lambda_build_plugin.lock.failures import (
-    InvalidLockError,
     MissingHashError,
     StaleLockError,
     UnsupportedLockError,
+    well_formed,
 )
 from lambda_build_plugin.lock.freshness import differences
 from lambda_build_plugin.lock.markers import LockMarker
@@ -62,12 +62,8 @@ def read(path: Path, context: Context) -> Lock:
     Raises:
         LockError: It cannot be read, does not know the project, or is stale.
     """
-    try:
+    with well_formed(path, remedy=_REMEDY):
         return _Reader(path, read_toml(path), context).lock()
-    except TableError as error:
-        raise InvalidLockError(
-            path, str(error), hint=f"make it again: `{_REMEDY}`; a lock is not edited by hand"
-        ) from error
 
 
 class _Reader:
