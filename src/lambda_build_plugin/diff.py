@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-import zlib
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
@@ -19,7 +18,7 @@ from packaging.utils import canonicalize_name
 from lambda_build_plugin.errors import SettingsError, printable
 from lambda_build_plugin.fetch.cache import check_file
 from lambda_build_plugin.metadata import headers
-from lambda_build_plugin.stage import read_text
+from lambda_build_plugin.stage import BROKEN_ZIP, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,8 +33,6 @@ _SHORT = 12  # digits of a digest for people
 _METADATA = ".dist-info/METADATA"
 _METHODS = {0: "stored", 8: "deflated", 12: "bzip2", 14: "lzma", 93: "zstd"}
 _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
-"""What reading a broken or encrypted zip may raise."""
 
 
 class Field(TypedDict):
@@ -154,7 +151,7 @@ def _read(path: Path) -> _Zip:
                 members=_members(archive),
                 packages=_packages(archive),
             )
-    except _BROKEN as error:
+    except BROKEN_ZIP as error:
         raise _unreadable(path, str(error) or type(error).__name__) from error
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error

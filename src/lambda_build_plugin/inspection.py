@@ -12,7 +12,6 @@ import json
 import os
 import re
 import zipfile
-import zlib
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -29,7 +28,7 @@ from lambda_build_plugin.errors import VerificationError, printable
 from lambda_build_plugin.machine_code import Examiner
 from lambda_build_plugin.provided import SDK
 from lambda_build_plugin.report import SizeReport, size_lines
-from lambda_build_plugin.stage import record_rows
+from lambda_build_plugin.stage import BROKEN_ZIP, record_rows
 from lambda_build_plugin.target import RUNTIMES, Architecture, Target, newest_admitted
 from lambda_build_plugin.verify import limits
 from lambda_build_plugin.verify.artifact import NO_CODE, Artifact, shipped
@@ -57,19 +56,8 @@ __all__ = [
 
 SCHEMA = 1
 
-_UNREADABLE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    KeyError,
-    MemoryError,
-    NotImplementedError,
-    OSError,
-    OverflowError,
-    RuntimeError,
-    ValueError,
-)
-"""What zipfile raises of broken files."""
+_UNREADABLE = (*BROKEN_ZIP, MemoryError, OSError, OverflowError)
+"""What reading a zip of unknown origin may raise."""
 
 _LAYER = re.compile(r"python/(lib/python3\.\d+/site-packages/)?")
 _OF_A_LAYER = re.compile(r"(python|bin|lib|extensions)/")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 import zipfile
-import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -22,7 +21,7 @@ from lambda_build_plugin.errors import SettingsError, VerificationError
 from lambda_build_plugin.graph import extras_of, pruned, requirements_of
 from lambda_build_plugin.lock.walk import LeftOut
 from lambda_build_plugin.metadata import headers
-from lambda_build_plugin.stage import is_version, read_text
+from lambda_build_plugin.stage import BROKEN_ZIP, is_version, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -61,18 +60,6 @@ https://docs.aws.amazon.com/lambda/latest/dg/python-package.html#python-package-
 """
 
 _SDK_HEADS = frozenset(map(canonicalize_name, ("boto3", "botocore")))
-
-_UNREADABLE = (
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-    ValueError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What zipfile may raise on a file that is broken, or none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,7 +291,7 @@ def reading(path: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
-    except _UNREADABLE as error:
+    except (*BROKEN_ZIP, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SettingsError(
             [f"provided-by: {path} cannot be read: {reason or type(error).__name__}"],

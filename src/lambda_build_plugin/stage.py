@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
 __all__ = [
+    "BROKEN_ZIP",
     "Dispute",
     "Distribution",
     "DuplicateDistributionError",
@@ -82,17 +83,18 @@ _LARGEST_TEXT = 1 << 26  # bytes of METADATA, RECORD …; 65,535 rows of RECORD 
 _PARTS_BELOW_DATA = 2  # the kind, and at least a file name
 _BLOCK = 1 << 20  # bytes
 _DIGEST_LENGTH = len("sha256=") + 43  # URL-safe base64 of 32 bytes, without padding
-_BROKEN = (
-    csv.Error,
+BROKEN_ZIP = (
     zipfile.BadZipFile,
     zlib.error,
     EOFError,
     KeyError,
     NotImplementedError,
     RuntimeError,
-    TypeError,
     ValueError,
 )
+"""What zipfile may raise of a file that is broken or encrypted, or no zip."""
+
+_BROKEN = (*BROKEN_ZIP, csv.Error, TypeError)
 """What reading a broken wheel may raise, in zipfile and in installer."""
 
 
