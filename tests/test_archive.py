@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fakes.wheels import a_wheel
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.archive import (
     ChangedFileError,
@@ -52,15 +52,7 @@ def a_tree(folder: Path, *fakes: FakeWheel, prefix: str = "") -> StagedTree:
 
 
 def _described(fake: FakeWheel, path: Path) -> Wheel:
-    name, version, _, _ = parse_wheel_filename(fake.filename)
-    return Wheel(
-        name=name,
-        version=version,
-        filename=fake.filename,
-        path=path,
-        sha256=fake.sha256,
-        source="wheel",
-    )
+    return Wheel.of(path, sha256=fake.sha256, source="wheel", filename=fake.filename)
 
 
 def archived(tree: StagedTree, folder: Path, *, epoch: int | None = None) -> Path:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes.elf import an_elf
 from fakes.wheels import a_wheel
-from packaging.utils import parse_wheel_filename
 
 from lambda_build_plugin.binaries import Elf, Kind
 from lambda_build_plugin.fetch.cache import Cache
@@ -32,15 +31,7 @@ _CONTENT = b"x = 1\n" * 100
 
 def a_wheel_at(fake: FakeWheel, folder: Path, *, source: str = "wheel") -> Wheel:
     """Write a wheel and describe it."""
-    name, version, _, _ = parse_wheel_filename(fake.filename)
-    return Wheel(
-        name=name,
-        version=version,
-        filename=fake.filename,
-        path=fake.write_to(folder),
-        sha256=fake.sha256,
-        source=source,
-    )
+    return Wheel.of(fake.write_to(folder), sha256=fake.sha256, source=source)
 
 
 def a_record(*rows: str) -> bytes:

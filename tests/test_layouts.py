@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fakes.wheels import a_wheel
-from packaging.utils import parse_wheel_filename
 
 from lambda_build_plugin.fetch.cache import Cache
 from lambda_build_plugin.layouts import Layouts
@@ -33,15 +32,7 @@ FAKE = a_wheel(
 @pytest.fixture
 def wheel(tmp_path: Path) -> Wheel:
     """Give a wheel with a file of each kind."""
-    name, version, _, _ = parse_wheel_filename(FAKE.filename)
-    return Wheel(
-        name=name,
-        version=version,
-        filename=FAKE.filename,
-        path=FAKE.write_to(tmp_path),
-        sha256=FAKE.sha256,
-        source="wheel",
-    )
+    return Wheel.of(FAKE.write_to(tmp_path), sha256=FAKE.sha256, source="wheel")
 
 
 @pytest.fixture
@@ -84,10 +75,15 @@ def test_tree_is_the_same(wheel: Wheel, cache: Cache, prefix: str) -> None:
 def test_same_bytes_under_another_name(wheel: Wheel, cache: Cache) -> None:
     """What a file is called is part of what is checked."""
     Layouts(cache).of(wheel)
-    name, version, _, _ = parse_wheel_filename(other := "other-1.0-py3-none-any.whl")
+    other = Wheel.of(
+        wheel.path,
+        sha256=wheel.sha256,
+        source="wheel",
+        filename="other-1.0-py3-none-any.whl",
+    )
 
     with pytest.raises(InvalidWheelError):
-        Layouts(cache).of(replace(wheel, filename=other, name=name, version=version))
+        Layouts(cache).of(other)
 
 
 def test_own_wheel_is_not_noted(wheel: Wheel, cache: Cache, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fakes.wheels import a_wheel
-from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.archive import write_archive
 from lambda_build_plugin.errors import StageError
@@ -39,15 +39,7 @@ def staged(folder: Path, *fakes: FakeWheel, prefix: str = "") -> StagedTree:
 
 def a_wheel_at(fake: FakeWheel, folder: Path) -> Wheel:
     """Write a wheel and describe it."""
-    name, version, _, _ = parse_wheel_filename(fake.filename)
-    return Wheel(
-        name=name,
-        version=version,
-        filename=fake.filename,
-        path=fake.write_to(folder),
-        sha256=fake.sha256,
-        source="wheel",
-    )
+    return Wheel.of(fake.write_to(folder), sha256=fake.sha256, source="wheel")
 
 
 def contents(tree: StagedTree, folder: Path) -> dict[str, bytes]:
@@ -549,12 +541,8 @@ def test_unnormalized_metadata_folder(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for name, text in files.items():
             archive.writestr(name, text)
-    name, version, _, _ = parse_wheel_filename(path.name)
-    wheel = Wheel(
-        name=name, version=version, filename=path.name, path=path, sha256="", source="wheel"
-    )
 
-    tree = stage([wheel], prefix="")
+    tree = stage([Wheel.of(path, sha256="", source="wheel")], prefix="")
 
     assert [item.dist_info for item in tree.distributions] == ["Demo.App-1.0.dist-info"]
     assert {entry.owner for entry in tree.entries} == {canonicalize_name("demo-app")}

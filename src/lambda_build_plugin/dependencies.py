@@ -12,7 +12,6 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
-from packaging.utils import parse_wheel_filename
 
 from lambda_build_plugin.errors import SourceBuildError
 from lambda_build_plugin.fetch.fetcher import Fetcher
@@ -471,12 +470,6 @@ def _fetcher(settings: Settings, lock: Lock, workshop: Workshop) -> Fetcher:
 
 
 def _wheel(fetched: Fetched) -> Wheel:
-    selected = fetched.selected
-    return Wheel(
-        name=selected.name,
-        version=parse_wheel_filename(selected.filename)[1],
-        filename=selected.filename,
-        path=fetched.path,
-        sha256=fetched.sha256,
-        source="wheel",
+    return Wheel.of(
+        fetched.path, sha256=fetched.sha256, source="wheel", filename=fetched.selected.filename
     )

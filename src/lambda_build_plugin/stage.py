@@ -28,7 +28,7 @@ from installer.exceptions import InstallerError
 from installer.records import InvalidRecordEntry, RecordEntry, parse_record_file
 from installer.sources import WheelSource
 from installer.utils import SCHEME_NAMES
-from packaging.utils import canonicalize_name
+from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from lambda_build_plugin.errors import StageError
@@ -109,6 +109,30 @@ class Wheel:
     sha256: str
     source: str
     """What it was made of: `wheel` where it came as one, else `sdist`, `local` or `vcs`."""
+
+    @classmethod
+    def of(cls, path: Path, *, sha256: str, source: str, filename: str = "") -> Wheel:
+        """Describe a wheel that lies somewhere, by its file name (PEP 427).
+
+        Args:
+            path: Where it lies.
+            sha256: Of its bytes, in hexadecimal.
+            source: What it was made of.
+            filename: What it is called, where it lies under another name.
+
+        Raises:
+            InvalidWheelFilename: It is not called as a wheel is.
+        """
+        filename = filename or path.name
+        name, version, _, _ = parse_wheel_filename(filename)
+        return cls(
+            name=name,
+            version=version,
+            filename=filename,
+            path=path,
+            sha256=sha256,
+            source=source,
+        )
 
 
 @dataclass(frozen=True, slots=True)

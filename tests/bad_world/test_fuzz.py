@@ -18,7 +18,6 @@ from fakes.projects import a_project
 from fakes.wheels import a_wheel
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from packaging.utils import parse_wheel_filename
 
 from lambda_build_plugin.archive import write_archive
 from lambda_build_plugin.diff import as_text, compare
@@ -301,10 +300,7 @@ def a_given_wheel(folder: Path, content: bytes) -> Wheel:
     """Write a wheel that is what was locked, whatever that is."""
     path = folder / "pinned-1.0-py3-none-any.whl"
     path.write_bytes(content)
-    name, version, _, _ = parse_wheel_filename(path.name)
-    return Wheel(
-        name=name, version=version, filename=path.name, path=path, sha256="0" * 64, source="wheel"
-    )
+    return Wheel.of(path, sha256="0" * 64, source="wheel")
 
 
 SOUND = a_wheel(

@@ -7,8 +7,6 @@ import itertools
 import zipfile
 from typing import TYPE_CHECKING
 
-from packaging.utils import parse_wheel_filename
-
 from lambda_build_plugin.archive import write_archive
 from lambda_build_plugin.stage import Wheel, stage
 
@@ -28,15 +26,7 @@ def a_tree(folder: Path, *fakes: FakeWheel, prefix: str = "") -> StagedTree:
 
 
 def _described(fake: FakeWheel, folder: Path) -> Wheel:
-    name, version, _, _ = parse_wheel_filename(fake.filename)
-    return Wheel(
-        name=name,
-        version=version,
-        filename=fake.filename,
-        path=fake.write_to(folder),
-        sha256=fake.sha256,
-        source="wheel",
-    )
+    return Wheel.of(fake.write_to(folder), sha256=fake.sha256, source="wheel")
 
 
 def shipped(tree: StagedTree, file: Path) -> dict[str, bytes]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from fakes.wheels import a_wheel
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from packaging.utils import parse_wheel_filename
 
 from lambda_build_plugin.archive import write_archive
 from lambda_build_plugin.stage import Wheel, stage
@@ -43,15 +42,7 @@ def a_described_wheel(folder: Path, name: str, files: Mapping[str, bytes], metho
     """Write a wheel into the folder."""
     executable = [file for file in files if file.endswith("x")]
     fake = a_wheel(name, files=files, executable=executable, compression=method)
-    normalized, version, _, _ = parse_wheel_filename(fake.filename)
-    return Wheel(
-        name=normalized,
-        version=version,
-        filename=fake.filename,
-        path=fake.write_to(folder),
-        sha256=fake.sha256,
-        source="wheel",
-    )
+    return Wheel.of(fake.write_to(folder), sha256=fake.sha256, source="wheel")
 
 
 @settings(max_examples=60, deadline=None)

@@ -9,7 +9,6 @@ The first wheel that fits is taken. Never an editable one: `build_wheel` is aske
 
 from __future__ import annotations
 
-import hashlib
 import os
 import posixpath
 import shutil
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
+from lambda_build_plugin.fetch.cache import check_file
 from lambda_build_plugin.source_build.failures import (
     Attempt,
     BackendError,
@@ -83,15 +83,7 @@ def made(
         _check_metadata(source, workshop, path)
         lasting = workshop.folder / path.name
         shutil.move(path, lasting)
-    name, version, _, _ = parse_wheel_filename(lasting.name)
-    return Wheel(
-        name=name,
-        version=version,
-        filename=lasting.name,
-        path=lasting,
-        sha256=hashlib.sha256(lasting.read_bytes()).hexdigest(),
-        source=source.kind,
-    )
+    return Wheel.of(lasting, sha256=check_file(lasting).sha256, source=source.kind)
 
 
 @dataclass(frozen=True, slots=True)

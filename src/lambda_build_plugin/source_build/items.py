@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile
@@ -147,7 +148,7 @@ def included(path: Path, workshop: Workshop) -> Wheel:
     if path.is_dir():
         return made(local_source(path.name, path), workshop)
     try:
-        name, version, _, tags = parse_wheel_filename(path.name)
+        tags = parse_wheel_filename(path.name)[3]
         checked, specifier = check_file(path), requires_python(path)
     except OSError as error:
         raise UnreadableSourceError(path.name, path, error.strerror or str(error)) from error
@@ -159,14 +160,7 @@ def included(path: Path, workshop: Workshop) -> Wheel:
     if not admitted or not any(tag in target.rank for tag in tags):
         problem = f"its {'tag is' if admitted else 'Requires-Python is'} not one of {target}"
         raise UnreadableSourceError(path.name, path, problem)
-    return Wheel(
-        name=name,
-        version=version,
-        filename=path.name,
-        path=path,
-        sha256=checked.sha256,
-        source="wheel",
-    )
+    return Wheel.of(path, sha256=checked.sha256, source="wheel")
 
 
 def _same(package: LockedPackage, wheel: Wheel, version: Version | None) -> Wheel:
@@ -201,21 +195,11 @@ def _once(key: str, kind: str, workshop: Workshop, make: Callable[[], Wheel]) ->
 def _kept(note: Mapping[str, str], kind: str, workshop: Workshop) -> Wheel | None:
     """Get a wheel that was kept; None where it is gone, damaged, or badly noted."""
     checked = workshop.cache.find(Digest(note.get("digest", "")))
-    filename = note.get("filename", "")
-    try:
-        name, version, _, _ = parse_wheel_filename(filename)
-    except InvalidWheelFilename:
+    if checked is None or not (filename := note.get("filename")):
         return None
-    if checked is None:
-        return None
-    return Wheel(
-        name=name,
-        version=version,
-        filename=filename,
-        path=checked.path,
-        sha256=checked.sha256,
-        source=kind,
-    )
+    with suppress(InvalidWheelFilename):
+        return Wheel.of(checked.path, sha256=checked.sha256, source=kind, filename=filename)
+    return None
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
