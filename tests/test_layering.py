@@ -19,9 +19,9 @@ ROOT = Path(lambda_build_plugin.__file__).parent
 
 LAYERS = (
     "errors",
-    "tables",
+    "urls",
     "progress",
-    "clock",
+    "tables",
     "processes",
     "interpreter",
     "target",

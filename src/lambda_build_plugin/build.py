@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from lambda_build_plugin import integrity, report
 from lambda_build_plugin.archive import moved_in, write_archive, write_folder
 from lambda_build_plugin.bytecode import with_bytecode
-from lambda_build_plugin.clock import Clock
 from lambda_build_plugin.dependencies import dependencies_of
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.fetch.cache import Cache
@@ -19,6 +18,7 @@ from lambda_build_plugin.filters import filtered
 from lambda_build_plugin.hooks import after_stage, before_build
 from lambda_build_plugin.layouts import Layouts
 from lambda_build_plugin.places import check_places
+from lambda_build_plugin.progress import Clock
 from lambda_build_plugin.project import metadata_requirements
 from lambda_build_plugin.provided import SDK, artifact_of
 from lambda_build_plugin.scripts import with_scripts

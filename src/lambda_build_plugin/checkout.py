@@ -22,12 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from lambda_build_plugin.errors import FetchError
+from lambda_build_plugin.errors import FetchError, excerpt
 from lambda_build_plugin.fetch.failures import CacheError, NotCachedError
-from lambda_build_plugin.lock.parts import redacted, redacted_text, without_login
 from lambda_build_plugin.processes import finished
-from lambda_build_plugin.tables import excerpt
 from lambda_build_plugin.unpack import project_below
+from lambda_build_plugin.urls import redacted, redacted_text, without_login
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -53,10 +53,10 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
-    from lambda_build_plugin.clock import Clock
     from lambda_build_plugin.fetch.fetcher import Fetched
     from lambda_build_plugin.lock.model import Lock, LockedPackage
     from lambda_build_plugin.lock.walk import Reached
+    from lambda_build_plugin.progress import Clock
     from lambda_build_plugin.provided import Artifact, Kept
     from lambda_build_plugin.selection import Selected, Selection
     from lambda_build_plugin.settings import Settings

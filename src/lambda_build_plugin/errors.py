@@ -31,12 +31,15 @@ __all__ = [
     "SourceBuildError",
     "StageError",
     "VerificationError",
+    "excerpt",
     "printable",
 ]
 
 _CONTROLS = {
     code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"
 }
+
+_LONGEST = 200
 
 
 def printable(text: str) -> str:
@@ -119,3 +122,8 @@ class VerificationError(LambdaBuildError):
 def _indented(text: str, width: int) -> str:
     margin = " " * width
     return indent(text, margin).removeprefix(margin)
+
+
+def excerpt(text: str) -> str:
+    """Cut a text that is quoted in a message, where it goes on and on."""
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

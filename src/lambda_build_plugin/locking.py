@@ -18,11 +18,11 @@ from lambda_build_plugin.archive import moved_in
 from lambda_build_plugin.errors import LockError, SettingsError
 from lambda_build_plugin.interpreter import uv_of
 from lambda_build_plugin.lock import pylock
-from lambda_build_plugin.lock.parts import redacted_text, without_logins
 from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.lock.walk import reached
 from lambda_build_plugin.selection import best_wheel
 from lambda_build_plugin.target import Architecture, Target, admitted
+from lambda_build_plugin.urls import redacted_text, without_logins
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -6,13 +6,15 @@ overrides what it cares for. All methods may be called from worker threads.
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Reporter"]
+__all__ = ["Clock", "Reporter"]
 
 
 class Reporter:
@@ -40,3 +42,21 @@ class Reporter:
     def live(self) -> Iterator[None]:
         """Surround the build, so that a display can be cleared whatever happens."""
         yield
+
+
+@dataclass(slots=True)
+class Clock:
+    """Times the stages of one build, and tells of each when it begins."""
+
+    reporter: Reporter
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add what happens inside to a stage."""
+        self.reporter.stage(name)
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin

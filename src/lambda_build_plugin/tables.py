@@ -10,20 +10,19 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
-__all__ = ["Table", "TableError", "excerpt", "read_toml"]
+__all__ = ["Table", "TableError", "read_toml"]
 
 _T = TypeVar("_T")
 
-_LONGEST = 200
 _NAMES = {str: "a string", bool: "true or false", int: "a whole number", list: "a list"}
 
 
@@ -34,11 +33,6 @@ class TableError(ValueError):
         super().__init__(f"{at}: {problem}")
         self.at = at
         self.problem = problem
-
-
-def excerpt(text: str) -> str:
-    """Cut a text that is quoted in a message, where it goes on and on."""
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def read_toml(path: Path) -> Table:

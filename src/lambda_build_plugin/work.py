@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
     from pathlib import Path
 
-    from lambda_build_plugin.clock import Clock
     from lambda_build_plugin.lock.model import Lock
-    from lambda_build_plugin.progress import Reporter
+    from lambda_build_plugin.progress import Clock, Reporter
     from lambda_build_plugin.provided import Artifact
     from lambda_build_plugin.settings import Command, Settings
     from lambda_build_plugin.source_build.workshop import Workshop

@@ -12,10 +12,10 @@ from lambda_build_plugin.fetch.sources import (
     Sources,
     Tls,
     read_sources,
-    redacted,
 )
 from lambda_build_plugin.lock.model import IndexOptions
 from lambda_build_plugin.settings import IndexAccess
+from lambda_build_plugin.urls import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lambda_build_plugin.lock.parts import without_logins
+from lambda_build_plugin.urls import without_logins
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,9 @@ from lambda_build_plugin.fetch.failures import (
     UnreachableError,
 )
 from lambda_build_plugin.fetch.pages import ACCEPT, Link, Page, UnknownPageError
-from lambda_build_plugin.fetch.sources import redacted
 from lambda_build_plugin.lock.model import Digest, LockedFile
-from lambda_build_plugin.lock.parts import path_of, sdist_suffixes
+from lambda_build_plugin.lock.parts import sdist_suffixes
+from lambda_build_plugin.urls import path_of, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -34,7 +34,7 @@ from lambda_build_plugin.fetch.failures import (
     HttpError,
     UnreachableError,
 )
-from lambda_build_plugin.fetch.sources import origin_of, redacted
+from lambda_build_plugin.urls import origin_of, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
-from lambda_build_plugin.lock.parts import filename_of
+from lambda_build_plugin.urls import filename_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

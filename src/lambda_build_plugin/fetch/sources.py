@@ -26,14 +26,15 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.lock.model import IndexOptions
-from lambda_build_plugin.lock.parts import redacted, without_login
 from lambda_build_plugin.tables import TableError, read_toml
+from lambda_build_plugin.urls import origin_of, redacted, without_login
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from lambda_build_plugin.settings import IndexAccess
     from lambda_build_plugin.tables import Table
+    from lambda_build_plugin.urls import Origin
 
 __all__ = [
     "DEFAULT_INDEX",
@@ -42,7 +43,6 @@ __all__ = [
     "Restriction",
     "Sources",
     "Tls",
-    "origin_of",
     "read_sources",
     "redacted",
 ]
@@ -51,11 +51,8 @@ DEFAULT_INDEX = "https://pypi.org/simple/"
 """The index that is asked where none is configured."""
 
 _TRUE = {"1", "true", "yes", "on", "y", "t"}
-_PORTS = {"http": 80, "https": 443}
-_PIP_FILE = "pip.ini" if sys.platform == "win32" else "pip.conf"
 
-Origin = tuple[str, str, int]
-"""Scheme, host and port: what credentials belong to."""
+_PIP_FILE = "pip.ini" if sys.platform == "win32" else "pip.conf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -350,16 +347,6 @@ def _tls_by_origin(access: Sequence[IndexAccess], general: Tls) -> dict[Origin, 
     }
 
 
-def origin_of(url: str) -> Origin:
-    """Get scheme, host and port of a URL."""
-    parts = urlsplit(url)
-    return (
-        parts.scheme.lower(),
-        (parts.hostname or "").lower(),
-        parts.port or _PORTS.get(parts.scheme.lower(), 0),
-    )
-
-
 def _key(index: str) -> str:
     """Spell the URL of an index in one way, without its login."""
     return without_login(index).rstrip("/") + "/"
@@ -436,8 +423,6 @@ def _login_in(url: str) -> Login | None:
 
 
 # --- uv -------------------------------------------------------------------------------
-
-
 def _add_uv(
     gathered: _Gathered, environ: Mapping[str, str], *, home: Path, project: Path, etc: Path
 ) -> None:
@@ -566,8 +551,6 @@ def _toml(path: Path) -> Table:
 
 
 # --- pip ------------------------------------------------------------------------------
-
-
 def _add_pip(gathered: _Gathered, environ: Mapping[str, str], *, home: Path, etc: Path) -> None:
     values = _pip_values(environ, _pip_files(environ, home=home, etc=etc))
     if url := values.get("index-url"):
@@ -648,8 +631,6 @@ def _pip_files_of_user(environ: Mapping[str, str], home: Path) -> Iterator[Path]
 
 
 # --- the environment ------------------------------------------------------------------
-
-
 def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
     """Read `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`; lower case wins.
 

@@ -156,7 +156,7 @@ def _unexpected(error: Exception, *, verbose: bool) -> str:
     import traceback
 
     from lambda_build_plugin.errors import LambdaBuildError
-    from lambda_build_plugin.lock.parts import redacted_text
+    from lambda_build_plugin.urls import redacted_text
 
     text = ": ".join(part for part in (type(error).__name__, str(error)) if part)
     shown = LambdaBuildError(

@@ -19,14 +19,13 @@ from pdm.models.auth import keyring
 
 from lambda_build_plugin.artifacts import read_artifacts
 from lambda_build_plugin.errors import SettingsError
-from lambda_build_plugin.fetch.sources import redacted
 from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.pdm import dest
 from lambda_build_plugin.frontends.session import Session, told, with_lock_of_host
 from lambda_build_plugin.lock import pdm_sources
-from lambda_build_plugin.lock.parts import redacted_text, without_login
 from lambda_build_plugin.project import read_project
 from lambda_build_plugin.settings import environment_layer, table_layer
+from lambda_build_plugin.urls import redacted, redacted_text, without_login
 
 if TYPE_CHECKING:
     import argparse

@@ -19,11 +19,12 @@ from poetry.utils.password_manager import PoetryKeyringError
 
 from lambda_build_plugin.artifacts import read_artifacts
 from lambda_build_plugin.errors import FetchError, SettingsError
-from lambda_build_plugin.fetch.sources import DEFAULT_INDEX, redacted
+from lambda_build_plugin.fetch.sources import DEFAULT_INDEX
 from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.session import Session, told, with_lock_of_host
 from lambda_build_plugin.project import BuildSystem, read_project
 from lambda_build_plugin.settings import IndexAccess, environment_layer, table_layer
+from lambda_build_plugin.urls import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -21,6 +21,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from lambda_build_plugin import urls
 from lambda_build_plugin.lock import parts
 from lambda_build_plugin.lock.markers import Activated, LockMarker
 
@@ -81,7 +82,7 @@ class _Asked(NamedTuple):
     def __str__(self) -> str:
         extras = f"[{','.join(sorted(self.extras))}]" if self.extras else ""
         address, mark, folder = self.source.partition(_SUBDIRECTORY)
-        source = f" @ {parts.redacted(address)}{mark}{folder}" if self.source else ""
+        source = f" @ {urls.redacted(address)}{mark}{folder}" if self.source else ""
         return f"{self.name}{extras}{self.specifier or ''}{source}"
 
     @property
@@ -226,7 +227,7 @@ def _commit(url: str, options: Mapping[str, object]) -> str:
 
 
 def _file(url: str) -> str:
-    return unquote(parts.without_login(url).partition("#")[0])
+    return unquote(urls.without_login(url).partition("#")[0])
 
 
 def _line(asked: _Asked, markers: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from packaging.markers import InvalidMarker, Marker, UndefinedComparison
 from packaging.utils import canonicalize_name
 
-from lambda_build_plugin.tables import excerpt
+from lambda_build_plugin.errors import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import posixpath
-import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit
 
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from lambda_build_plugin.errors import excerpt
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import strongest
-from lambda_build_plugin.tables import TableError, excerpt
+from lambda_build_plugin.tables import TableError
+from lambda_build_plugin.urls import filename_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from packaging.utils import NormalizedName
 
@@ -30,24 +29,14 @@ __all__ = [
     "Context",
     "digest_of",
     "filename",
-    "filename_of",
     "is_project",
     "marker",
     "name",
     "names",
-    "path_of",
-    "redacted",
-    "redacted_text",
     "sdist_suffixes",
     "specifier",
     "version",
-    "without_login",
-    "without_logins",
 ]
-
-# A scheme begins where letters do: tried at each letter, a long line would take minutes.
-_URL = re.compile(r"(?<![a-z])[a-z][a-z0-9+.-]*://(?:[^/?#]*@)?\S*", re.IGNORECASE)
-"""A URL in a text; what stands before an `@` counts, whatever characters it holds."""
 
 sdist_suffixes = (".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz")
 
@@ -123,75 +112,6 @@ def filename(table: Table, location: str) -> str:
         return filename_of(location)
     except ValueError as error:
         raise TableError(table.at, str(error)) from error
-
-
-def filename_of(location: str) -> str:
-    """Get the file name at the end of a URL or path; only a URL is quoted.
-
-    Raises:
-        ValueError: It is no URL.
-    """
-    if "://" not in location:
-        return posixpath.basename(location)
-    return unquote(posixpath.basename(_path_in(location)))
-
-
-def path_of(url: str) -> Path:
-    """Get the path that a `file:` URL names on this system.
-
-    Raises:
-        ValueError: It is no URL.
-    """
-    # Loaded here because it brings http.client and ssl along, and file URLs are rare.
-    from urllib.request import url2pathname
-
-    return Path(url2pathname(_path_in(url)))
-
-
-def _path_in(url: str) -> str:
-    """Get the path of a URL, still quoted."""
-    try:
-        path = urlsplit(url).path
-    except ValueError as error:
-        raise ValueError(f"`{excerpt(redacted(url))}` is no URL: {error}") from error
-    if "\0" in unquote(path):
-        raise ValueError(f"`{excerpt(redacted(url))}` holds a NUL character")
-    return path
-
-
-def redacted(url: str) -> str:
-    """Take credentials, query and fragment out of a URL, for messages."""
-    if "://" not in url:
-        return url  # a path
-    return re.split("[?#]", without_login(url))[0]
-
-
-def redacted_text(text: str) -> str:
-    """Do the same with each URL in a text."""
-    return _URL.sub(lambda match: redacted(match[0]), text)
-
-
-def without_logins(text: str) -> str:
-    """Take the credentials out of each web address in a text, and keep all else.
-
-    The user of `ssh://git@…` is no secret, and part of the address.
-    """
-    return _URL.sub(
-        lambda match: without_login(match[0]) if match[0].lower().startswith("http") else match[0],
-        text,
-    )
-
-
-def without_login(url: str) -> str:
-    """Take the credentials out of a URL, up to the last `@` before the path."""
-    scheme, separator, rest = url.partition("://")
-    authority = re.split("[/?#]", rest)[0]
-    if "@" in authority:
-        rest = rest[authority.rindex("@") + 1 :]
-    elif re.search(r":(?!\d*$)", authority.rpartition("]")[2]):
-        # No port, so it is a password that should be quoted: it holds a `/`, `?` or `#`.
-        rest = rest.rpartition("@")[2]
-    return f"{scheme}{separator}{rest}"
 
 
 def is_project(path: Path, project: Project) -> bool:

@@ -20,6 +20,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from lambda_build_plugin import urls
 from lambda_build_plugin.lock import parts, pdm_freshness, pdm_sources
 from lambda_build_plugin.lock.failures import (
     MissingHashError,
@@ -512,7 +513,7 @@ class _Asked:
     def _of_place(cls, text: str, at: str) -> _Asked:
         match = _PLACE.fullmatch(text)
         if match is None:
-            raise TableError(at, f"`{parts.redacted_text(text)}` is no requirement")
+            raise TableError(at, f"`{urls.redacted_text(text)}` is no requirement")
         egg = _EGG.search(match["url"])
         name = match["name"] or (egg["name"] if egg else None)
         extras = match["extras"] or match["path_extras"] or (egg["extras"] if egg else None) or ""
@@ -567,7 +568,7 @@ class _Edges:
         candidates = tuple(self._candidates(asked))
         name = asked.name or (self._entries[candidates[0]].key[0] if candidates else None)
         if name is None:
-            raise TableError(at, f"no entry of the lock lies at {parts.redacted(str(asked.place))}")
+            raise TableError(at, f"no entry of the lock lies at {urls.redacted(str(asked.place))}")
         return Edge(name=name, candidates=candidates, marker=marker)
 
     def _candidates(self, asked: _Asked) -> Iterator[int]:
@@ -596,7 +597,7 @@ class _Edges:
         text = re.sub(r"^(?:git|hg|svn|bzr)\+", "", place.partition("#")[0])
         text = text.replace(f"file:///{_ROOT}", root).replace("{root:uri}", root)
         if "://" not in text or text.startswith("file:///"):
-            path = parts.path_of(text) if "://" in text else self._folder / text
+            path = urls.path_of(text) if "://" in text else self._folder / text
             return os.path.normpath(path)
         scheme, _, rest = text.partition("://")
         host, _, inside = rest.partition("/")

@@ -10,10 +10,11 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
+from lambda_build_plugin.errors import excerpt
 from lambda_build_plugin.lock.model import IndexOptions
-from lambda_build_plugin.lock.parts import redacted, without_login
 from lambda_build_plugin.settings import IndexAccess
-from lambda_build_plugin.tables import TableError, excerpt
+from lambda_build_plugin.tables import TableError
+from lambda_build_plugin.urls import redacted, without_login
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

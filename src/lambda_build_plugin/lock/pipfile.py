@@ -19,6 +19,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from lambda_build_plugin import urls
+from lambda_build_plugin.errors import excerpt
 from lambda_build_plugin.lock import parts
 from lambda_build_plugin.lock.failures import (
     StaleLockError,
@@ -35,7 +37,7 @@ from lambda_build_plugin.lock.model import (
     LockedVcs,
     digest,
 )
-from lambda_build_plugin.tables import Table, TableError, excerpt, read_toml
+from lambda_build_plugin.tables import Table, TableError, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -214,7 +216,7 @@ class _Reader:
         if not location.startswith("file:"):
             return self._path.parent / location
         try:
-            return self._path.parent / parts.path_of(location)
+            return self._path.parent / urls.path_of(location)
         except ValueError as error:
             raise TableError(table.at, str(error)) from error
 

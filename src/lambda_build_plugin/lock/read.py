@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
-from lambda_build_plugin.errors import LambdaBuildError
-from lambda_build_plugin.lock import parts
+from lambda_build_plugin import urls
+from lambda_build_plugin.errors import LambdaBuildError, excerpt
 from lambda_build_plugin.lock.failures import (
     InvalidLockError,
     LockNotFoundError,
     UnsupportedLockError,
 )
 from lambda_build_plugin.lock.parts import Context
-from lambda_build_plugin.tables import TableError, excerpt, read_toml
+from lambda_build_plugin.tables import TableError, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -162,7 +162,7 @@ def _guarded(reader: Callable[[Path, Context], Lock], path: Path, context: Conte
         problem = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
         raise InvalidLockError(
             path,
-            parts.redacted_text(excerpt(problem)),
+            urls.redacted_text(excerpt(problem)),
             hint="make it again with the tool that wrote it",
         ) from error
 

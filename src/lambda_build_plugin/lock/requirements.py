@@ -19,6 +19,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from lambda_build_plugin import urls
+from lambda_build_plugin.errors import excerpt
 from lambda_build_plugin.lock import parts
 from lambda_build_plugin.lock.failures import (
     InvalidLockError,
@@ -36,7 +38,7 @@ from lambda_build_plugin.lock.model import (
     digest,
     strongest,
 )
-from lambda_build_plugin.tables import TableError, excerpt, read_toml
+from lambda_build_plugin.tables import TableError, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -118,11 +120,11 @@ class _Line:
 
     def __str__(self) -> str:
         """Spell it as it stands in the file, without hashes and passwords."""
-        return excerpt(parts.redacted_text(_HASH.sub("", self.raw)))
+        return excerpt(urls.redacted_text(_HASH.sub("", self.raw)))
 
     def shown(self, part: str) -> str:
         """Spell a part of it; where a variable filled that in, the whole line."""
-        return excerpt(parts.redacted_text(part)) if part in self.raw else str(self)
+        return excerpt(urls.redacted_text(part)) if part in self.raw else str(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -477,7 +479,7 @@ def _included(line: _Line, value: str) -> Path:
 
 def _path_of(line: _Line, url: str) -> Path:
     try:
-        return parts.path_of(url)
+        return urls.path_of(url)
     except ValueError as error:
         raise _bad_url(line, url, error) from error
 
@@ -589,7 +591,7 @@ def _from_url(package: LockedPackage, url: str, pin: _Pin) -> LockedPackage:
         return replace(package, vcs=vcs)
     bare = url.partition("#")[0]
     try:
-        filename = parts.filename_of(bare)
+        filename = urls.filename_of(bare)
     except ValueError as error:
         raise _bad_url(pin.line, bare, error) from error
     file = LockedFile(

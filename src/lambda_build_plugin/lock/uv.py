@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 
 from packaging.utils import canonicalize_name
 
+from lambda_build_plugin import urls
 from lambda_build_plugin.lock import parts
 from lambda_build_plugin.lock.failures import (
     MissingHashError,
@@ -294,7 +295,7 @@ def _registry_folder(base: Path, source: Table) -> Path | None:
         return None
     if registry.startswith("file:"):
         try:
-            return parts.path_of(registry)
+            return urls.path_of(registry)
         except ValueError as error:
             raise TableError(source.place("registry"), str(error)) from error
     return None if "://" in registry else base / registry

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import SourceBuildError
-from lambda_build_plugin.lock.parts import redacted_text
+from lambda_build_plugin.urls import redacted_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

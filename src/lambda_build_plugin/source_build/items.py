@@ -20,7 +20,6 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from lambda_build_plugin.fetch.cache import check_file
 from lambda_build_plugin.lock.model import Digest
-from lambda_build_plugin.lock.parts import redacted
 from lambda_build_plugin.source_build.attempts import made
 from lambda_build_plugin.source_build.failures import (
     EmptyWheelError,
@@ -30,6 +29,7 @@ from lambda_build_plugin.source_build.failures import (
 from lambda_build_plugin.source_build.fit import holds_code, requires_python
 from lambda_build_plugin.source_build.source import local_source, of_project, strange_source
 from lambda_build_plugin.stage import Wheel
+from lambda_build_plugin.urls import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from lambda_build_plugin.lock.parts import without_login
+from lambda_build_plugin.urls import without_login
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,8 +14,7 @@ import zipfile
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.errors import VerificationError
-from lambda_build_plugin.tables import excerpt
+from lambda_build_plugin.errors import VerificationError, excerpt
 from lambda_build_plugin.verify.findings import Findings, listed
 
 if TYPE_CHECKING:
