@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes.awslambda import Invocation, invoke, unpack
 
-from lambda_build_plugin.target import RUNTIMES
+from lambda_build_plugin.runtime.target import RUNTIMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -17,7 +17,7 @@ from lambda_build_plugin.binaries import (
     misfits,
     read_elf,
 )
-from lambda_build_plugin.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

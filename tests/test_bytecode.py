@@ -23,17 +23,17 @@ from lambda_build_plugin.bytecode import BytecodeOversizeError, CompilerError, w
 from lambda_build_plugin.fetch.cache import Cache
 from lambda_build_plugin.interpreter import NoInterpreterError, find_interpreter
 from lambda_build_plugin.progress import Reporter
+from lambda_build_plugin.runtime.target import RUNTIMES
 from lambda_build_plugin.settings import Host
 from lambda_build_plugin.stage import Entry
-from lambda_build_plugin.target import RUNTIMES
 from lambda_build_plugin.verify.limits import UNZIPPED_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import CodeType
 
+    from lambda_build_plugin.runtime.target import Runtime
     from lambda_build_plugin.stage import StagedTree
-    from lambda_build_plugin.target import Runtime
 
 _TAG = f"cpython-3{sys.version_info.minor}"
 _SOURCE = "import os\nNAMES = {'a', 'b', 'c', 'd'}\ndef f(x): return x in {'p', 'q', 'r', 's'}\n"

@@ -35,9 +35,9 @@ from lambda_build_plugin.fetch import failures as fetch_failures
 from lambda_build_plugin.lock import failures as lock_failures
 from lambda_build_plugin.lock.model import Lock, LockedDirectory, LockedFile, LockedPackage
 from lambda_build_plugin.project import Project
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.source_build import failures as build_failures
 from lambda_build_plugin.source_build.source import of_project
-from lambda_build_plugin.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.verify import (
     closure,
     findings,

@@ -17,9 +17,9 @@ from lambda_build_plugin.filters import Excluded
 from lambda_build_plugin.lock.walk import LeftOut
 from lambda_build_plugin.project import Project
 from lambda_build_plugin.report import PackageReport, as_json, as_text
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.settings import Host, Layout, Settings
 from lambda_build_plugin.stage import Distribution, Entry, StagedTree, Wheel
-from lambda_build_plugin.target import RUNTIMES, Architecture, Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,8 +14,8 @@ from fakes.wheels import a_wheel
 
 from lambda_build_plugin.archive import write_folder
 from lambda_build_plugin.errors import StageError
+from lambda_build_plugin.runtime.target import RUNTIMES
 from lambda_build_plugin.scripts import with_scripts
-from lambda_build_plugin.target import RUNTIMES
 
 _RUNTIME = RUNTIMES["python3.13"]
 _ENTRY_POINTS = "[console_scripts]\nrun = demo.cli:main\n"

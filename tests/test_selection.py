@@ -16,6 +16,7 @@ from lambda_build_plugin.lock.model import (
     LockedVcs,
 )
 from lambda_build_plugin.lock.walk import LeftOut
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection import (
     ForbiddenSourceError,
     NoMatchingFileError,
@@ -26,7 +27,6 @@ from lambda_build_plugin.selection import (
     is_of_one_machine,
     select,
 )
-from lambda_build_plugin.target import RUNTIMES, Architecture, Target
 
 
 def a_target(runtime: str = "python3.12", architecture: str = "x86_64") -> Target:

@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.project import Project
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.settings import (
     KEYS,
     Contents,
@@ -29,7 +30,6 @@ from lambda_build_plugin.settings import (
     table_layer,
 )
 from lambda_build_plugin.tables import Table
-from lambda_build_plugin.target import RUNTIMES, Architecture, Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -22,6 +22,7 @@ from packaging.version import Version
 from lambda_build_plugin.fetch.cache import Cache
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.project import read_project
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.source_build import interpreter, isolation
 from lambda_build_plugin.source_build.failures import (
     BackendError,
@@ -34,7 +35,6 @@ from lambda_build_plugin.source_build.failures import (
 from lambda_build_plugin.source_build.items import build_project
 from lambda_build_plugin.source_build.workshop import Workshop
 from lambda_build_plugin.stage import Wheel
-from lambda_build_plugin.target import RUNTIMES, Architecture, Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -16,7 +16,13 @@ from packaging.specifiers import SpecifierSet
 from packaging.tags import parse_tag
 from packaging.version import Version
 
-from lambda_build_plugin.target import AS_OF, RUNTIMES, Architecture, Target, newest_admitted
+from lambda_build_plugin.runtime.target import (
+    AS_OF,
+    RUNTIMES,
+    Architecture,
+    Target,
+    newest_admitted,
+)
 
 LINUX_X86_64_GLIBC_2_26 = """
 manylinux_2_26 manylinux_2_25 manylinux_2_24 manylinux_2_23 manylinux_2_22 manylinux_2_21

@@ -13,14 +13,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from lambda_build_plugin.target import Glibc
+from lambda_build_plugin.runtime.target import Glibc
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from elftools.elf.elffile import ELFFile
 
-    from lambda_build_plugin.target import Target
+    from lambda_build_plugin.runtime.target import Target
 
 __all__ = [
     "HEAD",

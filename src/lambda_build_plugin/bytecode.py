@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from lambda_build_plugin.fetch.cache import Cache
     from lambda_build_plugin.interpreter import Interpreter
     from lambda_build_plugin.progress import Reporter
+    from lambda_build_plugin.runtime.target import Runtime
     from lambda_build_plugin.settings import Host
     from lambda_build_plugin.stage import Member, StagedTree
-    from lambda_build_plugin.target import Runtime
 
 __all__ = [
     "BytecodeOversizeError",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
-    from lambda_build_plugin.target import Target
+    from lambda_build_plugin.runtime.target import Target
 
 __all__ = ["ASKED", "extras_of", "holds", "pruned", "reachable", "requirements_of"]
 

@@ -28,8 +28,8 @@ from lambda_build_plugin.errors import VerificationError, printable
 from lambda_build_plugin.machine_code import Examiner
 from lambda_build_plugin.provided import SDK
 from lambda_build_plugin.report import SizeReport, size_lines
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target, newest_admitted
 from lambda_build_plugin.stage import BROKEN_ZIP, record_rows
-from lambda_build_plugin.target import RUNTIMES, Architecture, Target, newest_admitted
 from lambda_build_plugin.verify import limits
 from lambda_build_plugin.verify.artifact import NO_CODE, Artifact, shipped
 from lambda_build_plugin.verify.checks import check_contents
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lambda_build_plugin.machine_code import MachineCode
-    from lambda_build_plugin.target import Runtime
+    from lambda_build_plugin.runtime.target import Runtime
 
 __all__ = [
     "DamagedZipError",

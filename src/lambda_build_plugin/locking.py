@@ -20,8 +20,8 @@ from lambda_build_plugin.interpreter import uv_of
 from lambda_build_plugin.lock import pylock
 from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.lock.walk import reached
+from lambda_build_plugin.runtime.target import Architecture, Target, admitted
 from lambda_build_plugin.selection import best_wheel
-from lambda_build_plugin.target import Architecture, Target, admitted
 from lambda_build_plugin.urls import redacted_text, without_logins
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.lock.model import Lock
     from lambda_build_plugin.project import Project
+    from lambda_build_plugin.runtime.target import Runtime
     from lambda_build_plugin.settings import Settings
-    from lambda_build_plugin.target import Runtime
 
 __all__ = ["DEFAULT_NAME", "Locked", "NoUvError", "ResolverError", "write_lock"]
 

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from packaging.version import Version
 
     from lambda_build_plugin.lock.model import LockedPackage
+    from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.stage import StagedTree, Wheel
-    from lambda_build_plugin.target import Target
 
 __all__ = [
     "SDK",

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     import zipfile
     from collections.abc import Iterator, Mapping
 
+    from lambda_build_plugin.runtime.target import Runtime
     from lambda_build_plugin.stage import Distribution, StagedTree
-    from lambda_build_plugin.target import Runtime
 
 __all__ = ["with_scripts"]
 

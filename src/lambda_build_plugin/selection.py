@@ -15,7 +15,7 @@ from packaging.utils import parse_wheel_filename
 
 from lambda_build_plugin.errors import SelectionError
 from lambda_build_plugin.lock.walk import LeftOut
-from lambda_build_plugin.target import AS_OF, RUNTIMES, Architecture, Glibc, Target
+from lambda_build_plugin.runtime.target import AS_OF, RUNTIMES, Architecture, Glibc, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

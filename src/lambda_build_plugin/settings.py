@@ -15,8 +15,8 @@ from packaging.utils import canonicalize_name, is_normalized_name
 
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.patterns import parse_pattern
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target, newest_admitted
 from lambda_build_plugin.tables import TableError
-from lambda_build_plugin.target import RUNTIMES, Architecture, Target, newest_admitted
 
 if TYPE_CHECKING:
     import datetime
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
     from lambda_build_plugin.project import Project
-    from lambda_build_plugin.target import Runtime
+    from lambda_build_plugin.runtime.target import Runtime
 
 __all__ = [
     "ARTIFACTS",

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from lambda_build_plugin.lock.model import Lock
     from lambda_build_plugin.progress import Clock, Reporter
     from lambda_build_plugin.provided import Artifact
+    from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.settings import Command, Settings
     from lambda_build_plugin.source_build.workshop import Workshop
     from lambda_build_plugin.stage import Wheel
-    from lambda_build_plugin.target import Target
 
 __all__ = ["OwnWheel", "Work"]
 

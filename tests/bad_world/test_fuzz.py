@@ -29,9 +29,9 @@ from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.lock.walk import reached
 from lambda_build_plugin.patterns import parse_pattern
 from lambda_build_plugin.project import read_project
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection import select
 from lambda_build_plugin.stage import Wheel, stage
-from lambda_build_plugin.target import RUNTIMES, Architecture, Target
 
 if TYPE_CHECKING:
     from lambda_build_plugin.project import Project

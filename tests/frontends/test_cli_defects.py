@@ -16,7 +16,7 @@ from fakes.index import FakeIndex
 from fakes.projects import a_project, quiet_environment, run_lambda_build
 from fakes.wheels import a_wheel
 
-from lambda_build_plugin.target import RUNTIMES
+from lambda_build_plugin.runtime.target import RUNTIMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.lock.markers import Activated, LockMarker
-from lambda_build_plugin.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 
 ENVIRONMENT = Target(
     runtime=RUNTIMES["python3.13"], architecture=Architecture.ARM64

@@ -32,8 +32,8 @@ from lambda_build_plugin.lock.pipfile import pipfile_hash
 from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.lock.walk import reached
 from lambda_build_plugin.project import read_project
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.tables import Table
-from lambda_build_plugin.target import RUNTIMES, Architecture, Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -23,7 +23,7 @@ from lambda_build_plugin.lock.model import (
 from lambda_build_plugin.lock.parts import Context
 from lambda_build_plugin.lock.walk import reached
 from lambda_build_plugin.project import Project, read_project
-from lambda_build_plugin.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 
 if TYPE_CHECKING:
     from packaging.utils import NormalizedName

@@ -29,7 +29,7 @@ from lambda_build_plugin.lock.parts import Context
 from lambda_build_plugin.lock.read import find_lock
 from lambda_build_plugin.lock.walk import reached
 from lambda_build_plugin.project import read_project
-from lambda_build_plugin.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -10,7 +10,7 @@ from packaging.version import Version
 
 from lambda_build_plugin.lock.model import Edge, Lock, LockedPackage, Roots
 from lambda_build_plugin.lock.walk import reached
-from lambda_build_plugin.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 
 _DEV, _FAST = canonicalize_name("dev"), canonicalize_name("fast")
 

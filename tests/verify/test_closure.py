@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.utils import canonicalize_name
 
-from lambda_build_plugin.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.verify.artifact import shipped
 from lambda_build_plugin.verify.closure import UnmetRequirementsError, Word, check_closure
 from lambda_build_plugin.verify.findings import Findings

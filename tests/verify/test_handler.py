@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes.artifacts import an_artifact
 
-from lambda_build_plugin.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.verify.findings import Findings
 from lambda_build_plugin.verify.handler import (
     BuiltInHandlerError,

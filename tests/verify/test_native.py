@@ -8,7 +8,7 @@ import pytest
 from fakes.artifacts import an_artifact
 from fakes.elf import an_elf
 
-from lambda_build_plugin.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.verify.findings import Findings
 from lambda_build_plugin.verify.native import ForeignCodeError, check_native
 

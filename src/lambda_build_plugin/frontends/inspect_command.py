@@ -82,7 +82,7 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: 
     from lambda_build_plugin.errors import SettingsError
     from lambda_build_plugin.frontends.cli import written
     from lambda_build_plugin.inspection import as_json, as_text, inspect
-    from lambda_build_plugin.target import RUNTIMES, Architecture
+    from lambda_build_plugin.runtime.target import RUNTIMES, Architecture
 
     arguments = _Arguments(**vars(found))
     problems: list[str] = []

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lambda_build_plugin.lock.model import Lock, LockedPackage
-    from lambda_build_plugin.target import Target
+    from lambda_build_plugin.runtime.target import Target
 
 __all__ = [
     "AmbiguousPackageError",

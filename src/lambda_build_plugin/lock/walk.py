@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.lock.markers import LockMarker
     from lambda_build_plugin.lock.model import Edge, Lock, LockedPackage
-    from lambda_build_plugin.target import Target
+    from lambda_build_plugin.runtime.target import Target
 
 __all__ = ["LeftOut", "Reached", "asked_for", "reached"]
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.lock.model import LockedPackage
     from lambda_build_plugin.project import Project
+    from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.source_build.source import Source
     from lambda_build_plugin.stage import Wheel
-    from lambda_build_plugin.target import Target
 
 __all__ = [
     "Attempt",

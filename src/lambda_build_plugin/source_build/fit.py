@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
+    from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.source_build.interpreter import Interpreter
-    from lambda_build_plugin.target import Target
 
 __all__ = ["holds_code", "is_pure", "misfits", "requires_python", "without_machine_code"]
 

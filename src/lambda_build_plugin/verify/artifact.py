@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from lambda_build_plugin.integrity import MachineCodeOf
     from lambda_build_plugin.machine_code import MachineCode
     from lambda_build_plugin.provided import Artifact as Provider
+    from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.stage import Distribution, StagedTree
-    from lambda_build_plugin.target import Target
 
 __all__ = ["NO_CODE", "Artifact", "Shipped", "artifact_of", "provider", "shipped"]
 

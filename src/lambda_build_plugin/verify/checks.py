@@ -13,7 +13,7 @@ from lambda_build_plugin.verify.native import check_native
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lambda_build_plugin.target import Target
+    from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.verify.artifact import Artifact
     from lambda_build_plugin.verify.closure import Word
 

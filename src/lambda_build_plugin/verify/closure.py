@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
-    from lambda_build_plugin.target import Target
+    from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.verify.artifact import Shipped
 
 __all__ = ["UnmetRequirementsError", "Word", "check_closure"]

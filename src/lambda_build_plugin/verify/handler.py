@@ -13,14 +13,14 @@ import warnings
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import VerificationError
+from lambda_build_plugin.runtime.standard_library import is_built_in
 from lambda_build_plugin.settings import HANDLER
 from lambda_build_plugin.verify.findings import Findings
-from lambda_build_plugin.verify.standard_library import is_built_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from lambda_build_plugin.target import Target
+    from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.verify.artifact import Artifact
 
 __all__ = [

@@ -10,13 +10,13 @@ import re
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import VerificationError
+from lambda_build_plugin.runtime.standard_library import is_standard
 from lambda_build_plugin.verify.findings import Findings
-from lambda_build_plugin.verify.standard_library import is_standard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from lambda_build_plugin.target import Target
+    from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.verify.artifact import Artifact
 
 __all__ = ["EditableError", "check_imports", "check_pythons"]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.binaries import Elf
     from lambda_build_plugin.machine_code import MachineCode
-    from lambda_build_plugin.target import Target
+    from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.verify.artifact import Artifact
 
 __all__ = ["ForeignCodeError", "check_native"]

@@ -1,0 +1,1 @@
+"""Dated facts about Lambda: its runtimes, quotas, libraries, SDK and standard library."""
