@@ -23,10 +23,10 @@ from lambda_build_plugin.bytecode import BytecodeOversizeError, CompilerError, w
 from lambda_build_plugin.fetch.cache import Cache
 from lambda_build_plugin.interpreter import NoInterpreterError, find_interpreter
 from lambda_build_plugin.progress import Reporter
+from lambda_build_plugin.runtime.limits import UNZIPPED_LIMIT
 from lambda_build_plugin.runtime.target import RUNTIMES
 from lambda_build_plugin.settings import Host
 from lambda_build_plugin.stage import Entry
-from lambda_build_plugin.verify.limits import UNZIPPED_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

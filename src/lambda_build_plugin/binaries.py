@@ -13,14 +13,15 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from lambda_build_plugin.runtime.target import Glibc
+from lambda_build_plugin.runtime.libraries import NEWEST_SYMBOLS, PRESENT_LIBRARIES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from elftools.elf.elffile import ELFFile
 
-    from lambda_build_plugin.runtime.target import Target
+    from lambda_build_plugin.runtime.libraries import VersionNumbers
+    from lambda_build_plugin.runtime.target import Glibc, Target
 
 __all__ = [
     "HEAD",
@@ -48,55 +49,20 @@ _MACH_O = {
     b"\xce\xfa\xed\xfe",
     b"\xcf\xfa\xed\xfe",
 }
+
 _FAT = b"\xca\xfe\xba\xbe"
+
 _OLDEST_CLASS_FILE = 45
 """A Java class has the magic of a fat Mach-O file, and a version where that has a small count."""
 
 _PE_OFFSET = slice(0x3C, 0x40)
 
-_GLIBC = frozenset(
-    {
-        "ld-linux-aarch64.so.1",
-        "ld-linux-x86-64.so.2",
-        "libanl.so.1",
-        "libc.so.6",
-        "libdl.so.2",
-        "libm.so.6",
-        "libmvec.so.1",
-        "libpthread.so.0",
-        "libresolv.so.2",
-        "librt.so.1",
-        "libutil.so.1",
-    }
-)
-_PRESENT = _GLIBC | {"libgcc_s.so.1", "libstdc++.so.6", "libz.so.1"}
-"""What every runtime has. The wheel policy (PEP 600) allows more, such as libexpat and
-libGL, which are not there when a function runs."""
-
-_Numbers = tuple[int, ...]
-
-_CEILINGS: dict[Glibc, dict[str, _Numbers]] = {
-    # Amazon Linux 2: gcc 7.3, zlib 1.2.7; Amazon Linux 2023: gcc 11, zlib 1.2.11.
-    Glibc(2, 26): {
-        "CXXABI": (1, 3, 11),
-        "GCC": (7, 0, 0),
-        "GLIBCXX": (3, 4, 24),
-        "ZLIB": (1, 2, 7),
-    },
-    Glibc(2, 34): {
-        "CXXABI": (1, 3, 13),
-        "GCC": (7, 0, 0),
-        "GLIBCXX": (3, 4, 29),
-        "ZLIB": (1, 2, 9),
-    },
-}
-"""The newest version of symbols that the libraries beside glibc have, by the glibc of the
-runtime (policies of auditwheel for manylinux_2_26 and manylinux_2_34)."""
-
 _VERSION = re.compile(r"(?P<family>[A-Z]+)_(?P<numbers>\d{1,9}(?:\.\d{1,9})*)")
 
 _MOST_HEADERS = 1 << 10
+
 _MOST_TAGS = 1 << 13
+
 _LONGEST_NAME = 1 << 12
 """Bounds of what is believed of a file: a broken one must not be read for ever."""
 
@@ -286,7 +252,9 @@ def foreign(elf: Elf, target: Target) -> str:
 
 def absent_libraries(elf: Elf, bundled: Collection[str]) -> tuple[str, ...]:
     """List the libraries that neither the runtime has nor the files that ship beside it."""
-    return tuple(name for name in elf.needed if name not in _PRESENT and name not in bundled)
+    return tuple(
+        name for name in elf.needed if name not in PRESENT_LIBRARIES and name not in bundled
+    )
 
 
 def newest_above(elf: Elf, target: Target) -> str:
@@ -302,11 +270,11 @@ def _is_above(version: str, glibc: Glibc) -> bool:
         # `GLIBC_ABI_DT_RELR` (2.36) and `GLIBC_PRIVATE` bind a file to the glibc it saw.
         return version.startswith("GLIBC_")
     numbers = tuple(map(int, match["numbers"].split(".")))
-    ceiling = glibc if match["family"] == "GLIBC" else _CEILINGS[glibc].get(match["family"])
+    ceiling = glibc if match["family"] == "GLIBC" else NEWEST_SYMBOLS[glibc].get(match["family"])
     return ceiling is not None and numbers > (*ceiling, *(0,) * (len(numbers) - len(ceiling)))
 
 
-def _natural(version: str) -> tuple[str, _Numbers]:
+def _natural(version: str) -> tuple[str, VersionNumbers]:
     match = _VERSION.fullmatch(version)
     numbers = tuple(map(int, match["numbers"].split("."))) if match else ()
     return ("" if match else version, numbers)

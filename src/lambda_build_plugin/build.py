@@ -20,7 +20,8 @@ from lambda_build_plugin.layouts import Layouts
 from lambda_build_plugin.places import check_places
 from lambda_build_plugin.progress import Clock
 from lambda_build_plugin.project import metadata_requirements
-from lambda_build_plugin.provided import SDK, artifact_of
+from lambda_build_plugin.provided import artifact_of
+from lambda_build_plugin.runtime.sdk import SDK
 from lambda_build_plugin.scripts import with_scripts
 from lambda_build_plugin.settings import Contents, Form, Layout
 from lambda_build_plugin.source_build.workshop import Workshop

@@ -31,8 +31,8 @@ from lambda_build_plugin.errors import FetchError, StageError, VerificationError
 from lambda_build_plugin.interpreter import clean, find_interpreter
 from lambda_build_plugin.lock.model import Digest
 from lambda_build_plugin.records import with_entries
+from lambda_build_plugin.runtime.limits import UNZIPPED_LIMIT, size_text
 from lambda_build_plugin.stage import Entry, member_of
-from lambda_build_plugin.verify.limits import UNZIPPED_LIMIT, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -26,8 +26,9 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from lambda_build_plugin import integrity
 from lambda_build_plugin.errors import VerificationError, printable
 from lambda_build_plugin.machine_code import Examiner
-from lambda_build_plugin.provided import SDK
 from lambda_build_plugin.report import SizeReport, size_lines
+from lambda_build_plugin.runtime.limits import MOST_ENTRIES, UNZIPPED_LIMIT, ZIPPED_LIMIT
+from lambda_build_plugin.runtime.sdk import SDK
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target, newest_admitted
 from lambda_build_plugin.stage import BROKEN_ZIP, record_rows
 from lambda_build_plugin.verify import limits
@@ -63,7 +64,7 @@ _LAYER = re.compile(r"python/(lib/python3\.\d+/site-packages/)?")
 _OF_A_LAYER = re.compile(r"(python|bin|lib|extensions)/")
 _DIST_INFO = re.compile(r"(?P<folder>(?P<root>.*?)[^/]+\.dist-info)/METADATA")
 _PYTHON_TAG = re.compile(r"\.cpython-3(?P<minor>\d+)-|\.cp3(?P<windows>\d+)-")
-_MOST_INFLATED = 2 * limits.UNZIPPED_LIMIT
+_MOST_INFLATED = 2 * UNZIPPED_LIMIT
 _LONGEST_LINK = 1 << 12  # bytes
 _MOST_THREADS = 8
 _SMALL = 1 << 16  # bytes
@@ -192,8 +193,8 @@ def inspect(
         size=SizeReport(
             zipped=path.stat().st_size,
             unzipped=found.unzipped,
-            limit_zipped=limits.ZIPPED_LIMIT,
-            limit_unzipped=limits.UNZIPPED_LIMIT,
+            limit_zipped=ZIPPED_LIMIT,
+            limit_unzipped=UNZIPPED_LIMIT,
         ),
         sha256=sha256.hex(),
         code_sha256=base64.b64encode(sha256).decode(),
@@ -437,9 +438,9 @@ def _limits(found: _Zip, path: Path) -> Findings:
     errors: list[VerificationError] = []
     if not found.artifact.sizes:
         errors.append(limits.EmptyArtifactError(layer=False))
-    if len(found.infos) > limits.MOST_ENTRIES:
+    if len(found.infos) > MOST_ENTRIES:
         errors.append(limits.TooManyEntriesError(len(found.infos)))
-    if found.unzipped >= limits.UNZIPPED_LIMIT:
+    if found.unzipped >= UNZIPPED_LIMIT:
         largest = sorted(found.packages(), key=lambda each: -each["unzipped"])[:5]
         sizes = [(each["name"], each["unzipped"]) for each in largest]
         errors.append(limits.OversizeError(found.unzipped, sizes))

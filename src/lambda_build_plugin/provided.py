@@ -21,6 +21,7 @@ from lambda_build_plugin.errors import SettingsError, VerificationError
 from lambda_build_plugin.graph import extras_of, pruned, requirements_of
 from lambda_build_plugin.lock.walk import LeftOut
 from lambda_build_plugin.metadata import headers
+from lambda_build_plugin.runtime.sdk import SDK, SDK_HEADS
 from lambda_build_plugin.stage import BROKEN_ZIP, is_version, read_text
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from lambda_build_plugin.stage import StagedTree, Wheel
 
 __all__ = [
-    "SDK",
     "Artifact",
     "Kept",
     "OtherVersionError",
@@ -47,19 +47,6 @@ __all__ = [
     "without_artifacts",
     "without_provided",
 ]
-
-SDK = frozenset(
-    map(
-        canonicalize_name,
-        ("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "python-dateutil", "six"),
-    )
-)
-"""The AWS SDK for Python and all that it requires: the managed runtimes have them.
-
-https://docs.aws.amazon.com/lambda/latest/dg/python-package.html#python-package-dependencies
-"""
-
-_SDK_HEADS = frozenset(map(canonicalize_name, ("boto3", "botocore")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +152,7 @@ def _reason(providers: Sequence[str]) -> str:
 def _split_sdk(gone: frozenset[NormalizedName], kept: set[NormalizedName]) -> Iterator[str]:
     """Warn where the SDK would run with parts of other versions than it was locked with."""
     of_runtime, shipped = sorted(SDK & gone), sorted(SDK & kept)
-    if of_runtime and shipped and _SDK_HEADS & {*of_runtime, *shipped}:
+    if of_runtime and shipped and SDK_HEADS & {*of_runtime, *shipped}:
         yield (
             f"the AWS SDK is split: {', '.join(of_runtime)} of the runtime would run with "
             f"{', '.join(shipped)} of the artifact, at versions that nobody has tried together; "

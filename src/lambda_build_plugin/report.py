@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, TypedDict
 
 from lambda_build_plugin.errors import printable
-from lambda_build_plugin.verify.limits import UNZIPPED_LIMIT, ZIPPED_LIMIT, size_text
+from lambda_build_plugin.runtime.limits import UNZIPPED_LIMIT, ZIPPED_LIMIT, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,6 +8,7 @@ import pytest
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from lambda_build_plugin.runtime.limits import size_text
 from lambda_build_plugin.stage import Distribution, Entry, StagedTree, Wheel
 from lambda_build_plugin.verify.limits import (
     ArtifactError,
@@ -20,7 +21,6 @@ from lambda_build_plugin.verify.limits import (
     check_tree,
     large_zip,
     read_again,
-    size_text,
 )
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from lambda_build_plugin.progress import Reporter
-from lambda_build_plugin.verify.limits import size_text
+from lambda_build_plugin.runtime.limits import size_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

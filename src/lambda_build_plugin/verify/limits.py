@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.errors import VerificationError
 from lambda_build_plugin.metadata import headers
+from lambda_build_plugin.runtime.limits import MOST_ENTRIES, UNZIPPED_LIMIT, ZIPPED_LIMIT, size_text
 from lambda_build_plugin.stage import is_version
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from lambda_build_plugin.stage import StagedTree
 
 __all__ = [
-    "MOST_ENTRIES",
-    "UNZIPPED_LIMIT",
-    "ZIPPED_LIMIT",
     "ArtifactError",
     "EmptyArtifactError",
     "OversizeError",
@@ -41,21 +39,11 @@ __all__ = [
     "doubtful_size",
     "large_zip",
     "read_again",
-    "size_text",
 ]
 
-UNZIPPED_LIMIT = 262_144_000
-"""Bytes that a function and its layers have to stay below together, unzipped."""
-
-ZIPPED_LIMIT = 52_428_800
-"""Bytes of a zip from which on it has to be uploaded through S3."""
-
-MOST_ENTRIES = 65_535
-"""Entries that a zip without zip64 can count; Lambda is not known to read zip64."""
-
 _LISTED = 5
+
 _DOUBTFUL = 0.95
-_KILOBYTES_SHOWN = 100
 
 
 class OversizeError(VerificationError):
@@ -235,12 +223,6 @@ def biggest(tree: StagedTree) -> list[tuple[str, int]]:
     for entry in tree.entries:
         sizes[entry.owner] += entry.size
     return sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
-
-
-def size_text(size: int) -> str:
-    """Write a number of bytes for people, in the MB that Lambda's documents use."""
-    kilobytes = size / 1024
-    return f"{kilobytes / 1024:.1f} MB" if kilobytes >= _KILOBYTES_SHOWN else f"{kilobytes:.1f} KB"
 
 
 def _check_members(tree: StagedTree, archive: zipfile.ZipFile) -> None:
