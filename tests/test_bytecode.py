@@ -20,13 +20,13 @@ from fakes.wheels import a_wheel
 
 from lambda_build_plugin.archive import write_folder
 from lambda_build_plugin.bytecode import BytecodeOversizeError, CompilerError, with_bytecode
-from lambda_build_plugin.fetch.cache import Cache
-from lambda_build_plugin.interpreter import NoInterpreterError, find_interpreter
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.runtime.limits import UNZIPPED_LIMIT
 from lambda_build_plugin.runtime.target import RUNTIMES
 from lambda_build_plugin.settings import Host
 from lambda_build_plugin.stage import Entry
+from lambda_build_plugin.system.cache import Cache
+from lambda_build_plugin.system.interpreters import NoInterpreterError, find_interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

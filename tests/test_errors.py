@@ -22,7 +22,6 @@ from lambda_build_plugin import (
     hooks,
     inspection,
     integrity,
-    interpreter,
     locking,
     provided,
     selection,
@@ -38,6 +37,8 @@ from lambda_build_plugin.project import Project
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.source_build import failures as build_failures
 from lambda_build_plugin.source_build.source import of_project
+from lambda_build_plugin.system import interpreters
+from lambda_build_plugin.system.cache import CacheError
 from lambda_build_plugin.verify import (
     closure,
     findings,
@@ -191,7 +192,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     fetch_failures.CertificatesError: lambda: fetch_failures.CertificatesError(
         "ca.pem", "it is empty"
     ),
-    fetch_failures.CacheError: lambda: fetch_failures.CacheError("cache", "no space"),
+    CacheError: lambda: CacheError("cache", "no space"),
     fetch_failures.SeveralFilesError: lambda: fetch_failures.SeveralFilesError(
         [fetch_failures.NotCachedError("a.whl"), fetch_failures.NotCachedError("b.whl")]
     ),
@@ -271,10 +272,10 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     ),
     limits.ArtifactError: lambda: limits.ArtifactError("demo is missing"),
     limits.StrictError: lambda: limits.StrictError(["python3.8 is deprecated"]),
-    interpreter.NoInterpreterError: lambda: interpreter.NoInterpreterError((3, 13), "bytecode"),
+    interpreters.NoInterpreterError: lambda: interpreters.NoInterpreterError((3, 13), "bytecode"),
     bytecode.BytecodeOversizeError: lambda: bytecode.BytecodeOversizeError(300_000_000, only=False),
     bytecode.CompilerError: lambda: bytecode.CompilerError(
-        "demo", interpreter.Interpreter(path=PATH, version="3.13.0", magic=""), "no memory"
+        "demo", interpreters.Interpreter(path=PATH, version="3.13.0", magic=""), "no memory"
     ),
 }
 

@@ -15,10 +15,10 @@ from fakes.elf import an_elf
 from fakes.wheels import a_wheel
 
 from lambda_build_plugin.binaries import Elf, Kind
-from lambda_build_plugin.fetch.cache import Cache
 from lambda_build_plugin.integrity import DamagedWheelsError, check
 from lambda_build_plugin.machine_code import MachineCode
 from lambda_build_plugin.stage import InvalidWheelError, Wheel
+from lambda_build_plugin.system.cache import Cache
 
 if TYPE_CHECKING:
     from pathlib import Path

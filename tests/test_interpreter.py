@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from lambda_build_plugin.interpreter import Interpreter, NoInterpreterError, find_interpreter
+from lambda_build_plugin.system.interpreters import (
+    Interpreter,
+    NoInterpreterError,
+    find_interpreter,
+)
 
 _SHELL = pytest.mark.skipif(sys.platform == "win32", reason="the stand-ins are shell scripts")
 _OTHER = (3, 2)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes.wheels import a_wheel
 
-from lambda_build_plugin.fetch.cache import Cache
 from lambda_build_plugin.layouts import Layouts
 from lambda_build_plugin.stage import InvalidWheelError, Wheel, lay_out, stage
+from lambda_build_plugin.system.cache import Cache
 
 if TYPE_CHECKING:
     from pathlib import Path

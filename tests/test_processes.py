@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lambda_build_plugin.processes import finished
+from lambda_build_plugin.system.processes import finished
 
 ENVIRON = {"PATH": os.environ.get("PATH", os.defpath)}
 

@@ -8,13 +8,7 @@ import pytest
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from lambda_build_plugin.lock.model import (
-    Digest,
-    LockedDirectory,
-    LockedFile,
-    LockedPackage,
-    LockedVcs,
-)
+from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedPackage, LockedVcs
 from lambda_build_plugin.lock.walk import LeftOut
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection import (
@@ -27,6 +21,7 @@ from lambda_build_plugin.selection import (
     is_of_one_machine,
     select,
 )
+from lambda_build_plugin.system.hashes import Digest
 
 
 def a_target(runtime: str = "python3.12", architecture: str = "x86_64") -> Target:

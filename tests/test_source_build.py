@@ -19,7 +19,6 @@ from fakes.projects import quiet_environment
 from fakes.wheels import a_wheel
 from packaging.version import Version
 
-from lambda_build_plugin.fetch.cache import Cache
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.project import read_project
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
@@ -35,6 +34,7 @@ from lambda_build_plugin.source_build.failures import (
 from lambda_build_plugin.source_build.items import build_project
 from lambda_build_plugin.source_build.workshop import Workshop
 from lambda_build_plugin.stage import Wheel
+from lambda_build_plugin.system.cache import Cache
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,7 +13,6 @@ from lambda_build_plugin.archive import moved_in, write_archive, write_folder
 from lambda_build_plugin.bytecode import with_bytecode
 from lambda_build_plugin.dependencies import dependencies_of
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
-from lambda_build_plugin.fetch.cache import Cache
 from lambda_build_plugin.filters import filtered
 from lambda_build_plugin.hooks import after_stage, before_build
 from lambda_build_plugin.layouts import Layouts
@@ -27,6 +26,7 @@ from lambda_build_plugin.settings import Contents, Form, Layout
 from lambda_build_plugin.source_build.workshop import Workshop
 from lambda_build_plugin.source_tree import Choice, plain_project
 from lambda_build_plugin.stage import stage
+from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.verify import artifact as view
 from lambda_build_plugin.verify import limits
 from lambda_build_plugin.verify.checks import check_contents

@@ -28,22 +28,22 @@ from typing import IO, TYPE_CHECKING
 
 from lambda_build_plugin.archive import contents
 from lambda_build_plugin.errors import FetchError, StageError, VerificationError
-from lambda_build_plugin.interpreter import clean, find_interpreter
-from lambda_build_plugin.lock.model import Digest
 from lambda_build_plugin.records import with_entries
 from lambda_build_plugin.runtime.limits import UNZIPPED_LIMIT, size_text
 from lambda_build_plugin.stage import Entry, member_of
+from lambda_build_plugin.system.hashes import Digest
+from lambda_build_plugin.system.interpreters import clean, find_interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from lambda_build_plugin.fetch.cache import Cache
-    from lambda_build_plugin.interpreter import Interpreter
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.runtime.target import Runtime
     from lambda_build_plugin.settings import Host
     from lambda_build_plugin.stage import Member, StagedTree
+    from lambda_build_plugin.system.cache import Cache
+    from lambda_build_plugin.system.interpreters import Interpreter
 
 __all__ = [
     "BytecodeOversizeError",

@@ -23,16 +23,17 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from lambda_build_plugin.errors import FetchError, excerpt
-from lambda_build_plugin.fetch.failures import CacheError, NotCachedError
-from lambda_build_plugin.processes import finished
+from lambda_build_plugin.fetch.failures import NotCachedError
+from lambda_build_plugin.system.cache import CacheError
+from lambda_build_plugin.system.processes import finished
 from lambda_build_plugin.unpack import project_below
 from lambda_build_plugin.urls import redacted, redacted_text, without_login
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from lambda_build_plugin.fetch.cache import Cache
     from lambda_build_plugin.lock.model import LockedVcs
+    from lambda_build_plugin.system.cache import Cache
 
 __all__ = [
     "CommitGoneError",

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, cast
 
 from lambda_build_plugin.archive import write_folder
 from lambda_build_plugin.errors import SourceBuildError
-from lambda_build_plugin.processes import finished
 from lambda_build_plugin.source_tree import UnfitFileError, plain_file, real_place
 from lambda_build_plugin.stage import (
     Entry,
@@ -24,6 +23,7 @@ from lambda_build_plugin.stage import (
     record,
     record_rows,
 )
+from lambda_build_plugin.system.processes import finished
 from lambda_build_plugin.urls import redacted_text
 
 if TYPE_CHECKING:

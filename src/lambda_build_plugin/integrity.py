@@ -36,9 +36,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO, TypeAlias
 
-    from lambda_build_plugin.fetch.cache import Cache
     from lambda_build_plugin.machine_code import MachineCode
     from lambda_build_plugin.stage import Wheel
+    from lambda_build_plugin.system.cache import Cache
 
     MachineCodeOf: TypeAlias = Mapping[Path, Mapping[str, MachineCode]]
     """Path of a wheel → name of a member in it → what machine code that is."""

@@ -17,8 +17,8 @@ from lambda_build_plugin.stage import Entry, Layout, Member, lay_out
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from lambda_build_plugin.fetch.cache import Cache
     from lambda_build_plugin.stage import Wheel
+    from lambda_build_plugin.system.cache import Cache
 
 __all__ = ["Layouts"]
 

@@ -22,7 +22,6 @@ from hypothesis import strategies as st
 from lambda_build_plugin.archive import write_archive
 from lambda_build_plugin.diff import as_text, compare
 from lambda_build_plugin.errors import LambdaBuildError
-from lambda_build_plugin.fetch.cache import Cache
 from lambda_build_plugin.fetch.pages import Page, UnknownPageError
 from lambda_build_plugin.integrity import check
 from lambda_build_plugin.lock.read import read_lock
@@ -32,6 +31,7 @@ from lambda_build_plugin.project import read_project
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection import select
 from lambda_build_plugin.stage import Wheel, stage
+from lambda_build_plugin.system.cache import Cache
 
 if TYPE_CHECKING:
     from lambda_build_plugin.project import Project

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes.disks import read_only
 
-from lambda_build_plugin.fetch.cache import Cache, Checked, check_file
-from lambda_build_plugin.fetch.failures import CacheError
-from lambda_build_plugin.lock.model import Digest
+from lambda_build_plugin.system.cache import Cache, CacheError, Checked, check_file
+from lambda_build_plugin.system.hashes import Digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

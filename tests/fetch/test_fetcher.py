@@ -13,7 +13,6 @@ from packaging.version import Version
 
 import lambda_build_plugin.fetch.fetcher as fetcher_module
 from lambda_build_plugin.errors import FetchError
-from lambda_build_plugin.fetch.cache import Cache
 from lambda_build_plugin.fetch.failures import (
     AccessDeniedError,
     DigestMismatchError,
@@ -25,9 +24,11 @@ from lambda_build_plugin.fetch.failures import (
 from lambda_build_plugin.fetch.fetcher import Fetched, Fetcher
 from lambda_build_plugin.fetch.http import HttpClient
 from lambda_build_plugin.fetch.sources import read_sources
-from lambda_build_plugin.lock.model import Digest, IndexOptions, LockedFile, LockedPackage
+from lambda_build_plugin.lock.model import IndexOptions, LockedFile, LockedPackage
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.selection import Selected
+from lambda_build_plugin.system.cache import Cache
+from lambda_build_plugin.system.hashes import Digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

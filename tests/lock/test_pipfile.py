@@ -21,18 +21,13 @@ from lambda_build_plugin.lock.failures import (
     UnresolvedPackageError,
     UnsupportedLockError,
 )
-from lambda_build_plugin.lock.model import (
-    Digest,
-    IndexOptions,
-    LockedDirectory,
-    LockedFile,
-    LockedVcs,
-)
+from lambda_build_plugin.lock.model import IndexOptions, LockedDirectory, LockedFile, LockedVcs
 from lambda_build_plugin.lock.pipfile import pipfile_hash
 from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.lock.walk import reached
 from lambda_build_plugin.project import read_project
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.system.hashes import Digest
 from lambda_build_plugin.tables import Table
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from lambda_build_plugin.errors import LockError
 from lambda_build_plugin.lock import requirements
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import (
-    Digest,
     IndexOptions,
     LockedDirectory,
     LockedFile,
@@ -23,6 +22,7 @@ from lambda_build_plugin.lock.model import (
 )
 from lambda_build_plugin.lock.parts import Context
 from lambda_build_plugin.project import Project
+from lambda_build_plugin.system.hashes import Digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
-from lambda_build_plugin.lock.model import Digest, LockedFile, LockedPackage
+from lambda_build_plugin.lock.model import LockedFile, LockedPackage
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection import best_wheel
+from lambda_build_plugin.system.hashes import Digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccessDeniedError",
-    "CacheError",
     "CertificatesError",
     "DigestMismatchError",
     "FileGoneError",
@@ -135,17 +134,6 @@ class CertificatesError(FetchError):
             why=reason,
             hint="SSL_CERT_FILE, SSL_CERT_DIR, SSL_CLIENT_CERT, REQUESTS_CA_BUNDLE and pip's "
             "`cert` and `client-cert` name PEM files",
-        )
-
-
-class CacheError(FetchError):
-    """The cache cannot be written."""
-
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(
-            f"cannot write the cache at {path}",
-            why=reason,
-            hint="free space or set another folder with `--cache-dir`",
         )
 
 

@@ -22,7 +22,6 @@ from packaging.utils import (
 )
 
 from lambda_build_plugin.errors import FetchError
-from lambda_build_plugin.fetch.cache import check_file
 from lambda_build_plugin.fetch.failures import (
     DigestMismatchError,
     FileGoneError,
@@ -32,19 +31,21 @@ from lambda_build_plugin.fetch.failures import (
     UnreachableError,
 )
 from lambda_build_plugin.fetch.pages import ACCEPT, Link, Page, UnknownPageError
-from lambda_build_plugin.lock.model import Digest, LockedFile
+from lambda_build_plugin.lock.model import LockedFile
 from lambda_build_plugin.lock.parts import sdist_suffixes
+from lambda_build_plugin.system.cache import check_file
+from lambda_build_plugin.system.hashes import Digest
 from lambda_build_plugin.urls import path_of, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from lambda_build_plugin.fetch.cache import Cache, Checked
     from lambda_build_plugin.fetch.http import HttpClient, Response
     from lambda_build_plugin.fetch.sources import Sources
     from lambda_build_plugin.lock.model import LockedPackage
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.selection import Selected
+    from lambda_build_plugin.system.cache import Cache, Checked
 
 __all__ = ["Fetched", "Fetcher"]
 

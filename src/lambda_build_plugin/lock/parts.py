@@ -11,7 +11,7 @@ from packaging.version import Version
 
 from lambda_build_plugin.errors import excerpt
 from lambda_build_plugin.lock.markers import LockMarker
-from lambda_build_plugin.lock.model import strongest
+from lambda_build_plugin.system.hashes import strongest
 from lambda_build_plugin.tables import TableError
 from lambda_build_plugin.urls import filename_of
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
-    from lambda_build_plugin.lock.model import Digest
     from lambda_build_plugin.project import Project
+    from lambda_build_plugin.system.hashes import Digest
     from lambda_build_plugin.tables import Table
 
 __all__ = [

@@ -35,16 +35,16 @@ from lambda_build_plugin.lock.model import (
     LockedFile,
     LockedPackage,
     LockedVcs,
-    digest,
 )
+from lambda_build_plugin.system.hashes import digest
 from lambda_build_plugin.tables import Table, TableError, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from lambda_build_plugin.lock.model import Digest
     from lambda_build_plugin.lock.parts import Context
+    from lambda_build_plugin.system.hashes import Digest
 
 __all__ = ["pipfile_hash", "read"]
 

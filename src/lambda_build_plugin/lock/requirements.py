@@ -35,9 +35,8 @@ from lambda_build_plugin.lock.model import (
     LockedFile,
     LockedPackage,
     LockedVcs,
-    digest,
-    strongest,
 )
+from lambda_build_plugin.system.hashes import digest, strongest
 from lambda_build_plugin.tables import TableError, read_toml
 
 if TYPE_CHECKING:
@@ -46,8 +45,8 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
-    from lambda_build_plugin.lock.model import Digest
     from lambda_build_plugin.lock.parts import Context
+    from lambda_build_plugin.system.hashes import Digest
 
 __all__ = ["read"]
 

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from lambda_build_plugin.fetch.cache import check_file
 from lambda_build_plugin.source_build.failures import (
     Attempt,
     BackendError,
@@ -40,6 +39,7 @@ from lambda_build_plugin.source_build.isolation import build_in_isolation
 from lambda_build_plugin.source_build.rewriting import take_traces_out
 from lambda_build_plugin.source_build.surroundings import no_input, scratch
 from lambda_build_plugin.stage import Wheel
+from lambda_build_plugin.system.cache import check_file
 from lambda_build_plugin.tables import TableError
 
 if TYPE_CHECKING:

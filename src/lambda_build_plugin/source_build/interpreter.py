@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.interpreter import candidates, uv_of, without_downloads
-from lambda_build_plugin.processes import finished
+from lambda_build_plugin.system.interpreters import candidates, uv_of, without_downloads
+from lambda_build_plugin.system.processes import finished
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.interpreter import uv_of
-from lambda_build_plugin.processes import finished
 from lambda_build_plugin.source_build.failures import BackendError, OfflineRequirementsError
 from lambda_build_plugin.source_build.surroundings import variables
+from lambda_build_plugin.system.interpreters import uv_of
+from lambda_build_plugin.system.processes import finished
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from lambda_build_plugin.fetch.cache import Cache
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.source_build.interpreter import Interpreter
+    from lambda_build_plugin.system.cache import Cache
 
 __all__ = ["Workshop"]
 

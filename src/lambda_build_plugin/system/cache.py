@@ -17,16 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from lambda_build_plugin.fetch.failures import CacheError
+from lambda_build_plugin.errors import FetchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from lambda_build_plugin.lock.model import Digest
+    from lambda_build_plugin.system.hashes import Digest
 
-__all__ = ["Cache", "Checked", "check_file"]
+__all__ = ["Cache", "CacheError", "Checked", "check_file"]
 
 _CHUNK = 1 << 18
+
 _READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
@@ -202,4 +203,15 @@ class _Hashing:
         asked = sha256 if self._other is None else self._other.hexdigest()
         return Checked(
             path=path, sha256=sha256, size=self._size, digest=f"{self._algorithm}:{asked}"
+        )
+
+
+class CacheError(FetchError):
+    """The cache cannot be written."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(
+            f"cannot write the cache at {path}",
+            why=reason,
+            hint="free space or set another folder with `--cache-dir`",
         )

@@ -1,0 +1,1 @@
+"""What touches this machine: processes, interpreters, the cache, digests, and output files."""
