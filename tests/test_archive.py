@@ -19,13 +19,12 @@ from packaging.utils import canonicalize_name
 from lambda_build_plugin.archive import (
     ChangedFileError,
     DamagedMemberError,
-    OutputError,
     Written,
-    moved_in,
     write_archive,
     write_folder,
 )
 from lambda_build_plugin.stage import Member, PlainFile, PlainProject, StagedTree, Wheel, stage
+from lambda_build_plugin.system.output import OutputError, moved_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

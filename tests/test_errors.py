@@ -39,6 +39,7 @@ from lambda_build_plugin.source_build import failures as build_failures
 from lambda_build_plugin.source_build.source import of_project
 from lambda_build_plugin.system import interpreters
 from lambda_build_plugin.system.cache import CacheError
+from lambda_build_plugin.system.output import OutputError
 from lambda_build_plugin.verify import (
     closure,
     findings,
@@ -236,7 +237,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
         [integrity.Damage(wheel=WHEEL, member="a.py", problem="its CRC is wrong")]
     ),
     archive.ChangedFileError: lambda: archive.ChangedFileError(Path("app.py")),
-    archive.OutputError: lambda: archive.OutputError(Path("dist"), "it is a folder"),
+    OutputError: lambda: OutputError(Path("dist"), "it is a folder"),
     archive.DamagedMemberError: lambda: archive.DamagedMemberError(MEMBER, "it is cut off"),
     # source_tree and hooks
     source_tree.NoCodeError: lambda: source_tree.NoCodeError(PROJECT, PROJECT.root),

@@ -11,19 +11,18 @@ from __future__ import annotations
 import datetime
 import hashlib
 import queue
-import secrets
-import shutil
 import stat
 import struct
 import threading
 import zipfile
 import zlib
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from lambda_build_plugin.errors import StageError
-from lambda_build_plugin.stage import Member, digest_of
+from lambda_build_plugin.stage import Member
+from lambda_build_plugin.system.hashes import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,28 +36,40 @@ if TYPE_CHECKING:
 __all__ = [
     "ChangedFileError",
     "DamagedMemberError",
-    "OutputError",
     "Written",
     "contents",
-    "moved_in",
     "write_archive",
     "write_folder",
 ]
 
 _LOCAL = struct.Struct("<4s2B4HL2L2H")
+
 _CENTRAL = struct.Struct("<4s4B4HL2L5H2L")
+
 _END = struct.Struct("<4s4H2LH")
+
 _VERSION = 20  # 2.0: folders and deflate; nothing that we write needs more
+
 _UNIX = 3  # on other systems unzip would ignore the modes
+
 _UTF8 = 0x800
+
 _STORED, _DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
+
 _LEVEL = 6
+
 _FILE, _EXECUTABLE = 0o644, 0o755
+
 _HEADER_SLACK = 256  # bytes read beyond a member, for extra fields of its local header
+
 _MOST_BYTES_A_CHARACTER = 4  # of UTF-8
+
 _CHUNK = 1 << 20
+
 _BLOCKS_AHEAD = 4  # of _CHUNK bytes each, that wait to be hashed and written
+
 _FIRST_DATE = datetime.datetime(1980, 1, 1, tzinfo=datetime.timezone.utc)
+
 _LAST_DATE = datetime.datetime(2107, 12, 31, 23, 59, 58, tzinfo=datetime.timezone.utc)
 
 
@@ -73,58 +84,6 @@ class Written:
     sha256: bytes
     compressed: tuple[int, ...]
     """Compressed bytes of each entry of the tree, in its order."""
-
-
-class OutputError(StageError):
-    """The artifact cannot be written where it is wanted."""
-
-    def __init__(self, path: Path, problem: str, *, hint: str = "") -> None:
-        self.path = path
-        super().__init__(
-            f"cannot write {path}",
-            why=problem,
-            hint=hint or "choose another place, or mend its permissions",
-        )
-
-
-@contextmanager
-def moved_in(path: Path) -> Iterator[Path]:
-    """Give a name beside a place; move it in when all went well, else leave no trace.
-
-    A file may be written there, or a folder made. Folders that had to be made on the
-    way are removed again on failure.
-
-    Raises:
-        OutputError: The place cannot be written.
-    """
-    made: list[Path] = []
-    if path.is_symlink():
-        path = path.resolve()  # what it points to is meant, not the link
-    # Without the name of the place, which may be as long as a name can be.
-    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        for folder in reversed(path.parents):
-            if not folder.exists():
-                folder.mkdir()
-                made.append(folder)
-        yield temporary
-        temporary.replace(path)
-    except BaseException as error:
-        with suppress(OSError):
-            _remove(temporary)
-        with suppress(OSError):
-            for folder in reversed(made):
-                folder.rmdir()
-        if isinstance(error, OSError):
-            raise OutputError(path, error.strerror or str(error)) from error
-        raise
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def write_archive(tree: StagedTree, path: Path, *, epoch: int | None) -> Written:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin import integrity, report
-from lambda_build_plugin.archive import moved_in, write_archive, write_folder
+from lambda_build_plugin.archive import write_archive, write_folder
 from lambda_build_plugin.bytecode import with_bytecode
 from lambda_build_plugin.dependencies import dependencies_of
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
@@ -27,6 +27,7 @@ from lambda_build_plugin.source_build.workshop import Workshop
 from lambda_build_plugin.source_tree import Choice, plain_project
 from lambda_build_plugin.stage import stage
 from lambda_build_plugin.system.cache import Cache
+from lambda_build_plugin.system.output import moved_in
 from lambda_build_plugin.verify import artifact as view
 from lambda_build_plugin.verify import limits
 from lambda_build_plugin.verify.checks import check_contents

@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 from lambda_build_plugin.errors import SettingsError, printable
 from lambda_build_plugin.metadata import headers
 from lambda_build_plugin.stage import BROKEN_ZIP, read_text
-from lambda_build_plugin.system.cache import check_file
+from lambda_build_plugin.system.hashes import check_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

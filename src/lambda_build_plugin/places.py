@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.archive import OutputError
+from lambda_build_plugin.system.output import OutputError
 
 if TYPE_CHECKING:
     from pathlib import Path

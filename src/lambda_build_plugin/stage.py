@@ -9,7 +9,6 @@ brings its files as they lie in its folder.
 
 from __future__ import annotations
 
-import base64
 import csv
 import hashlib
 import io
@@ -33,6 +32,7 @@ from packaging.version import InvalidVersion, Version
 
 from lambda_build_plugin.errors import StageError
 from lambda_build_plugin.metadata import headers
+from lambda_build_plugin.system.hashes import digest_of, digest_of_file, record_digest
 
 if TYPE_CHECKING:
     import os
@@ -59,8 +59,6 @@ __all__ = [
     "Wheel",
     "check_folders",
     "check_readable",
-    "digest_of",
-    "digest_of_file",
     "dist_info_of",
     "is_version",
     "lay_out",
@@ -74,15 +72,20 @@ __all__ = [
 ]
 
 _SIGNATURES = ("RECORD.jws", "RECORD.p7s")
+
 _ENCRYPTED = 0x1
+
 _UNSAFE = re.compile(r"^$|^/|[\\\0]|^[^/]*:|(?:^|/)\.{0,2}(?:/|$)")
 """Any path that `_check_path` has to look at more closely."""
 
 _CHUNK = 1 << 18
+
 _LARGEST_TEXT = 1 << 26  # bytes of METADATA, RECORD …; 65,535 rows of RECORD have a sixth of that
+
 _PARTS_BELOW_DATA = 2  # the kind, and at least a file name
-_BLOCK = 1 << 20  # bytes
+
 _DIGEST_LENGTH = len("sha256=") + 43  # URL-safe base64 of 32 bytes, without padding
+
 BROKEN_ZIP = (
     zipfile.BadZipFile,
     zlib.error,
@@ -588,7 +591,7 @@ class _MappedWheel(WheelSource):
         with self._archive.open(info) as stream:  # it may be larger than what memory holds
             while block := stream.read(_CHUNK):
                 hashing.update(block)
-        return _spelled(hashing)
+        return record_digest(hashing)
 
 
 class _TreeDestination(WheelDestination):
@@ -783,34 +786,3 @@ def record(
     writer.writerow((path.removeprefix(prefix), "", ""))
     content = rows.getvalue().encode()
     return Entry(path, distribution.wheel.name, content, digest_of(content), len(content))
-
-
-def digest_of(content: bytes) -> str:
-    """Get the sha256 of some bytes as RECORD has it."""
-    return _spelled(hashlib.sha256(content))
-
-
-def digest_of_file(path: Path) -> tuple[str, int]:
-    """Get the sha256 of a file as RECORD has it, and its size in bytes.
-
-    Raises:
-        StageError: The file cannot be read.
-    """
-    found, size = hashlib.sha256(), 0
-    try:
-        with path.open("rb", buffering=0) as file:
-            while block := file.read(_BLOCK):
-                found.update(block)
-                size += len(block)
-    except OSError as error:
-        raise StageError(
-            f"{path} cannot be read",
-            why=error.strerror or str(error),
-            hint="check its permissions, or leave it out with the setting `exclude`",
-        ) from error
-    return _spelled(found), size
-
-
-def _spelled(found: hashlib._Hash) -> str:
-    encoded = base64.urlsafe_b64encode(found.digest()).rstrip(b"=")
-    return f"sha256={encoded.decode()}"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes.disks import read_only
 
-from lambda_build_plugin.system.cache import Cache, CacheError, Checked, check_file
-from lambda_build_plugin.system.hashes import Digest
+from lambda_build_plugin.system.cache import Cache, CacheError
+from lambda_build_plugin.system.hashes import Checked, Digest, check_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

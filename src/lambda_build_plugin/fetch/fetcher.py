@@ -33,8 +33,7 @@ from lambda_build_plugin.fetch.failures import (
 from lambda_build_plugin.fetch.pages import ACCEPT, Link, Page, UnknownPageError
 from lambda_build_plugin.lock.model import LockedFile
 from lambda_build_plugin.lock.parts import sdist_suffixes
-from lambda_build_plugin.system.cache import check_file
-from lambda_build_plugin.system.hashes import Digest
+from lambda_build_plugin.system.hashes import Digest, check_file
 from lambda_build_plugin.urls import path_of, redacted
 
 if TYPE_CHECKING:
@@ -45,7 +44,8 @@ if TYPE_CHECKING:
     from lambda_build_plugin.lock.model import LockedPackage
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.selection import Selected
-    from lambda_build_plugin.system.cache import Cache, Checked
+    from lambda_build_plugin.system.cache import Cache
+    from lambda_build_plugin.system.hashes import Checked
 
 __all__ = ["Fetched", "Fetcher"]
 

@@ -15,7 +15,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from lambda_build_plugin.archive import moved_in
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.terminal import TerminalReporter
@@ -23,6 +22,7 @@ from lambda_build_plugin.lock.failures import NotLockedError, StaleLockError
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.report import as_json, as_text
 from lambda_build_plugin.settings import KEYS, Host, Layer
+from lambda_build_plugin.system.output import moved_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -39,7 +39,7 @@ from lambda_build_plugin.source_build.isolation import build_in_isolation
 from lambda_build_plugin.source_build.rewriting import take_traces_out
 from lambda_build_plugin.source_build.surroundings import no_input, scratch
 from lambda_build_plugin.stage import Wheel
-from lambda_build_plugin.system.cache import check_file
+from lambda_build_plugin.system.hashes import check_file
 from lambda_build_plugin.tables import TableError
 
 if TYPE_CHECKING:

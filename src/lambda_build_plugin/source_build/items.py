@@ -27,8 +27,7 @@ from lambda_build_plugin.source_build.failures import (
 from lambda_build_plugin.source_build.fit import holds_code, requires_python
 from lambda_build_plugin.source_build.source import local_source, of_project, strange_source
 from lambda_build_plugin.stage import Wheel
-from lambda_build_plugin.system.cache import check_file
-from lambda_build_plugin.system.hashes import Digest
+from lambda_build_plugin.system.hashes import Digest, check_file
 from lambda_build_plugin.urls import redacted
 
 if TYPE_CHECKING:

@@ -13,52 +13,20 @@ import json
 import os
 import tempfile
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from lambda_build_plugin.errors import FetchError
+from lambda_build_plugin.system.hashes import Hashing, check_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from lambda_build_plugin.system.hashes import Digest
+    from lambda_build_plugin.system.hashes import Checked, Digest
 
-__all__ = ["Cache", "CacheError", "Checked", "check_file"]
-
-_CHUNK = 1 << 18
+__all__ = ["Cache", "CacheError"]
 
 _READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
-    """A file whose content was hashed just now."""
-
-    path: Path
-    sha256: str
-    """Hexadecimal."""
-
-    size: int
-    """Bytes."""
-
-    digest: str
-    """`algorithm:hexadecimal` in the algorithm that was asked for."""
-
-
-def check_file(path: Path, algorithm: str = "sha256") -> Checked:
-    """Hash a file.
-
-    Raises:
-        OSError: It cannot be read.
-    """
-    hashing = _Hashing(algorithm)
-    buffer = bytearray(_CHUNK)
-    view = memoryview(buffer)
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            hashing.update(view[:count])
-    return hashing.checked(path)
 
 
 class Cache:
@@ -104,7 +72,7 @@ class Cache:
             CacheError: The folder cannot be written.
         """
         algorithm = digest.partition(":")[0] if digest else "sha256"
-        hashing = _Hashing(algorithm)
+        hashing = Hashing(algorithm)
         with self._beside("files") as (file, temporary, root):
             for chunk in chunks:
                 hashing.update(chunk)
@@ -181,29 +149,6 @@ def _new_file(folder: Path) -> tuple[int, Path]:
 def _move(temporary: Path, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary.replace(path)
-
-
-class _Hashing:
-    """Hashes in sha256, and in the algorithm of the lock where that is another."""
-
-    def __init__(self, algorithm: str) -> None:
-        self._algorithm = algorithm
-        self._sha256 = hashlib.sha256()
-        self._other = None if algorithm == "sha256" else hashlib.new(algorithm)
-        self._size = 0
-
-    def update(self, chunk: bytes | memoryview) -> None:
-        self._size += len(chunk)
-        self._sha256.update(chunk)
-        if self._other is not None:
-            self._other.update(chunk)
-
-    def checked(self, path: Path) -> Checked:
-        sha256 = self._sha256.hexdigest()
-        asked = sha256 if self._other is None else self._other.hexdigest()
-        return Checked(
-            path=path, sha256=sha256, size=self._size, digest=f"{self._algorithm}:{asked}"
-        )
 
 
 class CacheError(FetchError):

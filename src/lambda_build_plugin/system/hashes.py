@@ -2,19 +2,40 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NewType
+
+from lambda_build_plugin.errors import StageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 
-__all__ = ["Digest", "digest", "strongest"]
+__all__ = [
+    "Checked",
+    "Digest",
+    "Hashing",
+    "check_file",
+    "digest",
+    "digest_of",
+    "digest_of_file",
+    "record_digest",
+    "strongest",
+]
 
 Digest = NewType("Digest", str)
 """`algorithm:hexadecimal`, such as `sha256:ab12…`; made by `digest` alone."""
 
 _LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128, "blake2b": 128}
 """Hexadecimal digits of the algorithms that vouch for a file, the preferred first."""
+
+_CHUNK = 1 << 18
+
+_BLOCK = 1 << 20  # bytes
 
 
 def digest(algorithm: str, value: str) -> Digest | None:
@@ -40,3 +61,87 @@ def strongest(hashes: Mapping[str, str]) -> Digest | None:
     known = [found for item in hashes.items() if (found := digest(*item)) is not None]
     order = list(_LENGTHS)
     return min(known, key=lambda d: order.index(d.partition(":")[0]), default=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """A file whose content was hashed just now."""
+
+    path: Path
+    sha256: str
+    """Hexadecimal."""
+
+    size: int
+    """Bytes."""
+
+    digest: str
+    """`algorithm:hexadecimal` in the algorithm that was asked for."""
+
+
+def check_file(path: Path, algorithm: str = "sha256") -> Checked:
+    """Hash a file.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    hashing = Hashing(algorithm)
+    buffer = bytearray(_CHUNK)
+    view = memoryview(buffer)
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            hashing.update(view[:count])
+    return hashing.checked(path)
+
+
+class Hashing:
+    """Hashes in sha256, and in the algorithm of the lock where that is another."""
+
+    def __init__(self, algorithm: str) -> None:
+        self._algorithm = algorithm
+        self._sha256 = hashlib.sha256()
+        self._other = None if algorithm == "sha256" else hashlib.new(algorithm)
+        self._size = 0
+
+    def update(self, chunk: bytes | memoryview) -> None:
+        self._size += len(chunk)
+        self._sha256.update(chunk)
+        if self._other is not None:
+            self._other.update(chunk)
+
+    def checked(self, path: Path) -> Checked:
+        sha256 = self._sha256.hexdigest()
+        asked = sha256 if self._other is None else self._other.hexdigest()
+        return Checked(
+            path=path, sha256=sha256, size=self._size, digest=f"{self._algorithm}:{asked}"
+        )
+
+
+def digest_of(content: bytes) -> str:
+    """Get the sha256 of some bytes as RECORD has it."""
+    return record_digest(hashlib.sha256(content))
+
+
+def digest_of_file(path: Path) -> tuple[str, int]:
+    """Get the sha256 of a file as RECORD has it, and its size in bytes.
+
+    Raises:
+        StageError: The file cannot be read.
+    """
+    found, size = hashlib.sha256(), 0
+    try:
+        with path.open("rb", buffering=0) as file:
+            while block := file.read(_BLOCK):
+                found.update(block)
+                size += len(block)
+    except OSError as error:
+        raise StageError(
+            f"{path} cannot be read",
+            why=error.strerror or str(error),
+            hint="check its permissions, or leave it out with the setting `exclude`",
+        ) from error
+    return record_digest(found), size
+
+
+def record_digest(found: hashlib._Hash) -> str:
+    encoded = base64.urlsafe_b64encode(found.digest()).rstrip(b"=")
+    return f"sha256={encoded.decode()}"
