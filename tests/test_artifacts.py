@@ -9,16 +9,22 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.utils import canonicalize_name
 
-from lambda_build_plugin.artifacts import read_artifacts
+from lambda_build_plugin.config.artifacts import read_artifacts
+from lambda_build_plugin.config.project import Project
+from lambda_build_plugin.config.read_settings import (
+    Contents,
+    Host,
+    Layer,
+    environment_layer,
+    table_layer,
+)
+from lambda_build_plugin.config.tables import Table
 from lambda_build_plugin.errors import SettingsError
-from lambda_build_plugin.project import Project
-from lambda_build_plugin.settings import Contents, Host, Layer, environment_layer, table_layer
-from lambda_build_plugin.tables import Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lambda_build_plugin.settings import Settings
+    from lambda_build_plugin.config.read_settings import Settings
 
 ROOT, CWD = Path("/project"), Path("/elsewhere")
 

@@ -20,10 +20,10 @@ from fakes.wheels import a_wheel
 
 from lambda_build_plugin.archive import write_folder
 from lambda_build_plugin.bytecode import BytecodeOversizeError, CompilerError, with_bytecode
+from lambda_build_plugin.config.read_settings import Host
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.runtime.limits import UNZIPPED_LIMIT
 from lambda_build_plugin.runtime.target import RUNTIMES
-from lambda_build_plugin.settings import Host
 from lambda_build_plugin.stage import Entry
 from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.system.interpreters import NoInterpreterError, find_interpreter

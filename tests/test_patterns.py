@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from lambda_build_plugin.patterns import parse_pattern
+from lambda_build_plugin.config.patterns import parse_pattern
 
 
 @pytest.mark.parametrize(

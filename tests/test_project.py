@@ -10,17 +10,17 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from lambda_build_plugin.errors import SettingsError
-from lambda_build_plugin.project import (
+from lambda_build_plugin.config.project import (
     BuildSystem,
     group_names,
     group_requirements,
     metadata_requirements,
     read_project,
 )
+from lambda_build_plugin.errors import SettingsError
 
 if TYPE_CHECKING:
-    from lambda_build_plugin.project import Project
+    from lambda_build_plugin.config.project import Project
 
 PROJECT = '[project]\nname = "demo"\nversion = "1.0"\n'
 BUILD_SYSTEM = '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from fakes.projects import a_project, quiet_environment, run_lambda_build
 
+from lambda_build_plugin.config.read_settings import KEYS
 from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.report import BuildReport
-from lambda_build_plugin.settings import KEYS
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 

@@ -11,10 +11,8 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from lambda_build_plugin.errors import SettingsError
-from lambda_build_plugin.project import Project
-from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
-from lambda_build_plugin.settings import (
+from lambda_build_plugin.config.project import Project
+from lambda_build_plugin.config.read_settings import (
     KEYS,
     Contents,
     Form,
@@ -29,7 +27,9 @@ from lambda_build_plugin.settings import (
     read_settings,
     table_layer,
 )
-from lambda_build_plugin.tables import Table
+from lambda_build_plugin.config.tables import Table
+from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

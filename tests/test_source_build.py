@@ -19,8 +19,8 @@ from fakes.projects import quiet_environment
 from fakes.wheels import a_wheel
 from packaging.version import Version
 
+from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.progress import Reporter
-from lambda_build_plugin.project import read_project
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.source_build import interpreter, isolation
 from lambda_build_plugin.source_build.failures import (

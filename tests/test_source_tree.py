@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.errors import SettingsError
-from lambda_build_plugin.project import read_project
 from lambda_build_plugin.source_tree import Choice, NoCodeError, UnfitFileError, plain_project
 
 if TYPE_CHECKING:

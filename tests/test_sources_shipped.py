@@ -19,8 +19,8 @@ from fakes.projects import a_project, quiet_environment, run_lambda_build
 from fakes.sources import a_source
 from fakes.wheels import a_wheel, an_sdist
 
+from lambda_build_plugin.config.tables import read_toml
 from lambda_build_plugin.lock.poetry import content_hash
-from lambda_build_plugin.tables import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Callable

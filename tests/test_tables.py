@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lambda_build_plugin.tables import Table, TableError, read_toml
+from lambda_build_plugin.config.tables import Table, TableError, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Callable

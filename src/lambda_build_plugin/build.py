@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from lambda_build_plugin import integrity, report
 from lambda_build_plugin.archive import write_archive, write_folder
 from lambda_build_plugin.bytecode import with_bytecode
+from lambda_build_plugin.config.project import metadata_requirements
+from lambda_build_plugin.config.read_settings import Contents, Form, Layout
 from lambda_build_plugin.dependencies import dependencies_of
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.filters import filtered
@@ -18,11 +20,9 @@ from lambda_build_plugin.hooks import after_stage, before_build
 from lambda_build_plugin.layouts import Layouts
 from lambda_build_plugin.places import check_places
 from lambda_build_plugin.progress import Clock
-from lambda_build_plugin.project import metadata_requirements
 from lambda_build_plugin.provided import artifact_of
 from lambda_build_plugin.runtime.sdk import SDK
 from lambda_build_plugin.scripts import with_scripts
-from lambda_build_plugin.settings import Contents, Form, Layout
 from lambda_build_plugin.source_build.workshop import Workshop
 from lambda_build_plugin.source_tree import Choice, plain_project
 from lambda_build_plugin.stage import stage
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from lambda_build_plugin.archive import Written
+    from lambda_build_plugin.config.read_settings import Settings
     from lambda_build_plugin.dependencies import Dependencies
     from lambda_build_plugin.filters import Filtered
     from lambda_build_plugin.integrity import MachineCodeOf
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from lambda_build_plugin.provided import Artifact
     from lambda_build_plugin.report import BuildReport
     from lambda_build_plugin.selection import Selected
-    from lambda_build_plugin.settings import Settings
     from lambda_build_plugin.stage import PlainProject, StagedTree, Wheel
 
 __all__ = ["build", "build_all"]

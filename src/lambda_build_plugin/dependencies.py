@@ -13,6 +13,13 @@ from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
 
+from lambda_build_plugin.config.project import (
+    group_names,
+    group_requirements,
+    metadata_requirements,
+    named_requirements,
+)
+from lambda_build_plugin.config.read_settings import Contents, Form, LocalDependencies
 from lambda_build_plugin.errors import SourceBuildError
 from lambda_build_plugin.fetch.fetcher import Fetcher
 from lambda_build_plugin.fetch.sources import read_sources
@@ -24,12 +31,6 @@ from lambda_build_plugin.lock.failures import (
 )
 from lambda_build_plugin.lock.read import find_lock, read_lock
 from lambda_build_plugin.lock.walk import LeftOut, asked_for, reached
-from lambda_build_plugin.project import (
-    group_names,
-    group_requirements,
-    metadata_requirements,
-    named_requirements,
-)
 from lambda_build_plugin.provided import check_locked, without_artifacts, without_provided
 from lambda_build_plugin.selection import (
     NoMatchingFileError,
@@ -37,7 +38,6 @@ from lambda_build_plugin.selection import (
     is_of_one_machine,
     select,
 )
-from lambda_build_plugin.settings import Contents, Form, LocalDependencies
 from lambda_build_plugin.source_build.fit import holds_code
 from lambda_build_plugin.source_build.items import (
     build_archive,
@@ -53,13 +53,13 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
+    from lambda_build_plugin.config.read_settings import Settings
     from lambda_build_plugin.fetch.fetcher import Fetched
     from lambda_build_plugin.lock.model import Lock, LockedPackage
     from lambda_build_plugin.lock.walk import Reached
     from lambda_build_plugin.progress import Clock
     from lambda_build_plugin.provided import Artifact, Kept
     from lambda_build_plugin.selection import Selected, Selection
-    from lambda_build_plugin.settings import Settings
     from lambda_build_plugin.source_build.workshop import Workshop
     from lambda_build_plugin.work import OwnWheel
 

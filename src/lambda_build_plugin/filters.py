@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.archive import contents
-from lambda_build_plugin.patterns import parse_pattern
+from lambda_build_plugin.config.patterns import parse_pattern
+from lambda_build_plugin.config.read_settings import Preset
 from lambda_build_plugin.records import with_entries
-from lambda_build_plugin.settings import Preset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from pathlib import Path
 
+    from lambda_build_plugin.config.project import Project
+    from lambda_build_plugin.config.read_settings import Settings
     from lambda_build_plugin.lock.model import Lock
-    from lambda_build_plugin.project import Project
     from lambda_build_plugin.runtime.target import Runtime
-    from lambda_build_plugin.settings import Settings
 
 __all__ = ["DEFAULT_NAME", "Locked", "NoUvError", "ResolverError", "write_lock"]
 

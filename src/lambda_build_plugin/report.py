@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lambda_build_plugin.archive import Written
+    from lambda_build_plugin.config.read_settings import Settings
     from lambda_build_plugin.filters import Excluded
     from lambda_build_plugin.lock.walk import LeftOut
-    from lambda_build_plugin.settings import Settings
     from lambda_build_plugin.stage import StagedTree
 
 __all__ = [

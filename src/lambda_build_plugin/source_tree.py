@@ -15,17 +15,17 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeAlias
 
+from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.errors import SettingsError, StageError
 from lambda_build_plugin.stage import PlainFile, PlainProject
-from lambda_build_plugin.tables import TableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from pathspec import GitIgnoreSpec
 
-    from lambda_build_plugin.project import Project
-    from lambda_build_plugin.tables import Table
+    from lambda_build_plugin.config.project import Project
+    from lambda_build_plugin.config.tables import Table
 
 __all__ = ["Choice", "NoCodeError", "UnfitFileError", "plain_file", "plain_project", "real_place"]
 

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
     from pathlib import Path
 
+    from lambda_build_plugin.config.read_settings import Command, Settings
     from lambda_build_plugin.lock.model import Lock
     from lambda_build_plugin.progress import Clock, Reporter
     from lambda_build_plugin.provided import Artifact
     from lambda_build_plugin.runtime.target import Target
-    from lambda_build_plugin.settings import Command, Settings
     from lambda_build_plugin.source_build.workshop import Workshop
     from lambda_build_plugin.stage import Wheel
 

@@ -20,21 +20,21 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lambda_build_plugin.archive import write_archive
+from lambda_build_plugin.config.patterns import parse_pattern
+from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.diff import as_text, compare
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch.pages import Page, UnknownPageError
 from lambda_build_plugin.integrity import check
 from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.lock.walk import reached
-from lambda_build_plugin.patterns import parse_pattern
-from lambda_build_plugin.project import read_project
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection import select
 from lambda_build_plugin.stage import Wheel, stage
 from lambda_build_plugin.system.cache import Cache
 
 if TYPE_CHECKING:
-    from lambda_build_plugin.project import Project
+    from lambda_build_plugin.config.project import Project
 
 LOCKS = Path(__file__).parents[2] / "fixtures" / "locks"
 UV = """\

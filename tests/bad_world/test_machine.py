@@ -22,9 +22,9 @@ from fakes.wheels import a_wheel
 from fakes.worlds import World, pylock_of
 
 from lambda_build_plugin.build import build
+from lambda_build_plugin.config.project import read_project
+from lambda_build_plugin.config.read_settings import Host, environment_layer, read_settings
 from lambda_build_plugin.progress import Reporter
-from lambda_build_plugin.project import read_project
-from lambda_build_plugin.settings import Host, environment_layer, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lambda_build_plugin.config.read_settings import IndexAccess
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.fetch.sources import (
     DEFAULT_INDEX,
@@ -14,7 +15,6 @@ from lambda_build_plugin.fetch.sources import (
     read_sources,
 )
 from lambda_build_plugin.lock.model import IndexOptions
-from lambda_build_plugin.settings import IndexAccess
 from lambda_build_plugin.urls import redacted
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from lambda_build_plugin.config.project import Project
+from lambda_build_plugin.config.tables import Table
 from lambda_build_plugin.lock.freshness import differences, same_meaning
-from lambda_build_plugin.project import Project
-from lambda_build_plugin.tables import Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

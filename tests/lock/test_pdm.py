@@ -10,6 +10,7 @@ from fakes.projects import quiet_environment, run_lambda_build
 from fakes.wheels import a_wheel
 from packaging.utils import canonicalize_name
 
+from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.lock.failures import (
     ExcludedTargetError,
     InvalidLockError,
@@ -22,7 +23,6 @@ from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedVc
 from lambda_build_plugin.lock.pdm_freshness import content_hash
 from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.lock.walk import reached
-from lambda_build_plugin.project import read_project
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.system.hashes import Digest
 

@@ -12,6 +12,8 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from lambda_build_plugin.config.project import read_project
+from lambda_build_plugin.config.tables import Table
 from lambda_build_plugin.lock.failures import (
     ExcludedTargetError,
     InvalidLockError,
@@ -24,10 +26,8 @@ from lambda_build_plugin.lock.model import IndexOptions, LockedDirectory, Locked
 from lambda_build_plugin.lock.poetry import content_hash
 from lambda_build_plugin.lock.read import find_lock, read_lock
 from lambda_build_plugin.lock.walk import reached
-from lambda_build_plugin.project import read_project
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.system.hashes import Digest
-from lambda_build_plugin.tables import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

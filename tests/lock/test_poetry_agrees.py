@@ -19,11 +19,11 @@ from fakes.poetry_hosts import NEWEST, OLDEST, poetry_host
 from fakes.wheels import a_wheel
 from packaging.utils import canonicalize_name
 
+from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.lock.failures import StaleLockError
 from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedVcs
 from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.lock.walk import reached
-from lambda_build_plugin.project import read_project
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.system.hashes import Digest
 

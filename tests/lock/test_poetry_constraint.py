@@ -9,7 +9,7 @@ from packaging.markers import Marker
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from lambda_build_plugin.poetry_constraint import Constraint, platform_marker
+from lambda_build_plugin.config.poetry_constraint import Constraint, platform_marker
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 
 if TYPE_CHECKING:

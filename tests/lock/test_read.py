@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.utils import canonicalize_name
 
+from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.errors import LockError
 from lambda_build_plugin.lock.read import Found, find_lock, read_lock
-from lambda_build_plugin.project import read_project
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lambda_build_plugin.project import Project
+    from lambda_build_plugin.config.project import Project
 
 ALL = (
     "pylock.lambda.toml",

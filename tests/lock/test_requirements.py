@@ -10,6 +10,7 @@ import pytest
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from lambda_build_plugin.config.project import Project
 from lambda_build_plugin.errors import LockError
 from lambda_build_plugin.lock import requirements
 from lambda_build_plugin.lock.markers import LockMarker
@@ -21,7 +22,6 @@ from lambda_build_plugin.lock.model import (
     LockedVcs,
 )
 from lambda_build_plugin.lock.parts import Context
-from lambda_build_plugin.project import Project
 from lambda_build_plugin.system.hashes import Digest
 
 if TYPE_CHECKING:

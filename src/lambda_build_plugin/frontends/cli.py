@@ -240,11 +240,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    from lambda_build_plugin.artifacts import read_artifacts
     from lambda_build_plugin.build import build_all
+    from lambda_build_plugin.config.artifacts import read_artifacts
+    from lambda_build_plugin.config.project import read_project
+    from lambda_build_plugin.config.read_settings import environment_layer, table_layer
     from lambda_build_plugin.frontends.session import Session
-    from lambda_build_plugin.project import read_project
-    from lambda_build_plugin.settings import environment_layer, table_layer
 
     arguments = _Arguments(**vars(found))
     session = Session.of(vars(arguments), environ, quiet=arguments.quiet, verbose=arguments.verbose)

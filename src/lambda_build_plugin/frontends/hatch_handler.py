@@ -20,27 +20,27 @@ from typing import TYPE_CHECKING
 
 from hatchling.builders.wheel import WheelBuilder
 
-from lambda_build_plugin.artifacts import for_one_target
 from lambda_build_plugin.build import build
-from lambda_build_plugin.errors import LambdaBuildError, SettingsError
-from lambda_build_plugin.frontends.session import Session
-from lambda_build_plugin.project import read_project
-from lambda_build_plugin.settings import (
+from lambda_build_plugin.config.artifacts import for_one_target
+from lambda_build_plugin.config.project import read_project
+from lambda_build_plugin.config.read_settings import (
     ARTIFACTS,
     Layer,
     environment_layer,
     read_settings,
     table_layer,
 )
+from lambda_build_plugin.errors import LambdaBuildError, SettingsError
+from lambda_build_plugin.frontends.session import Session
 from lambda_build_plugin.source_build.failures import BackendError
 from lambda_build_plugin.source_build.source import of_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from lambda_build_plugin.config.project import Project
+    from lambda_build_plugin.config.read_settings import Settings
     from lambda_build_plugin.frontends.hatch import LambdaBuilder
-    from lambda_build_plugin.project import Project
-    from lambda_build_plugin.settings import Settings
 
 __all__ = ["build_zip", "checked_versions", "configured_layout", "remove_zips"]
 

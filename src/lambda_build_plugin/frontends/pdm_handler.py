@@ -17,14 +17,14 @@ from packaging.utils import canonicalize_name
 from pdm.environments import BareEnvironment
 from pdm.models.auth import keyring
 
-from lambda_build_plugin.artifacts import read_artifacts
+from lambda_build_plugin.config.artifacts import read_artifacts
+from lambda_build_plugin.config.project import read_project
+from lambda_build_plugin.config.read_settings import environment_layer, table_layer
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.pdm import dest
 from lambda_build_plugin.frontends.session import Session, told, with_lock_of_host
 from lambda_build_plugin.lock import pdm_sources
-from lambda_build_plugin.project import read_project
-from lambda_build_plugin.settings import environment_layer, table_layer
 from lambda_build_plugin.urls import redacted, redacted_text, without_login
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pdm._types import RepositoryConfig
     from pdm.project import Project
 
-    from lambda_build_plugin.settings import IndexAccess, Settings
+    from lambda_build_plugin.config.read_settings import IndexAccess, Settings
 
 __all__ = ["run"]
 

@@ -17,13 +17,13 @@ from poetry.repositories.pypi_repository import PyPiRepository
 from poetry.repositories.repository_pool import Priority
 from poetry.utils.password_manager import PoetryKeyringError
 
-from lambda_build_plugin.artifacts import read_artifacts
+from lambda_build_plugin.config.artifacts import read_artifacts
+from lambda_build_plugin.config.project import BuildSystem, read_project
+from lambda_build_plugin.config.read_settings import IndexAccess, environment_layer, table_layer
 from lambda_build_plugin.errors import FetchError, SettingsError
 from lambda_build_plugin.fetch.sources import DEFAULT_INDEX
 from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.session import Session, told, with_lock_of_host
-from lambda_build_plugin.project import BuildSystem, read_project
-from lambda_build_plugin.settings import IndexAccess, environment_layer, table_layer
 from lambda_build_plugin.urls import redacted
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from poetry.packages.locker import Locker
     from poetry.poetry import Poetry
 
-    from lambda_build_plugin.project import Project
-    from lambda_build_plugin.settings import Settings
+    from lambda_build_plugin.config.project import Project
+    from lambda_build_plugin.config.read_settings import Settings
 
 __all__ = ["run"]
 

@@ -15,20 +15,20 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from lambda_build_plugin.config.read_settings import KEYS, Host, Layer
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.terminal import TerminalReporter
 from lambda_build_plugin.lock.failures import NotLockedError, StaleLockError
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.report import as_json, as_text
-from lambda_build_plugin.settings import KEYS, Host, Layer
 from lambda_build_plugin.system.output import moved_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from lambda_build_plugin.config.read_settings import Settings
     from lambda_build_plugin.report import BuildReport
-    from lambda_build_plugin.settings import Settings
 
 __all__ = ["Session", "told", "with_lock_of_host"]
 

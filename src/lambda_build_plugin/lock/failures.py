@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.errors import LockError
-from lambda_build_plugin.tables import TableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

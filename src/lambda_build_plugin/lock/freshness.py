@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
     from packaging.utils import NormalizedName
 
-    from lambda_build_plugin.project import Project
-    from lambda_build_plugin.tables import Table
+    from lambda_build_plugin.config.project import Project
+    from lambda_build_plugin.config.tables import Table
 
 __all__ = ["differences", "same_meaning"]
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
     from packaging.version import Version
 
+    from lambda_build_plugin.config.read_settings import IndexAccess
     from lambda_build_plugin.lock.markers import LockMarker
-    from lambda_build_plugin.settings import IndexAccess
     from lambda_build_plugin.system.hashes import Digest
 
 __all__ = [

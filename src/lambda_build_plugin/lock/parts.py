@@ -9,10 +9,10 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.errors import excerpt
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.system.hashes import strongest
-from lambda_build_plugin.tables import TableError
 from lambda_build_plugin.urls import filename_of
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
-    from lambda_build_plugin.project import Project
+    from lambda_build_plugin.config.project import Project
+    from lambda_build_plugin.config.tables import Table
     from lambda_build_plugin.system.hashes import Digest
-    from lambda_build_plugin.tables import Table
 
 __all__ = [
     "Context",

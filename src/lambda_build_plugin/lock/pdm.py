@@ -21,6 +21,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from lambda_build_plugin import urls
+from lambda_build_plugin.config.tables import Table, TableError, read_toml
 from lambda_build_plugin.lock import parts, pdm_freshness, pdm_sources
 from lambda_build_plugin.lock.failures import (
     MissingHashError,
@@ -39,7 +40,6 @@ from lambda_build_plugin.lock.model import (
     Roots,
 )
 from lambda_build_plugin.lock.pdm_groups import DEFAULT, extras_of, lines_by_group
-from lambda_build_plugin.tables import Table, TableError, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
+    from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.lock.parts import Context
-    from lambda_build_plugin.project import Project
 
 __all__ = ["read"]
 

@@ -20,10 +20,10 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from lambda_build_plugin.config.project import read_project
+from lambda_build_plugin.config.tables import read_toml
 from lambda_build_plugin.lock.freshness import same_meaning
 from lambda_build_plugin.lock.pdm_groups import dev_dependencies, lines_by_group
-from lambda_build_plugin.project import read_project
-from lambda_build_plugin.tables import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
+    from lambda_build_plugin.config.project import Project
+    from lambda_build_plugin.config.tables import Table
     from lambda_build_plugin.lock.model import LockedPackage
-    from lambda_build_plugin.project import Project
-    from lambda_build_plugin.tables import Table
 
 __all__ = [
     "MORE_GROUPS",

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
-from lambda_build_plugin.tables import TableError
+from lambda_build_plugin.config.tables import TableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from packaging.utils import NormalizedName
 
-    from lambda_build_plugin.project import Project
-    from lambda_build_plugin.tables import Table
+    from lambda_build_plugin.config.project import Project
+    from lambda_build_plugin.config.tables import Table
 
 __all__ = ["DEFAULT", "dev_dependencies", "extras_of", "lines_by_group"]
 

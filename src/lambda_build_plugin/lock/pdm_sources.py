@@ -10,17 +10,17 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
+from lambda_build_plugin.config.read_settings import IndexAccess
+from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.errors import excerpt
 from lambda_build_plugin.lock.model import IndexOptions
-from lambda_build_plugin.settings import IndexAccess
-from lambda_build_plugin.tables import TableError
 from lambda_build_plugin.urls import redacted, without_login
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from lambda_build_plugin.project import Project
-    from lambda_build_plugin.tables import Table
+    from lambda_build_plugin.config.project import Project
+    from lambda_build_plugin.config.tables import Table
 
 __all__ = ["DEFAULT", "access", "expanded", "indexes"]
 

@@ -19,6 +19,8 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from lambda_build_plugin.config.poetry_constraint import Constraint, platform_marker
+from lambda_build_plugin.config.tables import Table, TableError, read_toml
 from lambda_build_plugin.lock import parts
 from lambda_build_plugin.lock.failures import (
     MissingHashError,
@@ -37,8 +39,6 @@ from lambda_build_plugin.lock.model import (
     LockedVcs,
     Roots,
 )
-from lambda_build_plugin.poetry_constraint import Constraint, platform_marker
-from lambda_build_plugin.tables import Table, TableError, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.config.tables import TableError, read_toml
 from lambda_build_plugin.lock import parts, pdm_freshness, pdm_sources
 from lambda_build_plugin.lock.failures import (
     InvalidLockError,
@@ -21,14 +22,13 @@ from lambda_build_plugin.lock.model import (
     LockedPackage,
     LockedVcs,
 )
-from lambda_build_plugin.tables import TableError, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from lambda_build_plugin.config.tables import Table
     from lambda_build_plugin.lock.parts import Context
-    from lambda_build_plugin.tables import Table
 
 __all__ = ["OURS", "read"]
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin import urls
+from lambda_build_plugin.config.tables import TableError, read_toml
 from lambda_build_plugin.errors import LambdaBuildError, excerpt
 from lambda_build_plugin.lock.failures import (
     InvalidLockError,
@@ -22,7 +23,6 @@ from lambda_build_plugin.lock.failures import (
     UnsupportedLockError,
 )
 from lambda_build_plugin.lock.parts import Context
-from lambda_build_plugin.tables import TableError, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
+    from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.lock.model import Lock
-    from lambda_build_plugin.project import Project
 
 __all__ = ["Found", "find_lock", "read_lock"]
 

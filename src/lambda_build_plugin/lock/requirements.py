@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from lambda_build_plugin import urls
+from lambda_build_plugin.config.tables import TableError, read_toml
 from lambda_build_plugin.errors import excerpt
 from lambda_build_plugin.lock import parts
 from lambda_build_plugin.lock.failures import (
@@ -37,7 +38,6 @@ from lambda_build_plugin.lock.model import (
     LockedVcs,
 )
 from lambda_build_plugin.system.hashes import digest, strongest
-from lambda_build_plugin.tables import TableError, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

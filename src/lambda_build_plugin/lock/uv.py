@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin import urls
+from lambda_build_plugin.config.tables import TableError, read_toml
 from lambda_build_plugin.lock import parts
 from lambda_build_plugin.lock.failures import (
     MissingHashError,
@@ -35,7 +36,6 @@ from lambda_build_plugin.lock.model import (
     LockedVcs,
     Roots,
 )
-from lambda_build_plugin.tables import TableError, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
+    from lambda_build_plugin.config.tables import Table
     from lambda_build_plugin.lock.parts import Context
-    from lambda_build_plugin.tables import Table
 
 __all__ = ["read"]
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
+from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.source_build.failures import (
     Attempt,
     BackendError,
@@ -40,13 +41,12 @@ from lambda_build_plugin.source_build.rewriting import take_traces_out
 from lambda_build_plugin.source_build.surroundings import no_input, scratch
 from lambda_build_plugin.stage import Wheel
 from lambda_build_plugin.system.hashes import check_file
-from lambda_build_plugin.tables import TableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.progress import Reporter
-    from lambda_build_plugin.project import Project
     from lambda_build_plugin.source_build.source import Source
     from lambda_build_plugin.source_build.workshop import Workshop
 

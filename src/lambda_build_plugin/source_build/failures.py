@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from packaging.specifiers import SpecifierSet
 
+    from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.lock.model import LockedPackage
-    from lambda_build_plugin.project import Project
     from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.source_build.source import Source
     from lambda_build_plugin.stage import Wheel

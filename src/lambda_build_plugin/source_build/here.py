@@ -21,7 +21,7 @@ from lambda_build_plugin.source_build.surroundings import working_in, writing_to
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lambda_build_plugin.project import Project
+    from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.source_build.source import Source
 
 __all__ = ["backend_at_hand", "built_here"]

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
     from packaging.version import Version
 
+    from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.fetch.fetcher import Fetched
     from lambda_build_plugin.lock.model import LockedDirectory, LockedPackage, LockedVcs
-    from lambda_build_plugin.project import Project
     from lambda_build_plugin.source_build.workshop import Workshop
 
 __all__ = ["build_archive", "build_commit", "build_folder", "build_project", "included"]

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.config.project import read_project
+from lambda_build_plugin.config.tables import TableError, read_toml
 from lambda_build_plugin.errors import LambdaBuildError
-from lambda_build_plugin.project import read_project
 from lambda_build_plugin.source_build.failures import NotAPackageError, UnreadableSourceError
-from lambda_build_plugin.tables import TableError, read_toml
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lambda_build_plugin.project import Project
+    from lambda_build_plugin.config.project import Project
 
 __all__ = ["Source", "local_source", "of_project", "strange_source"]
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from packaging.utils import canonicalize_name, is_normalized_name
 
+from lambda_build_plugin.config.patterns import parse_pattern
+from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.errors import SettingsError
-from lambda_build_plugin.patterns import parse_pattern
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target, newest_admitted
-from lambda_build_plugin.tables import TableError
 
 if TYPE_CHECKING:
     import datetime
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
-    from lambda_build_plugin.project import Project
+    from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.runtime.target import Runtime
 
 __all__ = [

@@ -17,15 +17,15 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.config.read_settings import ARTIFACTS, Layer, read_settings
+from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.errors import SettingsError
-from lambda_build_plugin.settings import ARTIFACTS, Layer, read_settings
-from lambda_build_plugin.tables import TableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from lambda_build_plugin.project import Project
-    from lambda_build_plugin.settings import Host, Settings
+    from lambda_build_plugin.config.project import Project
+    from lambda_build_plugin.config.read_settings import Host, Settings
 
 __all__ = ["for_one_target", "read_artifacts"]
 

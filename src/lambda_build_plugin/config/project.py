@@ -15,9 +15,9 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import InvalidName, canonicalize_name
 from packaging.version import Version
 
+from lambda_build_plugin.config.poetry_constraint import Constraint
+from lambda_build_plugin.config.tables import Table, TableError, read_toml
 from lambda_build_plugin.errors import SettingsError, excerpt
-from lambda_build_plugin.poetry_constraint import Constraint
-from lambda_build_plugin.tables import Table, TableError, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

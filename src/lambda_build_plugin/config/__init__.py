@@ -1,0 +1,1 @@
+"""What the user wrote: pyproject.toml, settings, artifacts, indexes and patterns."""
