@@ -26,10 +26,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.config.tables import read_toml
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch.sources import read_sources
-from lambda_build_plugin.lock.model import IndexOptions
 from lambda_build_plugin.system.interpreters import find_interpreter
 
 if TYPE_CHECKING:

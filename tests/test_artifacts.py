@@ -12,19 +12,18 @@ from packaging.utils import canonicalize_name
 from lambda_build_plugin.config.artifacts import read_artifacts
 from lambda_build_plugin.config.project import Project
 from lambda_build_plugin.config.read_settings import (
-    Contents,
-    Host,
-    Layer,
-    environment_layer,
-    table_layer,
+    SettingsSource,
+    environment_source,
+    table_source,
 )
+from lambda_build_plugin.config.settings import Contents, Host
 from lambda_build_plugin.config.tables import Table
 from lambda_build_plugin.errors import SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from lambda_build_plugin.config.read_settings import Settings
+    from lambda_build_plugin.config.settings import Settings
 
 ROOT, CWD = Path("/project"), Path("/elsewhere")
 
@@ -50,8 +49,8 @@ def read(
         today=datetime.date(2026, 11, 21),
         environ=environ,
     )
-    of_flags = Layer(values=flags or {}, spell=lambda key: f"--{key}", base=CWD)
-    layers = [of_flags, environment_layer(host), table_layer(project)]
+    of_flags = SettingsSource(values=flags or {}, spell=lambda key: f"--{key}", base=CWD)
+    layers = [of_flags, environment_source(host), table_source(project)]
     return read_artifacts(project, layers, host, wanted=wanted)
 
 

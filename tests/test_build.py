@@ -11,7 +11,7 @@ from fakes.wheels import a_wheel
 
 from lambda_build_plugin.build import build
 from lambda_build_plugin.config.project import read_project
-from lambda_build_plugin.config.read_settings import Contents, Host, Layout, Settings
+from lambda_build_plugin.config.settings import Contents, Host, Layout, Settings
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.stage import InvalidWheelError

@@ -20,7 +20,7 @@ from fakes.wheels import a_wheel
 
 from lambda_build_plugin.archive import write_folder
 from lambda_build_plugin.bytecode import BytecodeOversizeError, CompilerError, with_bytecode
-from lambda_build_plugin.config.read_settings import Host
+from lambda_build_plugin.config.settings import Host
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.runtime.limits import UNZIPPED_LIMIT
 from lambda_build_plugin.runtime.target import RUNTIMES

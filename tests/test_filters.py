@@ -16,7 +16,7 @@ from fakes.trees import a_tree, paths, record_of, shipped
 from fakes.wheels import a_wheel
 
 from lambda_build_plugin.archive import write_archive, write_folder
-from lambda_build_plugin.config.read_settings import Preset
+from lambda_build_plugin.config.settings import Preset
 from lambda_build_plugin.filters import Excluded, filtered
 from lambda_build_plugin.verify import limits
 

@@ -14,7 +14,7 @@ from packaging.version import Version
 from lambda_build_plugin import report
 from lambda_build_plugin.archive import Written
 from lambda_build_plugin.config.project import Project
-from lambda_build_plugin.config.read_settings import Host, Layout, Settings
+from lambda_build_plugin.config.settings import Host, Layout, Settings
 from lambda_build_plugin.filters import Excluded
 from lambda_build_plugin.lock.walk import LeftOut
 from lambda_build_plugin.report import PackageReport, as_json, as_text

@@ -14,18 +14,20 @@ from packaging.utils import canonicalize_name
 from lambda_build_plugin.config.project import Project
 from lambda_build_plugin.config.read_settings import (
     KEYS,
+    SettingsSource,
+    environment_source,
+    read_settings,
+    table_source,
+)
+from lambda_build_plugin.config.settings import (
     Contents,
     Form,
     Hooks,
     Host,
-    Layer,
     Layout,
     LocalDependencies,
     Preset,
     Settings,
-    environment_layer,
-    read_settings,
-    table_layer,
 )
 from lambda_build_plugin.config.tables import Table
 from lambda_build_plugin.errors import SettingsError
@@ -75,8 +77,8 @@ def read(
 ) -> Settings:
     """Read settings as the console script does."""
     project, host = project or a_project(), a_host(**environ)
-    of_flags = Layer(values=flags or {}, spell=lambda key: f"--{key}", base=CWD)
-    return read_settings(project, [of_flags, environment_layer(host), table_layer(project)], host)
+    of_flags = SettingsSource(values=flags or {}, spell=lambda key: f"--{key}", base=CWD)
+    return read_settings(project, [of_flags, environment_source(host), table_source(project)], host)
 
 
 def problems(
@@ -157,7 +159,7 @@ def test_every_key_in_a_table() -> None:
     )
     host = a_host()
 
-    assert read_settings(project, [table_layer(project)], host) == Settings(
+    assert read_settings(project, [table_source(project)], host) == Settings(
         project=project,
         target=Target(runtime=RUNTIMES["python3.13"], architecture=Architecture.ARM64),
         runtime_reason="set by [tool.lambda-build] runtime",
@@ -216,7 +218,7 @@ def test_every_key_in_the_environment() -> None:
         LAMBDA_BUILD_JOBS="3",
     )
 
-    assert read_settings(project, [environment_layer(host)], host) == Settings(
+    assert read_settings(project, [environment_source(host)], host) == Settings(
         project=project,
         target=Target(runtime=RUNTIMES["python3.12"], architecture=Architecture.ARM64),
         runtime_reason="set by environment variable LAMBDA_BUILD_RUNTIME",
@@ -249,7 +251,7 @@ def test_environment_knows_every_key() -> None:
     """No key is without a variable."""
     variables = {f"LAMBDA_BUILD_{key.upper().replace('-', '_')}": key for key in KEYS}
 
-    layer = environment_layer(a_host(**variables))
+    layer = environment_source(a_host(**variables))
 
     assert dict(layer.values) == {key: key for key in KEYS}
 

@@ -12,7 +12,7 @@ from lambda_build_plugin import integrity, report
 from lambda_build_plugin.archive import write_archive, write_folder
 from lambda_build_plugin.bytecode import with_bytecode
 from lambda_build_plugin.config.project import metadata_requirements
-from lambda_build_plugin.config.read_settings import Contents, Form, Layout
+from lambda_build_plugin.config.settings import Contents, Form, Layout
 from lambda_build_plugin.dependencies import dependencies_of
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.filters import filtered
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from lambda_build_plugin.archive import Written
-    from lambda_build_plugin.config.read_settings import Settings
+    from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.dependencies import Dependencies
     from lambda_build_plugin.filters import Filtered
     from lambda_build_plugin.integrity import MachineCodeOf

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from lambda_build_plugin.config.read_settings import Host
+    from lambda_build_plugin.config.settings import Host
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.runtime.target import Runtime
     from lambda_build_plugin.stage import Member, StagedTree

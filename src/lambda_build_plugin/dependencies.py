@@ -19,7 +19,7 @@ from lambda_build_plugin.config.project import (
     metadata_requirements,
     named_requirements,
 )
-from lambda_build_plugin.config.read_settings import Contents, Form, LocalDependencies
+from lambda_build_plugin.config.settings import Contents, Form, LocalDependencies
 from lambda_build_plugin.errors import SourceBuildError
 from lambda_build_plugin.fetch.fetcher import Fetcher
 from lambda_build_plugin.fetch.sources import read_sources
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
-    from lambda_build_plugin.config.read_settings import Settings
+    from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.fetch.fetcher import Fetched
     from lambda_build_plugin.lock.model import Lock, LockedPackage
     from lambda_build_plugin.lock.walk import Reached

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.archive import contents
 from lambda_build_plugin.config.patterns import parse_pattern
-from lambda_build_plugin.config.read_settings import Preset
+from lambda_build_plugin.config.settings import Preset
 from lambda_build_plugin.records import with_entries
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from lambda_build_plugin.config.read_settings import Command, Settings
+    from lambda_build_plugin.config.settings import Command, Settings
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.stage import Distribution, PlainFile, StagedTree
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lambda_build_plugin.config.project import Project
-    from lambda_build_plugin.config.read_settings import Settings
+    from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.lock.model import Lock
     from lambda_build_plugin.runtime.target import Runtime
 

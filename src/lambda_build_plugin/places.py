@@ -9,7 +9,7 @@ from lambda_build_plugin.system.output import OutputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lambda_build_plugin.config.read_settings import Settings
+    from lambda_build_plugin.config.settings import Settings
 
 __all__ = ["check_places"]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
     from pathlib import Path
 
-    from lambda_build_plugin.config.read_settings import Command, Settings
+    from lambda_build_plugin.config.settings import Command, Settings
     from lambda_build_plugin.lock.model import Lock
     from lambda_build_plugin.progress import Clock, Reporter
     from lambda_build_plugin.provided import Artifact

@@ -23,7 +23,8 @@ from fakes.worlds import World, pylock_of
 
 from lambda_build_plugin.build import build
 from lambda_build_plugin.config.project import read_project
-from lambda_build_plugin.config.read_settings import Host, environment_layer, read_settings
+from lambda_build_plugin.config.read_settings import environment_source, read_settings
+from lambda_build_plugin.config.settings import Host
 from lambda_build_plugin.progress import Reporter
 
 if TYPE_CHECKING:
@@ -220,7 +221,7 @@ def test_clock_of_the_machine(world: World, year: int) -> None:
         today=datetime.date(2025, 1, 1),
         environ=world.environ,
     )
-    settings = read_settings(project, [environment_layer(host)], host)
+    settings = read_settings(project, [environment_source(host)], host)
     right = build(settings, Reporter())["sha256"]
     mistaken = replace(host, today=datetime.date(year, 1, 1))
 

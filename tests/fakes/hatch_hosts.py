@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fakes.hosts import host
+from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.fetch.sources import read_sources
-from lambda_build_plugin.lock.model import IndexOptions
 
 if TYPE_CHECKING:
     from fakes.hosts import Host

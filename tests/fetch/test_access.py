@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from lambda_build_plugin.config.read_settings import IndexAccess
+from lambda_build_plugin.config.indexes import IndexAccess, IndexOptions
 from lambda_build_plugin.fetch.failures import UnreachableError
 from lambda_build_plugin.fetch.http import HttpClient
 from lambda_build_plugin.fetch.sources import Login, read_sources
-from lambda_build_plugin.lock.model import IndexOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import lambda_build_plugin.fetch.fetcher as fetcher_module
+from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.errors import FetchError
 from lambda_build_plugin.fetch.failures import (
     AccessDeniedError,
@@ -24,7 +25,7 @@ from lambda_build_plugin.fetch.failures import (
 from lambda_build_plugin.fetch.fetcher import Fetched, Fetcher
 from lambda_build_plugin.fetch.http import HttpClient
 from lambda_build_plugin.fetch.sources import read_sources
-from lambda_build_plugin.lock.model import IndexOptions, LockedFile, LockedPackage
+from lambda_build_plugin.lock.model import LockedFile, LockedPackage
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.selection import Selected
 from lambda_build_plugin.system.cache import Cache

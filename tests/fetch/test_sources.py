@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lambda_build_plugin.config.read_settings import IndexAccess
+from lambda_build_plugin.config.indexes import IndexAccess, IndexOptions
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.fetch.sources import (
     DEFAULT_INDEX,
@@ -14,7 +14,6 @@ from lambda_build_plugin.fetch.sources import (
     Tls,
     read_sources,
 )
-from lambda_build_plugin.lock.model import IndexOptions
 from lambda_build_plugin.urls import redacted
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from fakes.index import FakeIndex
 from fakes.poetry_hosts import NEWEST, OLDEST, PoetryHost, our_wheel, poetry_host
 from fakes.wheels import FakeWheel, a_wheel
 
+from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.fetch.sources import read_sources
-from lambda_build_plugin.lock.model import IndexOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

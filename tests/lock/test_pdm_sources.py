@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lambda_build_plugin.config.indexes import IndexAccess, IndexOptions
 from lambda_build_plugin.config.project import read_project
-from lambda_build_plugin.config.read_settings import IndexAccess
 from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.lock import pdm_sources
-from lambda_build_plugin.lock.model import IndexOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,6 +15,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.config.tables import Table
 from lambda_build_plugin.lock.failures import (
@@ -23,7 +24,7 @@ from lambda_build_plugin.lock.failures import (
     UnresolvedPackageError,
     UnsupportedLockError,
 )
-from lambda_build_plugin.lock.model import IndexOptions, LockedDirectory, LockedFile, LockedVcs
+from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedVcs
 from lambda_build_plugin.lock.pipfile import pipfile_hash
 from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.lock.walk import reached

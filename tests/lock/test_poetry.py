@@ -12,6 +12,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.config.tables import Table
 from lambda_build_plugin.lock.failures import (
@@ -22,7 +23,7 @@ from lambda_build_plugin.lock.failures import (
     UnknownGroupError,
     UnsupportedLockError,
 )
-from lambda_build_plugin.lock.model import IndexOptions, LockedDirectory, LockedFile, LockedVcs
+from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedVcs
 from lambda_build_plugin.lock.poetry import content_hash
 from lambda_build_plugin.lock.read import find_lock, read_lock
 from lambda_build_plugin.lock.walk import reached

@@ -10,17 +10,12 @@ import pytest
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.config.project import Project
 from lambda_build_plugin.errors import LockError
 from lambda_build_plugin.lock import requirements
 from lambda_build_plugin.lock.markers import LockMarker
-from lambda_build_plugin.lock.model import (
-    IndexOptions,
-    LockedDirectory,
-    LockedFile,
-    LockedPackage,
-    LockedVcs,
-)
+from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedPackage, LockedVcs
 from lambda_build_plugin.lock.parts import Context
 from lambda_build_plugin.system.hashes import Digest
 

@@ -17,7 +17,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.config.read_settings import ARTIFACTS, Layer, read_settings
+from lambda_build_plugin.config.read_settings import ARTIFACTS, SettingsSource, read_settings
 from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.errors import SettingsError
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from lambda_build_plugin.config.project import Project
-    from lambda_build_plugin.config.read_settings import Host, Settings
+    from lambda_build_plugin.config.settings import Host, Settings
 
 __all__ = ["for_one_target", "read_artifacts"]
 
@@ -38,7 +38,7 @@ class _Planned:
     """One zip, and the layers that its settings come from."""
 
     settings: Settings
-    layers: tuple[Layer, ...]
+    layers: tuple[SettingsSource, ...]
 
     def origin(self, key: str) -> str:
         """Spell a key where it was given, else name what has it by default."""
@@ -50,7 +50,7 @@ class _Planned:
 
 
 def read_artifacts(
-    project: Project, layers: Sequence[Layer], host: Host, *, wanted: Sequence[str] = ()
+    project: Project, layers: Sequence[SettingsSource], host: Host, *, wanted: Sequence[str] = ()
 ) -> tuple[Settings, ...]:
     """Read the settings of every artifact, and choose the wanted ones; without names, all.
 
@@ -81,9 +81,9 @@ def read_artifacts(
     return tuple(each.settings for each in chosen)
 
 
-def _tables(project: Project, problems: list[str]) -> Mapping[str, Layer]:
+def _tables(project: Project, problems: list[str]) -> Mapping[str, SettingsSource]:
     """Make a layer of each artifact's table, by its name."""
-    found: dict[str, Layer] = {}
+    found: dict[str, SettingsSource] = {}
     try:
         tables = project.tool.table("lambda-build").table(ARTIFACTS)
         for name in tables:
@@ -98,9 +98,9 @@ def _tables(project: Project, problems: list[str]) -> Mapping[str, Layer]:
     return found
 
 
-def _layer(project: Project, name: str) -> Layer:
+def _layer(project: Project, name: str) -> SettingsSource:
     table = project.tool.table("lambda-build").table(ARTIFACTS).table(name)
-    return Layer(
+    return SettingsSource(
         values={key: table.raw(key) for key in table},
         spell=lambda key: f"[{_TABLE}.{name}] {key}",
         base=project.root,
@@ -119,8 +119,8 @@ def _listing(names: Iterable[str]) -> str:
 
 
 def _stacks(
-    layers: Sequence[Layer], tables: Mapping[str, Layer]
-) -> Iterator[tuple[tuple[Layer, ...], str | None]]:
+    layers: Sequence[SettingsSource], tables: Mapping[str, SettingsSource]
+) -> Iterator[tuple[tuple[SettingsSource, ...], str | None]]:
     """Put each artifact's table over the tables for all, and below what is no table."""
     above = [layer for layer in layers if not layer.is_table]
     below = [layer for layer in layers if layer.is_table]
@@ -130,14 +130,14 @@ def _stacks(
         yield (*above, layer, *below), name
 
 
-def _variants(layers: tuple[Layer, ...]) -> Iterator[tuple[Layer, ...]]:
+def _variants(layers: tuple[SettingsSource, ...]) -> Iterator[tuple[SettingsSource, ...]]:
     """Spell out lists of runtimes and architectures: the layers for each pair of them."""
     lists = (_listed(layers, "runtime"), _listed(layers, "architecture"))
     for runtime, architecture in itertools.product(*lists):
         yield _with(_with(layers, "runtime", runtime), "architecture", architecture)
 
 
-def for_one_target(layers: Sequence[Layer], *, door: str) -> tuple[Layer, ...]:
+def for_one_target(layers: Sequence[SettingsSource], *, door: str) -> tuple[SettingsSource, ...]:
     """Take a list of one runtime or architecture as the one, for a door that builds one zip.
 
     Args:
@@ -164,7 +164,7 @@ def for_one_target(layers: Sequence[Layer], *, door: str) -> tuple[Layer, ...]:
     return next(_variants(tuple(layers)))
 
 
-def _listed(layers: Sequence[Layer], key: str) -> list[object]:
+def _listed(layers: Sequence[SettingsSource], key: str) -> list[object]:
     """Get the values of a key, each once; what is no list of names is one, for the reader."""
     layer = _first(layers, key)
     value = layer.values[key] if layer else None
@@ -174,7 +174,9 @@ def _listed(layers: Sequence[Layer], key: str) -> list[object]:
     return [value]
 
 
-def _with(layers: tuple[Layer, ...], key: str, value: object) -> tuple[Layer, ...]:
+def _with(
+    layers: tuple[SettingsSource, ...], key: str, value: object
+) -> tuple[SettingsSource, ...]:
     """Set a key in the layer that has it, so that messages name the right place."""
     first = _first(layers, key)
     return tuple(
@@ -183,7 +185,7 @@ def _with(layers: tuple[Layer, ...], key: str, value: object) -> tuple[Layer, ..
     )
 
 
-def _first(layers: Iterable[Layer], key: str) -> Layer | None:
+def _first(layers: Iterable[SettingsSource], key: str) -> SettingsSource | None:
     return next((layer for layer in layers if layer.values.get(key) is not None), None)
 
 

@@ -8,123 +8,65 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from packaging.utils import canonicalize_name, is_normalized_name
 
 from lambda_build_plugin.config.patterns import parse_pattern
+from lambda_build_plugin.config.settings import (
+    DEFAULT_JOBS,
+    HANDLER,
+    Contents,
+    Form,
+    Hooks,
+    Layout,
+    LocalDependencies,
+    Preset,
+    Settings,
+)
 from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target, newest_admitted
 
 if TYPE_CHECKING:
-    import datetime
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from packaging.utils import NormalizedName
 
     from lambda_build_plugin.config.project import Project
+    from lambda_build_plugin.config.settings import (
+        Command,
+        Host,
+    )
     from lambda_build_plugin.runtime.target import Runtime
 
 __all__ = [
     "ARTIFACTS",
-    "HANDLER",
     "KEYS",
-    "Contents",
-    "Form",
-    "Hooks",
-    "Host",
-    "IndexAccess",
-    "Layer",
-    "Layout",
-    "LocalDependencies",
-    "Preset",
-    "Settings",
-    "environment_layer",
+    "SettingsSource",
+    "environment_source",
     "read_settings",
-    "table_layer",
+    "table_source",
 ]
 
 _E = TypeVar("_E", bound=enum.Enum)
 
 _PREFIX = "LAMBDA_BUILD_"
+
 _NO_KEYS = frozenset({"LAMBDA_BUILD_CACHE_DIR", "LAMBDA_BUILD_STAGE"})
 """One is for the frontends, the other is what hooks are told."""
 
-HANDLER = re.compile(r"[^\s./]+(?:[./][^\s./]+)*\.[^\s./]+")
-"""What the runtime can split into module and name."""
-
 _LONGEST_HANDLER = 128  # botocore's shape of `Handler`
+
 _SECONDS = re.compile(r"[0-9]{1,18}")
-_JOBS = 8
+
 _HOOKS = ("before-build", "after-stage")
 
 
-class Layout(enum.Enum):
-    """Where the importable files lie in the zip."""
-
-    FUNCTION = "function"
-    LAYER = "layer"
-
-
-class Contents(enum.Enum):
-    """Which distributions go in."""
-
-    ALL = "all"
-    DEPENDENCIES = "dependencies"
-    PROJECT = "project"
-
-
-class LocalDependencies(enum.Enum):
-    """What becomes of the folders of source code that the lock names."""
-
-    BUILD = "build"
-    SKIP = "skip"
-
-
-class Form(enum.Enum):
-    """What the project ships as."""
-
-    WHEEL = "wheel"
-    SOURCE = "source"
-
-
-Command = str | tuple[str, ...]
-"""A line for the shell, or a program with its arguments."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hooks:
-    """The user's own commands, in their order."""
-
-    before_build: tuple[Command, ...] = ()
-    after_stage: tuple[Command, ...] = ()
-
-
-class Preset(enum.Enum):
-    """Ready sets of files to leave out; `filters` says what each one means."""
-
-    TESTS = "tests"
-    STUBS = "stubs"
-    DOCS = "docs"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
-    """What the frontend knows of the machine; the core asks nobody else."""
-
-    cwd: Path
-    home: Path
-    cache_dir: Path
-    today: datetime.date
-    environ: Mapping[str, str] = field(repr=False)
-    """The process environment; holds credentials, so it is never shown."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
+class SettingsSource:
     """One source of settings: its values, and how it spells a key."""
 
     values: Mapping[str, object]
@@ -136,144 +78,6 @@ class Layer:
 
     is_table: bool = False
     """Whether it stands in a file, where some keys have no place."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexAccess:
-    """How a host has been told to reach one index; counts for its origin alone."""
-
-    url: str
-    """Without credentials."""
-
-    name: str = ""
-    """What the user calls it, for messages."""
-
-    username: str | None = field(default=None, repr=False)  # may be a token
-    password: str | None = field(default=None, repr=False)
-    ca_file: str | None = None
-    client_certificate: str | None = None
-    client_key: str | None = None
-    """The file of its key, where the certificate's own does not hold it."""
-
-    verify: bool = True
-    """False where the user wants the server's certificate not to be checked."""
-
-    flat: bool = False
-    """Whether it lists the files of many packages, as `--find-links` has it."""
-
-    explicit: bool = False
-    """Whether it is asked for the packages alone that are locked to it."""
-
-    include: tuple[str, ...] = ()
-    """Patterns (`fnmatch`) of normalized names: these packages come from here alone."""
-
-    exclude: tuple[str, ...] = ()
-    """Patterns of names that it is not asked for, unless `include` has them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """Everything one build needs to know."""
-
-    project: Project
-    target: Target
-    runtime_reason: str
-    layout: Layout = Layout.FUNCTION
-    layer_prefix: str = "python"
-    contents: Contents = Contents.ALL
-    form: Form = Form.WHEEL
-    hooks: Hooks = Hooks()
-    extras: frozenset[NormalizedName] = frozenset()
-    groups: frozenset[NormalizedName] = frozenset()
-    local_dependencies: LocalDependencies = LocalDependencies.BUILD
-    include_local: tuple[Path, ...] = ()
-    """Wheels, or folders of source code, that ship although no lock names them."""
-
-    only_binary: bool = False
-    """Whether what the lock has no wheel of may not be built; the user's own folders may."""
-
-    main: bool = True
-    """Whether the main dependencies ship; not with Poetry's `--only` or PDM's `--no-default`."""
-
-    lock_is_fresh: bool = False
-    """Whether the host has already held the lock against pyproject.toml, by its own means."""
-
-    exclude: tuple[str, ...] = ()
-    """Lines as in `.gitignore` over the paths below `prefix`; each one can be read."""
-
-    include: tuple[str, ...] = ()
-    """Such lines, without `!`, for what ships whatever `exclude` and the presets say."""
-
-    exclude_presets: tuple[Preset, ...] = ()
-    scripts: bool = False
-    bytecode: bool = False
-    bytecode_only: bool = False
-    """Whether sources stay out; only together with `bytecode`."""
-
-    handler: str | None = None
-    artifact: str | None = None
-    """Its name among the artifacts of the project; None where there are no others."""
-
-    provided: frozenset[NormalizedName] = frozenset()
-    """What the runtime has already: it stays out, with everything that it alone needs."""
-
-    provided_by: tuple[str | Path, ...] = ()
-    """Artifacts that will be there too: names of others of the project, or zips."""
-
-    lock: Path | None = None
-    output: Path | None = None
-    """The zip, or a folder for the default name where `output_is_folder`."""
-
-    output_is_folder: bool = False
-    unpacked: Path | None = None
-    strict: bool = False
-    epoch: int | None = None
-    """`SOURCE_DATE_EPOCH`: seconds since 1970, UTC."""
-
-    offline: bool = False
-    jobs: int = _JOBS
-    access: tuple[IndexAccess, ...] = field(default=(), repr=False)
-    access_is_all: bool = False
-    """Whether no index but those of `access` is asked, whatever the lock says."""
-
-    installers: bool = True
-    """Whether pip's and uv's indexes are asked; else those of `access` take their place."""
-
-    host: Host = field(repr=False)
-
-    @property
-    def prefix(self) -> str:
-        """Where the importable files lie in the zip; empty, or with a slash at its end."""
-        return f"{self.layer_prefix}/" if self.layout is Layout.LAYER else ""
-
-    @property
-    def needs_lock(self) -> bool:
-        """Whether the lock has a say: in what ships, or in what another artifact is to hold."""
-        return self.contents is not Contents.PROJECT or bool(self.provided_by)
-
-    @property
-    def label(self) -> str:
-        """What to call the artifact where there are several."""
-        return f"`{self.artifact}` for {self.target}" if self.artifact else str(self.target)
-
-    def zip_path(self, version: str | None) -> Path:
-        """Say where the zip of the project at a version goes.
-
-        Without another word that is, with `-{artifact}` after the version where it has a
-        name, `dist/{name}-{version}-{layout}-{runtime}-{architecture}.zip`.
-        """
-        if self.output is not None and not self.output_is_folder:
-            return self.output
-        parts = (
-            self.project.name.replace("-", "_"),
-            version,
-            self.artifact,
-            self.layout.value,
-            self.target.runtime.name,
-            self.target.architecture.value,
-        )
-        folder = self.output or self.project.root / "dist"
-        return folder / ("-".join(part for part in parts if part) + ".zip")
 
 
 KEYS = (
@@ -321,7 +125,7 @@ _WORDS = {
 
 def read_settings(
     project: Project,
-    layers: Sequence[Layer],
+    layers: Sequence[SettingsSource],
     host: Host,
     *,
     artifact: str | None = None,
@@ -385,14 +189,14 @@ def read_settings(
     return settings
 
 
-def environment_layer(host: Host) -> Layer:
+def environment_source(host: Host) -> SettingsSource:
     """Read the keys that `LAMBDA_BUILD_<KEY>` sets; an empty value is none."""
     named = {
         name.removeprefix(_PREFIX).lower().replace("_", "-"): value
         for name, value in host.environ.items()
         if name.startswith(_PREFIX) and name not in _NO_KEYS
     }
-    return Layer(
+    return SettingsSource(
         values={key: value or None for key, value in named.items()},
         spell=lambda key: f"environment variable {_variable(key)}",
         base=host.cwd,
@@ -403,7 +207,7 @@ def _variable(key: str) -> str:
     return _PREFIX + key.upper().replace("-", "_")
 
 
-def table_layer(project: Project) -> Layer:
+def table_source(project: Project) -> SettingsSource:
     """Read `[tool.lambda-build]` of the project, without what it says of single artifacts.
 
     Raises:
@@ -413,7 +217,7 @@ def table_layer(project: Project) -> Layer:
         table = project.tool.table("lambda-build")
     except TableError as error:
         raise SettingsError([str(error)]) from error
-    return Layer(
+    return SettingsSource(
         values={key: table.raw(key) for key in table if key != ARTIFACTS},
         spell=lambda key: f"[tool.lambda-build] {key}",
         base=project.root,
@@ -424,7 +228,7 @@ def table_layer(project: Project) -> Layer:
 class _Reader:
     """Gets checked values from the layers and gathers what is wrong with them."""
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
+    def __init__(self, layers: Sequence[SettingsSource]) -> None:
         self._layers = layers
         self.problems: list[str] = []
         for layer in layers:
@@ -565,7 +369,7 @@ class _Reader:
         value = self._value(key)
         return isinstance(value, str) and value.endswith(("/", "\\"))
 
-    def _first(self, key: str) -> Layer | None:
+    def _first(self, key: str) -> SettingsSource | None:
         return next((layer for layer in self._layers if layer.values.get(key) is not None), None)
 
     def _value(self, key: str) -> object:
@@ -679,7 +483,7 @@ def _jobs(reader: _Reader) -> int:
     jobs = reader.number("jobs")
     if jobs is not None and jobs < 1:
         reader.problem("jobs", "must be at least 1")
-    return _JOBS if jobs is None else jobs
+    return DEFAULT_JOBS if jobs is None else jobs
 
 
 def _epoch(environ: Mapping[str, str], problems: list[str]) -> int | None:

@@ -24,15 +24,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.config.tables import TableError, read_toml
 from lambda_build_plugin.errors import SettingsError
-from lambda_build_plugin.lock.model import IndexOptions
 from lambda_build_plugin.urls import origin_of, redacted, without_login
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from lambda_build_plugin.config.read_settings import IndexAccess
+    from lambda_build_plugin.config.indexes import IndexAccess
     from lambda_build_plugin.config.tables import Table
     from lambda_build_plugin.urls import Origin
 

@@ -243,14 +243,14 @@ def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from lambda_build_plugin.build import build_all
     from lambda_build_plugin.config.artifacts import read_artifacts
     from lambda_build_plugin.config.project import read_project
-    from lambda_build_plugin.config.read_settings import environment_layer, table_layer
+    from lambda_build_plugin.config.read_settings import environment_source, table_source
     from lambda_build_plugin.frontends.session import Session
 
     arguments = _Arguments(**vars(found))
     session = Session.of(vars(arguments), environ, quiet=arguments.quiet, verbose=arguments.verbose)
     host = session.host
     project = read_project(host.cwd / arguments.folder)
-    layers = [session.flags(), environment_layer(host), table_layer(project)]
+    layers = [session.flags(), environment_source(host), table_source(project)]
     artifacts = read_artifacts(project, layers, host, wanted=session.wanted)
     session.check_places(artifacts)
     reporter = session.reporter(sys.stderr)

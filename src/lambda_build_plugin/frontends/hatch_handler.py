@@ -25,10 +25,10 @@ from lambda_build_plugin.config.artifacts import for_one_target
 from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.config.read_settings import (
     ARTIFACTS,
-    Layer,
-    environment_layer,
+    SettingsSource,
+    environment_source,
     read_settings,
-    table_layer,
+    table_source,
 )
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.frontends.session import Session
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lambda_build_plugin.config.project import Project
-    from lambda_build_plugin.config.read_settings import Settings
+    from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.frontends.hatch import LambdaBuilder
 
 __all__ = ["build_zip", "checked_versions", "configured_layout", "remove_zips"]
@@ -183,19 +183,19 @@ def _settings(builder: LambdaBuilder, session: Session, version: str | None) -> 
     """
     project = read_project(Path(builder.root))
     layers = [
-        Layer(
+        SettingsSource(
             values={"layout": version},
             spell=lambda _: f"the version `{version}` of the target",
             base=project.root,
         ),
-        environment_layer(session.host),
+        environment_source(session.host),
         _target_layer(builder, project),
-        table_layer(project),
+        table_source(project),
     ]
     return read_settings(project, for_one_target(layers, door=_DOOR), session.host)
 
 
-def _target_layer(builder: LambdaBuilder, project: Project) -> Layer:
+def _target_layer(builder: LambdaBuilder, project: Project) -> SettingsSource:
     """Read the target's own table, of pyproject.toml or hatch.toml."""
     try:
         table = builder.target_config
@@ -209,7 +209,7 @@ def _target_layer(builder: LambdaBuilder, project: Project) -> Layer:
             ],
             hint=f"[tool.lambda-build.{ARTIFACTS}] has artifacts, which `lambda-build` builds",
         )
-    return Layer(
+    return SettingsSource(
         values={key: value for key, value in table.items() if key not in _HATCHLINGS},
         spell=lambda key: f"[{_TABLE}] {key}",
         base=project.root,

@@ -80,7 +80,7 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """
     from lambda_build_plugin.config.artifacts import read_artifacts
     from lambda_build_plugin.config.project import read_project
-    from lambda_build_plugin.config.read_settings import environment_layer, table_layer
+    from lambda_build_plugin.config.read_settings import environment_source, table_source
     from lambda_build_plugin.errors import SettingsError
     from lambda_build_plugin.frontends.session import Session
     from lambda_build_plugin.locking import DEFAULT_NAME, write_lock
@@ -90,7 +90,7 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     session = Session.of(given, environ, quiet=arguments.quiet, verbose=False)
     host = session.host
     project = read_project(host.cwd / arguments.project)
-    layers = [session.flags(), environment_layer(host), table_layer(project)]
+    layers = [session.flags(), environment_source(host), table_source(project)]
     artifacts = read_artifacts(project, layers, host)
     # One lock serves all artifacts.
     groups = frozenset(group for each in artifacts for group in each.groups)

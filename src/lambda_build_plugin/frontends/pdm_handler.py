@@ -19,7 +19,7 @@ from pdm.models.auth import keyring
 
 from lambda_build_plugin.config.artifacts import read_artifacts
 from lambda_build_plugin.config.project import read_project
-from lambda_build_plugin.config.read_settings import environment_layer, table_layer
+from lambda_build_plugin.config.read_settings import environment_source, table_source
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.pdm import dest
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from pdm._types import RepositoryConfig
     from pdm.project import Project
 
-    from lambda_build_plugin.config.read_settings import IndexAccess, Settings
+    from lambda_build_plugin.config.indexes import IndexAccess
+    from lambda_build_plugin.config.settings import Settings
 
 __all__ = ["run"]
 
@@ -89,7 +90,7 @@ def _settings(
         )
     host = session.host
     ours = read_project(project.root)
-    layers = [session.flags(), environment_layer(host), table_layer(ours)]
+    layers = [session.flags(), environment_source(host), table_source(ours)]
     artifacts = [
         _with_groups(settings, project, options)
         for settings in read_artifacts(ours, layers, host, wanted=session.wanted)

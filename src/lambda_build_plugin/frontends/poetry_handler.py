@@ -18,8 +18,9 @@ from poetry.repositories.repository_pool import Priority
 from poetry.utils.password_manager import PoetryKeyringError
 
 from lambda_build_plugin.config.artifacts import read_artifacts
+from lambda_build_plugin.config.indexes import IndexAccess
 from lambda_build_plugin.config.project import BuildSystem, read_project
-from lambda_build_plugin.config.read_settings import IndexAccess, environment_layer, table_layer
+from lambda_build_plugin.config.read_settings import environment_source, table_source
 from lambda_build_plugin.errors import FetchError, SettingsError
 from lambda_build_plugin.fetch.sources import DEFAULT_INDEX
 from lambda_build_plugin.frontends.options import OPTIONS
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from poetry.poetry import Poetry
 
     from lambda_build_plugin.config.project import Project
-    from lambda_build_plugin.config.read_settings import Settings
+    from lambda_build_plugin.config.settings import Settings
 
 __all__ = ["run"]
 
@@ -86,7 +87,7 @@ def _settings(command: Command, session: Session) -> Sequence[Settings]:
     poetry = command.poetry
     host = session.host
     project = _project(poetry)
-    layers = [session.flags(), environment_layer(host), table_layer(project)]
+    layers = [session.flags(), environment_source(host), table_source(project)]
     artifacts = read_artifacts(project, layers, host, wanted=session.wanted)
     access = () if artifacts[0].offline else tuple(_access(poetry))
     return [_with_lock(_with_groups(command, settings, access), poetry) for settings in artifacts]

@@ -15,7 +15,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from lambda_build_plugin.config.read_settings import KEYS, Host, Layer
+from lambda_build_plugin.config.read_settings import KEYS, SettingsSource
+from lambda_build_plugin.config.settings import Host
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.terminal import TerminalReporter
@@ -27,7 +28,7 @@ from lambda_build_plugin.system.output import moved_in
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from lambda_build_plugin.config.read_settings import Settings
+    from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.report import BuildReport
 
 __all__ = ["Session", "told", "with_lock_of_host"]
@@ -70,10 +71,10 @@ class Session:
             verbose=verbose,
         )
 
-    def flags(self) -> Layer:
+    def flags(self) -> SettingsSource:
         """Make the strongest layer of settings."""
         names = {option.key: option.names[0] for option in OPTIONS}
-        return Layer(
+        return SettingsSource(
             values={key: self.options.get(key) for key in KEYS},
             spell=lambda key: f"--{names[key]}",
             base=self.host.cwd,

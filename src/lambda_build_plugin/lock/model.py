@@ -11,28 +11,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.config.indexes import IndexOptions
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from packaging.specifiers import SpecifierSet
     from packaging.utils import NormalizedName
     from packaging.version import Version
 
-    from lambda_build_plugin.config.read_settings import IndexAccess
     from lambda_build_plugin.lock.markers import LockMarker
     from lambda_build_plugin.system.hashes import Digest
 
-__all__ = [
-    "Edge",
-    "IndexOptions",
-    "Lock",
-    "LockedDirectory",
-    "LockedFile",
-    "LockedPackage",
-    "LockedVcs",
-    "Roots",
-]
+__all__ = ["Edge", "Lock", "LockedDirectory", "LockedFile", "LockedPackage", "LockedVcs", "Roots"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,38 +144,6 @@ class Roots:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IndexOptions:
-    """What a lock itself says about where files are to be had."""
-
-    index_url: str | None = field(default=None, repr=False)
-    """Like the others a URL that may hold a password."""
-
-    extra_index_urls: tuple[str, ...] = field(default=(), repr=False)
-    find_links: tuple[str, ...] = field(default=(), repr=False)
-    no_index: bool = False
-    supplemental_urls: tuple[str, ...] = ()
-    """Indexes to ask when no other one has a package."""
-
-    named: tuple[tuple[str, str], ...] = ()
-    """Each index that the project gives a name, with its URL: credentials go by the name."""
-
-    access: tuple[IndexAccess, ...] = field(default=(), repr=False)
-    """What is known of indexes beside their URLs; what the host knows wins."""
-
-    @classmethod
-    def of(cls, access: Sequence[IndexAccess], *, alone: bool) -> IndexOptions:
-        """Ask these indexes in their order; if not `alone`, the configured default one after."""
-        indexes = [index.url for index in access if not index.flat]
-        return cls(
-            index_url=indexes[-1] if alone and indexes else None,
-            extra_index_urls=tuple(indexes[:-1] if alone else indexes),
-            find_links=tuple(index.url for index in access if index.flat),
-            no_index=alone and not indexes,
-            access=tuple(access),
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
     """A whole lock file."""
 
@@ -226,7 +186,7 @@ class Lock:
     rewritten: frozenset[NormalizedName] = frozenset()
     """Packages whose requirements the user states in the place of their metadata."""
 
-    indexes: IndexOptions = IndexOptions()
+    indexes: IndexOptions = field(default_factory=IndexOptions)
     warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:

@@ -10,10 +10,9 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
-from lambda_build_plugin.config.read_settings import IndexAccess
+from lambda_build_plugin.config.indexes import IndexAccess, IndexOptions
 from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.errors import excerpt
-from lambda_build_plugin.lock.model import IndexOptions
 from lambda_build_plugin.urls import redacted, without_login
 
 if TYPE_CHECKING:

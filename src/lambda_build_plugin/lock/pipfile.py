@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from lambda_build_plugin import urls
+from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.config.tables import Table, TableError, read_toml
 from lambda_build_plugin.errors import excerpt
 from lambda_build_plugin.lock import parts
@@ -30,7 +31,6 @@ from lambda_build_plugin.lock.failures import (
 )
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import (
-    IndexOptions,
     Lock,
     LockedDirectory,
     LockedFile,

@@ -19,6 +19,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.config.poetry_constraint import Constraint, platform_marker
 from lambda_build_plugin.config.tables import Table, TableError, read_toml
 from lambda_build_plugin.lock import parts
@@ -31,7 +32,6 @@ from lambda_build_plugin.lock.failures import (
 from lambda_build_plugin.lock.markers import LockMarker, with_extras
 from lambda_build_plugin.lock.model import (
     Edge,
-    IndexOptions,
     Lock,
     LockedDirectory,
     LockedFile,

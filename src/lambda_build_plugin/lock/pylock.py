@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.config.tables import TableError, read_toml
 from lambda_build_plugin.lock import parts, pdm_freshness, pdm_sources
 from lambda_build_plugin.lock.failures import (
@@ -15,7 +16,6 @@ from lambda_build_plugin.lock.failures import (
 )
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import (
-    IndexOptions,
     Lock,
     LockedDirectory,
     LockedFile,

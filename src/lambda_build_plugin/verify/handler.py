@@ -12,7 +12,7 @@ import re
 import warnings
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.config.read_settings import HANDLER
+from lambda_build_plugin.config.settings import HANDLER
 from lambda_build_plugin.errors import VerificationError
 from lambda_build_plugin.runtime.standard_library import is_built_in
 from lambda_build_plugin.verify.findings import Findings
