@@ -23,8 +23,10 @@ from lambda_build_plugin.archive import (
     write_archive,
     write_folder,
 )
-from lambda_build_plugin.stage import Member, PlainFile, PlainProject, StagedTree, Wheel, stage
+from lambda_build_plugin.stage import PlainFile, PlainProject, StagedTree, stage
 from lambda_build_plugin.system.output import OutputError, moved_in
+from lambda_build_plugin.wheel.file import Wheel
+from lambda_build_plugin.wheel.members import Member
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

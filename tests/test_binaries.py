@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes.elf import an_elf
 
-from lambda_build_plugin.binaries import (
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.wheel.elf import (
     Elf,
     Identity,
     Kind,
@@ -17,7 +18,6 @@ from lambda_build_plugin.binaries import (
     misfits,
     read_elf,
 )
-from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

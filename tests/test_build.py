@@ -14,10 +14,10 @@ from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.config.settings import Contents, Host, Layout, Settings
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
-from lambda_build_plugin.stage import InvalidWheelError
 from lambda_build_plugin.system.output import OutputError
 from lambda_build_plugin.verify.handler import HandlerError
 from lambda_build_plugin.verify.limits import ArtifactError, StrictError
+from lambda_build_plugin.wheel.file import InvalidWheelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,7 +21,6 @@ from lambda_build_plugin import (
     errors,
     hooks,
     inspection,
-    integrity,
     locking,
     provided,
     selection,
@@ -49,6 +48,9 @@ from lambda_build_plugin.verify import (
     native,
     zip_format,
 )
+from lambda_build_plugin.wheel import integrity
+from lambda_build_plugin.wheel.file import InvalidWheelError, UnsafePathError, Wheel
+from lambda_build_plugin.wheel.members import Member
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -98,7 +100,7 @@ TARGET = Target(runtime=RUNTIMES["python3.11"], architecture=Architecture.X86_64
 LOCK = Lock(path=PATH, kind="uv.lock", remedy="uv lock", packages=())
 PROJECT = Project(root=Path("folder"), name=canonicalize_name("demo"))
 SOURCE = of_project(PROJECT)
-WHEEL = stage.Wheel(
+WHEEL = Wheel(
     name=canonicalize_name("demo"),
     version=Version("1.0"),
     filename="demo-1.0-py3-none-any.whl",
@@ -106,7 +108,7 @@ WHEEL = stage.Wheel(
     sha256="0" * 64,
     source="wheel",
 )
-MEMBER = stage.Member(
+MEMBER = Member(
     wheel=WHEEL.path,
     name="demo.py",
     header_offset=0,
@@ -231,8 +233,8 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     checkout.GitError: lambda: checkout.GitError("https://git.example/a", "a\n\nb"),
     # stage and archive
     stage.DuplicateDistributionError: lambda: stage.DuplicateDistributionError(WHEEL, WHEEL),
-    stage.InvalidWheelError: lambda: stage.InvalidWheelError(WHEEL, "it has no RECORD"),
-    stage.UnsafePathError: lambda: stage.UnsafePathError(WHEEL, "../x", "leaves the artifact"),
+    InvalidWheelError: lambda: InvalidWheelError(WHEEL, "it has no RECORD"),
+    UnsafePathError: lambda: UnsafePathError(WHEEL, "../x", "leaves the artifact"),
     integrity.DamagedWheelsError: lambda: integrity.DamagedWheelsError(
         [integrity.Damage(wheel=WHEEL, member="a.py", problem="its CRC is wrong")]
     ),

@@ -14,11 +14,11 @@ import pytest
 from fakes.elf import an_elf
 from fakes.wheels import a_wheel
 
-from lambda_build_plugin.binaries import Elf, Kind
-from lambda_build_plugin.integrity import DamagedWheelsError, check
-from lambda_build_plugin.machine_code import MachineCode
-from lambda_build_plugin.stage import InvalidWheelError, Wheel
 from lambda_build_plugin.system.cache import Cache
+from lambda_build_plugin.wheel.elf import Elf, Kind
+from lambda_build_plugin.wheel.file import InvalidWheelError, Wheel
+from lambda_build_plugin.wheel.integrity import DamagedWheelsError, check
+from lambda_build_plugin.wheel.machine_code import MachineCode
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,9 @@ import pytest
 from fakes.wheels import a_wheel
 
 from lambda_build_plugin.layouts import Layouts
-from lambda_build_plugin.stage import InvalidWheelError, Wheel, lay_out, stage
+from lambda_build_plugin.stage import lay_out, stage
 from lambda_build_plugin.system.cache import Cache
+from lambda_build_plugin.wheel.file import InvalidWheelError, Wheel
 
 if TYPE_CHECKING:
     from pathlib import Path

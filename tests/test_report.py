@@ -19,7 +19,8 @@ from lambda_build_plugin.filters import Excluded
 from lambda_build_plugin.lock.walk import LeftOut
 from lambda_build_plugin.report import PackageReport, as_json, as_text
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
-from lambda_build_plugin.stage import Distribution, Entry, StagedTree, Wheel
+from lambda_build_plugin.stage import Distribution, Entry, StagedTree
+from lambda_build_plugin.wheel.file import Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

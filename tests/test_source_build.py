@@ -33,8 +33,8 @@ from lambda_build_plugin.source_build.failures import (
 )
 from lambda_build_plugin.source_build.items import build_project
 from lambda_build_plugin.source_build.workshop import Workshop
-from lambda_build_plugin.stage import Wheel
 from lambda_build_plugin.system.cache import Cache
+from lambda_build_plugin.wheel.file import Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

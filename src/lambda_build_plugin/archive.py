@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from lambda_build_plugin.errors import StageError
-from lambda_build_plugin.stage import Member
 from lambda_build_plugin.system.hashes import digest_of
+from lambda_build_plugin.wheel.members import Member
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

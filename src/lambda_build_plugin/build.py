@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin import integrity, report
+from lambda_build_plugin import report
 from lambda_build_plugin.archive import write_archive, write_folder
 from lambda_build_plugin.bytecode import with_bytecode
 from lambda_build_plugin.config.project import metadata_requirements
@@ -33,6 +33,7 @@ from lambda_build_plugin.verify import limits
 from lambda_build_plugin.verify.checks import check_contents
 from lambda_build_plugin.verify.closure import Word
 from lambda_build_plugin.verify.findings import raised
+from lambda_build_plugin.wheel import integrity
 from lambda_build_plugin.work import OwnWheel, Work
 
 if TYPE_CHECKING:
@@ -42,12 +43,13 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.dependencies import Dependencies
     from lambda_build_plugin.filters import Filtered
-    from lambda_build_plugin.integrity import MachineCodeOf
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.provided import Artifact
     from lambda_build_plugin.report import BuildReport
     from lambda_build_plugin.selection import Selected
-    from lambda_build_plugin.stage import PlainProject, StagedTree, Wheel
+    from lambda_build_plugin.stage import PlainProject, StagedTree
+    from lambda_build_plugin.wheel.file import Wheel
+    from lambda_build_plugin.wheel.integrity import MachineCodeOf
 
 __all__ = ["build", "build_all"]
 

@@ -45,7 +45,7 @@ from lambda_build_plugin.source_build.items import (
     build_folder,
     included,
 )
-from lambda_build_plugin.stage import Wheel
+from lambda_build_plugin.wheel.file import Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Sequence

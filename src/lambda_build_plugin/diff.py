@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, TypedDict
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.errors import SettingsError, printable
-from lambda_build_plugin.metadata import headers
-from lambda_build_plugin.stage import BROKEN_ZIP, read_text
 from lambda_build_plugin.system.hashes import check_file
+from lambda_build_plugin.wheel.file import BROKEN_ZIP, read_text
+from lambda_build_plugin.wheel.metadata import headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -17,7 +17,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.lock.markers import Activated, LockMarker
-from lambda_build_plugin.metadata import values
+from lambda_build_plugin.wheel.metadata import values
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

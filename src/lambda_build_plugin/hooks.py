@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, cast
 from lambda_build_plugin.archive import write_folder
 from lambda_build_plugin.errors import SourceBuildError
 from lambda_build_plugin.source_tree import UnfitFileError, plain_file, real_place
-from lambda_build_plugin.stage import Entry, PlainProject, check_folders, record, record_rows
+from lambda_build_plugin.stage import Entry, PlainProject, check_folders, record
 from lambda_build_plugin.system.hashes import digest_of_file
 from lambda_build_plugin.system.processes import finished
 from lambda_build_plugin.urls import redacted_text
+from lambda_build_plugin.wheel.record import record_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

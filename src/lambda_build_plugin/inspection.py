@@ -23,28 +23,29 @@ from typing import TYPE_CHECKING, TypedDict
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from lambda_build_plugin import integrity
 from lambda_build_plugin.errors import VerificationError, printable
-from lambda_build_plugin.machine_code import Examiner
 from lambda_build_plugin.report import SizeReport, size_lines
 from lambda_build_plugin.runtime.limits import MOST_ENTRIES, UNZIPPED_LIMIT, ZIPPED_LIMIT
 from lambda_build_plugin.runtime.sdk import SDK
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target, newest_admitted
-from lambda_build_plugin.stage import BROKEN_ZIP, record_rows
 from lambda_build_plugin.verify import limits
 from lambda_build_plugin.verify.artifact import NO_CODE, Artifact, shipped
 from lambda_build_plugin.verify.checks import check_contents
 from lambda_build_plugin.verify.closure import Word
 from lambda_build_plugin.verify.findings import Findings, listed, together
 from lambda_build_plugin.verify.zip_format import check_format, is_folder, is_link
+from lambda_build_plugin.wheel import integrity
+from lambda_build_plugin.wheel.file import BROKEN_ZIP
+from lambda_build_plugin.wheel.machine_code import Examiner
+from lambda_build_plugin.wheel.record import record_rows
 
 if TYPE_CHECKING:
     import datetime
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from lambda_build_plugin.machine_code import MachineCode
     from lambda_build_plugin.runtime.target import Runtime
+    from lambda_build_plugin.wheel.machine_code import MachineCode
 
 __all__ = [
     "DamagedZipError",

@@ -12,13 +12,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from lambda_build_plugin.errors import FetchError
-from lambda_build_plugin.stage import Entry, Layout, Member, lay_out
+from lambda_build_plugin.stage import Entry, Layout, lay_out
+from lambda_build_plugin.wheel.members import Member
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from lambda_build_plugin.stage import Wheel
     from lambda_build_plugin.system.cache import Cache
+    from lambda_build_plugin.wheel.file import Wheel
 
 __all__ = ["Layouts"]
 

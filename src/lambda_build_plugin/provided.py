@@ -20,9 +20,9 @@ from packaging.utils import canonicalize_name
 from lambda_build_plugin.errors import SettingsError, VerificationError
 from lambda_build_plugin.graph import extras_of, pruned, requirements_of
 from lambda_build_plugin.lock.walk import LeftOut
-from lambda_build_plugin.metadata import headers
 from lambda_build_plugin.runtime.sdk import SDK, SDK_HEADS
-from lambda_build_plugin.stage import BROKEN_ZIP, is_version, read_text
+from lambda_build_plugin.wheel.file import BROKEN_ZIP, is_version, read_text
+from lambda_build_plugin.wheel.metadata import headers
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.lock.model import LockedPackage
     from lambda_build_plugin.runtime.target import Target
-    from lambda_build_plugin.stage import StagedTree, Wheel
+    from lambda_build_plugin.stage import StagedTree
+    from lambda_build_plugin.wheel.file import Wheel
 
 __all__ = [
     "Artifact",

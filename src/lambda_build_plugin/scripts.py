@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING
 from installer.utils import fix_shebang, parse_entrypoints
 
 from lambda_build_plugin.records import with_entries
-from lambda_build_plugin.stage import Dispute, Entry, check_folders, member_of, members, opened
+from lambda_build_plugin.stage import Dispute, Entry, check_folders
 from lambda_build_plugin.system.hashes import digest_of
+from lambda_build_plugin.wheel.file import members, opened
+from lambda_build_plugin.wheel.members import member_of
 
 if TYPE_CHECKING:
     import zipfile

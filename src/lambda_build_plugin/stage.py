@@ -13,29 +13,35 @@ import csv
 import hashlib
 import io
 import itertools
-import re
-import zipfile
-import zlib
 from collections import defaultdict
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from installer import install
 from installer.destinations import WheelDestination
-from installer.exceptions import InstallerError
-from installer.records import InvalidRecordEntry, RecordEntry, parse_record_file
+from installer.records import RecordEntry
 from installer.sources import WheelSource
 from installer.utils import SCHEME_NAMES
-from packaging.utils import canonicalize_name, parse_wheel_filename
-from packaging.version import InvalidVersion, Version
+from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.errors import StageError
-from lambda_build_plugin.metadata import headers
 from lambda_build_plugin.system.hashes import digest_of, digest_of_file, record_digest
+from lambda_build_plugin.wheel.file import (
+    check_path,
+    check_readable,
+    dist_info_of,
+    is_version,
+    members,
+    opened,
+    read_text,
+)
+from lambda_build_plugin.wheel.members import member_of
+from lambda_build_plugin.wheel.metadata import headers
+from lambda_build_plugin.wheel.record import record_rows
 
 if TYPE_CHECKING:
     import os
+    import zipfile
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import BinaryIO
@@ -43,112 +49,33 @@ if TYPE_CHECKING:
     from installer.utils import Scheme
     from packaging.utils import NormalizedName
 
+    from lambda_build_plugin.wheel.file import (
+        Wheel,
+    )
+    from lambda_build_plugin.wheel.members import Member
+
 __all__ = [
-    "BROKEN_ZIP",
     "Dispute",
     "Distribution",
     "DuplicateDistributionError",
     "Entry",
-    "InvalidWheelError",
     "Layout",
-    "Member",
     "PlainFile",
     "PlainProject",
     "StagedTree",
-    "UnsafePathError",
-    "Wheel",
     "check_folders",
-    "check_readable",
-    "dist_info_of",
-    "is_version",
     "lay_out",
-    "member_of",
-    "members",
-    "opened",
-    "read_text",
     "record",
-    "record_rows",
     "stage",
 ]
 
 _SIGNATURES = ("RECORD.jws", "RECORD.p7s")
 
-_ENCRYPTED = 0x1
-
-_UNSAFE = re.compile(r"^$|^/|[\\\0]|^[^/]*:|(?:^|/)\.{0,2}(?:/|$)")
-"""Any path that `_check_path` has to look at more closely."""
-
 _CHUNK = 1 << 18
-
-_LARGEST_TEXT = 1 << 26  # bytes of METADATA, RECORD …; 65,535 rows of RECORD have a sixth of that
 
 _PARTS_BELOW_DATA = 2  # the kind, and at least a file name
 
 _DIGEST_LENGTH = len("sha256=") + 43  # URL-safe base64 of 32 bytes, without padding
-
-BROKEN_ZIP = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    RuntimeError,
-    ValueError,
-)
-"""What zipfile may raise of a file that is broken or encrypted, or no zip."""
-
-_BROKEN = (*BROKEN_ZIP, csv.Error, TypeError)
-"""What reading a broken wheel may raise, in zipfile and in installer."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wheel:
-    """A wheel that is to be laid out."""
-
-    name: NormalizedName
-    version: Version
-    filename: str
-    path: Path
-    sha256: str
-    source: str
-    """What it was made of: `wheel` where it came as one, else `sdist`, `local` or `vcs`."""
-
-    @classmethod
-    def of(cls, path: Path, *, sha256: str, source: str, filename: str = "") -> Wheel:
-        """Describe a wheel that lies somewhere, by its file name (PEP 427).
-
-        Args:
-            path: Where it lies.
-            sha256: Of its bytes, in hexadecimal.
-            source: What it was made of.
-            filename: What it is called, where it lies under another name.
-
-        Raises:
-            InvalidWheelFilename: It is not called as a wheel is.
-        """
-        filename = filename or path.name
-        name, version, _, _ = parse_wheel_filename(filename)
-        return cls(
-            name=name,
-            version=version,
-            filename=filename,
-            path=path,
-            sha256=sha256,
-            source=source,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """Where the bytes of one file lie inside a wheel."""
-
-    wheel: Path
-    name: str
-    header_offset: int
-    compressed_size: int
-    size: int
-    crc: int
-    method: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,18 +184,6 @@ class StagedTree:
         return sum(entry.size for entry in self.entries)
 
 
-class InvalidWheelError(StageError):
-    """A wheel is not what PEP 427 says."""
-
-    def __init__(self, wheel: Wheel, problem: str) -> None:
-        self.wheel = wheel
-        super().__init__(
-            f"{wheel.filename} cannot be laid out",
-            why=problem,
-            hint=_remedy(wheel) or f"lock another version of `{wheel.name}`, and tell its authors",
-        )
-
-
 class DuplicateDistributionError(StageError):
     """One distribution comes from two wheels."""
 
@@ -279,96 +194,6 @@ class DuplicateDistributionError(StageError):
             why="\n".join(f"{wheel.filename} ({wheel.source})" for wheel in self.wheels),
             hint="a project that is in its own lock ships from its source: take it out of the lock",
         )
-
-
-class UnsafePathError(StageError):
-    """A wheel wants to write outside of the artifact."""
-
-    def __init__(self, wheel: Wheel, path: str, problem: str) -> None:
-        self.wheel, self.path = wheel, path
-        super().__init__(
-            f"{wheel.filename} holds an unsafe path",
-            why=f"`{path!r}` {problem}",
-            hint=_remedy(wheel) or f"do not use this file; lock another version of `{wheel.name}`",
-        )
-
-
-def _remedy(wheel: Wheel) -> str:
-    """Say how to mend a wheel that was built here; empty where it is somebody else's."""
-    if wheel.source != "local":
-        return ""
-    return (
-        f"this wheel was just built of `{wheel.name}` itself: mend what its build settings, or "
-        "its build backend, put into it"
-    )
-
-
-@contextmanager
-def opened(wheel: Wheel) -> Iterator[zipfile.ZipFile]:
-    """Open a wheel, and say of whatever goes wrong that the wheel is broken.
-
-    Raises:
-        InvalidWheelError: It is no zip, or what is read in it is not as it has to be.
-    """
-    try:
-        with zipfile.ZipFile(wheel.path) as archive:
-            yield archive
-    except InstallerError as error:
-        # Some of installer's errors show the object that they speak of first.
-        raise InvalidWheelError(wheel, str(error.args[-1] if error.args else error)) from error
-    except (*_BROKEN, InvalidRecordEntry) as error:
-        raise InvalidWheelError(wheel, str(error) or type(error).__name__) from error
-    except OSError as error:
-        raise InvalidWheelError(wheel, f"it cannot be read: {error.strerror}") from error
-
-
-def members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Map the files of a wheel by path, in their order; hatchling may begin one with `./`.
-
-    Raises:
-        ValueError: One is there twice, so that nobody knows which is meant.
-    """
-    found: dict[str, zipfile.ZipInfo] = {}
-    for info in archive.infolist():
-        if info.orig_filename.endswith("/"):
-            continue
-        name = _plain(info.orig_filename)  # `filename` ends at a NUL byte
-        if name in found:
-            raise ValueError(f"`{name}` is there twice")
-        found[name] = info
-    return found
-
-
-def member_of(file: Path, info: zipfile.ZipInfo) -> Member:
-    """Note where a member of a zip lies."""
-    return Member(
-        file,
-        info.filename,
-        info.header_offset,
-        info.compress_size,
-        info.file_size,
-        info.CRC,
-        info.compress_type,
-    )
-
-
-def record_rows(text: str) -> Iterator[tuple[str, str, str]]:
-    """Yield path, digest and size as RECORD tells them (PEP 376), paths as in `members`."""
-    # Rows end where CSV says, and not at every character that str.splitlines knows.
-    for name, digest, size in parse_record_file(io.StringIO(text)):
-        yield _plain(name), digest, size
-
-
-def _plain(name: str) -> str:
-    return name.removeprefix("./")
-
-
-def is_version(text: str, wanted: Version) -> bool:
-    """Compare as versions (PEP 440); what is none is not the wanted one."""
-    try:
-        return Version(text) == wanted
-    except InvalidVersion:
-        return False
 
 
 def lay_out(wheel: Wheel) -> Layout:
@@ -534,7 +359,7 @@ class _MappedWheel(WheelSource):
         except UnicodeDecodeError:
             return
         for name in _script_names(text):
-            _check_path(self._wheel, name)
+            check_path(self._wheel, name)
 
     def get_contents(self) -> Iterator[tuple[tuple[str, str, str], BinaryIO, bool]]:
         rows = {row[0]: row for row in record_rows(self.read_dist_info("RECORD"))}
@@ -552,7 +377,7 @@ class _MappedWheel(WheelSource):
     def _check_member(self, info: zipfile.ZipInfo, name: str) -> None:
         """Refuse what installer would tidy up silently or not survive."""
         check_readable(info)
-        _check_path(self._wheel, name)
+        check_path(self._wheel, name)
         head, *rest = name.split("/")
         if not head.endswith(".data"):
             return
@@ -619,7 +444,7 @@ class _TreeDestination(WheelDestination):
         is_executable: bool,  # noqa: FBT001
     ) -> RecordEntry:
         name = str(path)
-        _check_path(self._wheel, name)
+        check_path(self._wheel, name)
         if scheme in {"scripts", "headers"} or (scheme == "data" and name.startswith("bin/")):
             return _UNRECORDED
         handle = cast("_Handle", stream)
@@ -647,24 +472,6 @@ class _TreeDestination(WheelDestination):
 _UNRECORDED = RecordEntry("unrecorded", None, None)
 
 
-def dist_info_of(wheel: Wheel, names: Iterable[str]) -> str:
-    """Find the one metadata folder, which has to bear the wheel's name (PEP 427).
-
-    Raises:
-        ValueError: There is none, another one, or more.
-    """
-    folders = {
-        name.partition("/")[0] for name in names if name.partition("/")[0].endswith(".dist-info")
-    }
-    if len(folders) != 1:
-        raise ValueError(f"it has {len(folders)} .dist-info folders instead of one")
-    folder = folders.pop()
-    name = folder.removesuffix(".dist-info").rpartition("-")[0]
-    if canonicalize_name(name) != wheel.name:
-        raise ValueError(f"its metadata folder is `{folder}`: that is another distribution")
-    return folder
-
-
 def _script_names(text: str) -> Iterator[str]:
     """Yield the names of scripts, also from a file that breaks its format elsewhere."""
     section = ""
@@ -676,44 +483,8 @@ def _script_names(text: str) -> Iterator[str]:
             yield name.strip()
 
 
-def check_readable(info: zipfile.ZipInfo) -> None:
-    """Refuse what only a password would open.
-
-    Raises:
-        ValueError: The member is encrypted.
-    """
-    if info.flag_bits & _ENCRYPTED:
-        raise ValueError(f"`{info.filename}` is encrypted")
-
-
-def read_text(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """Read a file of the metadata as a whole.
-
-    Raises:
-        ValueError: It is encrypted, or of a size that no such file has.
-    """
-    check_readable(info)
-    if info.file_size > _LARGEST_TEXT:
-        raise ValueError(f"`{info.filename}` has {info.file_size:,} bytes")
-    with archive.open(info) as stream:  # `read` inflates all before it cuts
-        return stream.read(info.file_size)
-
-
 def _is_executable(info: zipfile.ZipInfo) -> bool:
     return bool((info.external_attr >> 16) & 0o111)
-
-
-def _check_path(wheel: Wheel, path: str) -> None:
-    """Refuse every path that would leave the artifact on any system."""
-    if not _UNSAFE.search(path):
-        return
-    if not path or path.startswith("/"):
-        raise UnsafePathError(wheel, path, "is absolute")
-    if "\\" in path or ":" in path.partition("/")[0]:
-        raise UnsafePathError(wheel, path, "is a Windows path")
-    if "\0" in path:
-        raise UnsafePathError(wheel, path, "holds a NUL byte")
-    raise UnsafePathError(wheel, path, "escapes or is not normalized")
 
 
 def check_folders(entries: Mapping[str, Entry]) -> None:

@@ -25,13 +25,14 @@ from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.diff import as_text, compare
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch.pages import Page, UnknownPageError
-from lambda_build_plugin.integrity import check
 from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.lock.walk import reached
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection import select
-from lambda_build_plugin.stage import Wheel, stage
+from lambda_build_plugin.stage import stage
 from lambda_build_plugin.system.cache import Cache
+from lambda_build_plugin.wheel.file import Wheel
+from lambda_build_plugin.wheel.integrity import check
 
 if TYPE_CHECKING:
     from lambda_build_plugin.config.project import Project

@@ -6,8 +6,8 @@ import io
 import zipfile
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.machine_code import Examiner
 from lambda_build_plugin.verify.artifact import Artifact, shipped
+from lambda_build_plugin.wheel.machine_code import Examiner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,7 +8,8 @@ import zipfile
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.archive import write_archive
-from lambda_build_plugin.stage import Wheel, stage
+from lambda_build_plugin.stage import stage
+from lambda_build_plugin.wheel.file import Wheel
 
 if TYPE_CHECKING:
     from pathlib import Path

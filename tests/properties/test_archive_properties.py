@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambda_build_plugin.archive import write_archive
-from lambda_build_plugin.stage import Wheel, stage
+from lambda_build_plugin.stage import stage
+from lambda_build_plugin.wheel.file import Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -9,7 +9,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from lambda_build_plugin.runtime.limits import size_text
-from lambda_build_plugin.stage import Distribution, Entry, StagedTree, Wheel
+from lambda_build_plugin.stage import Distribution, Entry, StagedTree
 from lambda_build_plugin.verify.limits import (
     ArtifactError,
     EmptyArtifactError,
@@ -22,6 +22,7 @@ from lambda_build_plugin.verify.limits import (
     large_zip,
     read_again,
 )
+from lambda_build_plugin.wheel.file import Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -37,10 +37,10 @@ from lambda_build_plugin.source_build.fit import (
 )
 from lambda_build_plugin.source_build.here import backend_at_hand, built_here
 from lambda_build_plugin.source_build.isolation import build_in_isolation
-from lambda_build_plugin.source_build.rewriting import take_traces_out
 from lambda_build_plugin.source_build.surroundings import no_input, scratch
-from lambda_build_plugin.stage import Wheel
 from lambda_build_plugin.system.hashes import check_file
+from lambda_build_plugin.wheel.file import Wheel
+from lambda_build_plugin.wheel.rewrite import take_traces_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

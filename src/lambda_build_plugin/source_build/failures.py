@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.lock.model import LockedPackage
     from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.source_build.source import Source
-    from lambda_build_plugin.stage import Wheel
+    from lambda_build_plugin.wheel.file import Wheel
 
 __all__ = [
     "Attempt",

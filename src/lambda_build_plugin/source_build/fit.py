@@ -16,9 +16,9 @@ from installer.utils import parse_metadata_file
 from packaging.specifiers import SpecifierSet
 from packaging.utils import parse_wheel_filename
 
-from lambda_build_plugin import binaries
-from lambda_build_plugin.binaries import Kind, UnreadableElfError, identify, read_elf
-from lambda_build_plugin.source_build.rewriting import rewrite
+from lambda_build_plugin.wheel import elf
+from lambda_build_plugin.wheel.elf import Kind, UnreadableElfError, identify, read_elf
+from lambda_build_plugin.wheel.rewrite import rewrite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -76,7 +76,7 @@ def _misfitting_files(path: Path, target: Target) -> Iterator[str]:
         bundled = {posixpath.basename(info.filename) for info in files}
         for info in files:
             with archive.open(info) as file:
-                head = file.read(binaries.HEAD)
+                head = file.read(elf.HEAD)
             found = identify(head)
             if found is not None and found.kind is Kind.ELF:
                 problems = _misfits_of(archive.read(info), target, bundled)
@@ -87,7 +87,7 @@ def _misfitting_files(path: Path, target: Target) -> Iterator[str]:
 
 def _misfits_of(data: bytes, target: Target, bundled: Collection[str]) -> Iterator[str]:
     try:
-        yield from binaries.misfits(read_elf(io.BytesIO(data)), target, bundled)
+        yield from elf.misfits(read_elf(io.BytesIO(data)), target, bundled)
     except UnreadableElfError as error:
         yield f"cannot be checked: {error}"
 
@@ -136,7 +136,7 @@ def _is_compiled(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
     if info.filename.endswith(_COMPILED) or ".so." in posixpath.basename(info.filename):
         return True
     with archive.open(info) as file:
-        return identify(file.read(binaries.HEAD)) is not None
+        return identify(file.read(elf.HEAD)) is not None
 
 
 def _pure_wheel_file(data: bytes) -> bytes:

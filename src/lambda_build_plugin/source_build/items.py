@@ -26,9 +26,9 @@ from lambda_build_plugin.source_build.failures import (
 )
 from lambda_build_plugin.source_build.fit import holds_code, requires_python
 from lambda_build_plugin.source_build.source import local_source, of_project, strange_source
-from lambda_build_plugin.stage import Wheel
 from lambda_build_plugin.system.hashes import Digest, check_file
 from lambda_build_plugin.urls import redacted
+from lambda_build_plugin.wheel.file import Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -12,11 +12,12 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from lambda_build_plugin.archive import contents
-from lambda_build_plugin.machine_code import Examiner
-from lambda_build_plugin.metadata import headers, values
 from lambda_build_plugin.provided import reading
-from lambda_build_plugin.stage import Member, read_text
 from lambda_build_plugin.verify.zip_format import is_folder
+from lambda_build_plugin.wheel.file import read_text
+from lambda_build_plugin.wheel.machine_code import Examiner
+from lambda_build_plugin.wheel.members import Member
+from lambda_build_plugin.wheel.metadata import headers, values
 
 if TYPE_CHECKING:
     import zipfile
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
-    from lambda_build_plugin.integrity import MachineCodeOf
-    from lambda_build_plugin.machine_code import MachineCode
     from lambda_build_plugin.provided import Artifact as Provider
     from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.stage import Distribution, StagedTree
+    from lambda_build_plugin.wheel.integrity import MachineCodeOf
+    from lambda_build_plugin.wheel.machine_code import MachineCode
 
 __all__ = ["NO_CODE", "Artifact", "Shipped", "artifact_of", "provider", "shipped"]
 

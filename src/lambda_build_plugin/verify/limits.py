@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.errors import VerificationError
-from lambda_build_plugin.metadata import headers
 from lambda_build_plugin.runtime.limits import MOST_ENTRIES, UNZIPPED_LIMIT, ZIPPED_LIMIT, size_text
-from lambda_build_plugin.stage import is_version
+from lambda_build_plugin.wheel.file import is_version
+from lambda_build_plugin.wheel.metadata import headers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -13,18 +13,18 @@ from collections import defaultdict
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.binaries import Kind, absent_libraries, foreign, newest_above
 from lambda_build_plugin.errors import VerificationError
 from lambda_build_plugin.verify.findings import Findings, listed
+from lambda_build_plugin.wheel.elf import Kind, absent_libraries, foreign, newest_above
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from lambda_build_plugin.binaries import Elf
-    from lambda_build_plugin.machine_code import MachineCode
     from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.verify.artifact import Artifact
+    from lambda_build_plugin.wheel.elf import Elf
+    from lambda_build_plugin.wheel.machine_code import MachineCode
 
 __all__ = ["ForeignCodeError", "check_native"]
 

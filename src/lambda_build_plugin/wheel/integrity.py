@@ -21,24 +21,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import FetchError, StageError
-from lambda_build_plugin.machine_code import Examiner, as_note, from_note
-from lambda_build_plugin.stage import (
-    check_readable,
-    dist_info_of,
-    members,
-    opened,
-    read_text,
-    record_rows,
-)
+from lambda_build_plugin.wheel.file import check_readable, dist_info_of, members, opened, read_text
+from lambda_build_plugin.wheel.machine_code import Examiner, as_note, from_note
+from lambda_build_plugin.wheel.record import record_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import BinaryIO, TypeAlias
 
-    from lambda_build_plugin.machine_code import MachineCode
-    from lambda_build_plugin.stage import Wheel
     from lambda_build_plugin.system.cache import Cache
+    from lambda_build_plugin.wheel.file import Wheel
+    from lambda_build_plugin.wheel.machine_code import MachineCode
 
     MachineCodeOf: TypeAlias = Mapping[Path, Mapping[str, MachineCode]]
     """Path of a wheel → name of a member in it → what machine code that is."""

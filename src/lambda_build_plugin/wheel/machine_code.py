@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from lambda_build_plugin.binaries import HEAD, Elf, Kind, UnreadableElfError, identify, read_elf
+from lambda_build_plugin.wheel.elf import HEAD, Elf, Kind, UnreadableElfError, identify, read_elf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -1,0 +1,1 @@
+"""What a wheel holds: its file, members, RECORD, metadata and machine code."""

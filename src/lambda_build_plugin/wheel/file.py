@@ -1,0 +1,234 @@
+"""A wheel on disk: opening it, and finding, checking and reading its members."""
+
+from __future__ import annotations
+
+import csv
+import re
+import zipfile
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from installer.exceptions import InstallerError
+from installer.records import InvalidRecordEntry
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
+
+from lambda_build_plugin.errors import StageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from packaging.utils import NormalizedName
+
+__all__ = [
+    "BROKEN_ZIP",
+    "InvalidWheelError",
+    "UnsafePathError",
+    "Wheel",
+    "check_path",
+    "check_readable",
+    "dist_info_of",
+    "is_version",
+    "members",
+    "opened",
+    "plain_path",
+    "read_text",
+    "remedy",
+]
+
+_ENCRYPTED = 0x1
+
+_UNSAFE = re.compile(r"^$|^/|[\\\0]|^[^/]*:|(?:^|/)\.{0,2}(?:/|$)")
+"""Any path that `check_path` has to look at more closely."""
+
+_LARGEST_TEXT = 1 << 26  # bytes of METADATA, RECORD …; 65,535 rows of RECORD have a sixth of that
+
+BROKEN_ZIP = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+)
+"""What zipfile may raise of a file that is broken or encrypted, or no zip."""
+
+_BROKEN = (*BROKEN_ZIP, csv.Error, TypeError)
+"""What reading a broken wheel may raise, in zipfile and in installer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wheel:
+    """A wheel that is to be laid out."""
+
+    name: NormalizedName
+    version: Version
+    filename: str
+    path: Path
+    sha256: str
+    source: str
+    """What it was made of: `wheel` where it came as one, else `sdist`, `local` or `vcs`."""
+
+    @classmethod
+    def of(cls, path: Path, *, sha256: str, source: str, filename: str = "") -> Wheel:
+        """Describe a wheel that lies somewhere, by its file name (PEP 427).
+
+        Args:
+            path: Where it lies.
+            sha256: Of its bytes, in hexadecimal.
+            source: What it was made of.
+            filename: What it is called, where it lies under another name.
+
+        Raises:
+            InvalidWheelFilename: It is not called as a wheel is.
+        """
+        filename = filename or path.name
+        name, version, _, _ = parse_wheel_filename(filename)
+        return cls(
+            name=name,
+            version=version,
+            filename=filename,
+            path=path,
+            sha256=sha256,
+            source=source,
+        )
+
+
+class InvalidWheelError(StageError):
+    """A wheel is not what PEP 427 says."""
+
+    def __init__(self, wheel: Wheel, problem: str) -> None:
+        self.wheel = wheel
+        super().__init__(
+            f"{wheel.filename} cannot be laid out",
+            why=problem,
+            hint=remedy(wheel) or f"lock another version of `{wheel.name}`, and tell its authors",
+        )
+
+
+class UnsafePathError(StageError):
+    """A wheel wants to write outside of the artifact."""
+
+    def __init__(self, wheel: Wheel, path: str, problem: str) -> None:
+        self.wheel, self.path = wheel, path
+        super().__init__(
+            f"{wheel.filename} holds an unsafe path",
+            why=f"`{path!r}` {problem}",
+            hint=remedy(wheel) or f"do not use this file; lock another version of `{wheel.name}`",
+        )
+
+
+def remedy(wheel: Wheel) -> str:
+    """Say how to mend a wheel that was built here; empty where it is somebody else's."""
+    if wheel.source != "local":
+        return ""
+    return (
+        f"this wheel was just built of `{wheel.name}` itself: mend what its build settings, or "
+        "its build backend, put into it"
+    )
+
+
+@contextmanager
+def opened(wheel: Wheel) -> Iterator[zipfile.ZipFile]:
+    """Open a wheel, and say of whatever goes wrong that the wheel is broken.
+
+    Raises:
+        InvalidWheelError: It is no zip, or what is read in it is not as it has to be.
+    """
+    try:
+        with zipfile.ZipFile(wheel.path) as archive:
+            yield archive
+    except InstallerError as error:
+        # Some of installer's errors show the object that they speak of first.
+        raise InvalidWheelError(wheel, str(error.args[-1] if error.args else error)) from error
+    except (*_BROKEN, InvalidRecordEntry) as error:
+        raise InvalidWheelError(wheel, str(error) or type(error).__name__) from error
+    except OSError as error:
+        raise InvalidWheelError(wheel, f"it cannot be read: {error.strerror}") from error
+
+
+def members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """Map the files of a wheel by path, in their order; hatchling may begin one with `./`.
+
+    Raises:
+        ValueError: One is there twice, so that nobody knows which is meant.
+    """
+    found: dict[str, zipfile.ZipInfo] = {}
+    for info in archive.infolist():
+        if info.orig_filename.endswith("/"):
+            continue
+        name = plain_path(info.orig_filename)  # `filename` ends at a NUL byte
+        if name in found:
+            raise ValueError(f"`{name}` is there twice")
+        found[name] = info
+    return found
+
+
+def plain_path(name: str) -> str:
+    return name.removeprefix("./")
+
+
+def is_version(text: str, wanted: Version) -> bool:
+    """Compare as versions (PEP 440); what is none is not the wanted one."""
+    try:
+        return Version(text) == wanted
+    except InvalidVersion:
+        return False
+
+
+def dist_info_of(wheel: Wheel, names: Iterable[str]) -> str:
+    """Find the one metadata folder, which has to bear the wheel's name (PEP 427).
+
+    Raises:
+        ValueError: There is none, another one, or more.
+    """
+    folders = {
+        name.partition("/")[0] for name in names if name.partition("/")[0].endswith(".dist-info")
+    }
+    if len(folders) != 1:
+        raise ValueError(f"it has {len(folders)} .dist-info folders instead of one")
+    folder = folders.pop()
+    name = folder.removesuffix(".dist-info").rpartition("-")[0]
+    if canonicalize_name(name) != wheel.name:
+        raise ValueError(f"its metadata folder is `{folder}`: that is another distribution")
+    return folder
+
+
+def check_readable(info: zipfile.ZipInfo) -> None:
+    """Refuse what only a password would open.
+
+    Raises:
+        ValueError: The member is encrypted.
+    """
+    if info.flag_bits & _ENCRYPTED:
+        raise ValueError(f"`{info.filename}` is encrypted")
+
+
+def read_text(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """Read a file of the metadata as a whole.
+
+    Raises:
+        ValueError: It is encrypted, or of a size that no such file has.
+    """
+    check_readable(info)
+    if info.file_size > _LARGEST_TEXT:
+        raise ValueError(f"`{info.filename}` has {info.file_size:,} bytes")
+    with archive.open(info) as stream:  # `read` inflates all before it cuts
+        return stream.read(info.file_size)
+
+
+def check_path(wheel: Wheel, path: str) -> None:
+    """Refuse every path that would leave the artifact on any system."""
+    if not _UNSAFE.search(path):
+        return
+    if not path or path.startswith("/"):
+        raise UnsafePathError(wheel, path, "is absolute")
+    if "\\" in path or ":" in path.partition("/")[0]:
+        raise UnsafePathError(wheel, path, "is a Windows path")
+    if "\0" in path:
+        raise UnsafePathError(wheel, path, "holds a NUL byte")
+    raise UnsafePathError(wheel, path, "escapes or is not normalized")
