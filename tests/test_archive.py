@@ -16,17 +16,11 @@ import pytest
 from fakes.wheels import a_wheel
 from packaging.utils import canonicalize_name
 
-from lambda_build_plugin.archive import (
-    ChangedFileError,
-    DamagedMemberError,
-    Written,
-    write_archive,
-    write_folder,
-)
+from lambda_build_plugin.archive import ChangedFileError, Written, write_archive, write_folder
 from lambda_build_plugin.stage import PlainFile, PlainProject, StagedTree, stage
 from lambda_build_plugin.system.output import OutputError, moved_in
 from lambda_build_plugin.wheel.file import Wheel
-from lambda_build_plugin.wheel.members import Member
+from lambda_build_plugin.wheel.members import DamagedMemberError, Member
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -15,9 +15,9 @@ from lambda_build_plugin.wheel.elf import (
     Kind,
     UnreadableElfError,
     identify,
-    misfits,
     read_elf,
 )
+from lambda_build_plugin.wheel.loadable import load_problems
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,7 +165,7 @@ def test_what_keeps_a_file_from_loading(
     elf: bytes, target: Target, problems: Sequence[str]
 ) -> None:
     """Machine, C library, libraries and versions are held against the runtime."""
-    found = misfits(read_elf(io.BytesIO(elf)), target, {"libown-1.so"})
+    found = load_problems(read_elf(io.BytesIO(elf)), target, {"libown-1.so"})
 
     assert list(found) == problems
 
@@ -177,4 +177,4 @@ def test_every_runtime_has_ceilings() -> None:
         Target(runtime=runtime, architecture=Architecture.X86_64) for runtime in RUNTIMES.values()
     ]
 
-    assert all(list(misfits(elf, target, ())) for target in targets)
+    assert all(list(load_problems(elf, target, ())) for target in targets)

@@ -50,7 +50,7 @@ from lambda_build_plugin.verify import (
 )
 from lambda_build_plugin.wheel import integrity
 from lambda_build_plugin.wheel.file import InvalidWheelError, UnsafePathError, Wheel
-from lambda_build_plugin.wheel.members import Member
+from lambda_build_plugin.wheel.members import DamagedMemberError, Member
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -240,7 +240,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     ),
     archive.ChangedFileError: lambda: archive.ChangedFileError(Path("app.py")),
     OutputError: lambda: OutputError(Path("dist"), "it is a folder"),
-    archive.DamagedMemberError: lambda: archive.DamagedMemberError(MEMBER, "it is cut off"),
+    DamagedMemberError: lambda: DamagedMemberError(MEMBER, "it is cut off"),
     # source_tree and hooks
     source_tree.NoCodeError: lambda: source_tree.NoCodeError(PROJECT, PROJECT.root),
     source_tree.UnfitFileError: lambda: source_tree.UnfitFileError("a.py", "it is a pipe"),

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from lambda_build_plugin.errors import StageError
 from lambda_build_plugin.system.hashes import digest_of
-from lambda_build_plugin.wheel.members import Member
+from lambda_build_plugin.wheel.members import CHUNK, LOCAL_HEADER, Member, MemberReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,16 +33,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.stage import Entry, StagedTree
 
-__all__ = [
-    "ChangedFileError",
-    "DamagedMemberError",
-    "Written",
-    "contents",
-    "write_archive",
-    "write_folder",
-]
-
-_LOCAL = struct.Struct("<4s2B4HL2L2H")
+__all__ = ["ChangedFileError", "Written", "contents", "write_archive", "write_folder"]
 
 _CENTRAL = struct.Struct("<4s4B4HL2L5H2L")
 
@@ -54,19 +45,11 @@ _UNIX = 3  # on other systems unzip would ignore the modes
 
 _UTF8 = 0x800
 
-_STORED, _DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
-
 _LEVEL = 6
 
 _FILE, _EXECUTABLE = 0o644, 0o755
 
-_HEADER_SLACK = 256  # bytes read beyond a member, for extra fields of its local header
-
-_MOST_BYTES_A_CHARACTER = 4  # of UTF-8
-
-_CHUNK = 1 << 20
-
-_BLOCKS_AHEAD = 4  # of _CHUNK bytes each, that wait to be hashed and written
+_BLOCKS_AHEAD = 4  # of CHUNK bytes each, that wait to be hashed and written
 
 _FIRST_DATE = datetime.datetime(1980, 1, 1, tzinfo=datetime.timezone.utc)
 
@@ -97,14 +80,14 @@ def write_archive(tree: StagedTree, path: Path, *, epoch: int | None) -> Written
     central: list[bytes] = []
     compressed: list[int] = []
     with path.open("xb", buffering=0) as file, ExitStack() as wheels, _Output(file) as output:
-        reader = _Reader(wheels)
+        reader = MemberReader(wheels)
         for entry in tree.entries:
             packed = _packed(entry, reader)
             name = entry.path.encode("utf-8")
             flags = 0 if entry.path.isascii() else _UTF8
             fields = (flags, packed.method, time, date, packed.crc, packed.size, entry.size)
             central.append(_central_header(entry, name, fields, output.offset))
-            output.write(_LOCAL.pack(b"PK\x03\x04", _VERSION, 0, *fields, len(name), 0), name)
+            output.write(LOCAL_HEADER.pack(b"PK\x03\x04", _VERSION, 0, *fields, len(name), 0), name)
             output.write(*packed.chunks)
             compressed.append(packed.size)
         start, count = output.offset, len(central)
@@ -162,7 +145,7 @@ class _Output:
         self.offset += size
         self._gathered += size
         self._pending += parts
-        if self._gathered >= _CHUNK:
+        if self._gathered >= CHUNK:
             self._hand_over()
 
     def _hand_over(self) -> None:
@@ -199,21 +182,21 @@ class _Packed:
     chunks: Iterable[bytes]
 
 
-def _packed(entry: Entry, reader: _Reader) -> _Packed:
+def _packed(entry: Entry, reader: MemberReader) -> _Packed:
     data = entry.data
     # Nothing at all is best stored.
-    if isinstance(data, Member) and data.method == _DEFLATED and data.size:
-        return _Packed(_DEFLATED, data.crc, data.compressed_size, reader.raw(data))
-    content = _content(entry, reader)
+    if isinstance(data, Member) and data.method == zipfile.ZIP_DEFLATED and data.size:
+        return _Packed(zipfile.ZIP_DEFLATED, data.crc, data.compressed_size, reader.raw(data))
+    content = content_of(entry, reader)
     crc = zlib.crc32(content)
     compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     deflated = compressor.compress(content) + compressor.flush()
     if len(deflated) < len(content):
-        return _Packed(_DEFLATED, crc, len(deflated), (deflated,))
-    return _Packed(_STORED, crc, len(content), (content,))
+        return _Packed(zipfile.ZIP_DEFLATED, crc, len(deflated), (deflated,))
+    return _Packed(zipfile.ZIP_STORED, crc, len(content), (content,))
 
 
-def _content(entry: Entry, reader: _Reader) -> bytes:
+def content_of(entry: Entry, reader: MemberReader) -> bytes:
     """Read what an entry holds.
 
     Raises:
@@ -228,98 +211,6 @@ def _content(entry: Entry, reader: _Reader) -> bytes:
     if digest_of(content) != entry.digest:
         raise ChangedFileError(data)
     return content
-
-
-class _Reader:
-    """Reads members of wheels; each wheel is opened once."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        self._stack = stack
-        self._files: dict[Path, FileIO] = {}
-
-    def raw(self, member: Member) -> Iterator[bytes]:
-        """Yield the bytes of a member as they lie in the wheel, compressed or not.
-
-        One read brings the local header and, for small members, all of the data.
-        """
-        file = self._files.get(member.wheel)
-        if file is None:
-            file = self._stack.enter_context(member.wheel.open("rb", buffering=0))
-            self._files[member.wheel] = file
-        file.seek(member.header_offset)
-        head = file.read(
-            _LOCAL.size
-            + _MOST_BYTES_A_CHARACTER * len(member.name)
-            + _HEADER_SLACK
-            + min(member.compressed_size, _CHUNK)
-        )
-        start = _start_of_data(member, head)
-        data = head[start : start + member.compressed_size]
-        yield data
-        left = member.compressed_size - len(data)
-        if left:
-            file.seek(member.header_offset + start + len(data))
-        while left:
-            chunk = file.read(min(left, _CHUNK))
-            if not chunk:
-                raise DamagedMemberError(member, "the file ends inside it")
-            left -= len(chunk)
-            yield chunk
-
-    def content(self, member: Member) -> bytes:
-        """Read what a member holds, and check it against its CRC."""
-        if member.method in {_STORED, _DEFLATED}:
-            content = b"".join(self.raw(member))
-            if member.method == _DEFLATED:
-                content = _inflated(member, content)
-            if len(content) != member.size or zlib.crc32(content) != member.crc:
-                raise DamagedMemberError(member, "its size or CRC is wrong")
-            return content
-        try:
-            with zipfile.ZipFile(member.wheel) as archive:
-                return archive.read(member.name)
-        except Exception as error:  # bz2, lzma and zstd have no common one
-            raise DamagedMemberError(member, str(error)) from error
-
-
-def _inflated(member: Member, content: bytes) -> bytes:
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        # One byte more than declared is enough to see that the declaration lies.
-        return inflater.decompress(content, member.size + 1)
-    except zlib.error as error:
-        raise DamagedMemberError(member, str(error)) from error
-
-
-def _start_of_data(member: Member, head: bytes) -> int:
-    """Find where the data begins, and that this is the member the directory meant."""
-    if len(head) < _LOCAL.size or head[:4] != b"PK\x03\x04":
-        raise DamagedMemberError(member, "no local header is where the directory says")
-    name_length, extra_length = struct.unpack_from("<2H", head, _LOCAL.size - 4)
-    name = head[_LOCAL.size : _LOCAL.size + name_length]
-    if name != member.name.encode("utf-8") and name != _as_cp437(member.name):
-        raise DamagedMemberError(member, "its local header bears another name")
-    return _LOCAL.size + int(name_length) + int(extra_length)
-
-
-def _as_cp437(name: str) -> bytes | None:
-    """Spell a name as archives without the UTF-8 flag do."""
-    try:
-        return name.encode("cp437")
-    except UnicodeEncodeError:
-        return None
-
-
-class DamagedMemberError(StageError):
-    """The bytes of a member are not where or what the wheel says."""
-
-    def __init__(self, member: Member, problem: str) -> None:
-        self.member = member
-        super().__init__(
-            f"`{member.name}` in a wheel is damaged",
-            why=f"{member.wheel}: {problem}",
-            hint="lock another version, and tell the authors of the package",
-        )
 
 
 class ChangedFileError(StageError):
@@ -342,9 +233,9 @@ def contents(entries: Iterable[Entry]) -> Iterator[bytes]:
         OSError: A wheel cannot be read.
     """
     with ExitStack() as stack:
-        reader = _Reader(stack)
+        reader = MemberReader(stack)
         for entry in entries:
-            yield _content(entry, reader)
+            yield content_of(entry, reader)
 
 
 def write_folder(tree: StagedTree, folder: Path) -> None:
@@ -356,11 +247,11 @@ def write_folder(tree: StagedTree, folder: Path) -> None:
     """
     folder.mkdir()
     with ExitStack() as stack:
-        reader = _Reader(stack)
+        reader = MemberReader(stack)
         for entry in tree.entries:
             path = folder / entry.path
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(_content(entry, reader))
+            path.write_bytes(content_of(entry, reader))
             path.chmod(_EXECUTABLE if entry.executable else _FILE)
 
 

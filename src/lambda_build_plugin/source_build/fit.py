@@ -18,6 +18,7 @@ from packaging.utils import parse_wheel_filename
 
 from lambda_build_plugin.wheel import elf
 from lambda_build_plugin.wheel.elf import Kind, UnreadableElfError, identify, read_elf
+from lambda_build_plugin.wheel.loadable import load_problems
 from lambda_build_plugin.wheel.rewrite import rewrite
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _misfitting_files(path: Path, target: Target) -> Iterator[str]:
 
 def _misfits_of(data: bytes, target: Target, bundled: Collection[str]) -> Iterator[str]:
     try:
-        yield from elf.misfits(read_elf(io.BytesIO(data)), target, bundled)
+        yield from load_problems(read_elf(io.BytesIO(data)), target, bundled)
     except UnreadableElfError as error:
         yield f"cannot be checked: {error}"
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import VerificationError
 from lambda_build_plugin.verify.findings import Findings, listed
-from lambda_build_plugin.wheel.elf import Kind, absent_libraries, foreign, newest_above
+from lambda_build_plugin.wheel.elf import Kind
+from lambda_build_plugin.wheel.loadable import absent_libraries, foreign, newest_above
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
