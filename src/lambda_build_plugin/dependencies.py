@@ -24,7 +24,7 @@ from lambda_build_plugin.errors import SourceBuildError
 from lambda_build_plugin.fetch.fetcher import Fetcher
 from lambda_build_plugin.fetch.sources import read_sources
 from lambda_build_plugin.graph import ASKED, extras_of, reachable, requirements_of
-from lambda_build_plugin.lock.failures import (
+from lambda_build_plugin.lock.errors import (
     ExcludedTargetError,
     HostOnlyLockError,
     UnknownGroupError,

@@ -14,7 +14,8 @@ from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.config.project import Project
 from lambda_build_plugin.config.tables import Table
-from lambda_build_plugin.lock.freshness import differences, same_meaning
+from lambda_build_plugin.lock.marker_meaning import same_meaning
+from lambda_build_plugin.lock.uv_freshness import differences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

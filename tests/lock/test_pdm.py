@@ -11,7 +11,7 @@ from fakes.wheels import a_wheel
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.config.project import read_project
-from lambda_build_plugin.lock.failures import (
+from lambda_build_plugin.lock.errors import (
     ExcludedTargetError,
     InvalidLockError,
     MissingHashError,

@@ -21,11 +21,7 @@ from fakes.wheels import a_wheel
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.config.project import read_project
-from lambda_build_plugin.lock.failures import (
-    ExcludedTargetError,
-    StaleLockError,
-    UnknownGroupError,
-)
+from lambda_build_plugin.lock.errors import ExcludedTargetError, StaleLockError, UnknownGroupError
 from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedVcs
 from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.lock.walk import reached

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.config.tables import Table
-from lambda_build_plugin.lock.failures import (
+from lambda_build_plugin.lock.errors import (
     ExcludedTargetError,
     InvalidLockError,
     MissingHashError,

@@ -13,9 +13,9 @@ from packaging.version import Version
 from lambda_build_plugin.config.project import Project, read_project
 from lambda_build_plugin.errors import LockError
 from lambda_build_plugin.lock import pylock
+from lambda_build_plugin.lock.fields import Context
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedPackage, LockedVcs
-from lambda_build_plugin.lock.parts import Context
 from lambda_build_plugin.lock.walk import reached
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.system.hashes import Digest

@@ -14,9 +14,9 @@ from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.config.project import Project
 from lambda_build_plugin.errors import LockError
 from lambda_build_plugin.lock import requirements
+from lambda_build_plugin.lock.fields import Context
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedPackage, LockedVcs
-from lambda_build_plugin.lock.parts import Context
 from lambda_build_plugin.system.hashes import Digest
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from packaging.version import Version
 from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.errors import LockError
 from lambda_build_plugin.lock import uv
+from lambda_build_plugin.lock.fields import Context
 from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedPackage, LockedVcs
-from lambda_build_plugin.lock.parts import Context
 from lambda_build_plugin.lock.read import find_lock
 from lambda_build_plugin.lock.walk import reached
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target

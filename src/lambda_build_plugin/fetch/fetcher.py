@@ -31,8 +31,7 @@ from lambda_build_plugin.fetch.failures import (
     UnreachableError,
 )
 from lambda_build_plugin.fetch.pages import ACCEPT, Link, Page, UnknownPageError
-from lambda_build_plugin.lock.model import LockedFile
-from lambda_build_plugin.lock.parts import sdist_suffixes
+from lambda_build_plugin.lock.model import LockedFile, sdist_suffixes
 from lambda_build_plugin.system.hashes import Digest, check_file
 from lambda_build_plugin.urls import path_of, redacted
 

@@ -20,7 +20,7 @@ from lambda_build_plugin.config.settings import Host
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.terminal import TerminalReporter
-from lambda_build_plugin.lock.failures import NotLockedError, StaleLockError
+from lambda_build_plugin.lock.errors import NotLockedError, StaleLockError
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.report import as_json, as_text
 from lambda_build_plugin.system.output import moved_in

@@ -11,7 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
 from lambda_build_plugin.config.indexes import IndexOptions
+from lambda_build_plugin.lock.markers import LockMarker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +28,18 @@ if TYPE_CHECKING:
     from lambda_build_plugin.lock.markers import LockMarker
     from lambda_build_plugin.system.hashes import Digest
 
-__all__ = ["Edge", "Lock", "LockedDirectory", "LockedFile", "LockedPackage", "LockedVcs", "Roots"]
+__all__ = [
+    "Edge",
+    "Lock",
+    "LockedDirectory",
+    "LockedFile",
+    "LockedPackage",
+    "LockedVcs",
+    "Roots",
+    "sdist_suffixes",
+]
+
+sdist_suffixes = (".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,8 +22,8 @@ from packaging.version import Version
 
 from lambda_build_plugin import urls
 from lambda_build_plugin.config.tables import Table, TableError, read_toml
-from lambda_build_plugin.lock import parts, pdm_freshness, pdm_sources
-from lambda_build_plugin.lock.failures import (
+from lambda_build_plugin.lock import fields, pdm_freshness, pdm_sources
+from lambda_build_plugin.lock.errors import (
     MissingHashError,
     StaleLockError,
     UnsupportedLockError,
@@ -38,6 +38,7 @@ from lambda_build_plugin.lock.model import (
     LockedPackage,
     LockedVcs,
     Roots,
+    sdist_suffixes,
 )
 from lambda_build_plugin.lock.pdm_groups import DEFAULT, extras_of, lines_by_group
 
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
     from lambda_build_plugin.config.project import Project
-    from lambda_build_plugin.lock.parts import Context
+    from lambda_build_plugin.lock.fields import Context
 
 __all__ = ["read"]
 
@@ -128,7 +129,7 @@ class _Reader:
 
     def _version(self) -> Version:
         """Read the version: PDM reads every higher patch level, but no higher minor one."""
-        version = parts.version(self._metadata, "lock_version") or Version("0")
+        version = fields.version(self._metadata, "lock_version") or Version("0")
         if version >= _OLDEST and version.release[:2] <= _NEWEST.release[:2]:
             return version
         remedy = f"lock again with PDM 2.10 or later: `{_REMEDY}`"
@@ -177,13 +178,13 @@ class _Reader:
 
     def _groups(self) -> frozenset[NormalizedName]:
         if "groups" in self._metadata:
-            return parts.names(self._metadata, "groups")
+            return fields.names(self._metadata, "groups")
         return frozenset(lines_by_group(self._locked))
 
     def _package(self, table: Table) -> LockedPackage:
         package = LockedPackage(
-            name=parts.name(table),
-            version=parts.version(table),
+            name=fields.name(table),
+            version=fields.version(table),
             at=f"{table.at} ({table.text('name')})",
             requires_python=_requires_python(table),
         )
@@ -210,7 +211,7 @@ class _Reader:
         self, package: LockedPackage, table: Table, path: str | None, url: str | None
     ) -> LockedPackage:
         """Read what is locked as one file: on this machine, or at a URL."""
-        name = parts.filename(table, path or (url or "").partition("#")[0])
+        name = fields.filename(table, path or (url or "").partition("#")[0])
         files = self._files(table)
         if not files:
             self._without_hash.append(table.at)
@@ -234,11 +235,11 @@ class _Reader:
         files = []
         for file in table.tables("files"):
             algorithm, _, value = file.required_text("hash").partition(":")
-            digest = parts.digest_of(file, {algorithm: value})
+            digest = fields.digest_of(file, {algorithm: value})
             if digest is None:
                 self._without_hash.append(file.at)
             url = file.text("url")
-            name = file.required_text("file") if url is None else parts.filename(file, url)
+            name = file.required_text("file") if url is None else fields.filename(file, url)
             files.append(LockedFile(filename=name, url=url, digest=digest))
         return files
 
@@ -256,7 +257,7 @@ class _Reader:
     def _project(self, packages: Sequence[LockedPackage]) -> int | None:
         """Find the project itself, where a requirement leads back to it."""
         for index, package in enumerate(packages):
-            if package.directory is not None and parts.is_project(
+            if package.directory is not None and fields.is_project(
                 package.directory.path, self._context.project
             ):
                 return index
@@ -334,7 +335,7 @@ def _entries(tables: Sequence[Table]) -> list[_Entry]:
     found = []
     bases: dict[tuple[NormalizedName, str | None, str | None], int] = {}
     for index, table in enumerate(tables):
-        name, extras = parts.name(table), parts.names(table, "extras")
+        name, extras = fields.name(table), fields.names(table, "extras")
         place = next((text for key in (*_VCS, "path", "url") if (text := table.text(key))), None)
         found.append(_Entry(table=table, key=(name, extras), place=place))
         if not extras:
@@ -372,7 +373,7 @@ def _is_wheel(file: LockedFile) -> bool:
 
 
 def _is_archive(path: str) -> bool:
-    return path.endswith((".whl", *parts.sdist_suffixes))
+    return path.endswith((".whl", *sdist_suffixes))
 
 
 def _requires_python(table: Table) -> SpecifierSet | None:
@@ -381,7 +382,7 @@ def _requires_python(table: Table) -> SpecifierSet | None:
     if text is None:
         return None
     legacy = _WILDCARD.sub(lambda match: f"{match[1].replace('<=', '<').rstrip()}{match[2]}", text)
-    return parts.specifier(Table({"requires_python": legacy}, at=table.at), "requires_python")
+    return fields.specifier(Table({"requires_python": legacy}, at=table.at), "requires_python")
 
 
 # --- lock targets ---------------------------------------------------------------------
@@ -583,7 +584,7 @@ class _Edges:
             if asked.name is not None and asked.name in self._overridden:
                 yield index
             elif asked.place is None:
-                version = parts.version(entry.table)
+                version = fields.version(entry.table)
                 if version is None or asked.specifier.contains(version, prereleases=True):
                     yield index
             elif entry.place is not None and (

@@ -22,7 +22,7 @@ from packaging.version import Version
 
 from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.config.tables import read_toml
-from lambda_build_plugin.lock.freshness import same_meaning
+from lambda_build_plugin.lock.marker_meaning import same_meaning
 from lambda_build_plugin.lock.pdm_groups import dev_dependencies, lines_by_group
 
 if TYPE_CHECKING:

@@ -23,12 +23,8 @@ from lambda_build_plugin import urls
 from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.config.tables import Table, TableError, read_toml
 from lambda_build_plugin.errors import excerpt
-from lambda_build_plugin.lock import parts
-from lambda_build_plugin.lock.failures import (
-    StaleLockError,
-    UnsupportedLockError,
-    well_formed,
-)
+from lambda_build_plugin.lock import fields
+from lambda_build_plugin.lock.errors import StaleLockError, UnsupportedLockError, well_formed
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import (
     Lock,
@@ -36,6 +32,7 @@ from lambda_build_plugin.lock.model import (
     LockedFile,
     LockedPackage,
     LockedVcs,
+    sdist_suffixes,
 )
 from lambda_build_plugin.system.hashes import digest
 
@@ -43,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from lambda_build_plugin.lock.parts import Context
+    from lambda_build_plugin.lock.fields import Context
     from lambda_build_plugin.system.hashes import Digest
 
 __all__ = ["pipfile_hash", "read"]
@@ -188,7 +185,7 @@ class _Reader:
         self, package: LockedPackage, table: Table, location: str
     ) -> LockedPackage | None:
         """Read what comes from a place on this machine, or from a URL."""
-        filename = parts.filename(table, location.partition("#")[0])
+        filename = fields.filename(table, location.partition("#")[0])
         file = LockedFile(digest=next(_digests(table), None), filename=filename)
         if "://" in location and not location.startswith("file:"):
             if file.digest is None:
@@ -198,8 +195,8 @@ class _Reader:
             )
         else:
             place = self._place(table, location)
-            if not filename.endswith((".whl", *parts.sdist_suffixes)):
-                if parts.is_project(place, self._context.project):
+            if not filename.endswith((".whl", *sdist_suffixes)):
+                if fields.is_project(place, self._context.project):
                     return None
                 folder = LockedDirectory(
                     path=place,

@@ -22,8 +22,8 @@ from packaging.version import InvalidVersion, Version
 from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.config.poetry_constraint import Constraint, platform_marker
 from lambda_build_plugin.config.tables import Table, TableError, read_toml
-from lambda_build_plugin.lock import parts
-from lambda_build_plugin.lock.failures import (
+from lambda_build_plugin.lock import fields
+from lambda_build_plugin.lock.errors import (
     MissingHashError,
     StaleLockError,
     UnsupportedLockError,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
-    from lambda_build_plugin.lock.parts import Context
+    from lambda_build_plugin.lock.fields import Context
 
 __all__ = ["content_hash", "read"]
 
@@ -102,7 +102,7 @@ class _Reader:
         return lock
 
     def _version(self) -> Version:
-        version = parts.version(self._metadata, "lock-version") or Version("0")
+        version = fields.version(self._metadata, "lock-version") or Version("0")
         if _OLDEST <= version < _NEXT:
             return version
         remedy = f"lock again with Poetry 2: `{_REMEDY}`"
@@ -144,7 +144,7 @@ class _Reader:
     def _project(self, packages: Sequence[LockedPackage]) -> int | None:
         """Find the project itself, where a requirement leads back to it."""
         for index, package in enumerate(packages):
-            if package.directory is not None and parts.is_project(
+            if package.directory is not None and fields.is_project(
                 package.directory.path, self._context.project
             ):
                 return index
@@ -152,8 +152,8 @@ class _Reader:
 
     def _package(self, table: Table) -> LockedPackage:
         package = LockedPackage(
-            name=parts.name(table),
-            version=parts.version(table),
+            name=fields.name(table),
+            version=fields.version(table),
             at=f"{table.at} ({table.text('name')})",
         )
         source = table.table("source")
@@ -184,7 +184,7 @@ class _Reader:
     ) -> LockedPackage:
         """Read what is locked as one file: on this machine, or at a URL."""
         location = source.required_text("url")
-        name = parts.filename(source, location)
+        name = fields.filename(source, location)
         files = self._files(table)
         if not files:
             self._without_hash.append(table.at)
@@ -202,7 +202,7 @@ class _Reader:
         files = []
         for file in table.tables("files"):
             algorithm, _, value = file.required_text("hash").partition(":")
-            digest = parts.digest_of(file, {algorithm: value})
+            digest = fields.digest_of(file, {algorithm: value})
             if digest is None:
                 self._without_hash.append(file.at)
             files.append(LockedFile(filename=file.required_text("file"), digest=digest))
@@ -403,7 +403,7 @@ class _Edges:
         return tuple(
             self._edge(asked, extras)
             for asked in _requirements(table, "dependencies")
-            if asked.flag("optional") and parts.name(asked) in listed
+            if asked.flag("optional") and fields.name(asked) in listed
         )
 
     def of_main(self, poetry: Table) -> tuple[Edge, ...]:
@@ -415,11 +415,11 @@ class _Edges:
                 extras[name].append(canonicalize_name(extra))
         found = []
         for asked in _requirements(poetry, "dependencies"):
-            if parts.name(asked) == "python":
+            if fields.name(asked) == "python":
                 continue
             edge = self._edge(asked, frozenset())
             if asked.flag("optional"):
-                waits_for = extras[parts.name(asked)]
+                waits_for = extras[fields.name(asked)]
                 if not waits_for:
                     continue
                 gate = " or ".join(f'extra == "{extra}"' for extra in waits_for)
@@ -432,7 +432,7 @@ class _Edges:
         return tuple(self._edge(asked, frozenset()) for asked in _requirements(table, key))
 
     def _edge(self, asked: Table, extras: frozenset[NormalizedName]) -> Edge:
-        name = parts.name(asked)
+        name = fields.name(asked)
         constraint = _constraint(asked, "version")
         return Edge(
             name=name,
@@ -443,7 +443,7 @@ class _Edges:
                 if _is_from(self._sources[index], asked)
                 and _admits(constraint, self._packages[index])
             ),
-            extras=parts.names(asked, "extras"),
+            extras=fields.names(asked, "extras"),
             marker=_condition(asked, extras),
         )
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.config.tables import TableError, read_toml
-from lambda_build_plugin.lock import parts, pdm_freshness, pdm_sources
-from lambda_build_plugin.lock.failures import (
+from lambda_build_plugin.lock import fields, pdm_freshness, pdm_sources
+from lambda_build_plugin.lock.errors import (
     InvalidLockError,
     MissingHashError,
     StaleLockError,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lambda_build_plugin.config.tables import Table
-    from lambda_build_plugin.lock.parts import Context
+    from lambda_build_plugin.lock.fields import Context
 
 __all__ = ["OURS", "read"]
 
@@ -111,14 +111,14 @@ class _Reader:
             indexes=pdm_sources.indexes(self._context.project, self._context.environ)
             if by_pdm
             else IndexOptions(),
-            requires_python=parts.specifier(data, "requires-python"),
+            requires_python=fields.specifier(data, "requires-python"),
             environments=tuple(
                 _marker(data, f"environments[{index}]", text)
                 for index, text in enumerate(data.texts("environments"))
             ),
-            extras=parts.names(data, "extras"),
-            groups=parts.names(data, "dependency-groups") | parts.names(data, "default-groups"),
-            default_groups=parts.names(data, "default-groups"),
+            extras=fields.names(data, "extras"),
+            groups=fields.names(data, "dependency-groups") | fields.names(data, "default-groups"),
+            default_groups=fields.names(data, "default-groups"),
             packages=tuple(
                 package
                 for table in data.tables("packages")
@@ -185,7 +185,7 @@ class _Reader:
                 table.at, "exactly one of vcs, directory, archive, or sdist and wheels must be set"
             )
         directory = self._directory(table)
-        if directory is not None and parts.is_project(
+        if directory is not None and fields.is_project(
             directory.path / (directory.subdirectory or ""), self._context.project
         ):
             return None
@@ -194,11 +194,11 @@ class _Reader:
         if archive is not None and (archive.filename or "").endswith(".whl"):
             wheels, archive = [archive], None  # so PDM writes what a requirement names
         return LockedPackage(
-            name=parts.name(table),
-            version=parts.version(table),
+            name=fields.name(table),
+            version=fields.version(table),
             at=f"{table.at} ({table.text('name')})",
-            marker=parts.marker(table),
-            requires_python=parts.specifier(table, "requires-python"),
+            marker=fields.marker(table),
+            requires_python=fields.specifier(table, "requires-python"),
             index=table.text("index"),
             wheels=tuple(wheels),
             sdist=self._file(table.table("sdist")) if "sdist" in table else None,
@@ -212,8 +212,8 @@ class _Reader:
         if url is None and path is None:
             raise TableError(table.at, "one of `url` and `path` must be set")
         hashes = table.table("hashes")
-        digest = parts.digest_of(table, {key: hashes.required_text(key) for key in hashes})
-        filename = table.text("name") or parts.filename(table, path or url or "")
+        digest = fields.digest_of(table, {key: hashes.required_text(key) for key in hashes})
+        filename = table.text("name") or fields.filename(table, path or url or "")
         if digest is None:
             self._without_hash.append(f"{table.at} ({filename})")
         return LockedFile(

@@ -17,12 +17,12 @@ from packaging.utils import canonicalize_name
 from lambda_build_plugin import urls
 from lambda_build_plugin.config.tables import TableError, read_toml
 from lambda_build_plugin.errors import LambdaBuildError, excerpt
-from lambda_build_plugin.lock.failures import (
+from lambda_build_plugin.lock.errors import (
     InvalidLockError,
     LockNotFoundError,
     UnsupportedLockError,
 )
-from lambda_build_plugin.lock.parts import Context
+from lambda_build_plugin.lock.fields import Context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -23,8 +23,8 @@ from lambda_build_plugin import urls
 from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.config.tables import TableError, read_toml
 from lambda_build_plugin.errors import excerpt
-from lambda_build_plugin.lock import parts
-from lambda_build_plugin.lock.failures import (
+from lambda_build_plugin.lock import fields
+from lambda_build_plugin.lock.errors import (
     InvalidLockError,
     MissingHashError,
     UnlockedRequirementError,
@@ -36,6 +36,7 @@ from lambda_build_plugin.lock.model import (
     LockedFile,
     LockedPackage,
     LockedVcs,
+    sdist_suffixes,
 )
 from lambda_build_plugin.system.hashes import digest, strongest
 
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
-    from lambda_build_plugin.lock.parts import Context
+    from lambda_build_plugin.lock.fields import Context
     from lambda_build_plugin.system.hashes import Digest
 
 __all__ = ["read"]
@@ -307,7 +308,7 @@ class _Reader:
             local = LockedFile(
                 digest=digests[0] if digests else None, filename=path.name, path=path
             )
-        elif parts.is_project(path, self._context.project):
+        elif fields.is_project(path, self._context.project):
             return None
         else:
             local = LockedDirectory(path=path)
@@ -514,7 +515,7 @@ def _split_local(text: str) -> tuple[str, str] | None:
 
 
 def _is_archive(name: str) -> bool:
-    return name.endswith((".whl", *parts.sdist_suffixes))
+    return name.endswith((".whl", *sdist_suffixes))
 
 
 def _is_source(path: Path) -> bool:

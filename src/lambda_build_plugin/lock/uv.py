@@ -18,14 +18,13 @@ from packaging.utils import canonicalize_name
 
 from lambda_build_plugin import urls
 from lambda_build_plugin.config.tables import TableError, read_toml
-from lambda_build_plugin.lock import parts
-from lambda_build_plugin.lock.failures import (
+from lambda_build_plugin.lock import fields
+from lambda_build_plugin.lock.errors import (
     MissingHashError,
     StaleLockError,
     UnsupportedLockError,
     well_formed,
 )
-from lambda_build_plugin.lock.freshness import differences
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import (
     Edge,
@@ -36,6 +35,7 @@ from lambda_build_plugin.lock.model import (
     LockedVcs,
     Roots,
 )
+from lambda_build_plugin.lock.uv_freshness import differences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
     from lambda_build_plugin.config.tables import Table
-    from lambda_build_plugin.lock.parts import Context
+    from lambda_build_plugin.lock.fields import Context
 
 __all__ = ["read"]
 
@@ -84,14 +84,14 @@ class _Reader:
         self._check_fresh(root)
         places: defaultdict[NormalizedName, list[tuple[int, Table]]] = defaultdict(list)
         for index, table in enumerate(tables):
-            places[parts.name(table)].append((index, table))
-        edges = _Edges(parts.name(root), places)
+            places[fields.name(table)].append((index, table))
+        edges = _Edges(fields.name(root), places)
         manifest = self._data.table("manifest")
         lock = Lock(
             path=self._path,
             kind="uv.lock",
             remedy=_REMEDY,
-            requires_python=parts.specifier(self._data, "requires-python"),
+            requires_python=fields.specifier(self._data, "requires-python"),
             environments=tuple(
                 _parsed(self._data, "supported-markers", text)
                 for text in self._data.texts("supported-markers")
@@ -104,9 +104,9 @@ class _Reader:
             groups=frozenset(map(canonicalize_name, root.table("dev-dependencies")))
             | frozenset(map(canonicalize_name, root.table("metadata").table("requires-dev"))),
             project=tables.index(root),
-            overridden=frozenset(map(parts.name, manifest.tables("overrides")))
+            overridden=frozenset(map(fields.name, manifest.tables("overrides")))
             | frozenset(map(canonicalize_name, manifest.texts("excludes"))),
-            rewritten=frozenset(map(parts.name, manifest.tables("dependency-metadata"))),
+            rewritten=frozenset(map(fields.name, manifest.tables("dependency-metadata"))),
             roots=Roots(
                 main=edges.of(root, "dependencies"),
                 extras=edges.by_name(root.table("optional-dependencies")),
@@ -138,7 +138,7 @@ class _Reader:
             source = table.table("source")
             for kind in _LOCAL:
                 local = source.text(kind)
-                if local is not None and parts.is_project(
+                if local is not None and fields.is_project(
                     self._path.parent / local, self._context.project
                 ):
                     return table
@@ -157,7 +157,7 @@ class _Reader:
     def _members(self, tables: Sequence[Table]) -> list[str]:
         """Get the folders of the workspace's members if the project is its root alone."""
         members = self._data.table("manifest").texts("members")
-        if not parts.is_project(self._path.parent, self._context.project):
+        if not fields.is_project(self._path.parent, self._context.project):
             return []
         sources = (table.table("source") for table in tables if table.text("name") in members)
         return [folder for source in sources if (folder := _folder(source)) is not None]
@@ -167,7 +167,7 @@ class _Reader:
             self._context.project,
             root.table("metadata"),
             self._data,
-            inherits=not parts.is_project(self._path.parent, self._context.project),
+            inherits=not fields.is_project(self._path.parent, self._context.project),
         )
         if found:
             raise StaleLockError(self._path, found, remedy=_REMEDY)
@@ -177,8 +177,8 @@ class _Reader:
         base, registry, directory = self._path.parent, source.text("registry"), _folder(source)
         folder = _registry_folder(base, source)
         return LockedPackage(
-            name=parts.name(table),
-            version=parts.version(table),
+            name=fields.name(table),
+            version=fields.version(table),
             at=f"{table.at} ({table.text('name')})",
             marker=_any_of(table, "resolution-markers", edges),
             index=registry if folder is None else None,
@@ -197,9 +197,9 @@ class _Reader:
         path, base = table.text("path"), folder or self._path.parent
         if path is None:
             path, base = source.text("path"), self._path.parent
-        filename = table.text("filename") or parts.filename(table, path or url or "")
+        filename = table.text("filename") or fields.filename(table, path or url or "")
         algorithm, _, value = (table.text("hash") or "").partition(":")
-        digest = parts.digest_of(table, {algorithm: value})
+        digest = fields.digest_of(table, {algorithm: value})
         if digest is None and folder is not None:
             self._unhashed_folders[source.required_text("registry")] = None
         elif digest is None:
@@ -247,7 +247,7 @@ class _Edges:
         return _CONFLICT.sub(gate, text)
 
     def _edge(self, table: Table) -> Edge:
-        name = parts.name(table)
+        name = fields.name(table)
         candidates = tuple(
             index for index, package in self._places.get(name, ()) if _answers(package, table)
         )
@@ -257,7 +257,7 @@ class _Edges:
         return Edge(
             name=name,
             candidates=candidates,
-            extras=parts.names(table, "extra"),
+            extras=fields.names(table, "extra"),
             marker=_parsed(table, "marker", self.gated(text)) if text else None,
         )
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from lambda_build_plugin.lock.failures import (
+from lambda_build_plugin.lock.errors import (
     AmbiguousPackageError,
     ExcludedTargetError,
     InvalidLockError,

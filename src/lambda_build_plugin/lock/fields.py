@@ -33,12 +33,9 @@ __all__ = [
     "marker",
     "name",
     "names",
-    "sdist_suffixes",
     "specifier",
     "version",
 ]
-
-sdist_suffixes = (".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
