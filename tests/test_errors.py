@@ -22,8 +22,6 @@ from lambda_build_plugin import (
     hooks,
     inspection,
     locking,
-    provided,
-    selection,
     source_tree,
     stage,
     unpack,
@@ -34,6 +32,7 @@ from lambda_build_plugin.fetch import failures as fetch_failures
 from lambda_build_plugin.lock import errors as lock_failures
 from lambda_build_plugin.lock.model import Lock, LockedDirectory, LockedFile, LockedPackage
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.selection import files, provided
 from lambda_build_plugin.source_build import failures as build_failures
 from lambda_build_plugin.source_build.source import of_project
 from lambda_build_plugin.system import interpreters
@@ -170,10 +169,10 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
         LOCK, TARGET, [[a_package("a.whl"), a_package("b.whl")]]
     ),
     # selection
-    selection.NoMatchingFileError: lambda: selection.NoMatchingFileError(
+    files.NoMatchingFileError: lambda: files.NoMatchingFileError(
         TARGET, [a_package("demo-1.0-py2-none-any.whl")]
     ),
-    selection.ForbiddenSourceError: lambda: selection.ForbiddenSourceError([a_package()]),
+    files.ForbiddenSourceError: lambda: files.ForbiddenSourceError([a_package()]),
     # fetch
     fetch_failures.DigestMismatchError: lambda: fetch_failures.DigestMismatchError(
         "demo.whl", where="https://index.example/", locked="sha256:0", found="sha256:1"

@@ -9,8 +9,8 @@ from fakes.wheels import a_wheel
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from lambda_build_plugin.graph import extras_of, pruned, reachable, requirements_of
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.selection.graph import extras_of, pruned, reachable, requirements_of
 
 if TYPE_CHECKING:
     from pathlib import Path

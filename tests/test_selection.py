@@ -9,9 +9,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedPackage, LockedVcs
-from lambda_build_plugin.lock.walk import LeftOut
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
-from lambda_build_plugin.selection import (
+from lambda_build_plugin.selection.files import (
     ForbiddenSourceError,
     NoMatchingFileError,
     Selected,
@@ -21,6 +20,7 @@ from lambda_build_plugin.selection import (
     is_of_one_machine,
     select,
 )
+from lambda_build_plugin.selection.packages import LeftOut
 from lambda_build_plugin.system.hashes import Digest
 
 

@@ -20,9 +20,9 @@ from lambda_build_plugin.hooks import after_stage, before_build
 from lambda_build_plugin.layouts import Layouts
 from lambda_build_plugin.places import check_places
 from lambda_build_plugin.progress import Clock
-from lambda_build_plugin.provided import artifact_of
 from lambda_build_plugin.runtime.sdk import SDK
 from lambda_build_plugin.scripts import with_scripts
+from lambda_build_plugin.selection.provided import Artifact
 from lambda_build_plugin.source_build.workshop import Workshop
 from lambda_build_plugin.source_tree import Choice, plain_project
 from lambda_build_plugin.stage import stage
@@ -44,14 +44,13 @@ if TYPE_CHECKING:
     from lambda_build_plugin.dependencies import Dependencies
     from lambda_build_plugin.filters import Filtered
     from lambda_build_plugin.progress import Reporter
-    from lambda_build_plugin.provided import Artifact
     from lambda_build_plugin.report import BuildReport
-    from lambda_build_plugin.selection import Selected
+    from lambda_build_plugin.selection.files import Selected
     from lambda_build_plugin.stage import PlainProject, StagedTree
     from lambda_build_plugin.wheel.file import Wheel
     from lambda_build_plugin.wheel.integrity import MachineCodeOf
 
-__all__ = ["build", "build_all"]
+__all__ = ["artifact_of", "build", "build_all"]
 
 
 def build(
@@ -387,3 +386,16 @@ def _with_source(artifact: view.Artifact, settings: Settings, tree: StagedTree) 
 def _check_strict(settings: Settings, warnings: Sequence[str]) -> None:
     if settings.strict and warnings:
         raise limits.StrictError(warnings)
+
+
+def artifact_of(name: str, tree: StagedTree, path: Path, *, left_out: frozenset[str]) -> Artifact:
+    """Describe an artifact of the project that was just built, and where its zip is."""
+    wheels = [distribution.wheel for distribution in tree.distributions]
+    return Artifact(
+        label=f"`{name}`",
+        path=path,
+        size=tree.size,
+        versions={wheel.name: str(wheel.version) for wheel in wheels},
+        digests={wheel.name: wheel.sha256 for wheel in wheels},
+        left_out=left_out,
+    )

@@ -23,21 +23,21 @@ from lambda_build_plugin.config.settings import Contents, Form, LocalDependencie
 from lambda_build_plugin.errors import SourceBuildError
 from lambda_build_plugin.fetch.fetcher import Fetcher
 from lambda_build_plugin.fetch.sources import read_sources
-from lambda_build_plugin.graph import ASKED, extras_of, reachable, requirements_of
 from lambda_build_plugin.lock.errors import (
     ExcludedTargetError,
     HostOnlyLockError,
     UnknownGroupError,
 )
 from lambda_build_plugin.lock.read import find_lock, read_lock
-from lambda_build_plugin.lock.walk import LeftOut, asked_for, reached
-from lambda_build_plugin.provided import check_locked, without_artifacts, without_provided
-from lambda_build_plugin.selection import (
+from lambda_build_plugin.selection.files import (
     NoMatchingFileError,
     explain,
     is_of_one_machine,
     select,
 )
+from lambda_build_plugin.selection.graph import ASKED, extras_of, reachable, requirements_of
+from lambda_build_plugin.selection.packages import LeftOut, asked_for, reached
+from lambda_build_plugin.selection.provided import check_locked, without_artifacts, without_provided
 from lambda_build_plugin.source_build.fit import holds_code
 from lambda_build_plugin.source_build.items import (
     build_archive,
@@ -56,10 +56,10 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.fetch.fetcher import Fetched
     from lambda_build_plugin.lock.model import Lock, LockedPackage
-    from lambda_build_plugin.lock.walk import Reached
     from lambda_build_plugin.progress import Clock
-    from lambda_build_plugin.provided import Artifact, Kept
-    from lambda_build_plugin.selection import Selected, Selection
+    from lambda_build_plugin.selection.files import Selected, Selection
+    from lambda_build_plugin.selection.packages import Reached
+    from lambda_build_plugin.selection.provided import Artifact, Kept
     from lambda_build_plugin.source_build.workshop import Workshop
     from lambda_build_plugin.work import OwnWheel
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.provided import read_artifact
+from lambda_build_plugin.selection.provided import read_artifact
 from lambda_build_plugin.source_build.items import build_project
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.settings import Command, Settings
     from lambda_build_plugin.lock.model import Lock
     from lambda_build_plugin.progress import Clock, Reporter
-    from lambda_build_plugin.provided import Artifact
     from lambda_build_plugin.runtime.target import Target
+    from lambda_build_plugin.selection.provided import Artifact
     from lambda_build_plugin.source_build.workshop import Workshop
     from lambda_build_plugin.wheel.file import Wheel
 

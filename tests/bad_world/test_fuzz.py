@@ -26,9 +26,9 @@ from lambda_build_plugin.diff import as_text, compare
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch.pages import Page, UnknownPageError
 from lambda_build_plugin.lock.read import read_lock
-from lambda_build_plugin.lock.walk import reached
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
-from lambda_build_plugin.selection import select
+from lambda_build_plugin.selection.files import select
+from lambda_build_plugin.selection.packages import reached
 from lambda_build_plugin.stage import stage
 from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.wheel.file import Wheel

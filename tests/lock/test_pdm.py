@@ -22,8 +22,8 @@ from lambda_build_plugin.lock.errors import (
 from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedVcs
 from lambda_build_plugin.lock.pdm_freshness import content_hash
 from lambda_build_plugin.lock.read import read_lock
-from lambda_build_plugin.lock.walk import reached
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.selection.packages import reached
 from lambda_build_plugin.system.hashes import Digest
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ from lambda_build_plugin.lock.errors import (
 from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedVcs
 from lambda_build_plugin.lock.pipfile import pipfile_hash
 from lambda_build_plugin.lock.read import read_lock
-from lambda_build_plugin.lock.walk import reached
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.selection.packages import reached
 from lambda_build_plugin.system.hashes import Digest
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lambda_build_plugin.lock.model import Lock, LockedPackage
-    from lambda_build_plugin.lock.walk import Reached
+    from lambda_build_plugin.selection.packages import Reached
 
 _HASH = "sha256:" + "a" * 64
 _SOURCES = [

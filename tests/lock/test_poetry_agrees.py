@@ -23,8 +23,8 @@ from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.lock.errors import StaleLockError
 from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedVcs
 from lambda_build_plugin.lock.read import read_lock
-from lambda_build_plugin.lock.walk import reached
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.selection.packages import reached
 from lambda_build_plugin.system.hashes import Digest
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from lambda_build_plugin.lock import pylock
 from lambda_build_plugin.lock.fields import Context
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedPackage, LockedVcs
-from lambda_build_plugin.lock.walk import reached
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.selection.packages import reached
 from lambda_build_plugin.system.hashes import Digest
 
 if TYPE_CHECKING:

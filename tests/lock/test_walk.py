@@ -12,15 +12,15 @@ from packaging.version import Version
 from lambda_build_plugin.errors import LockError
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import Edge, Lock, LockedPackage, Roots
-from lambda_build_plugin.lock.walk import LeftOut, asked_for, reached
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.selection.packages import LeftOut, asked_for, reached
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from packaging.utils import NormalizedName
 
-    from lambda_build_plugin.lock.walk import Reached
+    from lambda_build_plugin.selection.packages import Reached
 
 TARGET = Target(runtime=RUNTIMES["python3.13"], architecture=Architecture.ARM64)
 PACKAGES = ("root", "a", "b", "c", "d")

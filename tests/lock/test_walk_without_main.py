@@ -9,8 +9,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from lambda_build_plugin.lock.model import Edge, Lock, LockedPackage, Roots
-from lambda_build_plugin.lock.walk import reached
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.selection.packages import reached
 
 _DEV, _FAST = canonicalize_name("dev"), canonicalize_name("fast")
 

@@ -15,7 +15,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.errors import VerificationError
-from lambda_build_plugin.graph import holds
+from lambda_build_plugin.selection.graph import holds
 from lambda_build_plugin.verify.findings import Findings
 
 if TYPE_CHECKING:

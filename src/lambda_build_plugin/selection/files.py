@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from packaging.utils import parse_wheel_filename
 
 from lambda_build_plugin.errors import SelectionError
-from lambda_build_plugin.lock.walk import LeftOut
 from lambda_build_plugin.runtime.target import AS_OF, RUNTIMES, Architecture, Glibc, Target
+from lambda_build_plugin.selection.packages import LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

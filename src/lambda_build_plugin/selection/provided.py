@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.errors import SettingsError, VerificationError
-from lambda_build_plugin.graph import extras_of, pruned, requirements_of
-from lambda_build_plugin.lock.walk import LeftOut
 from lambda_build_plugin.runtime.sdk import SDK, SDK_HEADS
+from lambda_build_plugin.selection.graph import extras_of, pruned, requirements_of
+from lambda_build_plugin.selection.packages import LeftOut
 from lambda_build_plugin.wheel.file import BROKEN_ZIP, is_version, read_text
 from lambda_build_plugin.wheel.metadata import headers
 
@@ -34,14 +34,12 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.lock.model import LockedPackage
     from lambda_build_plugin.runtime.target import Target
-    from lambda_build_plugin.stage import StagedTree
     from lambda_build_plugin.wheel.file import Wheel
 
 __all__ = [
     "Artifact",
     "Kept",
     "OtherVersionError",
-    "artifact_of",
     "check_locked",
     "read_artifact",
     "reading",
@@ -231,19 +229,6 @@ def _held(
     if clashes:
         raise OtherVersionError(sorted(clashes, key=lambda clash: clash[0]))
     return found
-
-
-def artifact_of(name: str, tree: StagedTree, path: Path, *, left_out: frozenset[str]) -> Artifact:
-    """Describe an artifact of the project that was just built, and where its zip is."""
-    wheels = [distribution.wheel for distribution in tree.distributions]
-    return Artifact(
-        label=f"`{name}`",
-        path=path,
-        size=tree.size,
-        versions={wheel.name: str(wheel.version) for wheel in wheels},
-        digests={wheel.name: wheel.sha256 for wheel in wheels},
-        left_out=left_out,
-    )
 
 
 def read_artifact(path: Path, target: Target) -> Artifact:

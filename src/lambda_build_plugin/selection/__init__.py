@@ -1,0 +1,1 @@
+"""Choose, for a target, the locked files that ship, and say why others do not."""
