@@ -33,6 +33,7 @@ from lambda_build_plugin.lock import errors as lock_failures
 from lambda_build_plugin.lock.model import Lock, LockedDirectory, LockedFile, LockedPackage
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection import files, provided
+from lambda_build_plugin.selection.explain import NoMatchingFileError
 from lambda_build_plugin.source_build import failures as build_failures
 from lambda_build_plugin.source_build.source import of_project
 from lambda_build_plugin.system import interpreters
@@ -169,7 +170,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
         LOCK, TARGET, [[a_package("a.whl"), a_package("b.whl")]]
     ),
     # selection
-    files.NoMatchingFileError: lambda: files.NoMatchingFileError(
+    NoMatchingFileError: lambda: NoMatchingFileError(
         TARGET, [a_package("demo-1.0-py2-none-any.whl")]
     ),
     files.ForbiddenSourceError: lambda: files.ForbiddenSourceError([a_package()]),

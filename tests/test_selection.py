@@ -10,17 +10,10 @@ from packaging.version import Version
 
 from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedPackage, LockedVcs
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
-from lambda_build_plugin.selection.files import (
-    ForbiddenSourceError,
-    NoMatchingFileError,
-    Selected,
-    Selection,
-    best_wheel,
-    explain,
-    is_of_one_machine,
-    select,
-)
+from lambda_build_plugin.selection.explain import NoMatchingFileError, explain, is_of_one_machine
+from lambda_build_plugin.selection.files import ForbiddenSourceError, Selection, select
 from lambda_build_plugin.selection.packages import LeftOut
+from lambda_build_plugin.selection.wheel_choice import Selected, best_wheel
 from lambda_build_plugin.system.hashes import Digest
 
 

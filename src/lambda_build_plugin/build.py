@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.filters import Filtered
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.report import BuildReport
-    from lambda_build_plugin.selection.files import Selected
+    from lambda_build_plugin.selection.wheel_choice import Selected
     from lambda_build_plugin.stage import PlainProject, StagedTree
     from lambda_build_plugin.wheel.file import Wheel
     from lambda_build_plugin.wheel.integrity import MachineCodeOf

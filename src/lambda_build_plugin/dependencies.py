@@ -29,12 +29,8 @@ from lambda_build_plugin.lock.errors import (
     UnknownGroupError,
 )
 from lambda_build_plugin.lock.read import find_lock, read_lock
-from lambda_build_plugin.selection.files import (
-    NoMatchingFileError,
-    explain,
-    is_of_one_machine,
-    select,
-)
+from lambda_build_plugin.selection.explain import NoMatchingFileError, explain, is_of_one_machine
+from lambda_build_plugin.selection.files import select
 from lambda_build_plugin.selection.graph import ASKED, extras_of, reachable, requirements_of
 from lambda_build_plugin.selection.packages import LeftOut, asked_for, reached
 from lambda_build_plugin.selection.provided import check_locked, without_artifacts, without_provided
@@ -57,9 +53,10 @@ if TYPE_CHECKING:
     from lambda_build_plugin.fetch.fetcher import Fetched
     from lambda_build_plugin.lock.model import Lock, LockedPackage
     from lambda_build_plugin.progress import Clock
-    from lambda_build_plugin.selection.files import Selected, Selection
+    from lambda_build_plugin.selection.files import Selection
     from lambda_build_plugin.selection.packages import Reached
     from lambda_build_plugin.selection.provided import Artifact, Kept
+    from lambda_build_plugin.selection.wheel_choice import Selected
     from lambda_build_plugin.source_build.workshop import Workshop
     from lambda_build_plugin.work import OwnWheel
 

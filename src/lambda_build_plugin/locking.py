@@ -18,8 +18,8 @@ from lambda_build_plugin.errors import LockError, SettingsError
 from lambda_build_plugin.lock import pylock
 from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.runtime.target import Architecture, Target, admitted
-from lambda_build_plugin.selection.files import best_wheel
 from lambda_build_plugin.selection.packages import reached
+from lambda_build_plugin.selection.wheel_choice import best_wheel
 from lambda_build_plugin.system.interpreters import uv_of
 from lambda_build_plugin.system.output import moved_in
 from lambda_build_plugin.urls import redacted_text, without_logins

@@ -27,7 +27,7 @@ from lambda_build_plugin.fetch.http import HttpClient
 from lambda_build_plugin.fetch.sources import read_sources
 from lambda_build_plugin.lock.model import LockedFile, LockedPackage
 from lambda_build_plugin.progress import Reporter
-from lambda_build_plugin.selection.files import Selected
+from lambda_build_plugin.selection.wheel_choice import Selected
 from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.system.hashes import Digest
 

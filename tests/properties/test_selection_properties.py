@@ -12,7 +12,7 @@ from packaging.version import Version
 
 from lambda_build_plugin.lock.model import LockedFile, LockedPackage
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
-from lambda_build_plugin.selection.files import best_wheel
+from lambda_build_plugin.selection.wheel_choice import best_wheel
 from lambda_build_plugin.system.hashes import Digest
 
 if TYPE_CHECKING:

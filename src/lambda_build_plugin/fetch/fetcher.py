@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.fetch.sources import Sources
     from lambda_build_plugin.lock.model import LockedPackage
     from lambda_build_plugin.progress import Reporter
-    from lambda_build_plugin.selection.files import Selected
+    from lambda_build_plugin.selection.wheel_choice import Selected
     from lambda_build_plugin.system.cache import Cache
     from lambda_build_plugin.system.hashes import Checked
 

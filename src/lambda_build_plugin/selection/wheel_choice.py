@@ -1,0 +1,141 @@
+"""Choose the wheel of a package that a target loads, and prefers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from packaging.utils import parse_wheel_filename
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from packaging.tags import Tag
+    from packaging.utils import BuildTag, NormalizedName
+    from packaging.version import Version
+
+    from lambda_build_plugin.lock.model import LockedFile, LockedPackage
+    from lambda_build_plugin.runtime.target import Target
+
+__all__ = [
+    "WHEEL_SUFFIX",
+    "OfferedWheel",
+    "Selected",
+    "best_wheel",
+    "is_source",
+    "offered_wheels",
+    "wheel_files",
+]
+
+WHEEL_SUFFIX = ".whl"
+
+_Preference = tuple[bool, int, tuple[int, str], tuple[str, str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selected:
+    """The file that ships for one package."""
+
+    name: NormalizedName
+    version: Version | None
+    """Of a wheel its own, of a source what the lock says."""
+
+    file: LockedFile
+    filename: str
+    package: LockedPackage
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}" if self.version else self.name
+
+    @property
+    def is_wheel(self) -> bool:
+        """Whether it ships as it is; everything else is an archive of source code."""
+        return self.filename.endswith(WHEEL_SUFFIX)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferedWheel:
+    """A locked wheel, its file name taken apart (PEP 427)."""
+
+    file: LockedFile
+    filename: str
+    name: NormalizedName
+    version: Version
+    build: BuildTag
+    tags: frozenset[Tag]
+
+
+def is_source(file: LockedFile) -> bool:
+    """Tell whether a locked file is no wheel: pylock.toml may have one as an archive."""
+    return not (file.filename or "").endswith(WHEEL_SUFFIX)
+
+
+def best_wheel(package: LockedPackage, target: Target) -> Selected | None:
+    """Choose the wheel with the most specific tag, and of those the highest build tag.
+
+    What is left, such as one file at two places, is decided by its name, digest and
+    place, so that the order of the lock never counts.
+    """
+    best: tuple[_Preference, OfferedWheel] | None = None
+    for wheel in offered_wheels(package):
+        ranks = [rank for tag in wheel.tags if (rank := target.rank.get(tag)) is not None]
+        if ranks:
+            preference = _preference(wheel, min(ranks), package)
+            if best is None or preference > best[0]:
+                best = (preference, wheel)
+    if best is None:
+        return None
+    wheel = best[1]
+    return Selected(
+        name=package.name,
+        version=wheel.version,
+        file=wheel.file,
+        filename=wheel.filename,
+        package=package,
+    )
+
+
+def _preference(wheel: OfferedWheel, rank: int, package: LockedPackage) -> _Preference:
+    """Make the key by which wheels are preferred: the greatest wins.
+
+    The locked version itself goes before a local version of it (`1.0+cpu`, PEP 440).
+    """
+    file = wheel.file
+    return (
+        package.version in {None, wheel.version},
+        -rank,
+        wheel.build or (-1, ""),
+        (wheel.filename, file.digest or "", str(file.path or file.url or "")),
+    )
+
+
+def offered_wheels(package: LockedPackage) -> Iterator[OfferedWheel]:
+    """Yield the wheels that belong to the package by their own file name.
+
+    A file name of another package or version is a stranger, whatever the lock says.
+    """
+    for file in wheel_files(package):
+        try:
+            name, version, build, tags = parse_wheel_filename(file.filename or "")
+        except ValueError:  # InvalidWheelFilename, or a number of thousands of digits
+            continue
+        if name == package.name and package.version in {None, version, _public(version)}:
+            yield OfferedWheel(
+                file=file,
+                filename=file.filename or "",
+                name=name,
+                version=version,
+                build=build,
+                tags=tags,
+            )
+
+
+def wheel_files(package: LockedPackage) -> Iterator[LockedFile]:
+    yield from package.wheels
+    if package.archive and not is_source(package.archive):
+        yield package.archive
+
+
+def _public(version: Version) -> Version:
+    """Drop the local part: `==1.0` admits `1.0+cpu` (PEP 440)."""
+    return type(version)(version.public) if version.local else version
