@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.config.tables import read_toml
 from lambda_build_plugin.errors import LambdaBuildError
-from lambda_build_plugin.fetch.sources import read_sources
+from lambda_build_plugin.fetch.configuration import read_sources
 from lambda_build_plugin.system.interpreters import find_interpreter
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from lambda_build_plugin.checkout import (
     UnusableVcsError,
     checked_out,
 )
-from lambda_build_plugin.fetch.failures import NotCachedError
+from lambda_build_plugin.fetch.errors import NotCachedError
 from lambda_build_plugin.lock.model import LockedVcs
 from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.unpack import NoSuchFolderError

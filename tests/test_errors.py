@@ -28,7 +28,7 @@ from lambda_build_plugin import (
 )
 from lambda_build_plugin.config.project import Project
 from lambda_build_plugin.errors import LambdaBuildError
-from lambda_build_plugin.fetch import failures as fetch_failures
+from lambda_build_plugin.fetch import errors as fetch_failures
 from lambda_build_plugin.lock import errors as lock_failures
 from lambda_build_plugin.lock.model import Lock, LockedDirectory, LockedFile, LockedPackage
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target

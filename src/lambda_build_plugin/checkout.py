@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from lambda_build_plugin.errors import FetchError, excerpt
-from lambda_build_plugin.fetch.failures import NotCachedError
+from lambda_build_plugin.fetch.errors import NotCachedError
 from lambda_build_plugin.system.cache import CacheError
 from lambda_build_plugin.system.processes import finished
 from lambda_build_plugin.unpack import project_below

@@ -21,8 +21,8 @@ from lambda_build_plugin.config.project import (
 )
 from lambda_build_plugin.config.settings import Contents, Form, LocalDependencies
 from lambda_build_plugin.errors import SourceBuildError
+from lambda_build_plugin.fetch.configuration import read_sources
 from lambda_build_plugin.fetch.fetcher import Fetcher
-from lambda_build_plugin.fetch.sources import read_sources
 from lambda_build_plugin.lock.errors import (
     ExcludedTargetError,
     HostOnlyLockError,

@@ -24,7 +24,7 @@ from lambda_build_plugin.config.patterns import parse_pattern
 from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.diff import as_text, compare
 from lambda_build_plugin.errors import LambdaBuildError
-from lambda_build_plugin.fetch.pages import Page, UnknownPageError
+from lambda_build_plugin.fetch.index_pages import Page, UnknownPageError
 from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection.files import select

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from fakes.hosts import host
 from lambda_build_plugin.config.indexes import IndexOptions
-from lambda_build_plugin.fetch.sources import read_sources
+from lambda_build_plugin.fetch.configuration import read_sources
 
 if TYPE_CHECKING:
     from fakes.hosts import Host

@@ -11,9 +11,10 @@ import pytest
 import trustme
 
 from lambda_build_plugin.config.indexes import IndexAccess, IndexOptions
-from lambda_build_plugin.fetch.failures import UnreachableError
+from lambda_build_plugin.fetch.configuration import read_sources
+from lambda_build_plugin.fetch.errors import UnreachableError
 from lambda_build_plugin.fetch.http import HttpClient
-from lambda_build_plugin.fetch.sources import Login, read_sources
+from lambda_build_plugin.fetch.sources import Login
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -14,7 +14,8 @@ from packaging.version import Version
 import lambda_build_plugin.fetch.fetcher as fetcher_module
 from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.errors import FetchError
-from lambda_build_plugin.fetch.failures import (
+from lambda_build_plugin.fetch.configuration import read_sources
+from lambda_build_plugin.fetch.errors import (
     AccessDeniedError,
     DigestMismatchError,
     FileGoneError,
@@ -24,7 +25,6 @@ from lambda_build_plugin.fetch.failures import (
 )
 from lambda_build_plugin.fetch.fetcher import Fetched, Fetcher
 from lambda_build_plugin.fetch.http import HttpClient
-from lambda_build_plugin.fetch.sources import read_sources
 from lambda_build_plugin.lock.model import LockedFile, LockedPackage
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.selection.wheel_choice import Selected

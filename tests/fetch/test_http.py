@@ -17,7 +17,7 @@ from fakes.index import CutShort, Drip, Drop, FakeIndex, Longer, Redirect, Repla
 from fakes.wheels import a_wheel
 
 import lambda_build_plugin.fetch.http as http_module
-from lambda_build_plugin.fetch.failures import (
+from lambda_build_plugin.fetch.errors import (
     AccessDeniedError,
     CertificatesError,
     HttpError,

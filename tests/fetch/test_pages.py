@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from lambda_build_plugin.fetch.pages import Link, Page, UnknownPageError
+from lambda_build_plugin.fetch.index_pages import Link, Page, UnknownPageError
 
 URL = "https://index.example/simple/demo/"
 NAME = "demo-1.0-py3-none-any.whl"

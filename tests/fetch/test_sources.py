@@ -6,14 +6,8 @@ import pytest
 
 from lambda_build_plugin.config.indexes import IndexAccess, IndexOptions
 from lambda_build_plugin.errors import SettingsError
-from lambda_build_plugin.fetch.sources import (
-    DEFAULT_INDEX,
-    Credentials,
-    Login,
-    Sources,
-    Tls,
-    read_sources,
-)
+from lambda_build_plugin.fetch.configuration import DEFAULT_INDEX, read_sources
+from lambda_build_plugin.fetch.sources import Credentials, Login, Sources, Tls
 from lambda_build_plugin.urls import redacted
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from fakes.poetry_hosts import NEWEST, OLDEST, PoetryHost, our_wheel, poetry_hos
 from fakes.wheels import FakeWheel, a_wheel
 
 from lambda_build_plugin.config.indexes import IndexOptions
-from lambda_build_plugin.fetch.sources import read_sources
+from lambda_build_plugin.fetch.configuration import read_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

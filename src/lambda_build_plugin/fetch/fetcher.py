@@ -22,7 +22,7 @@ from packaging.utils import (
 )
 
 from lambda_build_plugin.errors import FetchError
-from lambda_build_plugin.fetch.failures import (
+from lambda_build_plugin.fetch.errors import (
     DigestMismatchError,
     FileGoneError,
     LocalFileGoneError,
@@ -30,7 +30,7 @@ from lambda_build_plugin.fetch.failures import (
     SeveralFilesError,
     UnreachableError,
 )
-from lambda_build_plugin.fetch.pages import ACCEPT, Link, Page, UnknownPageError
+from lambda_build_plugin.fetch.index_pages import ACCEPT, Link, Page, UnknownPageError
 from lambda_build_plugin.lock.model import LockedFile, sdist_suffixes
 from lambda_build_plugin.system.hashes import Digest, check_file
 from lambda_build_plugin.urls import path_of, redacted

@@ -28,7 +28,7 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from lambda_build_plugin.fetch.failures import (
+from lambda_build_plugin.fetch.errors import (
     AccessDeniedError,
     CertificatesError,
     HttpError,

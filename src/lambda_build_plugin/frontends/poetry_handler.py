@@ -22,7 +22,7 @@ from lambda_build_plugin.config.indexes import IndexAccess
 from lambda_build_plugin.config.project import BuildSystem, read_project
 from lambda_build_plugin.config.read_settings import environment_source, table_source
 from lambda_build_plugin.errors import FetchError, SettingsError
-from lambda_build_plugin.fetch.sources import DEFAULT_INDEX
+from lambda_build_plugin.fetch.configuration import DEFAULT_INDEX
 from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.session import Session, told, with_lock_of_host
 from lambda_build_plugin.urls import redacted

@@ -1,0 +1,104 @@
+"""Read the indexes and credentials that pip is configured with.
+
+https://pip.pypa.io/en/stable/topics/configuration/
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.fetch.gathered import is_true
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from lambda_build_plugin.fetch.gathered import Gathered
+
+__all__ = ["add_pip"]
+
+_PIP_FILE = "pip.ini" if sys.platform == "win32" else "pip.conf"
+
+
+# --- pip ------------------------------------------------------------------------------
+def add_pip(gathered: Gathered, environ: Mapping[str, str], *, home: Path, etc: Path) -> None:
+    values = _pip_values(environ, _pip_files(environ, home=home, etc=etc))
+    if url := values.get("index-url"):
+        gathered.defaults.append(url)
+    gathered.extras.extend(values.get("extra-index-url", "").split())
+    gathered.find_links.extend(values.get("find-links", "").split())
+    gathered.no_index |= is_true(values.get("no-index"))
+    gathered.trusted_hosts.update(values.get("trusted-host", "").split())
+    gathered.ca_file = values.get("cert") or None
+    gathered.client_certificate = values.get("client-cert") or None
+    gathered.proxy = values.get("proxy") or None
+
+
+def _pip_values(environ: Mapping[str, str], files: Iterable[Path]) -> Mapping[str, str]:
+    """Merge pip's files, the weakest first, and its variables over them.
+
+    A command's section wins over `[global]`, whichever files they stand in.
+    """
+    sections: dict[str, dict[str, str]] = {"global": {}, "install": {}, "download": {}}
+    for path in files:
+        parser = configparser.RawConfigParser()
+        try:
+            parser.read(path, encoding="utf-8")
+        except (configparser.Error, UnicodeDecodeError) as error:
+            raise SettingsError(
+                [f"{path}: {error}"], hint="mend the configuration of pip"
+            ) from error
+        for section, values in sections.items():
+            if parser.has_section(section):
+                values.update(
+                    (key.replace("_", "-").removeprefix("--"), value.strip())
+                    for key, value in parser.items(section)
+                )
+    variables = {
+        key.removeprefix("PIP_").lower().replace("_", "-"): value
+        for key, value in environ.items()
+        if key.startswith("PIP_") and value
+    }
+    return {**sections["global"], **sections["install"], **sections["download"], **variables}
+
+
+def _pip_files(environ: Mapping[str, str], *, home: Path, etc: Path) -> Iterator[Path]:
+    """Yield where pip looks: the machine, the user unless a file is named, the environment."""
+    named = environ.get("PIP_CONFIG_FILE")
+    if named == os.devnull:
+        return
+    yield from _pip_files_of_machine(environ, etc)
+    if not (named and Path(named).exists()):
+        yield from _pip_files_of_user(environ, home)
+    if prefix := environ.get("VIRTUAL_ENV"):
+        yield Path(prefix) / _PIP_FILE
+    if named:
+        yield Path(named)
+
+
+def _pip_files_of_machine(environ: Mapping[str, str], etc: Path) -> Iterator[Path]:
+    if sys.platform == "win32":
+        yield Path(environ.get("PROGRAMDATA") or "C:/ProgramData") / "pip" / _PIP_FILE
+    elif sys.platform == "darwin":
+        yield Path("/Library/Application Support/pip") / _PIP_FILE
+    else:
+        for folder in (environ.get("XDG_CONFIG_DIRS") or str(etc / "xdg")).split(os.pathsep):
+            yield Path(folder) / "pip" / _PIP_FILE
+        yield etc / _PIP_FILE
+
+
+def _pip_files_of_user(environ: Mapping[str, str], home: Path) -> Iterator[Path]:
+    if sys.platform == "win32":
+        yield home / "pip" / _PIP_FILE
+        yield Path(environ.get("APPDATA") or home / "AppData" / "Roaming") / "pip" / _PIP_FILE
+        return
+    yield home / ".pip" / _PIP_FILE
+    folder = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "pip"
+    if sys.platform == "darwin":
+        support = home / "Library" / "Application Support" / "pip"
+        folder = support if support.is_dir() else home / ".config" / "pip"
+    yield folder / _PIP_FILE

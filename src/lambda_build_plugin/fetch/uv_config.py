@@ -1,0 +1,156 @@
+"""Read the indexes and credentials that uv is configured with.
+
+https://docs.astral.sh/uv/reference/settings/ and /reference/environment/
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin.config.tables import TableError, read_toml
+from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.fetch.gathered import is_true
+from lambda_build_plugin.fetch.sources import Login, index_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from lambda_build_plugin.config.tables import Table
+    from lambda_build_plugin.fetch.gathered import Gathered
+
+__all__ = ["add_uv"]
+
+
+# --- uv -------------------------------------------------------------------------------
+def add_uv(
+    gathered: Gathered, environ: Mapping[str, str], *, home: Path, project: Path, etc: Path
+) -> None:
+    named: dict[str, str] = {}
+    _add_uv_environment(gathered, environ, named)
+    try:
+        for table, base in _uv_tables(environ, home=home, project=project, etc=etc):
+            _add_uv_table(gathered, table, base, named)
+    except TableError as error:
+        raise SettingsError([str(error)], hint="mend the configuration of uv") from error
+    for name, url in named.items():
+        gathered.names[index_key(url)] = name
+        key = re.sub(r"[^A-Z0-9]", "_", name.upper())
+        username = environ.get(f"UV_INDEX_{key}_USERNAME")
+        password = environ.get(f"UV_INDEX_{key}_PASSWORD")
+        if username or password:
+            # Variables win over what stands in the URL.
+            gathered.logins[index_key(url)] = Login(
+                username=username or "", password=password or ""
+            )
+
+
+def _add_uv_environment(
+    gathered: Gathered, environ: Mapping[str, str], named: dict[str, str]
+) -> None:
+    def url_of(text: str) -> str:
+        name, equals, url = text.partition("=")
+        if equals and re.fullmatch(r"[\w.-]+", name):
+            named.setdefault(name, url)
+            return url
+        return text
+
+    for key in ("UV_DEFAULT_INDEX", "UV_INDEX_URL"):
+        gathered.defaults.extend(url_of(text) for text in environ.get(key, "").split()[:1])
+    for key in ("UV_INDEX", "UV_EXTRA_INDEX_URL"):
+        gathered.extras.extend(url_of(text) for text in environ.get(key, "").split())
+    gathered.find_links.extend(filter(None, re.split(r"[,\s]+", environ.get("UV_FIND_LINKS", ""))))
+    gathered.no_index |= is_true(environ.get("UV_NO_INDEX"))
+    gathered.trusted_hosts.update(environ.get("UV_INSECURE_HOST", "").split())
+
+
+def _add_uv_table(gathered: Gathered, table: Table, base: Path, named: dict[str, str]) -> None:
+    for index in table.tables("index"):
+        url = _uv_url(index.required_text("url"), base)
+        name = index.text("name")
+        if name:
+            named.setdefault(name, url)
+        if index.text("format") == "flat":
+            gathered.find_links.append(url)
+        elif index.flag("explicit"):
+            gathered.explicit.append(url)
+        else:
+            (gathered.defaults if index.flag("default") else gathered.extras).append(url)
+    for section in (table, table.table("pip")):
+        if default := section.text("index-url"):
+            gathered.defaults.append(_uv_url(default, base))
+        gathered.extras.extend(_uv_url(url, base) for url in section.texts("extra-index-url"))
+        gathered.find_links.extend(_uv_url(url, base) for url in section.texts("find-links"))
+        gathered.no_index |= section.flag("no-index") or False
+        gathered.trusted_hosts.update(section.texts("allow-insecure-host"))
+
+
+def _uv_url(text: str, base: Path) -> str:
+    return text if "://" in text else str(base / text)
+
+
+def _uv_tables(
+    environ: Mapping[str, str], *, home: Path, project: Path, etc: Path
+) -> Iterator[tuple[Table, Path]]:
+    """Yield uv's configuration: the project's or its workspace's, the user's, the system's."""
+    if is_true(environ.get("UV_NO_CONFIG")):
+        return
+    if named := environ.get("UV_CONFIG_FILE"):
+        yield _toml(Path(named)), Path(named).parent
+        return
+    start = _uv_workspace(project) or project
+    for folder in (start, *start.parents):
+        table = _uv_table_in(folder)
+        if table is not None:
+            yield table, folder
+            break
+    for folder in _uv_folders(environ, home=home, etc=etc):
+        if (folder / "uv.toml").is_file():
+            yield _toml(folder / "uv.toml"), folder
+
+
+def _uv_workspace(project: Path) -> Path | None:
+    """Find the root of the workspace: what its members configure does not count."""
+    for folder in (project, *project.parents):
+        if (folder / "uv.lock").is_file():
+            with suppress(OSError, TableError):
+                if "workspace" in read_toml(folder / "pyproject.toml").table("tool").table("uv"):
+                    return folder
+        if (folder / ".git").exists():
+            break
+    return None
+
+
+def _uv_table_in(folder: Path) -> Table | None:
+    """Get a project folder's settings: uv.toml wins over `[tool.uv]`."""
+    if (folder / "uv.toml").is_file():
+        return _toml(folder / "uv.toml")
+    if (folder / "pyproject.toml").is_file():
+        tool = _toml(folder / "pyproject.toml").table("tool")
+        if "uv" in tool:
+            return tool.table("uv")
+    return None
+
+
+def _uv_folders(environ: Mapping[str, str], *, home: Path, etc: Path) -> Iterator[Path]:
+    if sys.platform == "win32":
+        yield Path(environ.get("APPDATA") or home / "AppData" / "Roaming") / "uv"
+        yield Path(environ.get("PROGRAMDATA") or "C:/ProgramData") / "uv"
+        return
+    yield Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "uv"
+    for folder in (environ.get("XDG_CONFIG_DIRS") or str(etc / "xdg")).split(os.pathsep):
+        yield Path(folder) / "uv"
+    yield etc / "uv"
+
+
+def _toml(path: Path) -> Table:
+    try:
+        return read_toml(path)
+    except TableError as error:
+        raise SettingsError([f"{path}: {error.problem}"], hint="mend this file") from error
+    except OSError as error:
+        raise SettingsError([f"{path}: {error.strerror}"], hint="check its path") from error
