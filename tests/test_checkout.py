@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fakes.git import FakeRepository, GitServer, noted_git
 
-from lambda_build_plugin.checkout import (
+from lambda_build_plugin.fetch.errors import NotCachedError
+from lambda_build_plugin.lock.model import LockedVcs
+from lambda_build_plugin.source_build.git import (
     CommitGoneError,
     GitError,
     GitNotFoundError,
     UnusableVcsError,
     checked_out,
 )
-from lambda_build_plugin.fetch.errors import NotCachedError
-from lambda_build_plugin.lock.model import LockedVcs
+from lambda_build_plugin.source_build.unpack import NoSuchFolderError
 from lambda_build_plugin.system.cache import Cache
-from lambda_build_plugin.unpack import NoSuchFolderError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -17,14 +17,12 @@ import lambda_build_plugin
 from lambda_build_plugin import (
     archive,
     bytecode,
-    checkout,
     errors,
     hooks,
     inspection,
     locking,
     source_tree,
     stage,
-    unpack,
 )
 from lambda_build_plugin.config.project import Project
 from lambda_build_plugin.errors import LambdaBuildError
@@ -34,7 +32,8 @@ from lambda_build_plugin.lock.model import Lock, LockedDirectory, LockedFile, Lo
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection import files, provided
 from lambda_build_plugin.selection.explain import NoMatchingFileError
-from lambda_build_plugin.source_build import failures as build_failures
+from lambda_build_plugin.source_build import errors as build_failures
+from lambda_build_plugin.source_build import git, unpack
 from lambda_build_plugin.source_build.source import of_project
 from lambda_build_plugin.system import interpreters
 from lambda_build_plugin.system.cache import CacheError
@@ -225,12 +224,12 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     unpack.BrokenSourceError: lambda: unpack.BrokenSourceError("demo.tar.gz", "it is empty"),
     unpack.UnsafeSourceError: lambda: unpack.UnsafeSourceError("demo.tar.gz", "`../x`"),
     unpack.NoSuchFolderError: lambda: unpack.NoSuchFolderError("demo.tar.gz", "lib"),
-    checkout.GitNotFoundError: lambda: checkout.GitNotFoundError("https://git.example/a"),
-    checkout.UnusableVcsError: lambda: checkout.UnusableVcsError(
+    git.GitNotFoundError: lambda: git.GitNotFoundError("https://git.example/a"),
+    git.UnusableVcsError: lambda: git.UnusableVcsError(
         "https://git.example/a", "it is no commit", hint="lock again"
     ),
-    checkout.CommitGoneError: lambda: checkout.CommitGoneError("https://git.example/a", "0" * 40),
-    checkout.GitError: lambda: checkout.GitError("https://git.example/a", "a\n\nb"),
+    git.CommitGoneError: lambda: git.CommitGoneError("https://git.example/a", "0" * 40),
+    git.GitError: lambda: git.GitError("https://git.example/a", "a\n\nb"),
     # stage and archive
     stage.DuplicateDistributionError: lambda: stage.DuplicateDistributionError(WHEEL, WHEEL),
     InvalidWheelError: lambda: InvalidWheelError(WHEEL, "it has no RECORD"),

@@ -23,7 +23,8 @@ from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.source_build import interpreter, isolation
-from lambda_build_plugin.source_build.failures import (
+from lambda_build_plugin.source_build.context import BuildContext
+from lambda_build_plugin.source_build.errors import (
     BackendError,
     EmptyWheelError,
     ExcludedPythonError,
@@ -31,8 +32,7 @@ from lambda_build_plugin.source_build.failures import (
     OfflineRequirementsError,
     WrongWheelError,
 )
-from lambda_build_plugin.source_build.items import build_project
-from lambda_build_plugin.source_build.workshop import Workshop
+from lambda_build_plugin.source_build.wheels import build_project
 from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.wheel.file import Wheel
 
@@ -192,11 +192,11 @@ def a_workshop(
     target: Target = _TARGET,
     reporter: Reporter | None = None,
     offline: bool = False,
-) -> Workshop:
+) -> BuildContext:
     """Give a place to build in, on a machine that has no Python but the running one."""
     out = folder / "out"
     out.mkdir()
-    return Workshop(
+    return BuildContext(
         target=target,
         folder=out,
         cache=Cache(folder / "wheels"),
@@ -209,8 +209,8 @@ def a_workshop(
 
 def built(root: Path, *, reporter: Reporter | None = None, offline: bool = False) -> Wheel:
     """Build the project into a new folder beside it."""
-    workshop = a_workshop(root.parent, reporter=reporter, offline=offline)
-    return build_project(read_project(root), workshop)
+    context = a_workshop(root.parent, reporter=reporter, offline=offline)
+    return build_project(read_project(root), context)
 
 
 def contents(path: Path) -> dict[str, bytes]:
@@ -606,13 +606,13 @@ def test_wheel_compiled_for_the_target(
     filename = f"demo-1.0-{_OWN_TAG}-linux_x86_64.whl"
     content = a_wheel(files=files).content
     root = a_project_with_wheels(tmp_path / "demo", filename, content=content)
-    workshop = a_workshop(tmp_path, target=_OWN)
+    context = a_workshop(tmp_path, target=_OWN)
 
     if not problems:
-        assert build_project(read_project(root), workshop).filename == filename
+        assert build_project(read_project(root), context).filename == filename
         return
     with pytest.raises(WrongWheelError) as caught:
-        build_project(read_project(root), workshop)
+        build_project(read_project(root), context)
     (problem,) = caught.value.attempts[0].problems
     assert problem.startswith(problems[0])
 
@@ -691,9 +691,9 @@ def test_python_of_the_target(
     root = a_project_with_wheels(tmp_path / "demo")
     written(root, {"backend.py": _TAGGED})
     (root / "ready" / "demo.whl").write_bytes(a_wheel().content)
-    workshop = replace(a_workshop(tmp_path, target=target), environ=environ)
+    context = replace(a_workshop(tmp_path, target=target), environ=environ)
 
-    wheel = build_project(read_project(root), workshop)
+    wheel = build_project(read_project(root), context)
 
     major, minor = target.runtime.python
     assert wheel.filename == f"demo-1.0-cp{major}{minor}-none-any.whl"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fakes.wheels import an_sdist
 
-from lambda_build_plugin.unpack import (
+from lambda_build_plugin.source_build.unpack import (
     BrokenSourceError,
     NoSuchFolderError,
     UnsafeSourceError,

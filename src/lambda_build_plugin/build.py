@@ -23,7 +23,7 @@ from lambda_build_plugin.progress import Clock
 from lambda_build_plugin.runtime.sdk import SDK
 from lambda_build_plugin.scripts import with_scripts
 from lambda_build_plugin.selection.provided import Artifact
-from lambda_build_plugin.source_build.workshop import Workshop
+from lambda_build_plugin.source_build.context import BuildContext
 from lambda_build_plugin.source_tree import Choice, plain_project
 from lambda_build_plugin.stage import stage
 from lambda_build_plugin.system.cache import Cache
@@ -114,7 +114,7 @@ def _named(settings: Settings, *, among: int) -> Iterator[None]:
 def _build(settings: Settings, work: Work) -> BuildReport:
     clock = Clock(work.reporter)
     folder = Path(tempfile.mkdtemp(dir=work.folder))
-    own = OwnWheel(settings, work, _workshop(settings, folder, work.reporter), clock)
+    own = OwnWheel(settings, work, _build_context(settings, folder, work.reporter), clock)
     artifacts = work.artifacts(settings)
     ships_project = settings.contents is not Contents.DEPENDENCIES
     if ships_project:
@@ -133,8 +133,8 @@ def _build(settings: Settings, work: Work) -> BuildReport:
         wheels.append(project)
         version = str(project.version)
     with clock.stage("stage"):
-        code_of = integrity.check(wheels, own.workshop.cache)
-        full, kept = _staged(settings, wheels, plain, Layouts(own.workshop.cache))
+        code_of = integrity.check(wheels, own.context.cache)
+        full, kept = _staged(settings, wheels, plain, Layouts(own.context.cache))
     if settings.hooks.after_stage:
         with clock.stage("hooks"):
             tree = after_stage(settings, kept.tree, folder / "stage", work.reporter)
@@ -142,10 +142,10 @@ def _build(settings: Settings, work: Work) -> BuildReport:
     before = kept.tree
     if settings.bytecode:
         with clock.stage("bytecode"):
-            kept = _compiled(settings, full, kept, own.workshop)
+            kept = _compiled(settings, full, kept, own.context)
     return _written(
         settings,
-        replace(dependencies, warnings=(*dependencies.warnings, *own.workshop.cache.warnings)),
+        replace(dependencies, warnings=(*dependencies.warnings, *own.context.cache.warnings)),
         kept,
         code_of,
         before=before,
@@ -197,23 +197,25 @@ def _staged(
     return tree, kept if plain is None else replace(kept, warnings=())
 
 
-def _compiled(settings: Settings, full: StagedTree, kept: Filtered, workshop: Workshop) -> Filtered:
+def _compiled(
+    settings: Settings, full: StagedTree, kept: Filtered, context: BuildContext
+) -> Filtered:
     tree = with_bytecode(
         kept.tree,
         full=full,
         runtime=settings.target.runtime,
         only=settings.bytecode_only,
         host=settings.host,
-        cache=workshop.cache,
-        scratch=workshop.folder,
-        reporter=workshop.reporter,
+        cache=context.cache,
+        scratch=context.folder,
+        reporter=context.reporter,
     )
     return replace(kept, tree=tree)
 
 
-def _workshop(settings: Settings, folder: Path, reporter: Reporter) -> Workshop:
+def _build_context(settings: Settings, folder: Path, reporter: Reporter) -> BuildContext:
     host = settings.host
-    return Workshop(
+    return BuildContext(
         target=settings.target,
         folder=folder,
         cache=Cache(host.cache_dir, spare=folder / "cache"),

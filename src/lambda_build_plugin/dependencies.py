@@ -34,8 +34,8 @@ from lambda_build_plugin.selection.files import select
 from lambda_build_plugin.selection.graph import ASKED, extras_of, reachable, requirements_of
 from lambda_build_plugin.selection.packages import LeftOut, asked_for, reached
 from lambda_build_plugin.selection.provided import check_locked, without_artifacts, without_provided
-from lambda_build_plugin.source_build.fit import holds_code
-from lambda_build_plugin.source_build.items import (
+from lambda_build_plugin.source_build.compatibility import holds_code
+from lambda_build_plugin.source_build.wheels import (
     build_archive,
     build_commit,
     build_folder,
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.selection.packages import Reached
     from lambda_build_plugin.selection.provided import Artifact, Kept
     from lambda_build_plugin.selection.wheel_choice import Selected
-    from lambda_build_plugin.source_build.workshop import Workshop
+    from lambda_build_plugin.source_build.context import BuildContext
     from lambda_build_plugin.work import OwnWheel
 
 __all__ = ["Dependencies", "dependencies_of"]
@@ -104,7 +104,7 @@ def dependencies_of(
         return Dependencies()
     dependencies = _from_lock(settings, own, chosen)
     if settings.contents is not Contents.PROJECT:
-        dependencies = _with_included(dependencies, settings, own.workshop)
+        dependencies = _with_included(dependencies, settings, own.context)
         warnings = (*dependencies.warnings, *_without_code(dependencies.wheels))
         dependencies = replace(dependencies, warnings=warnings)
     return _without_provided(dependencies, settings, own, artifacts)
@@ -151,7 +151,7 @@ def _from_lock(
             lock=found.path, locked=lock, chosen=applicable.packages, skipped=skipped
         )
     with (
-        closing(_fetcher(settings, lock, own.workshop)) as fetcher,
+        closing(_fetcher(settings, lock, own.context)) as fetcher,
         _right_machine(lock, settings),
     ):
 
@@ -210,7 +210,7 @@ def _brought(
     chosen: Callable[[Sequence[Selected]], object],
 ) -> _Brought:
     """Choose, fetch and build."""
-    clock, workshop = own.clock, own.workshop
+    clock, context = own.clock, own.context
     with clock.stage("select"):
         selection = select(
             fetcher.named(packages),
@@ -224,14 +224,14 @@ def _brought(
     return _Brought(
         wheels=(
             *(_wheel(item) for item in fetched if item.selected.is_wheel),
-            *_built(selection, fetched, workshop, clock),
+            *_built(selection, fetched, context, clock),
         ),
         left_out=selection.left_out,
     )
 
 
 def _built(
-    selection: Selection, fetched: Sequence[Fetched], workshop: Workshop, clock: Clock
+    selection: Selection, fetched: Sequence[Fetched], context: BuildContext, clock: Clock
 ) -> list[Wheel]:
     """Build what was chosen as source code, one after the other."""
     archives = [item for item in fetched if not item.selected.is_wheel]
@@ -240,30 +240,30 @@ def _built(
     with clock.stage("build"):
         wheels = []
         for item in archives:
-            with _said_why(item.selected.package, workshop):
-                wheels.append(build_archive(item, workshop))
-        wheels += [build_commit(*item, workshop) for item in selection.commits]
-        wheels += [build_folder(*item, workshop) for item in selection.folders]
+            with _said_why(item.selected.package, context):
+                wheels.append(build_archive(item, context))
+        wheels += [build_commit(*item, context) for item in selection.commits]
+        wheels += [build_folder(*item, context) for item in selection.folders]
     return wheels
 
 
 @contextmanager
-def _said_why(package: LockedPackage, workshop: Workshop) -> Iterator[None]:
+def _said_why(package: LockedPackage, context: BuildContext) -> Iterator[None]:
     """Tell why a package is built that has wheels: who sees it fail knows of no build.
 
     Raises:
         SourceBuildError: As it came, with that reason before its own.
     """
-    workshop.reporter.building(str(package))
+    context.reporter.building(str(package))
     if not package.wheels:
         yield
         return
-    reason = explain(package, workshop.target)
-    workshop.reporter.note(reason)
+    reason = explain(package, context.target)
+    context.reporter.note(reason)
     try:
         yield
     except SourceBuildError as error:
-        error.why = f"no wheel of it loads in {workshop.target}\n{reason}\n\n{error.why}"
+        error.why = f"no wheel of it loads in {context.target}\n{reason}\n\n{error.why}"
         error.hint += "; with `only-binary` nothing is built, and all such packages are named"
         raise
 
@@ -440,14 +440,14 @@ def _needs(
 
 
 def _with_included(
-    dependencies: Dependencies, settings: Settings, workshop: Workshop
+    dependencies: Dependencies, settings: Settings, context: BuildContext
 ) -> Dependencies:
     """Add the wheels and folders that the user names beside the lock."""
-    added = (included(path, workshop) for path in settings.include_local)
+    added = (included(path, context) for path in settings.include_local)
     return replace(dependencies, wheels=(*dependencies.wheels, *added))
 
 
-def _fetcher(settings: Settings, lock: Lock, workshop: Workshop) -> Fetcher:
+def _fetcher(settings: Settings, lock: Lock, context: BuildContext) -> Fetcher:
     host = settings.host
     return Fetcher(
         read_sources(
@@ -459,8 +459,8 @@ def _fetcher(settings: Settings, lock: Lock, workshop: Workshop) -> Fetcher:
             access_is_all=settings.access_is_all,
             installers=settings.installers,
         ),
-        workshop.cache,
-        reporter=workshop.reporter,
+        context.cache,
+        reporter=context.reporter,
         offline=settings.offline,
         jobs=settings.jobs,
     )

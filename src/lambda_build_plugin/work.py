@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.selection.provided import read_artifact
-from lambda_build_plugin.source_build.items import build_project
+from lambda_build_plugin.source_build.wheels import build_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.progress import Clock, Reporter
     from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.selection.provided import Artifact
-    from lambda_build_plugin.source_build.workshop import Workshop
+    from lambda_build_plugin.source_build.context import BuildContext
     from lambda_build_plugin.wheel.file import Wheel
 
 __all__ = ["OwnWheel", "Work"]
@@ -71,7 +71,7 @@ class OwnWheel:
 
     settings: Settings
     work: Work
-    workshop: Workshop
+    context: BuildContext
     clock: Clock
 
     def wheel(self) -> Wheel:
@@ -84,6 +84,6 @@ class OwnWheel:
         built = work.wheel_for(target)
         if built is None:
             with self.clock.stage("build"):
-                built = build_project(self.settings.project, self.workshop, builder=work.builder)
+                built = build_project(self.settings.project, self.context, builder=work.builder)
             work.wheels[target] = built
         return built

@@ -32,7 +32,7 @@ from lambda_build_plugin.config.read_settings import (
 )
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.frontends.session import Session
-from lambda_build_plugin.source_build.failures import BackendError
+from lambda_build_plugin.source_build.errors import BackendError
 from lambda_build_plugin.source_build.source import of_project
 
 if TYPE_CHECKING:

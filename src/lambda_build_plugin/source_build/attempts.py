@@ -22,22 +22,22 @@ from typing import TYPE_CHECKING
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from lambda_build_plugin.config.tables import TableError
-from lambda_build_plugin.source_build.failures import (
+from lambda_build_plugin.source_build.compatibility import (
+    is_pure,
+    misfits,
+    requires_python,
+    without_machine_code,
+)
+from lambda_build_plugin.source_build.errors import (
     Attempt,
     BackendError,
     ExcludedPythonError,
     OutsideCodeError,
     WrongWheelError,
 )
-from lambda_build_plugin.source_build.fit import (
-    is_pure,
-    misfits,
-    requires_python,
-    without_machine_code,
-)
-from lambda_build_plugin.source_build.here import backend_at_hand, built_here
+from lambda_build_plugin.source_build.in_process import backend_at_hand, built_here
 from lambda_build_plugin.source_build.isolation import build_in_isolation
-from lambda_build_plugin.source_build.surroundings import no_input, scratch
+from lambda_build_plugin.source_build.process_state import no_input, scratch
 from lambda_build_plugin.system.hashes import check_file
 from lambda_build_plugin.wheel.file import Wheel
 from lambda_build_plugin.wheel.rewrite import take_traces_out
@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.progress import Reporter
+    from lambda_build_plugin.source_build.context import BuildContext
     from lambda_build_plugin.source_build.source import Source
-    from lambda_build_plugin.source_build.workshop import Workshop
 
 __all__ = ["made"]
 
@@ -60,28 +60,28 @@ _WRITES_INTO_ROOT = frozenset({"pdm.backend"})
 
 
 def made(
-    source: Source, workshop: Workshop, *, builder: Callable[[Path], object] | None = None
+    source: Source, context: BuildContext, *, builder: Callable[[Path], object] | None = None
 ) -> Wheel:
     """Make the wheel of a source.
 
     Args:
         source: What to build.
-        workshop: Where and for what.
+        context: Where and for what.
         builder: Writes the wheel into a folder, in place of the first attempt.
 
     Raises:
         SourceBuildError: The backend fails, or no wheel of it fits the target.
     """
     with scratch() as temporary, no_input(), _no_trace_in(source.root):
-        root = _writable_root(source, workshop.reporter)
+        root = _writable_root(source, context.reporter)
         try:
-            path = _Making(source, root, workshop, temporary, builder).fitting()
+            path = _Making(source, root, context, temporary, builder).fitting()
         except BackendError as error:
             if source.project and (outside := _code_outside(source.project)):
                 raise OutsideCodeError(source.project, outside, error.output) from error
             raise
-        _check_metadata(source, workshop, path)
-        lasting = workshop.folder / path.name
+        _check_metadata(source, context, path)
+        lasting = context.folder / path.name
         shutil.move(path, lasting)
     return Wheel.of(lasting, sha256=check_file(lasting).sha256, source=source.kind)
 
@@ -92,7 +92,7 @@ class _Making:
 
     source: Source
     root: Path
-    workshop: Workshop
+    context: BuildContext
     temporary: Path
     builder: Callable[[Path], object] | None
 
@@ -106,13 +106,13 @@ class _Making:
             return wheel
         first = Attempt(how=self._how, filename=wheel.name, problems=problems)
         if is_pure(wheel.name):
-            raise WrongWheelError(self.source, [first], self.workshop.target)
+            raise WrongWheelError(self.source, [first], self.context.target)
         return self._pure(first)
 
     def _will_do(self, wheel: Path) -> bool:
         """Tell whether another Python would make nothing else of it than this one."""
         pure = is_pure(wheel.name) and not self._misfits(wheel)
-        return pure or self.workshop.interpreter.is_running
+        return pure or self.context.interpreter.is_running
 
     def _pure(self, first: Attempt) -> Path:
         """Make the wheel without a compiler; it fits if nothing in it is compiled."""
@@ -121,18 +121,18 @@ class _Making:
             wheel = self._in_isolation(compiler=False)
         except BackendError as error:
             second = Attempt(how=how, filename=None, problems=tuple(error.why.splitlines()))
-            raise WrongWheelError(self.source, [first, second], self.workshop.target) from error
+            raise WrongWheelError(self.source, [first, second], self.context.target) from error
         if not self._misfits(wheel):
             return wheel
         pure = None if is_pure(wheel.name) else without_machine_code(wheel)
         if pure is not None:
             return pure
         second = Attempt(how=how, filename=wheel.name, problems=self._misfits(wheel))
-        raise WrongWheelError(self.source, [first, second], self.workshop.target)
+        raise WrongWheelError(self.source, [first, second], self.context.target)
 
     @property
     def _how(self) -> str:
-        return f"built with {self.workshop.interpreter}"
+        return f"built with {self.context.interpreter}"
 
     def _here(self) -> Path | None:
         """Make the wheel in this process, where that is allowed and possible."""
@@ -143,13 +143,13 @@ class _Making:
         backend = backend_at_hand(source.project) if source.project else None
         if backend is None or not built_here(source, self.root, backend, folder):
             return None
-        self.workshop.reporter.note(f"{source.name} is built with {backend} in this process")
+        self.context.reporter.note(f"{source.name} is built with {backend} in this process")
         return self._only_wheel(folder)
 
     def _in_isolation(self, *, compiler: bool) -> Path:
-        source, workshop, folder = self.source, self.workshop, self._new_folder()
-        python = workshop.interpreter
-        workshop.reporter.note(
+        source, context, folder = self.source, self.context, self._new_folder()
+        python = context.interpreter
+        context.reporter.note(
             f"build {source.name} with {source.backend} in isolation"
             + ("" if python.is_running else f" and {python}")
             + ("" if compiler else ", the compiler out of reach")
@@ -159,10 +159,10 @@ class _Making:
             self.root,
             folder,
             interpreter=python,
-            environ=workshop.environ,
+            environ=context.environ,
             # A new one: what the attempt before has compiled would be packed again.
             scratch=self._new_folder(),
-            offline=workshop.offline,
+            offline=context.offline,
             compiler=compiler,
         )
         return self._only_wheel(folder)
@@ -182,7 +182,7 @@ class _Making:
 
     def _misfits(self, wheel: Path) -> tuple[str, ...]:
         try:
-            return misfits(wheel, self.workshop.target, lambda: self.workshop.interpreter)
+            return misfits(wheel, self.context.target, lambda: self.context.interpreter)
         except zipfile.BadZipFile as error:
             raise self._failure(f"{wheel.name} is no zip: {error}") from error
 
@@ -190,7 +190,7 @@ class _Making:
         return BackendError(self.source, self.source.backend, problem)
 
 
-def _check_metadata(source: Source, workshop: Workshop, path: Path) -> None:
+def _check_metadata(source: Source, context: BuildContext, path: Path) -> None:
     """Hold `Requires-Python` against the target; take out what tells of this machine."""
     try:
         specifier = requires_python(path)
@@ -198,8 +198,8 @@ def _check_metadata(source: Source, workshop: Workshop, path: Path) -> None:
     except (zipfile.BadZipFile, ValueError) as error:
         problem = f"the metadata of {path.name} cannot be read: {error}"
         raise BackendError(source, source.backend, problem) from error
-    if not specifier.contains(workshop.target.python_version, prereleases=True):
-        raise ExcludedPythonError(source, specifier, workshop.target)
+    if not specifier.contains(context.target.python_version, prereleases=True):
+        raise ExcludedPythonError(source, specifier, context.target)
 
 
 def _writable_root(source: Source, reporter: Reporter) -> Path:

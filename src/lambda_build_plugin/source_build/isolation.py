@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.source_build.failures import BackendError, OfflineRequirementsError
-from lambda_build_plugin.source_build.surroundings import variables
+from lambda_build_plugin.source_build.errors import BackendError, OfflineRequirementsError
+from lambda_build_plugin.source_build.process_state import variables
 from lambda_build_plugin.system.interpreters import uv_of
 from lambda_build_plugin.system.processes import finished
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.config.tables import TableError, read_toml
 from lambda_build_plugin.errors import LambdaBuildError
-from lambda_build_plugin.source_build.failures import NotAPackageError, UnreadableSourceError
+from lambda_build_plugin.source_build.errors import NotAPackageError, UnreadableSourceError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,12 +19,12 @@ from zipfile import BadZipFile
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from lambda_build_plugin.source_build.attempts import made
-from lambda_build_plugin.source_build.failures import (
+from lambda_build_plugin.source_build.compatibility import holds_code, requires_python
+from lambda_build_plugin.source_build.errors import (
     EmptyWheelError,
     StrangeWheelError,
     UnreadableSourceError,
 )
-from lambda_build_plugin.source_build.fit import holds_code, requires_python
 from lambda_build_plugin.source_build.source import local_source, of_project, strange_source
 from lambda_build_plugin.system.hashes import Digest, check_file
 from lambda_build_plugin.urls import redacted
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.fetch.fetcher import Fetched
     from lambda_build_plugin.lock.model import LockedDirectory, LockedPackage, LockedVcs
-    from lambda_build_plugin.source_build.workshop import Workshop
+    from lambda_build_plugin.source_build.context import BuildContext
 
 __all__ = ["build_archive", "build_commit", "build_folder", "build_project", "included"]
 
@@ -50,7 +50,7 @@ _CHUNK = 1 << 18
 
 
 def build_project(
-    project: Project, workshop: Workshop, *, builder: Callable[[Path], object] | None = None
+    project: Project, context: BuildContext, *, builder: Callable[[Path], object] | None = None
 ) -> Wheel:
     """Build the project's own wheel; never an editable one.
 
@@ -62,35 +62,37 @@ def build_project(
             does not fit the target.
     """
     source = of_project(project)
-    wheel = made(source, workshop, builder=builder)
+    wheel = made(source, context, builder=builder)
     if not holds_code(wheel.path):
         raise EmptyWheelError(source, wheel.filename)
     return wheel
 
 
-def build_folder(package: LockedPackage, directory: LockedDirectory, workshop: Workshop) -> Wheel:
+def build_folder(
+    package: LockedPackage, directory: LockedDirectory, context: BuildContext
+) -> Wheel:
     """Build a path dependency from what lies in its folder now, whatever version it has.
 
     Raises:
         SourceBuildError: It is not there, cannot be built for the target, or is another
             package than the lock says.
     """
-    from lambda_build_plugin.unpack import project_below
+    from lambda_build_plugin.source_build.unpack import project_below
 
     folder = project_below(directory.path, directory.subdirectory, what=str(directory.path))
-    wheel = made(local_source(package.name, folder), workshop)
+    wheel = made(local_source(package.name, folder), context)
     # The version is dynamic for some, and in any case that of the last lock.
     return _same(package, wheel, None)
 
 
-def build_archive(fetched: Fetched, workshop: Workshop) -> Wheel:
+def build_archive(fetched: Fetched, context: BuildContext) -> Wheel:
     """Build an sdist or a source archive whose digest has been checked.
 
     Raises:
         SourceBuildError: It cannot be unpacked, cannot be built for the target, or is
             another package or version than the lock says.
     """
-    from lambda_build_plugin.unpack import unpacked
+    from lambda_build_plugin.source_build.unpack import unpacked
 
     package, file = fetched.selected.package, fetched.selected.file
 
@@ -102,14 +104,14 @@ def build_archive(fetched: Fetched, workshop: Workshop) -> Wheel:
                 name=fetched.selected.filename,
                 subdirectory=file.subdirectory,
             )
-            return made(strange_source(str(package), root, "sdist"), workshop)
+            return made(strange_source(str(package), root, "sdist"), context)
 
     key = f"sha256:{fetched.sha256}\n{file.subdirectory or ''}"
-    wheel = _once(key, "sdist", workshop, make)
+    wheel = _once(key, "sdist", context, make)
     return _same(package, wheel, package.version if package.sdist else None)
 
 
-def build_commit(package: LockedPackage, vcs: LockedVcs, workshop: Workshop) -> Wheel:
+def build_commit(package: LockedPackage, vcs: LockedVcs, context: BuildContext) -> Wheel:
     """Build a package from a commit of a repository.
 
     Raises:
@@ -117,35 +119,35 @@ def build_commit(package: LockedPackage, vcs: LockedVcs, workshop: Workshop) -> 
         SourceBuildError: It cannot be built for the target, or is another package than
             the lock says.
     """
-    from lambda_build_plugin.checkout import checked_out
+    from lambda_build_plugin.source_build.git import checked_out
 
     def make() -> Wheel:
         with tempfile.TemporaryDirectory(prefix="lambda-build-") as folder:
             root = checked_out(
                 vcs,
                 Path(folder),
-                environ=workshop.environ,
-                offline=workshop.offline,
-                cache=workshop.cache,
+                environ=context.environ,
+                offline=context.offline,
+                cache=context.cache,
             )
-            return made(strange_source(str(package), root, "vcs"), workshop)
+            return made(strange_source(str(package), root, "vcs"), context)
 
     if _COMMIT.fullmatch(vcs.commit):
         key = f"{redacted(vcs.url)}\n{vcs.commit}\n{vcs.subdirectory or ''}"
-        wheel = _once(key, "vcs", workshop, make)
+        wheel = _once(key, "vcs", context, make)
     else:
         wheel = make()
     return _same(package, wheel, None)
 
 
-def included(path: Path, workshop: Workshop) -> Wheel:
+def included(path: Path, context: BuildContext) -> Wheel:
     """Take a wheel of the user's, or build a folder of theirs, that no lock names.
 
     Raises:
         SourceBuildError: It is neither, or it does not fit the target.
     """
     if path.is_dir():
-        return made(local_source(path.name, path), workshop)
+        return made(local_source(path.name, path), context)
     try:
         tags = parse_wheel_filename(path.name)[3]
         checked, specifier = check_file(path), requires_python(path)
@@ -154,7 +156,7 @@ def included(path: Path, workshop: Workshop) -> Wheel:
     except (BadZipFile, ValueError) as error:
         problem = f"it is neither a folder nor a wheel: {error}"
         raise UnreadableSourceError(path.name, path, problem) from error
-    target = workshop.target
+    target = context.target
     admitted = specifier.contains(target.python_version, prereleases=True)
     if not admitted or not any(tag in target.rank for tag in tags):
         problem = f"its {'tag is' if admitted else 'Requires-Python is'} not one of {target}"
@@ -176,24 +178,24 @@ def _same(package: LockedPackage, wheel: Wheel, version: Version | None) -> Whee
     return wheel
 
 
-def _once(key: str, kind: str, workshop: Workshop, make: Callable[[], Wheel]) -> Wheel:
+def _once(key: str, kind: str, context: BuildContext, make: Callable[[], Wheel]) -> Wheel:
     """Take a wheel from the cache, or make it and keep it there."""
-    python = workshop.interpreter
-    full_key = "\n".join((_FORMAT, key, str(workshop.target), str(python), python.platform))
-    note = workshop.cache.note("built", full_key)
-    if note is not None and (wheel := _kept(note, kind, workshop)) is not None:
+    python = context.interpreter
+    full_key = "\n".join((_FORMAT, key, str(context.target), str(python), python.platform))
+    note = context.cache.note("built", full_key)
+    if note is not None and (wheel := _kept(note, kind, context)) is not None:
         return wheel
     wheel = make()
     digest = Digest(f"sha256:{wheel.sha256}")
-    workshop.cache.store(_chunks(wheel.path), digest)
+    context.cache.store(_chunks(wheel.path), digest)
     kept = {"digest": digest, "filename": wheel.filename}
-    workshop.cache.keep_note("built", full_key, kept)
+    context.cache.keep_note("built", full_key, kept)
     return wheel
 
 
-def _kept(note: Mapping[str, str], kind: str, workshop: Workshop) -> Wheel | None:
+def _kept(note: Mapping[str, str], kind: str, context: BuildContext) -> Wheel | None:
     """Get a wheel that was kept; None where it is gone, damaged, or badly noted."""
-    checked = workshop.cache.find(Digest(note.get("digest", "")))
+    checked = context.cache.find(Digest(note.get("digest", "")))
     if checked is None or not (filename := note.get("filename")):
         return None
     with suppress(InvalidWheelFilename):

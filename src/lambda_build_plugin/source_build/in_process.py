@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from lambda_build_plugin.source_build.failures import BackendError
-from lambda_build_plugin.source_build.surroundings import working_in, writing_to
+from lambda_build_plugin.source_build.errors import BackendError
+from lambda_build_plugin.source_build.process_state import working_in, writing_to
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from lambda_build_plugin.source_build.interpreter import Interpreter
     from lambda_build_plugin.system.cache import Cache
 
-__all__ = ["Workshop"]
+__all__ = ["BuildContext"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workshop:
+class BuildContext:
     """What every source that is built has in common."""
 
     target: Target

@@ -24,9 +24,9 @@ from urllib.parse import quote, unquote
 
 from lambda_build_plugin.errors import FetchError, excerpt
 from lambda_build_plugin.fetch.errors import NotCachedError
+from lambda_build_plugin.source_build.unpack import project_below
 from lambda_build_plugin.system.cache import CacheError
 from lambda_build_plugin.system.processes import finished
-from lambda_build_plugin.unpack import project_below
 from lambda_build_plugin.urls import redacted, redacted_text, without_login
 
 if TYPE_CHECKING:
