@@ -18,13 +18,13 @@ from fakes.projects import a_project, quiet_environment, run_lambda_build
 from fakes.trees import a_tree, paths, record_of, shipped
 from fakes.wheels import a_wheel
 
-from lambda_build_plugin.archive import write_folder
-from lambda_build_plugin.bytecode import BytecodeOversizeError, CompilerError, with_bytecode
 from lambda_build_plugin.config.settings import Host
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.runtime.limits import UNZIPPED_LIMIT
 from lambda_build_plugin.runtime.target import RUNTIMES
-from lambda_build_plugin.stage import Entry
+from lambda_build_plugin.stage.bytecode import BytecodeOversizeError, CompilerError, with_bytecode
+from lambda_build_plugin.stage.contents import write_folder
+from lambda_build_plugin.stage.stage import Entry
 from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.system.interpreters import NoInterpreterError, find_interpreter
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from types import CodeType
 
     from lambda_build_plugin.runtime.target import Runtime
-    from lambda_build_plugin.stage import StagedTree
+    from lambda_build_plugin.stage.stage import StagedTree
 
 _TAG = f"cpython-3{sys.version_info.minor}"
 _SOURCE = "import os\nNAMES = {'a', 'b', 'c', 'd'}\ndef f(x): return x in {'p', 'q', 'r', 's'}\n"

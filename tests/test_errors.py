@@ -14,16 +14,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import lambda_build_plugin
-from lambda_build_plugin import (
-    archive,
-    bytecode,
-    errors,
-    hooks,
-    inspection,
-    locking,
-    source_tree,
-    stage,
-)
+from lambda_build_plugin import errors, inspection, locking
 from lambda_build_plugin.config.project import Project
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch import errors as fetch_failures
@@ -35,6 +26,8 @@ from lambda_build_plugin.selection.explain import NoMatchingFileError
 from lambda_build_plugin.source_build import errors as build_failures
 from lambda_build_plugin.source_build import git, unpack
 from lambda_build_plugin.source_build.source import of_project
+from lambda_build_plugin.stage import bytecode, hooks, source_files, stage
+from lambda_build_plugin.stage.contents import ChangedFileError
 from lambda_build_plugin.system import interpreters
 from lambda_build_plugin.system.cache import CacheError
 from lambda_build_plugin.system.output import OutputError
@@ -237,12 +230,12 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     integrity.DamagedWheelsError: lambda: integrity.DamagedWheelsError(
         [integrity.Damage(wheel=WHEEL, member="a.py", problem="its CRC is wrong")]
     ),
-    archive.ChangedFileError: lambda: archive.ChangedFileError(Path("app.py")),
+    ChangedFileError: lambda: ChangedFileError(Path("app.py")),
     OutputError: lambda: OutputError(Path("dist"), "it is a folder"),
     DamagedMemberError: lambda: DamagedMemberError(MEMBER, "it is cut off"),
     # source_tree and hooks
-    source_tree.NoCodeError: lambda: source_tree.NoCodeError(PROJECT, PROJECT.root),
-    source_tree.UnfitFileError: lambda: source_tree.UnfitFileError("a.py", "it is a pipe"),
+    source_files.NoCodeError: lambda: source_files.NoCodeError(PROJECT, PROJECT.root),
+    source_files.UnfitFileError: lambda: source_files.UnfitFileError("a.py", "it is a pipe"),
     hooks.HookError: lambda: hooks.HookError("after-stage", "make", "it ended with 1"),
     # provided
     provided.OtherVersionError: lambda: provided.OtherVersionError(

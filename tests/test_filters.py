@@ -15,9 +15,10 @@ from fakes.projects import a_project, quiet_environment, run_lambda_build
 from fakes.trees import a_tree, paths, record_of, shipped
 from fakes.wheels import a_wheel
 
-from lambda_build_plugin.archive import write_archive, write_folder
+from lambda_build_plugin.archive import write_archive
 from lambda_build_plugin.config.settings import Preset
-from lambda_build_plugin.filters import Excluded, filtered
+from lambda_build_plugin.stage.contents import write_folder
+from lambda_build_plugin.stage.filters import Excluded, filtered
 from lambda_build_plugin.verify import limits
 
 if TYPE_CHECKING:

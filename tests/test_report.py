@@ -15,11 +15,11 @@ from lambda_build_plugin import report
 from lambda_build_plugin.archive import Written
 from lambda_build_plugin.config.project import Project
 from lambda_build_plugin.config.settings import Host, Layout, Settings
-from lambda_build_plugin.filters import Excluded
 from lambda_build_plugin.report import PackageReport, as_json, as_text
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection.packages import LeftOut
-from lambda_build_plugin.stage import Distribution, Entry, StagedTree
+from lambda_build_plugin.stage.filters import Excluded
+from lambda_build_plugin.stage.stage import Distribution, Entry, StagedTree
 from lambda_build_plugin.wheel.file import Wheel
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from fakes.projects import a_project, quiet_environment, run_lambda_build
 from fakes.trees import a_tree, paths, record_of, shipped
 from fakes.wheels import a_wheel
 
-from lambda_build_plugin.archive import write_folder
 from lambda_build_plugin.errors import StageError
 from lambda_build_plugin.runtime.target import RUNTIMES
-from lambda_build_plugin.scripts import with_scripts
+from lambda_build_plugin.stage.contents import write_folder
+from lambda_build_plugin.stage.scripts import with_scripts
 
 _RUNTIME = RUNTIMES["python3.13"]
 _ENTRY_POINTS = "[console_scripts]\nrun = demo.cli:main\n"

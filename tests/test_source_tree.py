@@ -11,7 +11,12 @@ import pytest
 
 from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.errors import SettingsError
-from lambda_build_plugin.source_tree import Choice, NoCodeError, UnfitFileError, plain_project
+from lambda_build_plugin.stage.source_files import (
+    Choice,
+    NoCodeError,
+    UnfitFileError,
+    plain_project,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -20,20 +20,19 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from lambda_build_plugin.errors import StageError
-from lambda_build_plugin.system.hashes import digest_of
+from lambda_build_plugin.stage.contents import EXECUTABLE_MODE, FILE_MODE, content_of
 from lambda_build_plugin.wheel.members import CHUNK, LOCAL_HEADER, Member, MemberReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from io import FileIO
     from pathlib import Path
 
     from typing_extensions import Self
 
-    from lambda_build_plugin.stage import Entry, StagedTree
+    from lambda_build_plugin.stage.stage import Entry, StagedTree
 
-__all__ = ["ChangedFileError", "Written", "contents", "write_archive", "write_folder"]
+__all__ = ["Written", "write_archive"]
 
 _CENTRAL = struct.Struct("<4s4B4HL2L5H2L")
 
@@ -46,8 +45,6 @@ _UNIX = 3  # on other systems unzip would ignore the modes
 _UTF8 = 0x800
 
 _LEVEL = 6
-
-_FILE, _EXECUTABLE = 0o644, 0o755
 
 _BLOCKS_AHEAD = 4  # of CHUNK bytes each, that wait to be hashed and written
 
@@ -99,7 +96,7 @@ def write_archive(tree: StagedTree, path: Path, *, epoch: int | None) -> Written
 
 
 def _central_header(entry: Entry, name: bytes, fields: tuple[int, ...], offset: int) -> bytes:
-    mode = stat.S_IFREG | (_EXECUTABLE if entry.executable else _FILE)
+    mode = stat.S_IFREG | (EXECUTABLE_MODE if entry.executable else FILE_MODE)
     versions = (_VERSION, _UNIX, _VERSION, 0)
     lengths = (len(name), 0, 0, 0, 0)
     packed = _CENTRAL.pack(b"PK\x01\x02", *versions, *fields, *lengths, mode << 16, offset)
@@ -194,65 +191,6 @@ def _packed(entry: Entry, reader: MemberReader) -> _Packed:
     if len(deflated) < len(content):
         return _Packed(zipfile.ZIP_DEFLATED, crc, len(deflated), (deflated,))
     return _Packed(zipfile.ZIP_STORED, crc, len(content), (content,))
-
-
-def content_of(entry: Entry, reader: MemberReader) -> bytes:
-    """Read what an entry holds.
-
-    Raises:
-        StageError: A member is damaged, or a file is no longer what was staged.
-    """
-    data = entry.data
-    if isinstance(data, bytes):
-        return data
-    if isinstance(data, Member):
-        return reader.content(data)
-    content = data.read_bytes()
-    if digest_of(content) != entry.digest:
-        raise ChangedFileError(data)
-    return content
-
-
-class ChangedFileError(StageError):
-    """A file has changed between being looked at and being packed."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        super().__init__(
-            f"{path} has changed while it was packed",
-            why="its content is not the one that was read a moment ago",
-            hint="build again when nothing writes to it, or leave it out with `exclude`",
-        )
-
-
-def contents(entries: Iterable[Entry]) -> Iterator[bytes]:
-    """Yield what each entry holds; each wheel is opened once.
-
-    Raises:
-        StageError: A member is damaged.
-        OSError: A wheel cannot be read.
-    """
-    with ExitStack() as stack:
-        reader = MemberReader(stack)
-        for entry in entries:
-            yield content_of(entry, reader)
-
-
-def write_folder(tree: StagedTree, folder: Path) -> None:
-    """Write the tree as files, for people and tools that want to look at it.
-
-    Raises:
-        StageError: A member is damaged.
-        OSError: A file cannot be written.
-    """
-    folder.mkdir()
-    with ExitStack() as stack:
-        reader = MemberReader(stack)
-        for entry in tree.entries:
-            path = folder / entry.path
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content_of(entry, reader))
-            path.chmod(_EXECUTABLE if entry.executable else _FILE)
 
 
 def _dos_date(epoch: int | None) -> tuple[int, int]:

@@ -9,23 +9,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin import report
-from lambda_build_plugin.archive import write_archive, write_folder
-from lambda_build_plugin.bytecode import with_bytecode
+from lambda_build_plugin.archive import write_archive
 from lambda_build_plugin.config.project import metadata_requirements
 from lambda_build_plugin.config.settings import Contents, Form, Layout
 from lambda_build_plugin.dependencies import dependencies_of
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
-from lambda_build_plugin.filters import filtered
-from lambda_build_plugin.hooks import after_stage, before_build
-from lambda_build_plugin.layouts import Layouts
 from lambda_build_plugin.places import check_places
 from lambda_build_plugin.progress import Clock
 from lambda_build_plugin.runtime.sdk import SDK
-from lambda_build_plugin.scripts import with_scripts
 from lambda_build_plugin.selection.provided import Artifact
 from lambda_build_plugin.source_build.context import BuildContext
-from lambda_build_plugin.source_tree import Choice, plain_project
-from lambda_build_plugin.stage import stage
+from lambda_build_plugin.stage.bytecode import with_bytecode
+from lambda_build_plugin.stage.contents import write_folder
+from lambda_build_plugin.stage.filters import filtered
+from lambda_build_plugin.stage.hooks import after_stage, before_build
+from lambda_build_plugin.stage.layout_cache import Layouts
+from lambda_build_plugin.stage.scripts import with_scripts
+from lambda_build_plugin.stage.source_files import Choice, plain_project
+from lambda_build_plugin.stage.stage import stage
 from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.system.output import moved_in
 from lambda_build_plugin.verify import artifact as view
@@ -42,11 +43,11 @@ if TYPE_CHECKING:
     from lambda_build_plugin.archive import Written
     from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.dependencies import Dependencies
-    from lambda_build_plugin.filters import Filtered
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.report import BuildReport
     from lambda_build_plugin.selection.wheel_choice import Selected
-    from lambda_build_plugin.stage import PlainProject, StagedTree
+    from lambda_build_plugin.stage.filters import Filtered
+    from lambda_build_plugin.stage.stage import PlainProject, StagedTree
     from lambda_build_plugin.wheel.file import Wheel
     from lambda_build_plugin.wheel.integrity import MachineCodeOf
 

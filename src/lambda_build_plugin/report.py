@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.archive import Written
     from lambda_build_plugin.config.settings import Settings
-    from lambda_build_plugin.filters import Excluded
     from lambda_build_plugin.selection.packages import LeftOut
-    from lambda_build_plugin.stage import StagedTree
+    from lambda_build_plugin.stage.filters import Excluded
+    from lambda_build_plugin.stage.stage import StagedTree
 
 __all__ = [
     "BuildReport",

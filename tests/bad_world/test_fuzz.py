@@ -29,7 +29,7 @@ from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection.files import select
 from lambda_build_plugin.selection.packages import reached
-from lambda_build_plugin.stage import stage
+from lambda_build_plugin.stage.stage import stage
 from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.wheel.file import Wheel
 from lambda_build_plugin.wheel.integrity import check

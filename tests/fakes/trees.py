@@ -8,14 +8,14 @@ import zipfile
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.archive import write_archive
-from lambda_build_plugin.stage import stage
+from lambda_build_plugin.stage.stage import stage
 from lambda_build_plugin.wheel.file import Wheel
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from fakes.wheels import FakeWheel
-    from lambda_build_plugin.stage import StagedTree
+    from lambda_build_plugin.stage.stage import StagedTree
 
 __all__ = ["a_tree", "paths", "record_of", "shipped"]
 

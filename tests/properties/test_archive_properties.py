@@ -13,14 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lambda_build_plugin.archive import write_archive
-from lambda_build_plugin.stage import stage
+from lambda_build_plugin.stage.stage import stage
 from lambda_build_plugin.wheel.file import Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from random import Random
 
-    from lambda_build_plugin.stage import StagedTree
+    from lambda_build_plugin.stage.stage import StagedTree
 
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _LETTERS = st.characters(

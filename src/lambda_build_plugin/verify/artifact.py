@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from lambda_build_plugin.archive import contents
 from lambda_build_plugin.selection.provided import reading
+from lambda_build_plugin.stage.contents import contents
 from lambda_build_plugin.verify.zip_format import is_folder
 from lambda_build_plugin.wheel.file import read_text
 from lambda_build_plugin.wheel.machine_code import Examiner
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.selection.provided import Artifact as Provider
-    from lambda_build_plugin.stage import Distribution, StagedTree
+    from lambda_build_plugin.stage.stage import Distribution, StagedTree
     from lambda_build_plugin.wheel.integrity import MachineCodeOf
     from lambda_build_plugin.wheel.machine_code import MachineCode
 

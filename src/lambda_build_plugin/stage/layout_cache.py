@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from lambda_build_plugin.errors import FetchError
-from lambda_build_plugin.stage import Entry, Layout, lay_out
+from lambda_build_plugin.stage.stage import Entry, Layout, lay_out
 from lambda_build_plugin.wheel.members import Member
 
 if TYPE_CHECKING:

@@ -16,16 +16,16 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.archive import contents
 from lambda_build_plugin.config.patterns import parse_pattern
 from lambda_build_plugin.config.settings import Preset
-from lambda_build_plugin.records import with_entries
+from lambda_build_plugin.stage.contents import contents
+from lambda_build_plugin.stage.records import with_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
-    from lambda_build_plugin.stage import Entry, StagedTree
+    from lambda_build_plugin.stage.stage import Entry, StagedTree
 
 __all__ = ["Excluded", "Filtered", "filtered"]
 

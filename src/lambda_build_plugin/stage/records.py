@@ -18,7 +18,7 @@ from lambda_build_plugin.system.hashes import digest_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from lambda_build_plugin.stage import Entry, StagedTree
+    from lambda_build_plugin.stage.stage import Entry, StagedTree
 
 __all__ = ["with_entries"]
 
