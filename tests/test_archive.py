@@ -18,7 +18,8 @@ from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.archive import Written, write_archive
 from lambda_build_plugin.stage.contents import ChangedFileError, write_folder
-from lambda_build_plugin.stage.stage import PlainFile, PlainProject, StagedTree, stage
+from lambda_build_plugin.stage.stage import stage
+from lambda_build_plugin.stage.tree import PlainFile, PlainProject, StagedTree
 from lambda_build_plugin.system.output import OutputError, moved_in
 from lambda_build_plugin.wheel.file import Wheel
 from lambda_build_plugin.wheel.members import DamagedMemberError, Member

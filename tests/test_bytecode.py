@@ -24,7 +24,7 @@ from lambda_build_plugin.runtime.limits import UNZIPPED_LIMIT
 from lambda_build_plugin.runtime.target import RUNTIMES
 from lambda_build_plugin.stage.bytecode import BytecodeOversizeError, CompilerError, with_bytecode
 from lambda_build_plugin.stage.contents import write_folder
-from lambda_build_plugin.stage.stage import Entry
+from lambda_build_plugin.stage.tree import Entry
 from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.system.interpreters import NoInterpreterError, find_interpreter
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from types import CodeType
 
     from lambda_build_plugin.runtime.target import Runtime
-    from lambda_build_plugin.stage.stage import StagedTree
+    from lambda_build_plugin.stage.tree import StagedTree
 
 _TAG = f"cpython-3{sys.version_info.minor}"
 _SOURCE = "import os\nNAMES = {'a', 'b', 'c', 'd'}\ndef f(x): return x in {'p', 'q', 'r', 's'}\n"

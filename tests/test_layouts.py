@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes.wheels import a_wheel
 
+from lambda_build_plugin.stage.layout import lay_out
 from lambda_build_plugin.stage.layout_cache import Layouts
-from lambda_build_plugin.stage.stage import lay_out, stage
+from lambda_build_plugin.stage.stage import stage
 from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.wheel.file import InvalidWheelError, Wheel
 

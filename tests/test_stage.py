@@ -14,7 +14,8 @@ from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.archive import write_archive
 from lambda_build_plugin.errors import StageError
-from lambda_build_plugin.stage.stage import StagedTree, stage
+from lambda_build_plugin.stage.stage import stage
+from lambda_build_plugin.stage.tree import StagedTree
 from lambda_build_plugin.wheel.file import InvalidWheelError, UnsafePathError, Wheel
 
 if TYPE_CHECKING:

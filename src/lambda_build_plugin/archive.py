@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from lambda_build_plugin.stage.stage import Entry, StagedTree
+    from lambda_build_plugin.stage.tree import Entry, StagedTree
 
 __all__ = ["Written", "write_archive"]
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.report import BuildReport
     from lambda_build_plugin.selection.wheel_choice import Selected
     from lambda_build_plugin.stage.filters import Filtered
-    from lambda_build_plugin.stage.stage import PlainProject, StagedTree
+    from lambda_build_plugin.stage.tree import PlainProject, StagedTree
     from lambda_build_plugin.wheel.file import Wheel
     from lambda_build_plugin.wheel.integrity import MachineCodeOf
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.selection.packages import LeftOut
     from lambda_build_plugin.stage.filters import Excluded
-    from lambda_build_plugin.stage.stage import StagedTree
+    from lambda_build_plugin.stage.tree import StagedTree
 
 __all__ = [
     "BuildReport",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fakes.wheels import FakeWheel
-    from lambda_build_plugin.stage.stage import StagedTree
+    from lambda_build_plugin.stage.tree import StagedTree
 
 __all__ = ["a_tree", "paths", "record_of", "shipped"]
 

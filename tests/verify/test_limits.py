@@ -9,7 +9,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from lambda_build_plugin.runtime.limits import size_text
-from lambda_build_plugin.stage.stage import Distribution, Entry, StagedTree
+from lambda_build_plugin.stage.tree import Distribution, Entry, StagedTree
 from lambda_build_plugin.verify.limits import (
     ArtifactError,
     EmptyArtifactError,

@@ -30,7 +30,7 @@ from lambda_build_plugin.errors import FetchError, StageError, VerificationError
 from lambda_build_plugin.runtime.limits import UNZIPPED_LIMIT, size_text
 from lambda_build_plugin.stage.contents import contents
 from lambda_build_plugin.stage.records import with_entries
-from lambda_build_plugin.stage.stage import Entry
+from lambda_build_plugin.stage.tree import Entry
 from lambda_build_plugin.system.hashes import Digest
 from lambda_build_plugin.system.interpreters import clean, find_interpreter
 from lambda_build_plugin.wheel.members import member_of
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.settings import Host
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.runtime.target import Runtime
-    from lambda_build_plugin.stage.stage import StagedTree
+    from lambda_build_plugin.stage.tree import StagedTree
     from lambda_build_plugin.system.cache import Cache
     from lambda_build_plugin.system.interpreters import Interpreter
     from lambda_build_plugin.wheel.members import Member

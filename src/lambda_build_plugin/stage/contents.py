@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from lambda_build_plugin.stage.stage import Entry, StagedTree
+    from lambda_build_plugin.stage.tree import Entry, StagedTree
 
 __all__ = [
     "EXECUTABLE_MODE",

@@ -11,44 +11,23 @@ name it: `importlib.metadata` is how packages find their version and their plugi
 
 from __future__ import annotations
 
-import re
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.patterns import parse_pattern
-from lambda_build_plugin.config.settings import Preset
-from lambda_build_plugin.stage.contents import contents
+from lambda_build_plugin.stage.presets import Rule, preset_rules
 from lambda_build_plugin.stage.records import with_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from collections.abc import Set as AbstractSet
+    from collections.abc import Iterator, Sequence
 
-    from lambda_build_plugin.stage.stage import Entry, StagedTree
+    from lambda_build_plugin.config.settings import Preset
+    from lambda_build_plugin.stage.tree import Entry, StagedTree
 
 __all__ = ["Excluded", "Filtered", "filtered"]
 
 _METADATA = ".dist-info"
-_TEST_FOLDERS = frozenset({"test", "tests"})
-_FOR_TESTS = _TEST_FOLDERS | {"_test", "_tests", "selftest"}
-"""What modules in such folders import, in any case of letters, is for tests alone."""
-
-_DOC_FOLDERS = frozenset({"doc", "docs", "examples"})
-_TEST_MODULE = re.compile(r"test_.*\.py|.*_test\.py|conftest\.py")
-_TEST_HELPER = re.compile(r"test_(util|helper|case|support).*\.py")
-"""Modules that are called like tests and imported by others."""
-
-_MODULES = (".py", ".so")
-_DOC = re.compile(
-    r"(readme|changes?|changelog|history|news|release(_?notes)?|authors?|contributors|contributing"
-    r"|credits|thanks|todo|install(ation|ing)?|upgrading|migrat(ion|ing)|security|code_of_conduct)"
-    r"([-_.].*)?\.(md|rst)",
-    re.IGNORECASE,
-)
-"""Names of documents that people read. Others are data: scikit-learn reads `iris.rst`."""
-
-_PACKAGE_FILE = re.compile(r"__init__\.(py|pyc|.*\.so)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,15 +54,6 @@ class Filtered:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rule:
-    kind: str
-    text: str
-    leaves_out: bool
-    matches: Callable[[str], bool]
-    names_metadata: bool = False
-
-
 def filtered(
     tree: StagedTree,
     *,
@@ -93,7 +63,7 @@ def filtered(
 ) -> Filtered:
     """Leave out what the rules say; lines are such that `parse_pattern` accepts."""
     paths = [_below(tree.prefix, entry) for entry in tree.entries]
-    rules = [*_presets(presets, tree, paths), *_patterns(exclude, include)]
+    rules = [*preset_rules(presets, tree, paths), *_patterns(exclude, include)]
     if not rules:
         return Filtered(tree=tree)
     kept: list[Entry] = []
@@ -137,7 +107,7 @@ def _below(prefix: str, entry: Entry) -> str:
     return entry.path.removeprefix(prefix)
 
 
-def _in_vain(rule: _Rule, prefix: str, *, spares: bool) -> str:
+def _in_vain(rule: Rule, prefix: str, *, spares: bool) -> str:
     key = "exclude" if rule.kind == "pattern" else rule.kind
     text = f"`{rule.text}` of `{key}` matches nothing"
     if spares:
@@ -147,167 +117,14 @@ def _in_vain(rule: _Rule, prefix: str, *, spares: bool) -> str:
     return text
 
 
-def _patterns(exclude: Sequence[str], include: Sequence[str]) -> Iterator[_Rule]:
+def _patterns(exclude: Sequence[str], include: Sequence[str]) -> Iterator[Rule]:
     for kind, lines in (("pattern", exclude), ("include", include)):
         for text in lines:
             pattern = parse_pattern(text)
-            yield _Rule(
+            yield Rule(
                 kind=kind,
                 text=text,
                 leaves_out=kind == "pattern" and not pattern.negated,
                 matches=pattern.matches,
                 names_metadata=_METADATA in text,
             )
-
-
-def _presets(presets: Sequence[Preset], tree: StagedTree, paths: Sequence[str]) -> Iterator[_Rule]:
-    for preset in presets:
-        if preset is Preset.TESTS:
-            matches = _tests(tree, paths)
-        elif preset is Preset.STUBS:
-            matches = _stubs(tree)
-        else:
-            matches = _docs(paths)
-        yield _Rule(kind="preset", text=preset.value, leaves_out=True, matches=matches)
-
-
-def _tests(tree: StagedTree, paths: Sequence[str]) -> Callable[[str], bool]:
-    """Match tests below the top level: modules by their name, and the data of suites.
-
-    A suite is a folder `test` or `tests` that directly holds test modules: `django/test`,
-    which holds none, is a part of Django that applications import. In a suite all goes
-    but the modules that are no tests: `numpy.testing` imports one of
-    `numpy/_core/tests`. Outside of suites a name may deceive: `scipy.stats` imports
-    its `_bws_test`, a statistical one. What others speak of stays there. The top level
-    is left alone: what lies there is what a distribution wants to be imported by.
-    """
-    suites = set()
-    for path in paths:
-        folder, _, name = path.rpartition("/")
-        above, _, last = folder.rpartition("/")
-        if above and last in _TEST_FOLDERS and _is_test(name):
-            suites.add(folder)
-
-    def in_suite(folder: str) -> bool:
-        return any(each in suites for each in _and_above(folder))
-
-    doubtful = {
-        path
-        for path in paths
-        if (parts := path.rpartition("/"))[0] and _is_test(parts[2]) and not in_suite(parts[0])
-    }
-    used = _used(tree, paths, doubtful)
-
-    def matches(path: str) -> bool:
-        folder, _, name = path.rpartition("/")
-        if not folder:
-            return False
-        if name.endswith(_MODULES):
-            return _is_test(name) and path not in used
-        return in_suite(folder)
-
-    return matches
-
-
-def _used(tree: StagedTree, paths: Sequence[str], doubtful: AbstractSet[str]) -> AbstractSet[str]:
-    """Find the doubtful modules that others of their distribution speak of by name.
-
-    Those are the modules that stay, but for those in folders of tests. A word counts
-    wherever it stands, since names of modules to be imported also stand in strings.
-    pytest alone loads a `conftest.py`.
-    """
-    by_path = dict(zip(paths, tree.entries, strict=True))
-    waiting: defaultdict[str, set[str]] = defaultdict(set)
-    for path in doubtful:
-        if _stem(path) != "conftest":
-            waiting[by_path[path].owner].add(path)
-    speakers = [
-        path
-        for path, entry in by_path.items()
-        if entry.owner in waiting and _speaks_for_itself(path)
-    ]
-    used: set[str] = set()
-    while speakers:
-        found: set[str] = set()
-        entries = [by_path[path] for path in speakers]
-        for entry, text in zip(entries, contents(entries), strict=True):
-            found |= {path for path in waiting[entry.owner] if _speaks_of(_stem(path), text)}
-            waiting[entry.owner] -= found
-        used |= found
-        speakers = sorted(found)
-    return used
-
-
-def _speaks_for_itself(path: str) -> bool:
-    """Tell whether a file is a module that neither is a test nor lies among tests."""
-    *folders, name = path.split("/")
-    return (
-        name.endswith(".py")
-        and not _is_test(name)
-        and _FOR_TESTS.isdisjoint(folder.lower() for folder in folders)
-    )
-
-
-def _stem(path: str) -> str:
-    return path.rpartition("/")[2].removesuffix(".py")
-
-
-def _speaks_of(name: str, text: bytes) -> bool:
-    """Tell whether a word stands in a source; most do not even hold its letters."""
-    word = name.encode()
-    return word in text and bool(re.search(rb"\b%b\b" % re.escape(word), text))
-
-
-def _is_test(name: str) -> bool:
-    return bool(_TEST_MODULE.fullmatch(name)) and not _TEST_HELPER.fullmatch(name)
-
-
-def _and_above(folder: str) -> Iterator[str]:
-    """Yield a folder and those that it lies in."""
-    while folder:
-        yield folder
-        folder = folder.rpartition("/")[0]
-
-
-def _stubs(tree: StagedTree) -> Callable[[str], bool]:
-    """Match type stubs (PEP 561): `*.pyi`, and whole packages that are called `*-stubs`.
-
-    `py.typed` stays: it is empty. Where lazy-loader ships, `__init__.pyi` stay: its
-    `attach_stub` reads them at run time to know what a package holds.
-    """
-    read_later = any(item.wheel.name == "lazy-loader" for item in tree.distributions)
-
-    def matches(path: str) -> bool:
-        name = path.rpartition("/")[2]
-        if path.partition("/")[0].endswith("-stubs"):
-            return True
-        return name.endswith(".pyi") and not (read_later and name == "__init__.pyi")
-
-    return matches
-
-
-def _docs(paths: Sequence[str]) -> Callable[[str], bool]:
-    """Match documents that no program reads.
-
-    Those are the folders `doc`, `docs` and `examples` below the top level without a
-    package in them (`botocore/docs` is one), and read-mes, lists of changes and their
-    like (`*.md`, `*.rst`) at the root or directly in a package. Licences stay, and so
-    do documents in folders of data: they may be templates.
-    """
-    packages = {
-        folder
-        for folder, _, name in (path.rpartition("/") for path in paths)
-        if _PACKAGE_FILE.fullmatch(name)
-    }
-    around_packages = {above for folder in packages for above in _and_above(folder)}
-
-    def matches(path: str) -> bool:
-        folder, _, name = path.rpartition("/")
-        if _DOC.fullmatch(name) and (not folder or folder in packages):
-            return True
-        return any(
-            "/" in each and each.rpartition("/")[2] in _DOC_FOLDERS and each not in around_packages
-            for each in _and_above(folder)
-        )
-
-    return matches

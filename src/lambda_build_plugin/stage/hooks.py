@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, cast
 
 from lambda_build_plugin.errors import SourceBuildError
 from lambda_build_plugin.stage.contents import write_folder
+from lambda_build_plugin.stage.records import record
 from lambda_build_plugin.stage.source_files import UnfitFileError, plain_file, real_place
-from lambda_build_plugin.stage.stage import Entry, PlainProject, check_folders, record
+from lambda_build_plugin.stage.tree import Entry, PlainProject, check_folders
 from lambda_build_plugin.system.hashes import digest_of_file
 from lambda_build_plugin.system.processes import finished
 from lambda_build_plugin.urls import redacted_text
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.config.settings import Command, Settings
     from lambda_build_plugin.progress import Reporter
-    from lambda_build_plugin.stage.stage import Distribution, PlainFile, StagedTree
+    from lambda_build_plugin.stage.tree import Distribution, PlainFile, StagedTree
 
 __all__ = ["HookError", "after_stage", "before_build"]
 

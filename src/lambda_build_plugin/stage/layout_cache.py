@@ -12,7 +12,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from lambda_build_plugin.errors import FetchError
-from lambda_build_plugin.stage.stage import Entry, Layout, lay_out
+from lambda_build_plugin.stage.layout import lay_out
+from lambda_build_plugin.stage.tree import Entry, WheelLayout
 from lambda_build_plugin.wheel.members import Member
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Layouts:
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
 
-    def of(self, wheel: Wheel) -> Layout:
+    def of(self, wheel: Wheel) -> WheelLayout:
         """Get the layout of a wheel; `Wheel.sha256` has to be that of the file as it is now.
 
         Raises:
@@ -51,7 +52,7 @@ class Layouts:
         return layout
 
 
-def _as_note(layout: Layout) -> dict[str, str]:
+def _as_note(layout: WheelLayout) -> dict[str, str]:
     rows = json.dumps([list(_row(entry)) for entry in layout.entries])
     return {
         "form": _FORM,
@@ -68,14 +69,14 @@ def _row(entry: Entry) -> Iterator[object]:
     yield from (member.size, member.crc, member.method)
 
 
-def _from_note(wheel: Wheel, note: Mapping[str, str] | None) -> Layout | None:
+def _from_note(wheel: Wheel, note: Mapping[str, str] | None) -> WheelLayout | None:
     if note is None or note.get("form") != _FORM:
         return None
     dist_info, rows = note.get("dist-info", ""), note.get("rows", "")
     if note.get("sha256") != _sha256(dist_info + rows):
         return None
     path, owner = wheel.path, wheel.name
-    return Layout(
+    return WheelLayout(
         dist_info=dist_info,
         entries=tuple(
             Entry(

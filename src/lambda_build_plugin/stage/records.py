@@ -13,14 +13,22 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.stage.tree import (
+    Entry,
+    StagedTree,
+    same,
+)
 from lambda_build_plugin.system.hashes import digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from lambda_build_plugin.stage.stage import Entry, StagedTree
+    from lambda_build_plugin.stage.tree import (
+        Distribution,
+        StagedTree,
+    )
 
-__all__ = ["with_entries"]
+__all__ = ["record", "with_entries"]
 
 
 def with_entries(tree: StagedTree, entries: Iterable[Entry]) -> StagedTree:
@@ -82,3 +90,23 @@ def _absolute(path: str, prefix: str) -> str:
 def _relative(path: str, prefix: str) -> str:
     """Do the contrary: what lies above the prefix, as scripts of a layer, begins with `../`."""
     return path.removeprefix(prefix) if path.startswith(prefix) else posixpath.relpath(path, prefix)
+
+
+def record(
+    distribution: Distribution,
+    own: Sequence[Entry],
+    entries: Mapping[str, Entry],
+    prefix: str,
+) -> Entry:
+    """Write RECORD anew: sorted, and only of what ships with this content."""
+    path = f"{prefix}{distribution.dist_info}/RECORD"
+    rows = io.StringIO()
+    writer = csv.writer(rows, lineterminator="\n")
+    writer.writerows(
+        (entry.path.removeprefix(prefix), entry.digest, entry.size)
+        for entry in sorted(own, key=lambda entry: entry.path)
+        if entry.path != path and same(entry, entries[entry.path])
+    )
+    writer.writerow((path.removeprefix(prefix), "", ""))
+    content = rows.getvalue().encode()
+    return Entry(path, distribution.wheel.name, content, digest_of(content), len(content))

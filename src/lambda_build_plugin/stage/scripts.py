@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from installer.utils import fix_shebang, parse_entrypoints
 
 from lambda_build_plugin.stage.records import with_entries
-from lambda_build_plugin.stage.stage import Dispute, Entry, check_folders
+from lambda_build_plugin.stage.tree import Dispute, Entry, check_folders
 from lambda_build_plugin.system.hashes import digest_of
 from lambda_build_plugin.wheel.file import members, opened
 from lambda_build_plugin.wheel.members import member_of
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from lambda_build_plugin.runtime.target import Runtime
-    from lambda_build_plugin.stage.stage import Distribution, StagedTree
+    from lambda_build_plugin.stage.tree import Distribution, StagedTree
 
 __all__ = ["with_scripts"]
 

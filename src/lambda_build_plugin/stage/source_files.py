@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.errors import SettingsError, StageError
-from lambda_build_plugin.stage.stage import PlainFile, PlainProject
+from lambda_build_plugin.stage.tree import PlainFile, PlainProject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.selection.provided import Artifact as Provider
-    from lambda_build_plugin.stage.stage import Distribution, StagedTree
+    from lambda_build_plugin.stage.tree import Distribution, StagedTree
     from lambda_build_plugin.wheel.integrity import MachineCodeOf
     from lambda_build_plugin.wheel.machine_code import MachineCode
 

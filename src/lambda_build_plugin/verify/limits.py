@@ -24,7 +24,7 @@ from lambda_build_plugin.wheel.metadata import headers
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from lambda_build_plugin.stage.stage import StagedTree
+    from lambda_build_plugin.stage.tree import StagedTree
 
 __all__ = [
     "ArtifactError",

@@ -1,0 +1,159 @@
+"""The staged tree: what will lie where in the artifact, and where its bytes are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin.errors import StageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from packaging.utils import NormalizedName
+
+    from lambda_build_plugin.wheel.file import Wheel
+    from lambda_build_plugin.wheel.members import Member
+
+__all__ = [
+    "Dispute",
+    "Distribution",
+    "Entry",
+    "PlainFile",
+    "PlainProject",
+    "StagedTree",
+    "WheelLayout",
+    "check_folders",
+    "same",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainFile:
+    """One file that ships as it lies on the disk."""
+
+    path: str
+    """Below the folder from which modules are imported, with slashes."""
+
+    place: Path
+    """Absolute; its links are followed."""
+
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainProject:
+    """The files of a project that ships without becoming a wheel."""
+
+    name: NormalizedName
+    version: str | None = None
+    files: tuple[PlainFile, ...] = ()
+
+    @property
+    def owner(self) -> str:
+        """What its entries name as their owner: no distribution can be called so."""
+        return f"the project {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file of the tree."""
+
+    path: str
+    """Inside the zip, with slashes."""
+
+    owner: str
+    """Normalized name of the distribution, or `PlainProject.owner`."""
+
+    data: Member | bytes | Path
+    digest: str
+    """sha256 as RECORD has it: `sha256=` and URL-safe base64 without padding.
+
+    Empty for bytecode, as installers record it.
+    """
+
+    size: int
+    """Bytes, not compressed."""
+
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distribution:
+    """One distribution of the tree, as its wheel brought it."""
+
+    wheel: Wheel
+    dist_info: str
+    """Name of its metadata folder, such as `requests-2.32.0.dist-info`."""
+
+    has_metadata: bool = True
+    """False where METADATA was taken away after staging."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WheelLayout:
+    """What one wheel brings, and where it is to lie."""
+
+    dist_info: str
+    """Name of its metadata folder."""
+
+    entries: tuple[Entry, ...]
+    """By paths below the folder from which modules are imported; all are members of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispute:
+    """A warning that holds as long as all of some files ship."""
+
+    text: str
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedTree:
+    """Everything that goes into the artifact."""
+
+    entries: tuple[Entry, ...]
+    """Sorted by path."""
+
+    distributions: tuple[Distribution, ...]
+    prefix: str
+    """Where the importable files lie; empty, or with a slash at its end."""
+
+    project: PlainProject | None = None
+    disputes: tuple[Dispute, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is doubtful about the files that ship."""
+        return tuple(dispute.text for dispute in self.disputes)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all entries, not compressed."""
+        return sum(entry.size for entry in self.entries)
+
+
+def check_folders(entries: Mapping[str, Entry]) -> None:
+    """Refuse a file where another distribution needs a folder.
+
+    Raises:
+        StageError: There is one.
+    """
+    seen: set[str] = set()
+    for path, entry in entries.items():
+        parent = path.rpartition("/")[0]
+        while parent and parent not in seen:
+            seen.add(parent)
+            if parent in entries:
+                raise StageError(
+                    f"`{parent}` is a file and a folder at once",
+                    why=f"{entries[parent].owner} brings the file, {entry.owner} brings `{path}`",
+                    hint="leave one of the two distributions out",
+                )
+            parent = parent.rpartition("/")[0]
+
+
+def same(one: Entry, other: Entry) -> bool:
+    return one.digest == other.digest and one.size == other.size
