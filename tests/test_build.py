@@ -15,8 +15,9 @@ from lambda_build_plugin.config.settings import Contents, Host, Layout, Settings
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.system.output import OutputError
+from lambda_build_plugin.verify.findings import StrictError
 from lambda_build_plugin.verify.handler import HandlerError
-from lambda_build_plugin.verify.limits import ArtifactError, StrictError
+from lambda_build_plugin.verify.written import ArtifactError
 from lambda_build_plugin.wheel.file import InvalidWheelError
 
 if TYPE_CHECKING:

@@ -36,10 +36,12 @@ from lambda_build_plugin.verify import (
     findings,
     handler,
     imports,
-    limits,
     native,
+    sizes,
     zip_format,
 )
+from lambda_build_plugin.verify.findings import StrictError
+from lambda_build_plugin.verify.written import ArtifactError
 from lambda_build_plugin.wheel import integrity
 from lambda_build_plugin.wheel.file import InvalidWheelError, UnsafePathError, Wheel
 from lambda_build_plugin.wheel.members import DamagedMemberError, Member
@@ -239,15 +241,15 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     hooks.HookError: lambda: hooks.HookError("after-stage", "make", "it ended with 1"),
     # provided
     provided.OtherVersionError: lambda: provided.OtherVersionError(
-        [("demo 1.0", "2.0", provided.Artifact(label="`deps`", path=PATH, size=1, versions={}))]
+        [("demo 1.0", "2.0", provided.Provider(label="`deps`", path=PATH, size=1, versions={}))]
     ),
     # verify
-    limits.OversizeError: lambda: limits.OversizeError(300_000_000, [("demo", 300_000_000)]),
-    limits.OversizeWheelsError: lambda: limits.OversizeWheelsError(
+    sizes.OversizeError: lambda: sizes.OversizeError(300_000_000, [("demo", 300_000_000)]),
+    sizes.OversizeWheelsError: lambda: sizes.OversizeWheelsError(
         300_000_000, [("demo 1.0", 300_000_000)]
     ),
-    limits.TooManyEntriesError: lambda: limits.TooManyEntriesError(70_000),
-    limits.EmptyArtifactError: lambda: limits.EmptyArtifactError(layer=True),
+    sizes.TooManyEntriesError: lambda: sizes.TooManyEntriesError(70_000),
+    sizes.EmptyArtifactError: lambda: sizes.EmptyArtifactError(layer=True),
     handler.HandlerError: lambda: handler.HandlerError("app.handler", ["app.py"]),
     handler.MalformedHandlerError: lambda: handler.MalformedHandlerError("app"),
     handler.BuiltInHandlerError: lambda: handler.BuiltInHandlerError("sys.exit", TARGET),
@@ -263,10 +265,10 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     ),
     inspection.DamagedZipError: lambda: inspection.DamagedZipError(["`a.py` cannot be read"]),
     findings.SeveralFailuresError: lambda: findings.SeveralFailuresError(
-        [limits.ArtifactError("a"), limits.ArtifactError("b")]
+        [ArtifactError("a"), ArtifactError("b")]
     ),
-    limits.ArtifactError: lambda: limits.ArtifactError("demo is missing"),
-    limits.StrictError: lambda: limits.StrictError(["python3.8 is deprecated"]),
+    ArtifactError: lambda: ArtifactError("demo is missing"),
+    StrictError: lambda: StrictError(["python3.8 is deprecated"]),
     interpreters.NoInterpreterError: lambda: interpreters.NoInterpreterError((3, 13), "bytecode"),
     bytecode.BytecodeOversizeError: lambda: bytecode.BytecodeOversizeError(300_000_000, only=False),
     bytecode.CompilerError: lambda: bytecode.CompilerError(

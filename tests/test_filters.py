@@ -19,7 +19,7 @@ from lambda_build_plugin.archive import write_archive
 from lambda_build_plugin.config.settings import Preset
 from lambda_build_plugin.stage.contents import write_folder
 from lambda_build_plugin.stage.filters import Excluded, filtered
-from lambda_build_plugin.verify import limits
+from lambda_build_plugin.verify.written import check_archive, read_again
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,8 +132,8 @@ def test_metadata_by_name(tmp_path: Path, pattern: str, left: list[str]) -> None
 
     assert [entry.path for entry in found.entries] == [*left, "demo.py"]
     written = write_archive(found, tmp_path / "a.zip", epoch=None)
-    with limits.read_again(written.path) as archive:
-        limits.check_archive(found, archive)
+    with read_again(written.path) as archive:
+        check_archive(found, archive)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.places import check_places
 from lambda_build_plugin.progress import Clock
 from lambda_build_plugin.runtime.sdk import SDK
-from lambda_build_plugin.selection.provided import Artifact
+from lambda_build_plugin.selection.provided import Provider
 from lambda_build_plugin.source_build.context import BuildContext
 from lambda_build_plugin.stage.bytecode import with_bytecode
 from lambda_build_plugin.stage.contents import write_folder
@@ -29,11 +29,11 @@ from lambda_build_plugin.stage.source_files import Choice, plain_project
 from lambda_build_plugin.stage.stage import stage
 from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.system.output import moved_in
-from lambda_build_plugin.verify import artifact as view
-from lambda_build_plugin.verify import limits
+from lambda_build_plugin.verify import sizes, view
 from lambda_build_plugin.verify.checks import check_contents
 from lambda_build_plugin.verify.closure import Word
-from lambda_build_plugin.verify.findings import raised
+from lambda_build_plugin.verify.findings import StrictError, raised
+from lambda_build_plugin.verify.written import check_archive, read_again
 from lambda_build_plugin.wheel import integrity
 from lambda_build_plugin.work import OwnWheel, Work
 
@@ -167,7 +167,7 @@ def _check_chosen(settings: Settings, files: Sequence[Selected]) -> None:
         or settings.hooks.after_stage
     )
     if not leaves_out:
-        limits.check_wheels(
+        sizes.check_wheels(
             {str(item): item.file.size for item in files if item.is_wheel and item.file.size}
         )
 
@@ -257,7 +257,7 @@ def _written(
     output: Path,
     clock: Clock,
     work: Work,
-    artifacts: Sequence[Artifact],
+    artifacts: Sequence[Provider],
 ) -> BuildReport:
     """Write the artifact beside its place and verify it; it is moved in with all others."""
     _check_provider(settings, output)
@@ -269,7 +269,7 @@ def _written(
         *kept.warnings,
     ]
     with clock.stage("verify"):
-        warnings += limits.check_tree(
+        warnings += sizes.check_tree(
             tree,
             layer=settings.layout is Layout.LAYER,
             beside={artifact.label: artifact.size for artifact in artifacts},
@@ -279,7 +279,7 @@ def _written(
     with clock.stage("archive"):
         written = write_archive(tree, temporary, epoch=settings.epoch)
     with clock.stage("verify"):
-        warnings += limits.large_zip(written.size)
+        warnings += sizes.large_zip(written.size)
         warnings += _verified(
             settings,
             tree,
@@ -327,7 +327,7 @@ def _check_provider(settings: Settings, output: Path) -> None:
             )
 
 
-def _word(settings: Settings, dependencies: Dependencies, artifacts: Sequence[Artifact]) -> Word:
+def _word(settings: Settings, dependencies: Dependencies, artifacts: Sequence[Provider]) -> Word:
     """Gather what the user has said of what ships and what does not.
 
     The project alone misses nothing, unless its layers are named: then they have to have
@@ -357,11 +357,11 @@ def _verified(
     *,
     before: StagedTree,
     word: Word,
-    artifacts: Sequence[Artifact],
+    artifacts: Sequence[Provider],
 ) -> tuple[str, ...]:
     """Hold the zip against what was meant, and what is in it against the target."""
-    with limits.read_again(written.path) as archive:
-        limits.check_archive(tree, archive)
+    with read_again(written.path) as archive:
+        check_archive(tree, archive)
         findings = check_contents(
             _with_source(view.artifact_of(tree, archive, code_of, before=before), settings, tree),
             settings.target,
@@ -372,7 +372,9 @@ def _verified(
     return raised(findings)
 
 
-def _with_source(artifact: view.Artifact, settings: Settings, tree: StagedTree) -> view.Artifact:
+def _with_source(
+    artifact: view.ArtifactView, settings: Settings, tree: StagedTree
+) -> view.ArtifactView:
     """Let a project that ships without metadata have its requirements checked, too."""
     project = settings.project
     if tree.project is None or project.dependencies is None:
@@ -388,13 +390,13 @@ def _with_source(artifact: view.Artifact, settings: Settings, tree: StagedTree) 
 
 def _check_strict(settings: Settings, warnings: Sequence[str]) -> None:
     if settings.strict and warnings:
-        raise limits.StrictError(warnings)
+        raise StrictError(warnings)
 
 
-def artifact_of(name: str, tree: StagedTree, path: Path, *, left_out: frozenset[str]) -> Artifact:
+def artifact_of(name: str, tree: StagedTree, path: Path, *, left_out: frozenset[str]) -> Provider:
     """Describe an artifact of the project that was just built, and where its zip is."""
     wheels = [distribution.wheel for distribution in tree.distributions]
-    return Artifact(
+    return Provider(
         label=f"`{name}`",
         path=path,
         size=tree.size,

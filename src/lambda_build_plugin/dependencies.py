@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.progress import Clock
     from lambda_build_plugin.selection.files import Selection
     from lambda_build_plugin.selection.packages import Reached
-    from lambda_build_plugin.selection.provided import Artifact, Kept
+    from lambda_build_plugin.selection.provided import Kept, Provider
     from lambda_build_plugin.selection.wheel_choice import Selected
     from lambda_build_plugin.source_build.context import BuildContext
     from lambda_build_plugin.work import OwnWheel
@@ -85,7 +85,7 @@ class Dependencies:
 def dependencies_of(
     settings: Settings,
     own: OwnWheel,
-    artifacts: Sequence[Artifact],
+    artifacts: Sequence[Provider],
     *,
     chosen: Callable[[Sequence[Selected]], object],
 ) -> Dependencies:
@@ -272,7 +272,7 @@ def _without_provided(
     dependencies: Dependencies,
     settings: Settings,
     own: OwnWheel,
-    artifacts: Sequence[Artifact],
+    artifacts: Sequence[Provider],
 ) -> Dependencies:
     """Leave out what is there already, in the runtime or in another artifact."""
     lock, wheels = dependencies.locked, dependencies.wheels

@@ -28,11 +28,11 @@ from lambda_build_plugin.report import SizeReport, size_lines
 from lambda_build_plugin.runtime.limits import MOST_ENTRIES, UNZIPPED_LIMIT, ZIPPED_LIMIT
 from lambda_build_plugin.runtime.sdk import SDK
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target, newest_admitted
-from lambda_build_plugin.verify import limits
-from lambda_build_plugin.verify.artifact import NO_CODE, Artifact, shipped
+from lambda_build_plugin.verify import sizes
 from lambda_build_plugin.verify.checks import check_contents
 from lambda_build_plugin.verify.closure import Word
 from lambda_build_plugin.verify.findings import Findings, listed, together
+from lambda_build_plugin.verify.view import NO_CODE, ArtifactView, shipped
 from lambda_build_plugin.verify.zip_format import check_format, is_folder, is_link
 from lambda_build_plugin.wheel import integrity
 from lambda_build_plugin.wheel.file import BROKEN_ZIP
@@ -281,7 +281,7 @@ class _Zip:
         }
         self._metadata = metadata
         self._owners = cache(self._owned)
-        self.artifact = Artifact(
+        self.artifact = ArtifactView(
             sizes={name: info.file_size for name, info in self._files.items()},
             roots=roots,
             read=self._read,
@@ -290,7 +290,7 @@ class _Zip:
             distributions=tuple(metadata.values()),
         )
 
-    def importable(self, runtime: Runtime) -> Artifact:
+    def importable(self, runtime: Runtime) -> ArtifactView:
         """Take what the runtime looks into: of a layer not the folders of other Pythons."""
         own = {"", "python/", f"python/lib/{runtime.name}/site-packages/"}
         return replace(
@@ -438,16 +438,16 @@ def _layout(files: Iterable[str]) -> tuple[str, tuple[str, ...]]:
 def _limits(found: _Zip, path: Path) -> Findings:
     errors: list[VerificationError] = []
     if not found.artifact.sizes:
-        errors.append(limits.EmptyArtifactError(layer=False))
+        errors.append(sizes.EmptyArtifactError(layer=False))
     if len(found.infos) > MOST_ENTRIES:
-        errors.append(limits.TooManyEntriesError(len(found.infos)))
+        errors.append(sizes.TooManyEntriesError(len(found.infos)))
     if found.unzipped >= UNZIPPED_LIMIT:
         largest = sorted(found.packages(), key=lambda each: -each["unzipped"])[:5]
-        sizes = [(each["name"], each["unzipped"]) for each in largest]
-        errors.append(limits.OversizeError(found.unzipped, sizes))
-    warnings = () if errors else limits.doubtful_size(found.unzipped)
+        by_name = [(each["name"], each["unzipped"]) for each in largest]
+        errors.append(sizes.OversizeError(found.unzipped, by_name))
+    warnings = () if errors else sizes.doubtful_size(found.unzipped)
     return Findings(
-        errors=tuple(errors), warnings=(*warnings, *limits.large_zip(path.stat().st_size))
+        errors=tuple(errors), warnings=(*warnings, *sizes.large_zip(path.stat().st_size))
     )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.lock.model import Lock
     from lambda_build_plugin.progress import Clock, Reporter
     from lambda_build_plugin.runtime.target import Target
-    from lambda_build_plugin.selection.provided import Artifact
+    from lambda_build_plugin.selection.provided import Provider
     from lambda_build_plugin.source_build.context import BuildContext
     from lambda_build_plugin.wheel.file import Wheel
 
@@ -40,13 +40,13 @@ class Work:
     wheels: dict[Target, Wheel] = field(default_factory=dict)
     """Of the project."""
 
-    built: dict[tuple[str, Target], Artifact] = field(default_factory=dict)
+    built: dict[tuple[str, Target], Provider] = field(default_factory=dict)
     """By name and target."""
 
     hooks: set[tuple[Command, ...]] = field(default_factory=set)
     """Commands before the build that have run."""
 
-    def artifacts(self, settings: Settings) -> list[Artifact]:
+    def artifacts(self, settings: Settings) -> list[Provider]:
         """Get the artifacts that provide for another one."""
         return [
             self.built[item, settings.target]

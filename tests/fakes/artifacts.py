@@ -6,7 +6,7 @@ import io
 import zipfile
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.verify.artifact import Artifact, shipped
+from lambda_build_plugin.verify.view import ArtifactView, shipped
 from lambda_build_plugin.wheel.machine_code import Examiner
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def an_artifact(
     *,
     roots: tuple[str, ...] = ("",),
     owners: Mapping[str, str] | None = None,
-) -> Artifact:
+) -> ArtifactView:
     """Make an artifact of files, without a zip."""
     contents = {
         path: data.encode() if isinstance(data, str) else data
@@ -41,7 +41,7 @@ def an_artifact(
             examiner.hear(data)
             if found := examiner.found():
                 code[path] = found
-    return Artifact(
+    return ArtifactView(
         sizes={path: len(data) for path, data in contents.items()},
         roots=roots,
         read=contents.__getitem__,

@@ -8,12 +8,12 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
-from lambda_build_plugin.verify.artifact import shipped
 from lambda_build_plugin.verify.closure import UnmetRequirementsError, Word, check_closure
 from lambda_build_plugin.verify.findings import Findings
+from lambda_build_plugin.verify.view import shipped
 
 if TYPE_CHECKING:
-    from lambda_build_plugin.verify.artifact import Shipped
+    from lambda_build_plugin.verify.view import Shipped
 
 TARGET = Target(runtime=RUNTIMES["python3.13"], architecture=Architecture.ARM64)
 

@@ -10,18 +10,16 @@ from packaging.version import Version
 
 from lambda_build_plugin.runtime.limits import size_text
 from lambda_build_plugin.stage.tree import Distribution, Entry, StagedTree
-from lambda_build_plugin.verify.limits import (
-    ArtifactError,
+from lambda_build_plugin.verify.findings import StrictError
+from lambda_build_plugin.verify.sizes import (
     EmptyArtifactError,
     OversizeError,
-    StrictError,
     TooManyEntriesError,
     biggest,
-    check_archive,
     check_tree,
     large_zip,
-    read_again,
 )
+from lambda_build_plugin.verify.written import ArtifactError, check_archive, read_again
 from lambda_build_plugin.wheel.file import Wheel
 
 if TYPE_CHECKING:

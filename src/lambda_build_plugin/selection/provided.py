@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from lambda_build_plugin.wheel.file import Wheel
 
 __all__ = [
-    "Artifact",
     "Kept",
     "OtherVersionError",
+    "Provider",
     "check_locked",
     "read_artifact",
     "reading",
@@ -49,7 +49,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Artifact:
+class Provider:
     """Another artifact that will be there when this one runs."""
 
     label: str
@@ -81,7 +81,7 @@ class Kept:
 class OtherVersionError(VerificationError):
     """What another artifact is to provide is there at another version."""
 
-    def __init__(self, clashes: Sequence[tuple[str, str, Artifact]]) -> None:
+    def __init__(self, clashes: Sequence[tuple[str, str, Provider]]) -> None:
         self.clashes = tuple(clashes)
         lines = [
             f"- {package} is locked, {artifact.label} holds {version}"
@@ -159,7 +159,7 @@ def _split_sdk(gone: frozenset[NormalizedName], kept: set[NormalizedName]) -> It
         )
 
 
-def without_artifacts(wheels: Sequence[Wheel], artifacts: Sequence[Artifact]) -> Kept:
+def without_artifacts(wheels: Sequence[Wheel], artifacts: Sequence[Provider]) -> Kept:
     """Leave out what other artifacts hold at the same version.
 
     What is built from the user's own folders has no version that says what is in it: it
@@ -185,7 +185,7 @@ def without_artifacts(wheels: Sequence[Wheel], artifacts: Sequence[Artifact]) ->
     )
 
 
-def check_locked(packages: Iterable[LockedPackage], artifacts: Sequence[Artifact]) -> Kept:
+def check_locked(packages: Iterable[LockedPackage], artifacts: Sequence[Provider]) -> Kept:
     """Hold other artifacts against the lock, where nothing of the lock itself ships.
 
     Raises:
@@ -209,15 +209,15 @@ def check_locked(packages: Iterable[LockedPackage], artifacts: Sequence[Artifact
 
 
 def _held(
-    versions: Mapping[NormalizedName, Version], artifacts: Sequence[Artifact]
-) -> dict[NormalizedName, Artifact]:
+    versions: Mapping[NormalizedName, Version], artifacts: Sequence[Provider]
+) -> dict[NormalizedName, Provider]:
     """Find which artifact has which package.
 
     Raises:
         VerificationError: One has another version.
     """
-    found: dict[NormalizedName, Artifact] = {}
-    clashes: list[tuple[str, str, Artifact]] = []
+    found: dict[NormalizedName, Provider] = {}
+    clashes: list[tuple[str, str, Provider]] = []
     for name, version in versions.items():
         for artifact in artifacts:
             there = artifact.versions.get(name)
@@ -231,7 +231,7 @@ def _held(
     return found
 
 
-def read_artifact(path: Path, target: Target) -> Artifact:
+def read_artifact(path: Path, target: Target) -> Provider:
     """Read what a zip holds: a function's files at the root, a layer's where Python looks.
 
     https://docs.aws.amazon.com/lambda/latest/dg/packaging-layers.html#packaging-layers-paths
@@ -251,7 +251,7 @@ def read_artifact(path: Path, target: Target) -> Artifact:
                 name = canonicalize_name(found.get("name", ""))
                 versions.setdefault(name, found.get("version", ""))
         size = sum(info.file_size for info in archive.infolist())
-    return Artifact(label=str(path), path=path, size=size, versions=versions)
+    return Provider(label=str(path), path=path, size=size, versions=versions)
 
 
 @contextmanager

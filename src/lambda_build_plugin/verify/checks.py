@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lambda_build_plugin.runtime.target import Target
-    from lambda_build_plugin.verify.artifact import Artifact
     from lambda_build_plugin.verify.closure import Word
+    from lambda_build_plugin.verify.view import ArtifactView
 
 __all__ = ["check_contents"]
 
 
 def check_contents(
-    artifact: Artifact,
+    artifact: ArtifactView,
     target: Target,
     word: Word,
     *,
     handler: str | None,
-    beside: Sequence[Artifact] = (),
+    beside: Sequence[ArtifactView] = (),
 ) -> Findings:
     """Hold what an artifact holds against a target.
 

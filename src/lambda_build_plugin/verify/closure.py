@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
     from lambda_build_plugin.runtime.target import Target
-    from lambda_build_plugin.verify.artifact import Shipped
+    from lambda_build_plugin.verify.view import Shipped
 
 __all__ = ["UnmetRequirementsError", "Word", "check_closure"]
 

@@ -10,7 +10,18 @@ from lambda_build_plugin.errors import VerificationError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Findings", "SeveralFailuresError", "listed", "raised", "together"]
+
+__all__ = [
+    "MOST_LISTED",
+    "Findings",
+    "SeveralFailuresError",
+    "StrictError",
+    "listed",
+    "raised",
+    "together",
+]
+
+MOST_LISTED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,3 +69,15 @@ def listed(items: Sequence[str], most: int = 3) -> str:
     """Name the first few of several things, and how many more there are."""
     rest = len(items) - most
     return ", ".join(items[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+class StrictError(VerificationError):
+    """There are warnings, and `strict` makes them errors."""
+
+    def __init__(self, warnings: Sequence[str]) -> None:
+        self.warnings = tuple(warnings)
+        super().__init__(
+            "there are warnings, and the build is strict",
+            why="\n".join(f"- {warning}" for warning in warnings),
+            hint="mend them, or build without `strict`",
+        )

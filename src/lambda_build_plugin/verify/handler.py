@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lambda_build_plugin.runtime.target import Target
-    from lambda_build_plugin.verify.artifact import Artifact
+    from lambda_build_plugin.verify.view import ArtifactView
 
 __all__ = [
     "BuiltInHandlerError",
@@ -86,7 +86,7 @@ class UndefinedHandlerError(VerificationError):
 
 
 def check_handler(
-    artifact: Artifact, handler: str, target: Target, *, beside: Sequence[Artifact] = ()
+    artifact: ArtifactView, handler: str, target: Target, *, beside: Sequence[ArtifactView] = ()
 ) -> Findings:
     """Look for the module, and in it for the name.
 
@@ -118,7 +118,7 @@ def _first(handler: str) -> str:
     return re.split(r"[./]", handler, maxsplit=1)[0]
 
 
-def _found(artifact: Artifact, module: str) -> str | None:
+def _found(artifact: ArtifactView, module: str) -> str | None:
     """Find the file that an import takes: a package before a module, machine code before source."""
     for stem in (f"{module}/__init__", module):
         parent = stem.rpartition("/")[0]
@@ -132,7 +132,7 @@ def _found(artifact: Artifact, module: str) -> str | None:
     return None
 
 
-def _check_name(artifact: Artifact, path: str, handler: str, name: str) -> Findings:
+def _check_name(artifact: ArtifactView, path: str, handler: str, name: str) -> Findings:
     """Look for the name in the source; where there is none, nothing can be told."""
     cannot_tell = f"whether the handler `{handler}` is defined in `{path}` cannot be told:"
     if path.endswith(".py") and artifact.sizes[path] > _LARGEST_SOURCE:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lambda_build_plugin.runtime.target import Target
-    from lambda_build_plugin.verify.artifact import Artifact
+    from lambda_build_plugin.verify.view import ArtifactView
 
 __all__ = ["EditableError", "check_imports", "check_pythons"]
 
@@ -47,7 +47,7 @@ class EditableError(VerificationError):
         )
 
 
-def check_imports(artifact: Artifact, target: Target) -> Findings:
+def check_imports(artifact: ArtifactView, target: Target) -> Findings:
     """Look at what lies directly on `sys.path`."""
     editable: list[str] = []
     warnings: list[str] = []
@@ -67,7 +67,7 @@ def check_imports(artifact: Artifact, target: Target) -> Findings:
     return Findings(errors=(EditableError(editable),) if editable else (), warnings=tuple(warnings))
 
 
-def check_pythons(artifact: Artifact, target: Target) -> Findings:
+def check_pythons(artifact: ArtifactView, target: Target) -> Findings:
     """Look whether a layer has folders for other Pythons, and none for that of the target."""
     if "" in artifact.roots:
         return Findings()
@@ -85,7 +85,7 @@ def check_pythons(artifact: Artifact, target: Target) -> Findings:
     )
 
 
-def _shown(artifact: Artifact, path: str) -> str:
+def _shown(artifact: ArtifactView, path: str) -> str:
     owner = artifact.owner(path)
     return f"`{path}` (of {owner})" if owner else f"`{path}`"
 
@@ -98,7 +98,7 @@ def _module(root: str, name: str, paths: Sequence[str]) -> str:
     return name if any(path.startswith(f"{root}{name}/__init__.") for path in paths) else ""
 
 
-def _pth(artifact: Artifact, path: str, name: str) -> Iterator[str]:
+def _pth(artifact: ArtifactView, path: str, name: str) -> Iterator[str]:
     """Yield what a `.pth` file does at every start (docs.python.org/3/library/site.html)."""
     shown = _shown(artifact, path)
     if artifact.sizes[path] > _LARGEST_PTH:

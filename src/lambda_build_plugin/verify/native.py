@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from lambda_build_plugin.runtime.target import Target
-    from lambda_build_plugin.verify.artifact import Artifact
+    from lambda_build_plugin.verify.view import ArtifactView
     from lambda_build_plugin.wheel.elf import Elf
     from lambda_build_plugin.wheel.machine_code import MachineCode
 
@@ -70,7 +70,7 @@ def _lines(problems: Mapping[str, Sequence[str]]) -> Iterator[str]:
 
 
 def check_native(
-    artifact: Artifact, target: Target, *, beside: Sequence[Artifact] = ()
+    artifact: ArtifactView, target: Target, *, beside: Sequence[ArtifactView] = ()
 ) -> Findings:
     """Hold each file with machine code against the target.
 

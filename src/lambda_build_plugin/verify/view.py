@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
     from lambda_build_plugin.runtime.target import Target
-    from lambda_build_plugin.selection.provided import Artifact as Provider
+    from lambda_build_plugin.selection.provided import Provider
     from lambda_build_plugin.stage.tree import Distribution, StagedTree
     from lambda_build_plugin.wheel.integrity import MachineCodeOf
     from lambda_build_plugin.wheel.machine_code import MachineCode
 
-__all__ = ["NO_CODE", "Artifact", "Shipped", "artifact_of", "provider", "shipped"]
+__all__ = ["NO_CODE", "ArtifactView", "Shipped", "artifact_of", "provider", "shipped"]
 
 NO_CODE = (
     *(".c", ".cfg", ".cpp", ".css", ".csv", ".f90", ".h", ".hpp", ".html", ".ini", ".js"),
@@ -60,7 +60,7 @@ class Shipped:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Artifact:
+class ArtifactView:
     """A function or a layer."""
 
     sizes: Mapping[str, int]
@@ -114,7 +114,7 @@ def artifact_of(
     code_of: MachineCodeOf,
     *,
     before: StagedTree | None = None,
-) -> Artifact:
+) -> ArtifactView:
     """Look at the zip that was written of a tree.
 
     Args:
@@ -147,7 +147,7 @@ def artifact_of(
     def source(path: str) -> bytes | None:
         return b"".join(contents([sources[path]])) if path in sources else None
 
-    return Artifact(
+    return ArtifactView(
         sizes={entry.path: entry.size for entry in tree.entries},
         roots=(tree.prefix,),
         read=lambda path: read_text(archive, infos[path]),
@@ -169,7 +169,7 @@ def _unknown(distribution: Distribution) -> Shipped:
     )
 
 
-def provider(artifact: Provider, target: Target) -> Artifact:
+def provider(artifact: Provider, target: Target) -> ArtifactView:
     """Look at another artifact for what it provides; its own machine code was its own affair.
 
     Args:
@@ -189,7 +189,7 @@ def provider(artifact: Provider, target: Target) -> Artifact:
 
     is_layer = any(path.startswith("python/") for path in sizes)
     of_its_python = f"python/lib/{target.runtime.name}/site-packages/"
-    return Artifact(
+    return ArtifactView(
         sizes=sizes,
         roots=(of_its_python, "python/") if is_layer else ("",),
         read=read,
