@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes.wheels import a_wheel
 
-from lambda_build_plugin.build import build
 from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.config.settings import Contents, Host, Layout, Settings
+from lambda_build_plugin.pipeline.build import build
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.system.output import OutputError

@@ -14,7 +14,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import lambda_build_plugin
-from lambda_build_plugin import errors, inspection, locking
+from lambda_build_plugin import errors
+from lambda_build_plugin.commands import inspection, locking
 from lambda_build_plugin.config.project import Project
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch import errors as fetch_failures

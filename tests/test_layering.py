@@ -32,14 +32,9 @@ LAYERS = (
     "stage",
     "archive",
     "verify",
-    "work",
-    "dependencies",
-    "places",
-    "locking",
-    "diff",
     "report",
-    "inspection",
-    "build",
+    "pipeline",
+    "commands",
     "frontends",
 )
 """A layer imports itself and what stands above it."""

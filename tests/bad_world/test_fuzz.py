@@ -20,9 +20,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from lambda_build_plugin.archive import write_archive
+from lambda_build_plugin.commands.diff import as_text, compare
 from lambda_build_plugin.config.patterns import parse_pattern
 from lambda_build_plugin.config.project import read_project
-from lambda_build_plugin.diff import as_text, compare
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch.index_pages import Page, UnknownPageError
 from lambda_build_plugin.lock.read import read_lock

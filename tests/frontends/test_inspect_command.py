@@ -12,8 +12,12 @@ from fakes.artifacts import a_member, a_zip, metadata
 from fakes.elf import an_elf
 from fakes.projects import a_project, quiet_environment, run_lambda_build
 
+from lambda_build_plugin.commands.inspection import (
+    FailureReport,
+    InspectedPackage,
+    InspectionReport,
+)
 from lambda_build_plugin.frontends.cli import main
-from lambda_build_plugin.inspection import FailureReport, InspectedPackage, InspectionReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

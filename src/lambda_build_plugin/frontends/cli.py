@@ -32,9 +32,9 @@ _SIGNALLED = 128
 """With the number of the signal added, as shells have it."""
 
 _COMMANDS = {
-    "diff": "lambda_build_plugin.frontends.diff_command",
-    "inspect": "lambda_build_plugin.frontends.inspect_command",
-    "lock": "lambda_build_plugin.frontends.lock_command",
+    "diff": "lambda_build_plugin.frontends.cli_diff",
+    "inspect": "lambda_build_plugin.frontends.cli_inspect",
+    "lock": "lambda_build_plugin.frontends.cli_lock",
 }
 """Sub-commands by the first argument; a folder of that name is `./lock`.
 
@@ -240,11 +240,11 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
-    from lambda_build_plugin.build import build_all
     from lambda_build_plugin.config.artifacts import read_artifacts
     from lambda_build_plugin.config.project import read_project
     from lambda_build_plugin.config.read_settings import environment_source, table_source
     from lambda_build_plugin.frontends.session import Session
+    from lambda_build_plugin.pipeline.build import build_all
 
     arguments = _Arguments(**vars(found))
     session = Session.of(vars(arguments), environ, quiet=arguments.quiet, verbose=arguments.verbose)

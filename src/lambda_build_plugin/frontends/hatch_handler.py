@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 
 from hatchling.builders.wheel import WheelBuilder
 
-from lambda_build_plugin.build import build
 from lambda_build_plugin.config.artifacts import for_one_target
 from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.config.read_settings import (
@@ -32,6 +31,7 @@ from lambda_build_plugin.config.read_settings import (
 )
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.frontends.session import Session
+from lambda_build_plugin.pipeline.build import build
 from lambda_build_plugin.source_build.errors import BackendError
 from lambda_build_plugin.source_build.source import of_project
 

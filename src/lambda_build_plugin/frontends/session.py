@@ -127,7 +127,7 @@ class Session:
         Raises:
             LambdaBuildError: With the reason and the remedy; nothing is left behind.
         """
-        from lambda_build_plugin.build import build_all
+        from lambda_build_plugin.pipeline.build import build_all
 
         self.check_places(artifacts)
         reporter = self.reporter(sys.stderr, plain=plain)

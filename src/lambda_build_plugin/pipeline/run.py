@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from lambda_build_plugin.source_build.context import BuildContext
     from lambda_build_plugin.wheel.file import Wheel
 
-__all__ = ["OwnWheel", "Work"]
+__all__ = ["ProjectWheel", "Run"]
 
 
 @dataclass(slots=True)
-class Work:
+class Run:
     """One run, and what it has done so far."""
 
     folder: Path
@@ -66,11 +66,11 @@ class Work:
 
 
 @dataclass(slots=True)
-class OwnWheel:
+class ProjectWheel:
     """The project's wheel, built when it is first asked for."""
 
     settings: Settings
-    work: Work
+    run: Run
     context: BuildContext
     clock: Clock
 
@@ -80,10 +80,10 @@ class OwnWheel:
         Raises:
             SourceBuildError: It cannot be built.
         """
-        work, target = self.work, self.settings.target
-        built = work.wheel_for(target)
+        run, target = self.run, self.settings.target
+        built = run.wheel_for(target)
         if built is None:
             with self.clock.stage("build"):
-                built = build_project(self.settings.project, self.context, builder=work.builder)
-            work.wheels[target] = built
+                built = build_project(self.settings.project, self.context, builder=run.builder)
+            run.wheels[target] = built
         return built

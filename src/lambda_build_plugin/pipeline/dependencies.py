@@ -52,13 +52,13 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.fetch.fetcher import Fetched
     from lambda_build_plugin.lock.model import Lock, LockedPackage
+    from lambda_build_plugin.pipeline.run import ProjectWheel
     from lambda_build_plugin.progress import Clock
     from lambda_build_plugin.selection.files import Selection
     from lambda_build_plugin.selection.packages import Reached
     from lambda_build_plugin.selection.provided import Kept, Provider
     from lambda_build_plugin.selection.wheel_choice import Selected
     from lambda_build_plugin.source_build.context import BuildContext
-    from lambda_build_plugin.work import OwnWheel
 
 __all__ = ["Dependencies", "dependencies_of"]
 
@@ -84,7 +84,7 @@ class Dependencies:
 
 def dependencies_of(
     settings: Settings,
-    own: OwnWheel,
+    own: ProjectWheel,
     artifacts: Sequence[Provider],
     *,
     chosen: Callable[[Sequence[Selected]], object],
@@ -121,10 +121,10 @@ def _without_code(wheels: Sequence[Wheel]) -> Iterator[str]:
 
 
 def _from_lock(
-    settings: Settings, own: OwnWheel, chosen: Callable[[Sequence[Selected]], object]
+    settings: Settings, own: ProjectWheel, chosen: Callable[[Sequence[Selected]], object]
 ) -> Dependencies:
     """Read the lock, choose for the target, fetch, and build what is no wheel."""
-    project, host, clock, locks = settings.project, settings.host, own.clock, own.work.locks
+    project, host, clock, locks = settings.project, settings.host, own.clock, own.run.locks
     with clock.stage("lock"):
         found = find_lock(project, settings.lock, needed=bool(settings.extras or settings.groups))
         if found is None:
@@ -206,7 +206,7 @@ def _brought(
     packages: Sequence[LockedPackage],
     fetcher: Fetcher,
     settings: Settings,
-    own: OwnWheel,
+    own: ProjectWheel,
     chosen: Callable[[Sequence[Selected]], object],
 ) -> _Brought:
     """Choose, fetch and build."""
@@ -271,7 +271,7 @@ def _said_why(package: LockedPackage, context: BuildContext) -> Iterator[None]:
 def _without_provided(
     dependencies: Dependencies,
     settings: Settings,
-    own: OwnWheel,
+    own: ProjectWheel,
     artifacts: Sequence[Provider],
 ) -> Dependencies:
     """Leave out what is there already, in the runtime or in another artifact."""
@@ -307,7 +307,7 @@ def _without_provided(
 
 
 def _asked(
-    lock: Lock, settings: Settings, own: OwnWheel
+    lock: Lock, settings: Settings, own: ProjectWheel
 ) -> tuple[Sequence[Requirement], dict[NormalizedName, Sequence[Requirement]]]:
     """Get what the project asks for by name, from the lock if it tells, else by itself.
 
@@ -360,7 +360,7 @@ def _cut(
     lock: Lock,
     applicable: Reached,
     settings: Settings,
-    own: OwnWheel,
+    own: ProjectWheel,
     bring: Callable[[Sequence[LockedPackage]], _Brought],
 ) -> Dependencies:
     """Follow the requirements of the project through the lock, and leave the rest.
@@ -412,7 +412,7 @@ def _unneeded(
 
 
 def _needs(
-    lock: Lock, settings: Settings, own: OwnWheel
+    lock: Lock, settings: Settings, own: ProjectWheel
 ) -> tuple[list[Requirement], dict[NormalizedName, Sequence[Requirement]]]:
     """Get what is asked for, and what the project itself requires.
 

@@ -79,9 +79,9 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: 
     Raises:
         LambdaBuildError: An argument is wrong, or a file is no zip.
     """
+    from lambda_build_plugin.commands.inspection import as_json, as_text, inspect
     from lambda_build_plugin.errors import SettingsError
     from lambda_build_plugin.frontends.cli import written
-    from lambda_build_plugin.inspection import as_json, as_text, inspect
     from lambda_build_plugin.runtime.target import RUNTIMES, Architecture
 
     arguments = _Arguments(**vars(found))

@@ -12,9 +12,10 @@ from lambda_build_plugin import report
 from lambda_build_plugin.archive import write_archive
 from lambda_build_plugin.config.project import metadata_requirements
 from lambda_build_plugin.config.settings import Contents, Form, Layout
-from lambda_build_plugin.dependencies import dependencies_of
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
-from lambda_build_plugin.places import check_places
+from lambda_build_plugin.pipeline.dependencies import dependencies_of
+from lambda_build_plugin.pipeline.outputs import check_places
+from lambda_build_plugin.pipeline.run import ProjectWheel, Run
 from lambda_build_plugin.progress import Clock
 from lambda_build_plugin.runtime.sdk import SDK
 from lambda_build_plugin.selection.provided import Provider
@@ -35,14 +36,13 @@ from lambda_build_plugin.verify.closure import Word
 from lambda_build_plugin.verify.findings import StrictError, raised
 from lambda_build_plugin.verify.written import check_archive, read_again
 from lambda_build_plugin.wheel import integrity
-from lambda_build_plugin.work import OwnWheel, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from lambda_build_plugin.archive import Written
     from lambda_build_plugin.config.settings import Settings
-    from lambda_build_plugin.dependencies import Dependencies
+    from lambda_build_plugin.pipeline.dependencies import Dependencies
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.report import BuildReport
     from lambda_build_plugin.selection.wheel_choice import Selected
@@ -91,13 +91,13 @@ def build_all(
         tempfile.TemporaryDirectory(prefix="lambda-build-") as scratch,
         ExitStack() as places,
     ):
-        work = Work(Path(scratch), reporter, builder, places)
+        run = Run(Path(scratch), reporter, builder, places)
         for settings in artifacts:
             with _named(settings, among=len(artifacts)):
                 check_places(settings)
         for settings in artifacts:
             with _named(settings, among=len(artifacts)):
-                reports.append(_build(settings, work))
+                reports.append(_build(settings, run))
     return reports
 
 
@@ -112,14 +112,14 @@ def _named(settings: Settings, *, among: int) -> Iterator[None]:
         raise
 
 
-def _build(settings: Settings, work: Work) -> BuildReport:
-    clock = Clock(work.reporter)
-    folder = Path(tempfile.mkdtemp(dir=work.folder))
-    own = OwnWheel(settings, work, _build_context(settings, folder, work.reporter), clock)
-    artifacts = work.artifacts(settings)
+def _build(settings: Settings, run: Run) -> BuildReport:
+    clock = Clock(run.reporter)
+    folder = Path(tempfile.mkdtemp(dir=run.folder))
+    own = ProjectWheel(settings, run, _build_context(settings, folder, run.reporter), clock)
+    artifacts = run.artifacts(settings)
     ships_project = settings.contents is not Contents.DEPENDENCIES
     if ships_project:
-        _run_hooks(settings, work, clock)
+        _run_hooks(settings, run, clock)
     dependencies = dependencies_of(
         settings, own, artifacts, chosen=lambda files: _check_chosen(settings, files)
     )
@@ -138,7 +138,7 @@ def _build(settings: Settings, work: Work) -> BuildReport:
         full, kept = _staged(settings, wheels, plain, Layouts(own.context.cache))
     if settings.hooks.after_stage:
         with clock.stage("hooks"):
-            tree = after_stage(settings, kept.tree, folder / "stage", work.reporter)
+            tree = after_stage(settings, kept.tree, folder / "stage", run.reporter)
             kept, full = replace(kept, tree=tree), tree
     before = kept.tree
     if settings.bytecode:
@@ -152,7 +152,7 @@ def _build(settings: Settings, work: Work) -> BuildReport:
         before=before,
         output=settings.zip_path(version),
         clock=clock,
-        work=work,
+        run=run,
         artifacts=artifacts,
     )
 
@@ -172,13 +172,13 @@ def _check_chosen(settings: Settings, files: Sequence[Selected]) -> None:
         )
 
 
-def _run_hooks(settings: Settings, work: Work, clock: Clock) -> None:
+def _run_hooks(settings: Settings, run: Run, clock: Clock) -> None:
     """Run the commands before the build, once for all artifacts that have the same ones."""
     commands = settings.hooks.before_build
-    if commands and commands not in work.hooks:
-        work.hooks.add(commands)
+    if commands and commands not in run.hooks:
+        run.hooks.add(commands)
         with clock.stage("hooks"):
-            before_build(settings, work.reporter)
+            before_build(settings, run.reporter)
 
 
 def _staged(
@@ -256,7 +256,7 @@ def _written(
     before: StagedTree,
     output: Path,
     clock: Clock,
-    work: Work,
+    run: Run,
     artifacts: Sequence[Provider],
 ) -> BuildReport:
     """Write the artifact beside its place and verify it; it is moved in with all others."""
@@ -274,7 +274,7 @@ def _written(
             layer=settings.layout is Layout.LAYER,
             beside={artifact.label: artifact.size for artifact in artifacts},
         )
-    temporary = work.places.enter_context(moved_in(output))
+    temporary = run.places.enter_context(moved_in(output))
     word = _word(settings, dependencies, artifacts)
     with clock.stage("archive"):
         written = write_archive(tree, temporary, epoch=settings.epoch)
@@ -292,9 +292,9 @@ def _written(
     _check_strict(settings, warnings)
     if settings.artifact is not None:
         made = artifact_of(settings.artifact, tree, written.path, left_out=word.left_out)
-        work.built[settings.artifact, settings.target] = made
+        run.built[settings.artifact, settings.target] = made
     if settings.unpacked is not None:
-        folder = work.places.enter_context(moved_in(settings.unpacked))
+        folder = run.places.enter_context(moved_in(settings.unpacked))
         with clock.stage("unpack"):
             write_folder(tree, folder)
     return report.make(

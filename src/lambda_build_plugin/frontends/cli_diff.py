@@ -53,7 +53,7 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: 
     Raises:
         SettingsError: One of the zips cannot be read.
     """
-    from lambda_build_plugin.diff import as_json, as_text, compare
+    from lambda_build_plugin.commands.diff import as_json, as_text, compare
     from lambda_build_plugin.frontends.cli import written
 
     arguments = _Arguments(**vars(found))

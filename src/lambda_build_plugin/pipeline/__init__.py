@@ -1,0 +1,1 @@
+"""Join the stages: from settings to artifacts and their reports."""
