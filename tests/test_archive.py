@@ -485,7 +485,8 @@ import resource, signal, sys
 from pathlib import Path
 from packaging.version import Version
 from lambda_build_plugin.archive import write_archive
-from lambda_build_plugin.stage import Wheel, stage
+from lambda_build_plugin.stage.stage import stage
+from lambda_build_plugin.wheel.file import Wheel
 
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))

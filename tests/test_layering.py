@@ -109,10 +109,10 @@ def test_imports_are_absolute(module: str) -> None:
 
 @pytest.mark.parametrize("module", [module for module in CORE if layer_of(module) == "fetch"])
 def test_fetch_knows_the_model_of_locks_and_no_format(module: str) -> None:
-    """Fetching depends on `lock.model` and `lock.parts`, never on a reader."""
+    """Fetching depends on `lock.model` and `lock.fields`, never on a reader."""
     names = {name for name in own(imported(parsed(module))) if layer_of(name) == "lock"}
 
-    assert {".".join(name.split(".")[:2]) for name in names} <= {"lock.model", "lock.parts"}
+    assert {".".join(name.split(".")[:2]) for name in names} <= {"lock.model", "lock.fields"}
 
 
 @pytest.mark.parametrize("module", CORE)

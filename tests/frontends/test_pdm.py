@@ -823,7 +823,7 @@ def test_interrupt_ends_the_build(newest: Host, tmp_path: Path) -> None:
     program = textwrap.dedent(
         """\
         import signal
-        from lambda_build_plugin import build
+        from lambda_build_plugin.pipeline import build
         from pdm.core import main
         build.build_all = lambda *_: signal.raise_signal(signal.SIGINT)
         main(["build", "--lambda"])

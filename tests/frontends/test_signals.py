@@ -307,12 +307,12 @@ error: unexpected failure: KeyError: 'nobody foresaw this'
 
 hint: report it with the traceback"""
 FAULTY = f"""\
-import lambda_build_plugin.build
+import lambda_build_plugin.pipeline.build
 
 def build_all(artifacts, reporter):
     raise KeyError("nobody foresaw this")
 
-lambda_build_plugin.build.build_all = build_all
+lambda_build_plugin.pipeline.build.build_all = build_all
 {CONSOLE}
 """
 

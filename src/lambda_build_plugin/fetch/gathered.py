@@ -31,4 +31,5 @@ class Gathered:
 
 
 def is_true(text: str | None) -> bool:
+    """Read a flag of the environment or of a configuration file."""
     return (text or "").lower() in TRUE

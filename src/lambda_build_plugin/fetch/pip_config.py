@@ -26,6 +26,7 @@ _PIP_FILE = "pip.ini" if sys.platform == "win32" else "pip.conf"
 
 # --- pip ------------------------------------------------------------------------------
 def add_pip(gathered: Gathered, environ: Mapping[str, str], *, home: Path, etc: Path) -> None:
+    """Add what `pip.conf` and the variables `PIP_*` say."""
     values = _pip_values(environ, _pip_files(environ, home=home, etc=etc))
     if url := values.get("index-url"):
         gathered.defaults.append(url)

@@ -30,6 +30,7 @@ __all__ = ["add_uv"]
 def add_uv(
     gathered: Gathered, environ: Mapping[str, str], *, home: Path, project: Path, etc: Path
 ) -> None:
+    """Add what `uv.toml`, `[tool.uv]` and the variables `UV_*` say."""
     named: dict[str, str] = {}
     _add_uv_environment(gathered, environ, named)
     try:

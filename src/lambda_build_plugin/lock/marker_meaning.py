@@ -1,4 +1,4 @@
-"""Tell whether two markers mean the same, by asking both for every environment that either tells apart."""
+"""Tell whether two markers mean the same, by asking both in every environment they tell apart."""
 
 from __future__ import annotations
 

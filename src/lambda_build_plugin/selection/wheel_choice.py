@@ -131,6 +131,7 @@ def offered_wheels(package: LockedPackage) -> Iterator[OfferedWheel]:
 
 
 def wheel_files(package: LockedPackage) -> Iterator[LockedFile]:
+    """List the locked files of a package that are wheels."""
     yield from package.wheels
     if package.archive and not is_source(package.archive):
         yield package.archive

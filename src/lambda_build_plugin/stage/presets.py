@@ -45,6 +45,8 @@ _PACKAGE_FILE = re.compile(r"__init__\.(py|pyc|.*\.so)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
+    """One reason to leave files out, or to keep them."""
+
     kind: str
     text: str
     leaves_out: bool
@@ -55,6 +57,7 @@ class Rule:
 def preset_rules(
     presets: Sequence[Preset], tree: StagedTree, paths: Sequence[str]
 ) -> Iterator[Rule]:
+    """Find the files that each preset leaves out of a tree."""
     for preset in presets:
         if preset is Preset.TESTS:
             matches = _tests(tree, paths)

@@ -156,4 +156,5 @@ def check_folders(entries: Mapping[str, Entry]) -> None:
 
 
 def same(one: Entry, other: Entry) -> bool:
+    """Tell whether two entries have the same content."""
     return one.digest == other.digest and one.size == other.size

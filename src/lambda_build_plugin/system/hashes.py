@@ -103,12 +103,14 @@ class Hashing:
         self._size = 0
 
     def update(self, chunk: bytes | memoryview) -> None:
+        """Hash the next bytes."""
         self._size += len(chunk)
         self._sha256.update(chunk)
         if self._other is not None:
             self._other.update(chunk)
 
     def checked(self, path: Path) -> Checked:
+        """Give the digests of all bytes so far, as those of a file."""
         sha256 = self._sha256.hexdigest()
         asked = sha256 if self._other is None else self._other.hexdigest()
         return Checked(
@@ -143,5 +145,6 @@ def digest_of_file(path: Path) -> tuple[str, int]:
 
 
 def record_digest(found: hashlib._Hash) -> str:
+    """Spell a digest as RECORD does: urlsafe base64 without padding."""
     encoded = base64.urlsafe_b64encode(found.digest()).rstrip(b"=")
     return f"sha256={encoded.decode()}"

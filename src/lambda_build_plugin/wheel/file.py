@@ -169,6 +169,7 @@ def members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 
 
 def plain_path(name: str) -> str:
+    """Spell the path of a member in one way."""
     return name.removeprefix("./")
 
 
