@@ -7,6 +7,7 @@ nothing takes a `dict[str, Any]`.
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["Table", "TableError", "excerpt", "read_toml"]
+__all__ = ["Table", "TableError", "excerpt", "is_nested_deeply", "read_toml"]
 
 _T = TypeVar("_T")
 
 _LONGEST = 200
+_DEEP = 20
+"""Parentheses inside each other; real markers have two or three."""
 _NAMES = {str: "a string", bool: "true or false", int: "a whole number", list: "a list"}
 
 
@@ -39,6 +42,19 @@ class TableError(ValueError):
 def excerpt(text: str) -> str:
     """Cut a text that is quoted in a message, where it goes on and on."""
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def is_nested_deeply(text: str) -> bool:
+    """Whether a marker nests parentheses deeper than anybody writes them.
+
+    It only explains why packaging refused a text: some versions run out of stack,
+    others have a limit of their own, and our message is the same for both.
+    """
+    depth = deepest = 0
+    for character in re.sub(r"'[^']*'|\"[^\"]*\"", "", text):
+        depth += (character == "(") - (character == ")")
+        deepest = max(deepest, depth)
+    return deepest > _DEEP
 
 
 def read_toml(path: Path) -> Table:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from packaging.markers import InvalidMarker, Marker, UndefinedComparison
 from packaging.utils import canonicalize_name
 
-from lambda_build_plugin.tables import excerpt
+from lambda_build_plugin.tables import excerpt, is_nested_deeply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,10 +76,10 @@ class LockMarker:
         marker = cls(text)
         try:
             marker.holds(_PROBE, Activated())
-        except InvalidMarker as error:
+        except (InvalidMarker, RecursionError) as error:
+            if isinstance(error, RecursionError) or is_nested_deeply(text):
+                raise ValueError(f"`{excerpt(text)}` is nested too deep") from error
             raise ValueError(f"`{excerpt(text)}` is not a marker (PEP 508)") from error
-        except RecursionError as error:
-            raise ValueError(f"`{excerpt(text)}` is nested too deep") from error
         except (UndefinedComparison, ValueError) as error:
             # A version that is none, or a number with more digits than Python reads.
             raise ValueError(

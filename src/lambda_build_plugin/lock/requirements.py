@@ -36,7 +36,7 @@ from lambda_build_plugin.lock.model import (
     digest,
     strongest,
 )
-from lambda_build_plugin.tables import TableError, excerpt, read_toml
+from lambda_build_plugin.tables import TableError, excerpt, is_nested_deeply, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -493,6 +493,8 @@ def _requirement(line: _Line, text: str) -> Requirement:
     except RecursionError as error:
         raise _bad_line(line, f"`{line}` is nested too deep") from error
     except ValueError as error:
+        if is_nested_deeply(text):
+            raise _bad_line(line, f"`{line}` is nested too deep") from error
         raise InvalidLockError(
             line.path,
             f"line {line.number}: `{line.shown(text)}` is no requirement (PEP 508)",
