@@ -16,7 +16,7 @@ from packaging.utils import InvalidName, canonicalize_name
 from packaging.version import Version
 
 from lambda_build_plugin.config.poetry_constraint import Constraint
-from lambda_build_plugin.config.tables import Table, TableError, read_toml
+from lambda_build_plugin.config.tables import Table, TableError, is_nested_deeply, read_toml
 from lambda_build_plugin.errors import SettingsError, excerpt
 
 if TYPE_CHECKING:
@@ -380,9 +380,9 @@ def _requirements(table: Table, key: str) -> tuple[Requirement, ...]:
         found = tuple(map(Requirement, texts))
         for requirement in found:
             hash(requirement)  # only now are numbers read, which may have too many digits
-    except RecursionError as error:
-        raise TableError(table.place(key), "a marker in it is nested too deep") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, RecursionError) or any(map(is_nested_deeply, texts)):
+            raise TableError(table.place(key), "a marker in it is nested too deep") from error
         raise TableError(table.place(key), str(error).partition("\n")[0]) from error
     return found
 

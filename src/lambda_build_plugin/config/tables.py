@@ -7,6 +7,7 @@ nothing takes a `dict[str, Any]`.
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,10 +20,12 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Table", "TableError", "read_toml"]
+__all__ = ["Table", "TableError", "is_nested_deeply", "read_toml"]
 
 _T = TypeVar("_T")
 
+_DEEP = 20
+"""Parentheses inside each other; real markers have two or three."""
 _NAMES = {str: "a string", bool: "true or false", int: "a whole number", list: "a list"}
 
 
@@ -33,6 +36,19 @@ class TableError(ValueError):
         super().__init__(f"{at}: {problem}")
         self.at = at
         self.problem = problem
+
+
+def is_nested_deeply(text: str) -> bool:
+    """Whether a marker nests parentheses deeper than anybody writes them.
+
+    It only explains why packaging refused a text: some versions run out of stack,
+    others have a limit of their own, and our message is the same for both.
+    """
+    depth = deepest = 0
+    for character in re.sub(r"'[^']*'|\"[^\"]*\"", "", text):
+        depth += (character == "(") - (character == ")")
+        deepest = max(deepest, depth)
+    return deepest > _DEEP
 
 
 def read_toml(path: Path) -> Table:

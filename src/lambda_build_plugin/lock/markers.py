@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from packaging.markers import InvalidMarker, Marker, UndefinedComparison
 from packaging.utils import canonicalize_name
 
+from lambda_build_plugin.config.tables import is_nested_deeply
 from lambda_build_plugin.errors import excerpt
 
 if TYPE_CHECKING:
@@ -76,10 +77,10 @@ class LockMarker:
         marker = cls(text)
         try:
             marker.holds(_PROBE, Activated())
-        except InvalidMarker as error:
+        except (InvalidMarker, RecursionError) as error:
+            if isinstance(error, RecursionError) or is_nested_deeply(text):
+                raise ValueError(f"`{excerpt(text)}` is nested too deep") from error
             raise ValueError(f"`{excerpt(text)}` is not a marker (PEP 508)") from error
-        except RecursionError as error:
-            raise ValueError(f"`{excerpt(text)}` is nested too deep") from error
         except (UndefinedComparison, ValueError) as error:
             # A version that is none, or a number with more digits than Python reads.
             raise ValueError(

@@ -21,7 +21,7 @@ from packaging.version import Version
 
 from lambda_build_plugin import urls
 from lambda_build_plugin.config.indexes import IndexOptions
-from lambda_build_plugin.config.tables import TableError, read_toml
+from lambda_build_plugin.config.tables import TableError, is_nested_deeply, read_toml
 from lambda_build_plugin.errors import excerpt
 from lambda_build_plugin.lock import fields
 from lambda_build_plugin.lock.errors import (
@@ -495,6 +495,8 @@ def _requirement(line: _Line, text: str) -> Requirement:
     except RecursionError as error:
         raise _bad_line(line, f"`{line}` is nested too deep") from error
     except ValueError as error:
+        if is_nested_deeply(text):
+            raise _bad_line(line, f"`{line}` is nested too deep") from error
         raise InvalidLockError(
             line.path,
             f"line {line.number}: `{line.shown(text)}` is no requirement (PEP 508)",
