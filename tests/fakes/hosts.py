@@ -8,6 +8,7 @@ the repository say; `make newest` alone takes what is newest (see `fakes.locks`)
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fakes.locks import BUILDS, CACHE, NEWEST, ROOT, host_lock
+from fakes.locks import BUILDS, CACHE, NEWEST, ROOT, added_by_plugin, host_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -59,6 +60,9 @@ class Host:
     """As `python -m` and its own variables have it."""
 
     folder: Path
+
+    requirements: tuple[str, ...] = ()
+    """What it was made for."""
 
     @property
     def python(self) -> Path:
@@ -107,7 +111,7 @@ def host(name: str, *requirements: str, with_plugin: bool = True) -> Host:
     if not folder.is_dir():
         _make(folder, name, requirements, wheel)
     os.utime(folder)
-    return Host(name=name, folder=folder)
+    return Host(name=name, folder=folder, requirements=requirements)
 
 
 def _folder_name(name: str, requirements: tuple[str, ...], wheel: Path | None) -> str:
@@ -119,18 +123,39 @@ def _folder_name(name: str, requirements: tuple[str, ...], wheel: Path | None) -
     return f"{name}-{_digest(chr(10).join(parts).encode())}"
 
 
-def our_wheel() -> Path:
-    """Build this plugin's wheel, once for each state of the tree."""
-    folder = _HOSTS / f"wheel-{_digest(*_tree())}"
+def our_wheel(*, beside: Host | None = None) -> Path:
+    """Build this plugin's wheel, once for each state of the tree.
+
+    Args:
+        beside: A host that is to install it from the package index, with what it needs:
+            the wheel asks for the versions of the lock, too, that the host has not yet.
+    """
+    pins = [] if beside is None else added_by_plugin(beside.requirements)
+    folder = _HOSTS / f"wheel-{_digest(*_tree(), repr(pins).encode())}"
     if not folder.is_dir():
         with _scratch() as scratch:
             _forget_old()
             made = Path(scratch, "wheel")
             held = () if NEWEST else ("--build-constraints", BUILDS, "--require-hashes")
-            uv("build", "--wheel", *held, "--out-dir", made, ROOT)
+            source = _a_tree_with(pins, Path(scratch, "tree")) if pins else ROOT
+            uv("build", "--wheel", *held, "--out-dir", made, source)
             _move_in(made, folder)
     os.utime(folder)
     return next(folder.glob("*.whl"))
+
+
+def _a_tree_with(requirements: list[str], folder: Path) -> Path:
+    """Copy what the wheel is built of, and let it require more."""
+    shutil.copytree(ROOT / "src", folder / "src")
+    for name in ("LICENSE", "README.md"):
+        shutil.copy(ROOT / name, folder)
+    head, key, tail = (
+        (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("\ndependencies = [")
+    )
+    assert key
+    more = "".join(f"\n    {json.dumps(requirement)}," for requirement in requirements)
+    (folder / "pyproject.toml").write_text(f"{head}{key}{more}{tail}", encoding="utf-8")
+    return folder
 
 
 def uv(*arguments: str | Path) -> str:

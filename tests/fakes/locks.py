@@ -16,7 +16,17 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["AWSLAMBDARIC", "BACKENDS", "BUILDS", "CACHE", "NEWEST", "ROOT", "held", "host_lock"]
+__all__ = [
+    "AWSLAMBDARIC",
+    "BACKENDS",
+    "BUILDS",
+    "CACHE",
+    "NEWEST",
+    "ROOT",
+    "added_by_plugin",
+    "held",
+    "host_lock",
+]
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,6 +64,17 @@ def host_lock(requirements: tuple[str, ...], *, with_plugin: bool) -> Path | Non
     return next(filter(Path.is_file, paths), None)
 
 
+def added_by_plugin(requirements: tuple[str, ...]) -> list[str]:
+    """List the versions that this plugin brings into a host which has not got them."""
+    if NEWEST:
+        return []
+    alone, together = (host_lock(requirements, with_plugin=each) for each in (False, True))
+    assert alone
+    assert together
+    there = _pins(alone)
+    return [pin for pin in _pins(together) if pin not in there]
+
+
 def held() -> str:
     """Give the end of the pyproject.toml of a project whose real packages uv is to lock.
 
@@ -61,6 +82,10 @@ def held() -> str:
     """
     if NEWEST:
         return ""
-    lines = _PACKAGES.read_text(encoding="utf-8").splitlines()
-    pins = [line.removesuffix("\\").strip() for line in lines if line and line[0] not in " #"]
-    return f"\n[tool.uv]\nconstraint-dependencies = {json.dumps(pins)}\n"
+    return f"\n[tool.uv]\nconstraint-dependencies = {json.dumps(_pins(_PACKAGES))}\n"
+
+
+def _pins(lock: Path) -> list[str]:
+    """Get the lines of a lock without hashes: each a name, a version and perhaps a marker."""
+    lines = lock.read_text(encoding="utf-8").splitlines()
+    return [line.removesuffix("\\").strip() for line in lines if line and line[0] not in " #"]
