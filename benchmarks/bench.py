@@ -634,7 +634,7 @@ def _prepare_hatch(programs: Programs, shop: Workshop, environment: Mapping[str,
         ),
         Step(
             name="uv pip install hatch",
-            command=_install(programs, python, *_locked("hatch")),
+            command=_pip_install(programs, python, *_locked("hatch")),
             folder=shop.root,
         ),
     ):
@@ -654,18 +654,18 @@ def _host_steps(programs: Programs, shop: Workshop, host: Path, lock: str) -> tu
         ),
         Step(
             name=f"uv pip install ({lock})",
-            command=_install(programs, python, *_locked(lock)),
+            command=_pip_install(programs, python, *_locked(lock)),
             folder=shop.root,
         ),
         Step(
             name="uv pip install (this plugin)",
-            command=_install(programs, python, *ours),
+            command=_pip_install(programs, python, *ours),
             folder=shop.root,
         ),
     )
 
 
-def _install(programs: Programs, python: str, *words: str) -> tuple[str, ...]:
+def _pip_install(programs: Programs, python: str, *words: str) -> tuple[str, ...]:
     return (programs.uv, "pip", "install", "--python", python, *words)
 
 
