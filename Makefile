@@ -14,7 +14,7 @@ INSTALL := $(BIN)/uv pip install --quiet
 LOCKED := --require-hashes --no-deps --exact --requirement
 OURS := --no-deps --build-constraints locks/builds.txt --editable .
 
-.PHONY: help demo test lint types unit lowest newest bench lock clean
+.PHONY: help demo test lint types hosts unit lowest newest bench lock clean
 
 help:
 	@echo "make demo    build fixtures/projects/quickstart for python3.13 on arm64"
@@ -42,7 +42,9 @@ $(LOWEST_STAMP): $(STAMP) locks/lowest.txt
 demo: $(STAMP)
 	$(BIN)/lambda-build fixtures/projects/quickstart --runtime python3.13 --arch arm64
 
-test: lint types unit lowest
+test: lint
+	$(MAKE) --no-print-directory --jobs 3 types hosts $(LOWEST_STAMP)
+	$(MAKE) --no-print-directory unit lowest
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -50,6 +52,10 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/mypy
+
+# Poetry, PDM, Hatch: the tests would make them as well, each worker for itself.
+hosts: $(STAMP)
+	PYTHONPATH=tests $(BIN)/python -m fakes.hosts
 
 unit: $(STAMP)
 	$(BIN)/pytest -n $(JOBS)

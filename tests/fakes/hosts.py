@@ -3,6 +3,9 @@
 They are made with uv from the configured package index and kept below `.cache/tests`,
 so a test that asks for one bears the mark `index`. What is installed is what the locks of
 the repository say; `make newest` alone takes what is newest (see `fakes.locks`).
+
+`python -m fakes.hosts` makes all of them, so that workers need not wait for each other,
+or make the same one twice.
 """
 
 from __future__ import annotations
@@ -10,16 +13,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fakes.locks import BUILDS, CACHE, NEWEST, ROOT, added_by_plugin, host_lock
+from fakes.locks import BUILDS, CACHE, NEWEST, ROOT, added_by_plugin, host_lock, hosts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -107,20 +112,21 @@ def host(name: str, *requirements: str, with_plugin: bool = True) -> Host:
         with_plugin: Whether this plugin is installed, too, as a wheel built of the tree.
     """
     wheel = our_wheel() if with_plugin else None
-    folder = _HOSTS / _folder_name(name, requirements, wheel)
+    folder = _HOSTS / _folder_name(requirements, wheel)
     if not folder.is_dir():
-        _make(folder, name, requirements, wheel)
+        _make(folder, requirements, wheel)
     os.utime(folder)
     return Host(name=name, folder=folder, requirements=requirements)
 
 
-def _folder_name(name: str, requirements: tuple[str, ...], wheel: Path | None) -> str:
+def _folder_name(requirements: tuple[str, ...], wheel: Path | None) -> str:
     """Name the environment for all that is in it."""
-    parts = [sys.version, *requirements, str(wheel)]
+    parts = [sys.version, *sorted(requirements), str(wheel)]
     if not NEWEST:
         lock = host_lock(requirements, with_plugin=wheel is not None)
         parts.append(lock.read_text(encoding="utf-8") if lock else "")
-    return f"{name}-{_digest(chr(10).join(parts).encode())}"
+    label = re.split(r"[^a-z]", requirements[0])[0]
+    return f"{label}-{_digest(chr(10).join(parts).encode())}"
 
 
 def our_wheel(*, beside: Host | None = None) -> Path:
@@ -172,10 +178,10 @@ def uv(*arguments: str | Path) -> str:
     return ran.stdout
 
 
-def _make(folder: Path, name: str, requirements: tuple[str, ...], wheel: Path | None) -> None:
+def _make(folder: Path, requirements: tuple[str, ...], wheel: Path | None) -> None:
     with _scratch() as scratch:
         made = Path(scratch, "host")
-        alone = _HOSTS / _folder_name(name, requirements, None)
+        alone = _HOSTS / _folder_name(requirements, None)
         if wheel is not None and alone.is_dir():
             # Nothing that is there is changed by what is added, so its files can be linked.
             shutil.copytree(alone, made, symlinks=True, copy_function=os.link)
@@ -254,3 +260,20 @@ def _a_users_environment(name: str, home: Path) -> dict[str, str]:
         "XDG_CONFIG_DIRS": str(home),
         **{key: value.format(home=home) for key, value in _VARIABLES[name].items()},
     }
+
+
+def _make_all() -> None:
+    """Make every environment that there is a lock of: with the plugin, those without it first."""
+    our_wheel()
+    for with_plugin in (False, True):
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for made in [
+                pool.submit(host, requirements[0], *requirements, with_plugin=with_plugin)
+                for requirements in hosts()
+                if host_lock(requirements, with_plugin=with_plugin)
+            ]:
+                made.result()
+
+
+if __name__ == "__main__":
+    _make_all()

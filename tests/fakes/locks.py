@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -26,6 +27,7 @@ __all__ = [
     "added_by_plugin",
     "held",
     "host_lock",
+    "hosts",
 ]
 
 ROOT = Path(__file__).parents[2]
@@ -54,14 +56,18 @@ def host_lock(requirements: tuple[str, ...], *, with_plugin: bool) -> Path | Non
         requirements: Of the host, spelled as in `locks/environments.toml`.
         with_plugin: Whether what this plugin needs is in it, too.
     """
-    tables = tomllib.loads((_LOCKS / "environments.toml").read_text(encoding="utf-8"))["hosts"]
     ending = "-with-plugin.txt" if with_plugin else ".txt"
     paths = (
         _LOCKS / "hosts" / f"{name}{ending}"
-        for name, table in tables.items()
+        for name, table in _host_tables().items()
         if set(table["requires"]) == set(requirements)
     )
     return next(filter(Path.is_file, paths), None)
+
+
+def hosts() -> list[tuple[str, ...]]:
+    """List the requirements of every host."""
+    return [tuple(table["requires"]) for table in _host_tables().values()]
 
 
 def added_by_plugin(requirements: tuple[str, ...]) -> list[str]:
@@ -83,6 +89,13 @@ def held() -> str:
     if NEWEST:
         return ""
     return f"\n[tool.uv]\nconstraint-dependencies = {json.dumps(_pins(_PACKAGES))}\n"
+
+
+def _host_tables() -> dict[str, Any]:
+    tables: dict[str, Any] = tomllib.loads(
+        (_LOCKS / "environments.toml").read_text(encoding="utf-8")
+    )["hosts"]
+    return tables
 
 
 def _pins(lock: Path) -> list[str]:
