@@ -58,17 +58,17 @@ hosts: $(STAMP)
 	PYTHONPATH=tests $(BIN)/python -m fakes.hosts
 
 unit: $(STAMP)
-	$(BIN)/pytest -n $(JOBS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 lowest: $(LOWEST_STAMP)
-	$(LOWEST)/bin/pytest -n $(JOBS) -m 'not index'
+	$(LOWEST)/bin/pytest -n $(JOBS) --dist worksteal -m 'not index'
 
 # Made anew each time, its hosts included: what is newest changes without notice.
 newest: $(STAMP)
 	rm -rf $(NEWEST) .cache/newest
 	$(PYTHON) -m venv --without-pip $(NEWEST)
 	$(INSTALL) --python $(NEWEST)/bin/python --upgrade --group test --editable '.[backends]'
-	TEST_NEWEST=1 $(NEWEST)/bin/pytest -n $(JOBS)
+	TEST_NEWEST=1 $(NEWEST)/bin/pytest -n $(JOBS) --dist worksteal
 
 # `make lock NAMES="uv hosts/poetry"` renews these alone.
 lock: $(STAMP)
