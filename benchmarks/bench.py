@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 _HERE = Path(__file__).resolve().parent
+_LOCKS = _HERE.parent / "locks"
 _PYTHON = "3.13"
 _RUNTIME = f"python{_PYTHON}"
 _ARCHITECTURE = "arm64"
@@ -71,6 +72,27 @@ name = "imports"
 version = "1.0.0"
 requires-python = ">=3.10"
 dependencies = ["boto3==1.44.5", "fastapi==0.119.1", "numpy==2.2.6", "pandas==2.3.3"]
+
+[tool.uv]
+constraint-dependencies = [
+    "annotated-types==0.8.0",
+    "anyio==4.16.0",
+    "botocore==1.44.8",
+    "exceptiongroup==1.3.2",
+    "idna==3.20",
+    "jmespath==1.1.0",
+    "pydantic==2.14.4",
+    "pydantic-core==2.50.5",
+    "python-dateutil==2.9.0.post0",
+    "pytz==2026.6",
+    "s3transfer==0.19.3",
+    "six==1.17.0",
+    "starlette==0.48.0",
+    "typing-extensions==4.16.0",
+    "typing-inspection==0.4.5",
+    "tzdata==2026.6",
+    "urllib3==2.8.0",
+]
 """
 _IMPORT = """\
 import importlib, sys, time
@@ -211,6 +233,7 @@ class Workshop:
         return {
             "HATCH_DATA_DIR": str(self.root / "hatch-data"),
             "LAMBDA_BUILD_CACHE_DIR": str(self.our_cache),
+            "UV_CONSTRAINT": str(_LOCKS / "builds.txt"),
             # It would lead what Hatch installs into the environment of the benchmarks.
             "UV_PYTHON": "",
         }
@@ -552,6 +575,7 @@ def _environment(shop: Workshop) -> dict[str, str]:
     unwanted = {"PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV"}
     return {
         **{key: value for key, value in os.environ.items() if key not in unwanted},
+        "UV_BUILD_CONSTRAINT": str(_LOCKS / "backends.txt"),
         "UV_CACHE_DIR": str(shop.uv_cache),
         "UV_NO_PROGRESS": "1",
         # Looking for a Python, or fetching one, is not what is compared.
@@ -584,7 +608,7 @@ def _prepare_poetry(programs: Programs, shop: Workshop, environment: Mapping[str
     pyproject = shop.poetry_project / "pyproject.toml"
     pyproject.write_text(_for_poetry(pyproject), encoding="utf-8")
     for step in (
-        *_host_steps(programs, shop, shop.poetry_host, "poetry>=2.5"),
+        *_host_steps(programs, shop, shop.poetry_host, "poetry-with-plugin"),
         Step(name="poetry lock", command=(shop.poetry, "lock"), folder=shop.poetry_project),
     ):
         _run_step(step, environment)
@@ -610,19 +634,18 @@ def _prepare_hatch(programs: Programs, shop: Workshop, environment: Mapping[str,
         ),
         Step(
             name="uv pip install hatch",
-            command=(programs.uv, "pip", "install", "--python", python, "hatch>=1.18"),
+            command=_pip_install(programs, python, *_locked("hatch")),
             folder=shop.root,
         ),
     ):
         _run_step(step, environment)
 
 
-def _host_steps(
-    programs: Programs, shop: Workshop, host: Path, *requirements: str
-) -> tuple[Step, ...]:
-    """Make an environment with a host and this plugin."""
+def _host_steps(programs: Programs, shop: Workshop, host: Path, lock: str) -> tuple[Step, ...]:
+    """Make an environment with a host, of the lock of that name, and this plugin."""
     python = str(host / "bin" / "python")
-    ours = ("--reinstall-package", "lambda-build-plugin", str(_HERE.parent))
+    # The lock has what this plugin needs.
+    ours = ("--no-deps", "--reinstall-package", "lambda-build-plugin", str(_HERE.parent))
     return (
         Step(
             name="uv venv",
@@ -630,11 +653,26 @@ def _host_steps(
             folder=shop.root,
         ),
         Step(
-            name=f"uv pip install {requirements[0]}",
-            command=(programs.uv, "pip", "install", "--python", python, *requirements, *ours),
+            name=f"uv pip install ({lock})",
+            command=_pip_install(programs, python, *_locked(lock)),
+            folder=shop.root,
+        ),
+        Step(
+            name="uv pip install (this plugin)",
+            command=_pip_install(programs, python, *ours),
             folder=shop.root,
         ),
     )
+
+
+def _pip_install(programs: Programs, python: str, *words: str) -> tuple[str, ...]:
+    return (programs.uv, "pip", "install", "--python", python, *words)
+
+
+def _locked(lock: str) -> tuple[str, ...]:
+    """Name what the lock of a host holds, to `uv pip install`."""
+    path = _LOCKS / "hosts" / f"{lock}.txt"
+    return ("--require-hashes", "--no-deps", "--requirement", str(path))
 
 
 def _prepare_pdm(programs: Programs, shop: Workshop, environment: Mapping[str, str]) -> None:
@@ -646,7 +684,7 @@ def _prepare_pdm(programs: Programs, shop: Workshop, environment: Mapping[str, s
     pyproject.write_text(_for_pdm(pyproject), encoding="utf-8")
     named = {**environment, "PDM_PYTHON": str(shop.pdm_host / "bin" / "python")}
     for step in (
-        *_host_steps(programs, shop, shop.pdm_host, "pdm[locked]>=2.29", "pdm-backend>=2.4"),
+        *_host_steps(programs, shop, shop.pdm_host, "pdm-and-backend-with-plugin"),
         Step(name="pdm lock", command=(shop.pdm, "lock"), folder=shop.pdm_project),
     ):
         _run_step(step, named)

@@ -12,8 +12,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-
-_CACHE = Path(__file__).parents[1] / ".cache" / "tests"
+from fakes.locks import AWSLAMBDARIC, BACKENDS, CACHE, NEWEST
 
 # `nohup` and shells that start something behind the scenes have it ignore these, and what
 # the tests start would inherit that; a build that is to ignore a signal does.
@@ -21,6 +20,11 @@ for _name in ("SIGINT", "SIGHUP", "SIGTERM"):
     _signal = getattr(signal, _name, None)
     if _signal is not None and signal.getsignal(_signal) is signal.SIG_IGN:
         signal.signal(_signal, signal.SIG_DFL)
+
+# What builds in the developer's own environment install is held to the locks.
+if not NEWEST:
+    for _name in ("UV_CONSTRAINT", "UV_BUILD_CONSTRAINT"):
+        os.environ[_name] = str(BACKENDS)
 
 
 @pytest.fixture(scope="session")
@@ -32,13 +36,13 @@ def runtime_interface_client() -> Path:
     """
     # A minor version's extension modules load in that minor version alone.
     key = f"{sys.implementation.cache_tag}-{sysconfig.get_platform()}"
-    folder = _CACHE / f"awslambdaric-{key}"
+    folder = CACHE / f"awslambdaric-{key}"
     if not folder.is_dir():
-        _CACHE.mkdir(parents=True, exist_ok=True)
+        CACHE.mkdir(parents=True, exist_ok=True)
         # Beside its place: a rename works within one file system, and then at once.
-        with tempfile.TemporaryDirectory(dir=_CACHE) as scratch:
+        with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
             made = Path(scratch, "target")
-            _install("awslambdaric", made)
+            _install(made)
             try:
                 made.rename(folder)
             except OSError:
@@ -47,9 +51,12 @@ def runtime_interface_client() -> Path:
     return folder
 
 
-def _install(requirement: str, target: Path) -> None:
+def _install(target: Path) -> None:
     beside = Path(sys.executable).parent
     uv = shutil.which("uv", path=f"{beside}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
     assert uv, "uv is in the dependency group `test`"
     command = [uv, "pip", "install", "--quiet", "--python", sys.executable]
-    subprocess.run([*command, "--target", target, requirement], check=True)
+    environ = {key: value for key, value in os.environ.items() if key != "UV_CONSTRAINT"}
+    locked = ("--require-hashes", "--no-deps", "--requirement", AWSLAMBDARIC)
+    what = ("awslambdaric",) if NEWEST else locked
+    subprocess.run([*command, "--target", target, *what], env=environ, check=True)

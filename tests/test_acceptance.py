@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fakes.awslambda import Invocation, invoke, unpack
+from fakes.locks import BUILDS, NEWEST
 
 from lambda_build_plugin.runtime.target import RUNTIMES
 
@@ -449,7 +450,8 @@ def a_host(python: Path, minor: str) -> Path:
             made = Path(scratch, "environment")
             subprocess.run([_UV, "venv", "--quiet", "--python", python, made], check=True)
             install = [_UV, "pip", "install", "--quiet", "--python", str(made / "bin" / "python")]
-            subprocess.run([*install, backend, "--editable", str(_ROOT)], check=True)
+            held = [] if NEWEST else ["--constraint", str(BUILDS)]
+            subprocess.run([*install, *held, backend, "--editable", str(_ROOT)], check=True)
             try:
                 made.rename(folder)
             except OSError:

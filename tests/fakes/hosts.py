@@ -1,29 +1,37 @@
 """Real hosts of this plugin, each in an environment of its own with the tree installed.
 
 They are made with uv from the configured package index and kept below `.cache/tests`,
-so a test that asks for one bears the mark `index`.
+so a test that asks for one bears the mark `index`. What is installed is what the locks of
+the repository say; `make newest` alone takes what is newest (see `fakes.locks`).
+
+`python -m fakes.hosts` makes all of them, so that workers need not wait for each other,
+or make the same one twice.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from fakes.locks import BUILDS, CACHE, NEWEST, ROOT, added_by_plugin, host_lock, hosts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 __all__ = ["Host", "host", "our_wheel", "uv"]
 
-_ROOT = Path(__file__).parents[2]
-_HOSTS = _ROOT / ".cache" / "tests" / "hosts"
+_HOSTS = CACHE / "hosts"
 _KEPT_SECONDS = 24 * 3600
 
 _VARIABLES = {
@@ -57,6 +65,9 @@ class Host:
     """As `python -m` and its own variables have it."""
 
     folder: Path
+
+    requirements: tuple[str, ...] = ()
+    """What it was made for."""
 
     @property
     def python(self) -> Path:
@@ -100,26 +111,57 @@ def host(name: str, *requirements: str, with_plugin: bool = True) -> Host:
         requirements: Of the host, and of what else is to be held to a version.
         with_plugin: Whether this plugin is installed, too, as a wheel built of the tree.
     """
-    wheel = [str(our_wheel())] if with_plugin else []
-    key = _digest("\n".join((sys.version, *requirements, *wheel)).encode())
-    folder = _HOSTS / f"{name}-{key}"
+    wheel = our_wheel() if with_plugin else None
+    folder = _HOSTS / _folder_name(requirements, wheel)
     if not folder.is_dir():
-        _make(folder, [*requirements, *wheel])
+        _make(folder, requirements, wheel)
     os.utime(folder)
-    return Host(name=name, folder=folder)
+    return Host(name=name, folder=folder, requirements=requirements)
 
 
-def our_wheel() -> Path:
-    """Build this plugin's wheel, once for each state of the tree."""
-    folder = _HOSTS / f"wheel-{_digest(*_tree())}"
+def _folder_name(requirements: tuple[str, ...], wheel: Path | None) -> str:
+    """Name the environment for all that is in it."""
+    parts = [sys.version, *sorted(requirements), str(wheel)]
+    if not NEWEST:
+        lock = host_lock(requirements, with_plugin=wheel is not None)
+        parts.append(lock.read_text(encoding="utf-8") if lock else "")
+    label = re.split(r"[^a-z]", requirements[0])[0]
+    return f"{label}-{_digest(chr(10).join(parts).encode())}"
+
+
+def our_wheel(*, beside: Host | None = None) -> Path:
+    """Build this plugin's wheel, once for each state of the tree.
+
+    Args:
+        beside: A host that is to install it from the package index, with what it needs:
+            the wheel asks for the versions of the lock, too, that the host has not yet.
+    """
+    pins = [] if beside is None else added_by_plugin(beside.requirements)
+    folder = _HOSTS / f"wheel-{_digest(*_tree(), repr(pins).encode())}"
     if not folder.is_dir():
         with _scratch() as scratch:
             _forget_old()
             made = Path(scratch, "wheel")
-            uv("build", "--wheel", "--out-dir", made, _ROOT)
+            held = () if NEWEST else ("--build-constraints", BUILDS, "--require-hashes")
+            source = _a_tree_with(pins, Path(scratch, "tree")) if pins else ROOT
+            uv("build", "--wheel", *held, "--out-dir", made, source)
             _move_in(made, folder)
     os.utime(folder)
     return next(folder.glob("*.whl"))
+
+
+def _a_tree_with(requirements: list[str], folder: Path) -> Path:
+    """Copy what the wheel is built of, and let it require more."""
+    shutil.copytree(ROOT / "src", folder / "src")
+    for name in ("LICENSE", "README.md"):
+        shutil.copy(ROOT / name, folder)
+    head, key, tail = (
+        (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("\ndependencies = [")
+    )
+    assert key
+    more = "".join(f"\n    {json.dumps(requirement)}," for requirement in requirements)
+    (folder / "pyproject.toml").write_text(f"{head}{key}{more}{tail}", encoding="utf-8")
+    return folder
 
 
 def uv(*arguments: str | Path) -> str:
@@ -127,19 +169,42 @@ def uv(*arguments: str | Path) -> str:
     beside = Path(sys.executable).parent
     program = shutil.which("uv", path=f"{beside}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
     assert program, "uv is in the dependency group `test`"
+    # What holds the builds of tests would hold the hosts as well.
+    environ = {key: value for key, value in os.environ.items() if key != "UV_CONSTRAINT"}
     ran = subprocess.run(
-        [program, "--quiet", *arguments], check=False, capture_output=True, text=True
+        [program, "--quiet", *arguments], env=environ, check=False, capture_output=True, text=True
     )
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
 
-def _make(folder: Path, requirements: list[str]) -> None:
+def _make(folder: Path, requirements: tuple[str, ...], wheel: Path | None) -> None:
     with _scratch() as scratch:
         made = Path(scratch, "host")
-        uv("venv", "--relocatable", "--python", sys.executable, made)
-        uv("pip", "install", "--compile-bytecode", "--python", _python_of(made), *requirements)
+        alone = _HOSTS / _folder_name(requirements, None)
+        if wheel is not None and alone.is_dir():
+            # Nothing that is there is changed by what is added, so its files can be linked.
+            shutil.copytree(alone, made, symlinks=True, copy_function=os.link)
+        else:
+            uv("venv", "--relocatable", "--python", sys.executable, made)
+        for words in _to_install(requirements, wheel):
+            uv("pip", "install", "--compile-bytecode", "--python", _python_of(made), *words)
         _move_in(made, folder)
+
+
+def _to_install(
+    requirements: tuple[str, ...], wheel: Path | None
+) -> Iterator[tuple[str | Path, ...]]:
+    """Give the arguments of each installation: the lock, and then the wheel alone."""
+    ours = () if wheel is None else (wheel,)
+    if NEWEST:
+        yield (*requirements, *ours)
+        return
+    lock = host_lock(requirements, with_plugin=wheel is not None)
+    assert lock, f"add {requirements} to locks/environments.toml and run `make lock`"
+    yield ("--require-hashes", "--no-deps", "--requirement", lock)
+    if ours:
+        yield ("--no-deps", *ours)
 
 
 def _scratch() -> tempfile.TemporaryDirectory[str]:
@@ -169,9 +234,9 @@ def _python_of(folder: Path) -> Path:
 
 
 def _tree() -> Iterator[bytes]:
-    files = (path for path in (_ROOT / "src").rglob("*") if path.suffix in {".py", ".typed"})
-    for path in (_ROOT / "pyproject.toml", _ROOT / "README.md", *sorted(files)):
-        yield f"{path.relative_to(_ROOT)}\n".encode()
+    files = (path for path in (ROOT / "src").rglob("*") if path.suffix in {".py", ".typed"})
+    for path in (ROOT / "pyproject.toml", ROOT / "README.md", *sorted(files)):
+        yield f"{path.relative_to(ROOT)}\n".encode()
         yield path.read_bytes()
 
 
@@ -195,3 +260,20 @@ def _a_users_environment(name: str, home: Path) -> dict[str, str]:
         "XDG_CONFIG_DIRS": str(home),
         **{key: value.format(home=home) for key, value in _VARIABLES[name].items()},
     }
+
+
+def _make_all() -> None:
+    """Make every environment that there is a lock of: with the plugin, those without it first."""
+    our_wheel()
+    for with_plugin in (False, True):
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for made in [
+                pool.submit(host, requirements[0], *requirements, with_plugin=with_plugin)
+                for requirements in hosts()
+                if host_lock(requirements, with_plugin=with_plugin)
+            ]:
+                made.result()
+
+
+if __name__ == "__main__":
+    _make_all()

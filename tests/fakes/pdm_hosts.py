@@ -23,4 +23,6 @@ WITH_BACKEND = (*NEWEST, "pdm-backend>=2.4")
 
 def pdm_host(*requirements: str, with_plugin: bool = True) -> Host:
     """Give the environment that holds these requirements, PDM's among them."""
+    if requirements == NEWEST and not with_plugin:
+        requirements = WITH_BACKEND  # one environment less to make, and no lock is another for it
     return host("pdm", *requirements, with_plugin=with_plugin)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes.hatch_hosts import OLDEST_HATCHLING, hatch_host, hatchling_host, indexes
+from fakes.hatch_hosts import OLDEST_HATCHLING, UNHELD, hatch_host, hatchling_host, indexes
 from fakes.hosts import our_wheel
 from fakes.index import FakeIndex
 from fakes.wheels import a_wheel
@@ -311,13 +311,13 @@ def test_lock_for_this_machine_alone_is_refused_with_a_remedy_that_works(
     with FakeIndex(WHEELS) as index:
         user = a_hatch_user(hatch, tmp_path, index, 'dependencies = ["native"]')
         user.add('[tool.hatch.envs.default]\ninstaller = "uv"\nlocked = true\n')
-        locking = user.does("lock")
+        locking = user.does("lock", environ=UNHELD)
         assert locking.returncode == 0, locking.stderr
 
         refused = user.does("build", "-t", "lambda", environ=environ)
         hint = textwrap.dedent(refused.stderr.partition("hint: ")[2].partition("\n")[2])
         user.add(hint[hint.index("[tool.hatch.envs.lambda]") :])
-        locking = user.does("-e", "lambda", "lock")
+        locking = user.does("-e", "lambda", "lock", environ=UNHELD)
         assert locking.returncode == 0, locking.stderr
         user.builds("-t", "lambda", environ=environ)
 
@@ -346,7 +346,7 @@ def test_dependencies_of_the_environment_stay_out_and_are_listed(
             universal = true
             """
         )
-        locking = user.does("lock")
+        locking = user.does("lock", environ=UNHELD)
         assert locking.returncode == 0, locking.stderr
         assert 'name = "pytest"' in (user.project / "pylock.toml").read_text()
         said = user.builds("-t", "lambda", environ=environ)

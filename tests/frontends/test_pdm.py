@@ -10,12 +10,12 @@ import shutil
 import textwrap
 import zipfile
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes.hosts import Host, our_wheel
+from fakes.hosts import our_wheel
 from fakes.index import FakeIndex
 from fakes.pdm_hosts import NEWEST, OLDEST, WITH_BACKEND, pdm_host
 from fakes.wheels import FakeWheel, a_wheel
@@ -26,6 +26,8 @@ from lambda_build_plugin.fetch.configuration import read_sources
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from subprocess import CompletedProcess
+
+    from fakes.hosts import Host
 # PDM itself comes from the package index; what the tests lock comes from the loopback.
 pytestmark = pytest.mark.index
 
@@ -839,9 +841,9 @@ def test_interrupt_ends_the_build(newest: Host, tmp_path: Path) -> None:
 
 
 @contextmanager
-def an_index_with_this_plugin() -> Iterator[dict[str, str]]:
+def an_index_with_this_plugin(host: Host) -> Iterator[dict[str, str]]:
     """Serve our own wheel, and name both indexes to what PDM installs with."""
-    wheel = our_wheel()
+    wheel = our_wheel(beside=host)
     ours = FakeWheel(filename=wheel.name, content=wheel.read_bytes())
     kept = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
     with FakeIndex([ours]) as index:
@@ -863,14 +865,15 @@ def an_index_with_this_plugin() -> Iterator[dict[str, str]]:
 def own_pdm(request: pytest.FixtureRequest, tmp_path: Path) -> Host:
     """Give a PDM without the plugin, of one's own to install it in."""
     folder = tmp_path / "own-pdm"
-    shutil.copytree(pdm_host(*request.param, with_plugin=False).folder, folder, symlinks=True)
-    return Host(name="pdm", folder=folder)
+    host = pdm_host(*request.param, with_plugin=False)
+    shutil.copytree(host.folder, folder, symlinks=True)
+    return replace(host, folder=folder)
 
 
 def test_self_add_installs_the_plugin(own_pdm: Host, tmp_path: Path) -> None:
     """`pdm self add lambda-build-plugin` is all that is needed."""
     user = a_user(own_pdm, tmp_path)
-    with an_index_with_this_plugin() as environ:
+    with an_index_with_this_plugin(own_pdm) as environ:
         ran = user.pdm_does("self", "add", "lambda-build-plugin", environ=environ)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
@@ -879,7 +882,7 @@ def test_self_add_installs_the_plugin(own_pdm: Host, tmp_path: Path) -> None:
 
 def test_project_may_ask_for_the_plugin(own_pdm: Host, tmp_path: Path) -> None:
     """With `plugins` in [tool.pdm], `pdm install --plugins` brings it beside what PDM has."""
-    with an_index_with_this_plugin() as environ:
+    with an_index_with_this_plugin(own_pdm) as environ:
         user = a_user(
             own_pdm,
             tmp_path,

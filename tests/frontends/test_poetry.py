@@ -9,13 +9,13 @@ import shutil
 import textwrap
 import zipfile
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes.index import FakeIndex
-from fakes.poetry_hosts import NEWEST, OLDEST, PoetryHost, our_wheel, poetry_host
+from fakes.poetry_hosts import NEWEST, OLDEST, our_wheel, poetry_host
 from fakes.wheels import FakeWheel, a_wheel
 
 from lambda_build_plugin.config.indexes import IndexOptions
@@ -24,6 +24,8 @@ from lambda_build_plugin.fetch.configuration import read_sources
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from subprocess import CompletedProcess
+
+    from fakes.poetry_hosts import PoetryHost
 # Poetry itself comes from the package index; what the tests lock comes from the loopback.
 pytestmark = pytest.mark.index
 
@@ -413,7 +415,7 @@ def test_nothing_is_left_behind_but_the_zip_and_the_cache(user: User) -> None:
 
 def test_real_packages_build(newest: PoetryHost, tmp_path: Path) -> None:
     """What the package index serves goes the same way as what the tests make."""
-    user = a_user(newest, tmp_path, a_real_source(), 'dependencies = ["markupsafe>=3"]')
+    user = a_user(newest, tmp_path, a_real_source(), 'dependencies = ["markupsafe==3.0.4"]')
     user.locks(network())
 
     assert "manylinux" in files(user.builds(*ARM, environ=network()))["markupsafe"]
@@ -819,9 +821,9 @@ def test_plugin_with_the_same_command_is_named(
 
 
 @contextmanager
-def an_index_with_this_plugin() -> Iterator[str]:
+def an_index_with_this_plugin(host: PoetryHost) -> Iterator[str]:
     """Serve our own wheel, and name the index where what it requires lies: as Poetry's sources."""
-    wheel = our_wheel()
+    wheel = our_wheel(beside=host)
     ours = FakeWheel(filename=wheel.name, content=wheel.read_bytes())
     with FakeIndex([ours]) as index:
         yield a_source(index, "ours", "supplemental") + a_real_source()
@@ -831,14 +833,15 @@ def an_index_with_this_plugin() -> Iterator[str]:
 def own_poetry(poetry_versions: tuple[str, ...], tmp_path: Path) -> PoetryHost:
     """Give a Poetry without the plugin, of one's own to install it in."""
     folder = tmp_path / "own-poetry"
-    shutil.copytree(poetry_host(*poetry_versions, with_plugin=False).folder, folder, symlinks=True)
-    return PoetryHost(name="poetry", folder=folder)
+    host = poetry_host(*poetry_versions, with_plugin=False)
+    shutil.copytree(host.folder, folder, symlinks=True)
+    return replace(host, folder=folder)
 
 
 def test_self_add_installs_the_plugin(own_poetry: PoetryHost, tmp_path: Path) -> None:
     """`poetry self add lambda-build-plugin` is all that is needed."""
     user = a_user(own_poetry, tmp_path)
-    with an_index_with_this_plugin() as sources:
+    with an_index_with_this_plugin(own_poetry) as sources:
         # Where Poetry looks for plugins is configured like a project.
         config = user.home / "poetry-config" / "pyproject.toml"
         config.parent.mkdir()
@@ -853,9 +856,11 @@ def test_self_add_installs_the_plugin(own_poetry: PoetryHost, tmp_path: Path) ->
 
 def test_project_may_require_the_plugin(own_poetry: PoetryHost, tmp_path: Path) -> None:
     """With [tool.poetry.requires-plugins] `poetry install` brings it, beside what is pinned."""
-    with an_index_with_this_plugin() as sources:
+    with an_index_with_this_plugin(own_poetry) as sources:
         requires = "[tool.poetry.requires-plugins]\nlambda-build-plugin = '>=0'\n"
-        user = a_user(own_poetry, tmp_path, sources + requires, 'dependencies = ["markupsafe>=3"]')
+        user = a_user(
+            own_poetry, tmp_path, sources + requires, 'dependencies = ["markupsafe==3.0.4"]'
+        )
         user.locks(network())
         ran = user.poetry_does(
             "install", "--no-interaction", "--dry-run", "--only", "main", environ=network()

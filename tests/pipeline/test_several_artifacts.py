@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fakes.awslambda import invoke, unpack
 from fakes.elf import an_elf
+from fakes.locks import held
 from fakes.projects import a_project, quiet_environment, run_lambda_build
 from fakes.wheels import a_wheel
 
@@ -636,7 +637,7 @@ def test_function_and_layer_together(tmp_path: Path, runtime_interface_client: P
 @pytest.mark.index
 def test_real_sdk(tmp_path: Path) -> None:
     """Of boto3 and requests, as uv locks them, urllib3 alone of the SDK stays, for requests."""
-    root = a_project(tmp_path / "project", dependencies=("boto3", "requests"))
+    root = a_project(tmp_path / "project", dependencies=("boto3", "requests"), extra=held())
     subprocess.run([UV, "lock", "--quiet"], cwd=root, check=True)
     environ = {**os.environ, "LAMBDA_BUILD_RUNTIME": "python3.13"}
 

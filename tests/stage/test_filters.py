@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from fakes.locks import held
 from fakes.projects import a_project, quiet_environment, run_lambda_build
 from fakes.trees import a_tree, paths, record_of, shipped
 from fakes.wheels import a_wheel
@@ -423,7 +424,7 @@ def test_real_packages(tmp_path: Path) -> None:
     # Later ones of the two need a newer glibc than the runtimes up to 3.11 have.
     bounded = {"numpy": "numpy<2.3", "pandas": "pandas<3"}
     dependencies = tuple(bounded.get(name, name) for name in names)
-    project = a_project(tmp_path / "project", dependencies=dependencies)
+    project = a_project(tmp_path / "project", dependencies=dependencies, extra=held())
     beside = Path(sys.executable).parent
     uv = shutil.which("uv", path=f"{beside}{os.pathsep}{os.environ['PATH']}")
     assert uv, "uv is in the dependency group `test`"

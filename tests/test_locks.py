@@ -1,0 +1,103 @@
+"""The locks of the repository itself: they are what `locks/environments.toml` asks for."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fakes.locks import ROOT
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_LOCKS = ROOT / "locks"
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read a file of TOML."""
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def the_locks() -> list[Any]:
+    """List the locks that `make lock` renews."""
+    spec = importlib.util.spec_from_file_location("renew", _LOCKS / "renew.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["renew"] = module  # dataclasses look themselves up
+    spec.loader.exec_module(module)
+    return list(module.locks(read(_LOCKS / "environments.toml")))
+
+
+def asked_for(lock: Any) -> Iterator[Requirement]:
+    """List what a lock is made of, that of pyproject.toml included."""
+    yield from map(Requirement, lock.requires)
+    if lock.project is None:
+        return
+    pyproject = read(ROOT / "pyproject.toml")
+    project = pyproject["project"]
+    yield from map(Requirement, project["dependencies"])
+    for extra in lock.project.get("extras", ()):
+        yield from map(Requirement, project["optional-dependencies"][extra])
+    groups = list(lock.project.get("groups", ()))
+    for group in groups:
+        for item in pyproject["dependency-groups"][group]:
+            if isinstance(item, str):
+                yield Requirement(item)
+            else:
+                groups.append(item["include-group"])
+
+
+def entries(lock: Any) -> list[str]:
+    """Get the entries of a lock, each with its hashes, as one line."""
+    text = lock.path.read_text(encoding="utf-8")
+    return [line for line in text.replace("\\\n", "").splitlines() if line]
+
+
+@pytest.fixture(params=[pytest.param(lock, id=lock.name) for lock in the_locks()])
+def lock(request: pytest.FixtureRequest) -> Any:
+    """Give each lock."""
+    return request.param
+
+
+def test_lock_holds_what_is_asked_for(lock: Any) -> None:
+    """After a change of dependencies the locks are to be renewed, with `make lock`."""
+    pinned: dict[str, list[str]] = {}
+    for entry in entries(lock):
+        name, version = re.split(r"[=\s;]+", entry)[:2]
+        pinned.setdefault(canonicalize_name(name), []).append(version)
+
+    assert [
+        str(requirement)
+        for requirement in asked_for(lock)
+        if not any(
+            requirement.specifier.contains(version, prereleases=True)
+            for version in pinned.get(canonicalize_name(requirement.name), [])
+        )
+    ] == []
+
+
+def test_lock_has_hashes_and_names_no_index(lock: Any) -> None:
+    """What is installed is the same wherever it comes from."""
+    found = entries(lock)
+
+    assert [entry for entry in found if "--hash=sha256:" not in entry] == []
+    assert [entry for entry in found if "://" in entry or not re.match(r"[\w.-]+==", entry)] == []
+
+
+def test_no_lock_is_left_over() -> None:
+    """Every file of `locks` is renewed, or written by hand and used."""
+    by_hand = {_LOCKS / "lowest-runnable.txt"}
+
+    assert set(_LOCKS.rglob("*.txt")) == {lock.path for lock in the_locks()} | by_hand
