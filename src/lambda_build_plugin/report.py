@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
 from lambda_build_plugin.errors import printable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BuildReport",
     "BuildReports",
+    "BuildResult",
     "ExcludedReport",
     "LeftOutReport",
     "PackageReport",
@@ -33,6 +35,7 @@ __all__ = [
     "as_text",
     "make",
     "size_lines",
+    "size_report",
 ]
 
 SCHEMA = 1
@@ -123,48 +126,61 @@ class BuildReports(TypedDict):
     """In the order in which they were built."""
 
 
-def make(
-    settings: Settings,
-    tree: StagedTree,
-    written: Written,
-    *,
-    artifact: Path,
-    lock: str | None,
-    left_out: Sequence[LeftOut],
-    excluded: Sequence[Excluded] = (),
-    warnings: Sequence[str],
-    seconds: Mapping[str, float],
-) -> BuildReport:
-    """Gather the facts of one build."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildResult:
+    """The facts of one build that its report is made from."""
+
+    settings: Settings
+    tree: StagedTree
+    written: Written
+    artifact: Path
+    """Where the zip goes when the run ends."""
+
+    lock: Path | None
+    left_out: Sequence[LeftOut]
+    excluded: Sequence[Excluded] = ()
+    warnings: Sequence[str]
+    seconds: Mapping[str, float]
+    """By stage."""
+
+
+def make(result: BuildResult) -> BuildReport:
+    """Make the report of one build."""
+    settings, tree, written = result.settings, result.tree, result.written
     return BuildReport(
         schema=SCHEMA,
         name=settings.artifact,
-        artifact=str(artifact),
+        artifact=str(result.artifact),
         layout=settings.layout.value,
         runtime=settings.target.runtime.name,
         runtime_reason=settings.runtime_reason,
         architecture=settings.target.architecture.value,
         handler=settings.handler,
-        size=SizeReport(
-            zipped=written.size,
-            unzipped=tree.size,
-            limit_zipped=ZIPPED_LIMIT,
-            limit_unzipped=UNZIPPED_LIMIT,
-        ),
+        size=size_report(zipped=written.size, unzipped=tree.size),
         sha256=written.sha256.hex(),
         code_sha256=base64.b64encode(written.sha256).decode(),
         packages=_packages(tree, written),
         left_out=[
             LeftOutReport(name=item.name, version=item.version, reason=item.reason)
-            for item in left_out
+            for item in result.left_out
         ],
         excluded=[
             ExcludedReport(kind=item.kind, rule=item.rule, files=item.files, unzipped=item.unzipped)
-            for item in excluded
+            for item in result.excluded
         ],
-        warnings=list(warnings),
-        lock=lock,
-        seconds={name: round(value, 4) for name, value in seconds.items()},
+        warnings=list(result.warnings),
+        lock=str(result.lock) if result.lock else None,
+        seconds={name: round(value, 4) for name, value in result.seconds.items()},
+    )
+
+
+def size_report(*, zipped: int, unzipped: int) -> SizeReport:
+    """Compare the size of a zip, in bytes, with what Lambda allows."""
+    return SizeReport(
+        zipped=zipped,
+        unzipped=unzipped,
+        limit_zipped=ZIPPED_LIMIT,
+        limit_unzipped=UNZIPPED_LIMIT,
     )
 
 

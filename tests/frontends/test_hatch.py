@@ -352,7 +352,7 @@ def test_dependencies_of_the_environment_stay_out_and_are_listed(
         said = user.builds("-t", "lambda", environ=environ)
 
     assert set(shipped(user.project / "dist" / user.zips()[0])) == {"app-1.0", "orjson-3.11.0"}
-    reason = "neither the project nor an extra or group that was asked for needs it"
+    reason = "neither the project nor a requested extra or group needs it"
     assert f"Left out\n  iniconfig 2.0.0: {reason}\n  pytest 8.4.2: {reason}\n" in said
 
 

@@ -490,8 +490,8 @@ def test_folder_whose_wheel_is_empty(tmp_path: Path, environ: dict[str, str]) ->
     app = a_package(tmp_path / "app", more='[tool.lambda-build]\ninclude-local = ["../extra"]\n')
 
     assert shipped(app, environ)["warnings"] == [
-        "the wheel of extra 1.0, built of its folder, is empty: look at its build settings if "
-        "there is code in it"
+        "the wheel of extra 1.0, built from its folder, is empty: check its build settings if "
+        "the folder contains code"
     ]
 
 
