@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import io
 import sys
 from pathlib import Path
@@ -82,6 +81,7 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: 
     from lambda_build_plugin.commands.inspection import as_json, as_text, inspect
     from lambda_build_plugin.errors import SettingsError
     from lambda_build_plugin.frontends.cli import written
+    from lambda_build_plugin.pipeline.host import today
     from lambda_build_plugin.runtime.target import RUNTIMES, Architecture
 
     arguments = _Arguments(**vars(found))
@@ -111,7 +111,7 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: 
         architecture=architecture,
         handler=arguments.handler,
         layers=layers,
-        today=datetime.datetime.now(tz=datetime.timezone.utc).date(),
+        today=today(),
     )
     text = as_json(report) if arguments.json else as_text(report)
     if isinstance(sys.stdout, io.TextIOWrapper):

@@ -1,34 +1,32 @@
-"""What the doors have in common: the machine, the flags, the report to show.
+"""What all frontends share: the flags, the progress, and the report to show.
 
-The one place that looks at the working directory, the home folder and the clock;
-the core is told. What doors inside of a host share stands at the end.
+The last part is for frontends inside a host: Poetry and PDM.
 """
 
 from __future__ import annotations
 
-import datetime
 import gc
 import os
 import sys
 from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from lambda_build_plugin.config.read_settings import KEYS, SettingsSource
-from lambda_build_plugin.config.settings import Host
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.terminal import TerminalReporter
 from lambda_build_plugin.lock.errors import NotLockedError, StaleLockError
+from lambda_build_plugin.pipeline.host import read_host
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.report import as_json, as_text
 from lambda_build_plugin.system.output import moved_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
-    from lambda_build_plugin.config.settings import Settings
+    from lambda_build_plugin.config.settings import Host, Settings
     from lambda_build_plugin.report import BuildReport
 
 __all__ = ["Session", "told", "with_lock_of_host"]
@@ -57,16 +55,10 @@ class Session:
         verbose: bool,
     ) -> Session:
         """Look at the machine once and keep what was seen."""
-        cwd = _cwd()
+        cache_dir = options.get("cache-dir")
         return cls(
             options=options,
-            host=Host(
-                cwd=cwd,
-                home=_home(cwd),
-                cache_dir=_cache_dir(cwd, options.get("cache-dir"), environ),
-                today=datetime.datetime.now(tz=datetime.timezone.utc).date(),
-                environ=dict(environ),
-            ),
+            host=read_host(environ, str(cache_dir) if cache_dir else None),
             quiet=quiet,
             verbose=verbose,
         )
@@ -179,38 +171,6 @@ def _write_report(file: Path, text: str) -> None:
         return
     with moved_in(file) as temporary:
         temporary.write_text(text, encoding="utf-8")
-
-
-def _cwd() -> Path:
-    try:
-        return Path.cwd()
-    except OSError as error:
-        raise SettingsError(
-            ["the current folder is gone"], hint="change to a folder that is there"
-        ) from error
-
-
-def _home(cwd: Path) -> Path:
-    """Find the user's folder; a user without one has no configuration there either."""
-    try:
-        return Path.home()
-    except RuntimeError:
-        return cwd
-
-
-def _cache_dir(cwd: Path, named: object, environ: Mapping[str, str]) -> Path:
-    chosen = named or environ.get("LAMBDA_BUILD_CACHE_DIR")
-    if chosen:
-        return cwd / str(chosen)
-    from platformdirs import user_cache_path
-
-    folder = user_cache_path("lambda-build", appauthor=False)
-    if not folder.is_absolute():  # no HOME, and no entry for the user
-        raise SettingsError(
-            ["there is no home folder to keep the cache in"],
-            hint="name a folder: `--cache-dir` or LAMBDA_BUILD_CACHE_DIR",
-        )
-    return folder
 
 
 # --- doors inside of a host -----------------------------------------------------------
