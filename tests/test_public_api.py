@@ -183,7 +183,8 @@ def test_all_names_are_there() -> None:
 def test_importing_the_package_loads_nothing_else() -> None:
     """The names are loaded when they are used: plugins import the package at every start."""
     program = (
-        "import __future__, json, sys, typing; before = set(sys.modules); import lambda_build_plugin;"
+        "import __future__, json, sys, typing; before = set(sys.modules);"
+        "import lambda_build_plugin;"
         "print(json.dumps(sorted(set(sys.modules) - before)))"
     )
     result = subprocess.run(

@@ -523,7 +523,7 @@ def test_damaged_anywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        pytest.param(("gone.zip",), "gone.zip: there is no such file", id="file"),
+        pytest.param(("gone.zip",), "gone.zip: file not found", id="file"),
         pytest.param(("a.zip", "--layer", "gone.zip"), "gone.zip: there is no such", id="layer"),
         pytest.param((".",), ".: is a folder: name a zip", id="folder"),
         pytest.param(("x" * 300,), f"{'x' * 300}: ", id="name too long"),
