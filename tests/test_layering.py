@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from functools import cache
@@ -17,6 +18,7 @@ import lambda_build_plugin
 
 PACKAGE = "lambda_build_plugin"
 ROOT = Path(lambda_build_plugin.__file__).parent
+DESIGN = Path(__file__).parents[1] / "docs" / "design.md"
 
 LAYERS = (
     "errors",
@@ -115,6 +117,14 @@ def layer_of(name: str) -> str:
 def test_every_module_has_its_room() -> None:
     """A new room is put on the list before it is imported."""
     assert {layer_of(module) for module in modules()} == set(LAYERS)
+
+
+def test_the_design_describes_every_room() -> None:
+    """The table of rooms in docs/design.md has all of them, in the order of their imports."""
+    text = DESIGN.read_text("utf-8").partition("## The rooms")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+
+    assert re.findall(r"`(\w+)/?`", "".join(rows)) == list(LAYERS)
 
 
 @pytest.mark.parametrize("module", modules())

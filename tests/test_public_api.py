@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin import BuildReport, InspectionReport, Settings
 
+DESIGN = Path(__file__).parents[1] / "docs" / "design.md"
+
 _TWO_ARTIFACTS = """
 [tool.lambda-build.artifacts.one]
 [tool.lambda-build.artifacts.two]
@@ -178,6 +180,24 @@ def test_all_names_are_there() -> None:
 
     assert missing == []
     assert not hasattr(lambda_build_plugin, "no_such_name")
+
+
+def test_the_example_in_the_design_runs(
+    project: Path, environ: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The example builds a project, and prints where the zip is."""
+    example = DESIGN.read_text("utf-8").partition("```python\n")[2].partition("```")[0]
+    monkeypatch.chdir(project.parent)
+
+    result = subprocess.run(
+        [sys.executable, "-c", example.replace("my-project", project.name)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=dict(environ),
+    )
+
+    assert result.stdout.startswith(str(project / "dist"))
 
 
 def test_importing_the_package_loads_nothing_else() -> None:
