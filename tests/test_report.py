@@ -251,7 +251,7 @@ Built /project/demo.zip
 
 2 distributions
   numpy 1.0   100.0 MB
-  demo 1.0     10.0 KB  (built here)
+  demo 1.0     10.0 KB  (built from source)
 
 Left out
   colorama 0.4.6: its marker is false

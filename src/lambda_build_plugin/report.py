@@ -1,6 +1,6 @@
-"""What a build did: data first, text and JSON as two views of it.
+"""What a build did, as data; text and JSON are two views of it.
 
-The schema is versioned; a field changes its meaning only together with `schema`.
+The schema has a version: the meaning of a field changes only together with `schema`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _LISTED = 8
 
 
 class SizeReport(TypedDict):
-    """Bytes of the artifact and what Lambda allows."""
+    """The size of the artifact, and what Lambda allows, in bytes."""
 
     zipped: int
     unzipped: int
@@ -57,11 +57,11 @@ class PackageReport(TypedDict):
 
     name: str
     version: str
-    """Empty for a project that ships as source and has none."""
+    """Empty for a project that ships as source and has no version."""
 
     file: str
     sha256: str
-    """Of the file; both are empty for a project that ships as source."""
+    """Of the file, hexadecimal; both are empty for a project that ships as source."""
 
     source: str
     """`wheel`, `sdist`, `local` or `vcs`."""
@@ -80,7 +80,7 @@ class LeftOutReport(TypedDict):
 
 
 class ExcludedReport(TypedDict):
-    """What one rule of `exclude` or `exclude-presets` has saved."""
+    """What one rule of `exclude` or `exclude-presets` leaves out."""
 
     kind: str
     """`preset` or `pattern`."""
@@ -95,7 +95,7 @@ class BuildReport(TypedDict):
 
     schema: int
     name: str | None
-    """Of the artifact, where the project names its artifacts."""
+    """Of the artifact; None if the project does not name its artifacts."""
 
     artifact: str
     layout: str
@@ -119,7 +119,7 @@ class BuildReport(TypedDict):
 
 
 class BuildReports(TypedDict):
-    """Schema 1, of a run that builds several artifacts, or one that has a name."""
+    """Schema 1, for a run that builds several artifacts, or one with a name."""
 
     schema: int
     artifacts: list[BuildReport]
@@ -185,7 +185,7 @@ def size_report(*, zipped: int, unzipped: int) -> SizeReport:
 
 
 def as_json(reports: Sequence[BuildReport]) -> str:
-    """Write what one run did for machines: the report itself where one artifact is all."""
+    """Write the reports of one run for machines; one report without a name stands alone."""
     if len(reports) == 1 and reports[0]["name"] is None:
         return _json(reports[0])
     return _json(BuildReports(schema=SCHEMA, artifacts=list(reports)))
@@ -298,14 +298,14 @@ def _package_lines(packages: Sequence[PackageReport], *, verbose: bool) -> list[
 def _note(package: PackageReport) -> str:
     if package["source"] == "wheel":
         return ""
-    return "  (built here)" if package["file"] else "  (its files as they are)"
+    return "  (built from source)" if package["file"] else "  (ships as source)"
 
 
 def _left_out_lines(left_out: Sequence[LeftOutReport]) -> list[str]:
     if not left_out:
         return []
     lines = [
-        # A source of which no version is known has its name alone.
+        # A source without a known version is shown by its name only.
         f"  {' '.join(filter(None, (item['name'], item['version'])))}: {item['reason']}"
         for item in left_out
     ]

@@ -466,6 +466,23 @@ def test_broken_metadata(tmp_path: Path, inspected: Report) -> None:
     assert why.startswith("`demo-1.0.dist-info/METADATA` cannot be read: Bad CRC-32")
 
 
+def test_metadata_in_a_broken_rare_compression(tmp_path: Path, inspected: Report) -> None:
+    """A decompressor that is not zlib has its own errors, which are damage as well."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        for name, text in metadata("demo").items():
+            archive.writestr(name, text * 20)
+    content = bytearray(path.read_bytes())
+    data = 30 + len("demo-1.0.dist-info/METADATA")
+    content[data + 9 : data + 40] = b"\xff" * 31
+    path.write_bytes(content)
+
+    assert any(
+        what == "the zip is damaged" and "`demo-1.0.dist-info/METADATA` cannot be read" in why
+        for what, why in failures(inspected(path)[1])
+    )
+
+
 def test_empty_zip(tmp_path: Path, inspected: Report) -> None:
     """Lambda takes no empty zip."""
     code, report = inspected(a_zip(tmp_path / "a.zip", {}))
