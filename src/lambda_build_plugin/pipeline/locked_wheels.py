@@ -146,6 +146,6 @@ def _explaining_build(package: LockedPackage, context: BuildContext) -> Iterator
     try:
         yield
     except SourceBuildError as error:
-        error.why = f"no wheel of it loads in {context.target}\n{reason}\n\n{error.why}"
-        error.hint += "; with `only-binary` nothing is built, and all such packages are named"
+        error.why = f"none of its wheels loads on {context.target}\n{reason}\n\n{error.why}"
+        error.hint += "; to get a list of all such packages instead, use `only-binary`"
         raise
