@@ -15,7 +15,7 @@ from packaging.version import Version
 
 import lambda_build_plugin
 from lambda_build_plugin import errors
-from lambda_build_plugin.commands import inspection, locking
+from lambda_build_plugin.commands import inspected_zip, locking
 from lambda_build_plugin.config.project import Project
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch import errors as fetch_failures
@@ -261,10 +261,10 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     zip_format.UnpackableZipError: lambda: zip_format.UnpackableZipError(
         {"is encrypted": ["`a.py`"]}
     ),
-    inspection.UnreadableZipError: lambda: inspection.UnreadableZipError(
+    inspected_zip.UnreadableZipError: lambda: inspected_zip.UnreadableZipError(
         Path("a.zip"), "it is cut off"
     ),
-    inspection.DamagedZipError: lambda: inspection.DamagedZipError(["`a.py` cannot be read"]),
+    inspected_zip.DamagedZipError: lambda: inspected_zip.DamagedZipError(["`a.py` cannot be read"]),
     findings.SeveralFailuresError: lambda: findings.SeveralFailuresError(
         [ArtifactError("a"), ArtifactError("b")]
     ),

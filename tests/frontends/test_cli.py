@@ -289,7 +289,7 @@ def test_folder_that_is_gone_is_told(
     )
 
     assert result.returncode == 2
-    assert "the current folder is gone" in result.stderr
+    assert "the current folder does not exist any more" in result.stderr
 
 
 def test_narrow_encoding_spells_names_out(environ: dict[str, str], tmp_path: Path) -> None:

@@ -777,7 +777,7 @@ def test_wrong_password_names_the_source(newest: Host, tmp_path: Path, verbosity
         pytest.param("url = 'https://index.example/simple/'", "'name'", id="no name"),
         pytest.param(
             "name = 'a'\nurl = 'https://me:guess@index.example:port/'",
-            "the source a: `https://index.example:port/` is no URL",
+            "the source a: `https://index.example:port/` is not a URL",
             id="no url",
         ),
         pytest.param("name = 'a'\nuri = 'https://index.example/'", "'uri'", id="no such key"),

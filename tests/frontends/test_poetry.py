@@ -565,7 +565,7 @@ def test_other_lock_is_read_when_it_is_named(user: User) -> None:
             "Group(s) not found: neither (via --without), nope (via --with)",
             id="unknown groups",
         ),
-        pytest.param("-E fast --all-extras", 2, "exclude each other", id="extras twice"),
+        pytest.param("-E fast --all-extras", 2, "cannot be combined", id="extras twice"),
         pytest.param("-E nope", 3, "`nope`", id="unknown extra"),
         pytest.param("--arch sparc", 2, "--arch: is `sparc`", id="wrong value"),
     ],

@@ -340,8 +340,8 @@ def test_other_locks(tmp_path: Path) -> None:
     report = build(replace(settings_of(root), contents=Contents.DEPENDENCIES), Told())
 
     assert report["warnings"][-1] == (
-        "requirements.lock is read, and requirements.txt beside it is not: "
-        "name the right one with the setting `lock`"
+        "using requirements.lock and ignoring requirements.txt beside it: "
+        "choose a lock with the setting `lock`"
     )
     assert report["lock"] == str(root / "requirements.lock")
 

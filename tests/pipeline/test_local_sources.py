@@ -490,8 +490,8 @@ def test_folder_whose_wheel_is_empty(tmp_path: Path, environ: dict[str, str]) ->
     app = a_package(tmp_path / "app", more='[tool.lambda-build]\ninclude-local = ["../extra"]\n')
 
     assert shipped(app, environ)["warnings"] == [
-        "the wheel of extra 1.0, built of its folder, is empty: look at its build settings if "
-        "there is code in it"
+        "the wheel of extra 1.0, built from its folder, is empty: check its build settings if "
+        "the folder contains code"
     ]
 
 
@@ -741,7 +741,7 @@ wheels = [{{ path = "../{wheel.filename}", hashes = {{ sha256 = "{wheel.sha256}"
         6,
         [
             "error: building fast 1.0 failed in broken",
-            "why: no wheel of it loads in python3.13 arm64",
+            "why: none of its wheels loads on python3.13 arm64",
             "fast 1.0: needs glibc 2.35, python3.13 has 2.34: lock an older version",
             "offered: cp313-cp313-manylinux_2_35_aarch64",
         ],
