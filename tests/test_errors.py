@@ -273,7 +273,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     interpreters.NoInterpreterError: lambda: interpreters.NoInterpreterError((3, 13), "bytecode"),
     bytecode.BytecodeOversizeError: lambda: bytecode.BytecodeOversizeError(300_000_000, only=False),
     bytecode.CompilerError: lambda: bytecode.CompilerError(
-        "demo", interpreters.Interpreter(path=PATH, version="3.13.0", magic=""), "no memory"
+        "demo", interpreters.Interpreter.running(), "no memory"
     ),
 }
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lambda_build_plugin.runtime.target import Target
-    from lambda_build_plugin.source_build.interpreter import Interpreter
+    from lambda_build_plugin.system.interpreters import Interpreter
 
 __all__ = ["holds_code", "is_pure", "misfits", "requires_python", "without_machine_code"]
 
