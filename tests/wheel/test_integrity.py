@@ -372,7 +372,7 @@ def test_moved_member(tmp_path: Path) -> None:
 
     assert problem(tmp_path, replace(fake, content=bytes(content))) == (
         "a.py",
-        "no local header is where the directory says",
+        "there is no local header where the directory says",
     )
 
 

@@ -34,9 +34,9 @@ from lambda_build_plugin.verify.closure import Word
 from lambda_build_plugin.verify.findings import Findings, listed, together
 from lambda_build_plugin.verify.view import NO_CODE, ArtifactView, shipped
 from lambda_build_plugin.verify.zip_format import check_format, is_folder, is_link
-from lambda_build_plugin.wheel import integrity
 from lambda_build_plugin.wheel.file import BROKEN_ZIP
 from lambda_build_plugin.wheel.machine_code import Examiner
+from lambda_build_plugin.wheel.members import DamagedMemberError, MemberReader, member_of
 from lambda_build_plugin.wheel.record import record_rows
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ _LONGEST_LINK = 1 << 12  # bytes
 _MOST_THREADS = 8
 _SMALL = 1 << 16  # bytes
 _BLOCK = 1 << 20
+_CHUNK = 1 << 18  # bytes inflated at a time
 
 
 class UnreadableZipError(VerificationError):
@@ -395,19 +396,21 @@ class _Zip:
     def _some(self, waiting: deque[zipfile.ZipInfo]) -> list[tuple[str, MachineCode]]:
         """Take from what is waiting until nothing is left."""
         rows: list[tuple[str, MachineCode]] = []
-        with self._path.open("rb", buffering=0) as file:
+        with ExitStack() as stack:
+            reader = MemberReader(stack, chunk=_CHUNK, check_names=False)
             for info in _taken(waiting):
                 size = 0
                 try:
                     with Examiner() as examiner:
-                        for block in integrity.content(self._archive, file, info):
+                        for block in reader.blocks(member_of(self._path, info)):
                             size += len(block)
                             examiner.hear(block)
                             if examiner.is_bored or size > info.file_size:
                                 break
                         found = examiner.found()
-                except (integrity.DamageError, OSError) as error:
-                    self.damages.append(f"`{info.filename}`: {error}")
+                except (DamagedMemberError, OSError) as error:
+                    problem = error.problem if isinstance(error, DamagedMemberError) else error
+                    self.damages.append(f"`{info.filename}`: {problem}")
                     continue
                 if size > info.file_size:
                     self.damages.append(

@@ -6,27 +6,19 @@ or changed go, files that a distribution has gained get theirs.
 
 from __future__ import annotations
 
-import csv
-import io
 import posixpath
 from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.stage.tree import (
-    Entry,
-    StagedTree,
-    same,
-)
+from lambda_build_plugin.stage.tree import Entry, same
 from lambda_build_plugin.system.hashes import digest_of
+from lambda_build_plugin.wheel.record import record_content, record_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from lambda_build_plugin.stage.tree import (
-        Distribution,
-        StagedTree,
-    )
+    from lambda_build_plugin.stage.tree import Distribution, StagedTree
 
 __all__ = ["record", "with_entries"]
 
@@ -66,7 +58,7 @@ def _true(
     # It was written by `stage` or here, so that nothing in it is to be doubted.
     rows = {
         path: (digest, size)
-        for path, digest, size in csv.reader(io.StringIO(record.data.decode("utf-8")))
+        for path, digest, size in record_rows(record.data.decode("utf-8"))
         if (entry := entries.get(_absolute(path, prefix))) is not None and entry.digest == digest
     }
     for entry in owned:
@@ -74,11 +66,7 @@ def _true(
         rows.setdefault(path, (entry.digest, str(entry.size) if entry.digest else ""))
     own = record.path.removeprefix(prefix)
     rows.pop(own, None)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows((path, *rows[path]) for path in sorted(rows))
-    writer.writerow((own, "", ""))
-    content = text.getvalue().encode()
+    content = record_content([*((path, *rows[path]) for path in sorted(rows)), (own, "", "")])
     return replace(record, data=content, digest=digest_of(content), size=len(content))
 
 
@@ -100,13 +88,10 @@ def record(
 ) -> Entry:
     """Write RECORD anew: sorted, and only of what ships with this content."""
     path = f"{prefix}{distribution.dist_info}/RECORD"
-    rows = io.StringIO()
-    writer = csv.writer(rows, lineterminator="\n")
-    writer.writerows(
-        (entry.path.removeprefix(prefix), entry.digest, entry.size)
+    rows = [
+        (entry.path.removeprefix(prefix), entry.digest, str(entry.size))
         for entry in sorted(own, key=lambda entry: entry.path)
         if entry.path != path and same(entry, entries[entry.path])
-    )
-    writer.writerow((path.removeprefix(prefix), "", ""))
-    content = rows.getvalue().encode()
+    ]
+    content = record_content([*rows, (path.removeprefix(prefix), "", "")])
     return Entry(path, distribution.wheel.name, content, digest_of(content), len(content))
