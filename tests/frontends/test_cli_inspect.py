@@ -440,7 +440,7 @@ def test_bomb_is_not_unpacked(tmp_path: Path, inspected: Report) -> None:
     patched(path, 24, struct.pack("<L", 1000))
 
     assert failures(inspected(path)[1]) == [
-        ("the zip is damaged", "`a.so` holds more than the 1,000 bytes that it declares")
+        ("the zip is damaged", "`a.so` contains more than the 1,000 bytes that it declares")
     ]
 
 

@@ -414,7 +414,7 @@ class _Zip:
                     continue
                 if size > info.file_size:
                     self.damages.append(
-                        f"`{info.filename}` holds more than the {info.file_size:,} bytes "
+                        f"`{info.filename}` contains more than the {info.file_size:,} bytes "
                         "that it declares"
                     )
                 if found is not None:

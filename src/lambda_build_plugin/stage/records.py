@@ -1,7 +1,6 @@
-"""A tree with other entries, whose RECORDs are true again (PEP 376, PEP 427).
+"""Replace the entries of a tree, and update its RECORDs (PEP 376, PEP 427).
 
-In goes a staged tree and what it shall hold from now on; rows of files that are gone
-or changed go, files that a distribution has gained get theirs.
+Rows of removed or changed files are dropped, and new files of a distribution get rows.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ def with_entries(tree: StagedTree, entries: Iterable[Entry]) -> StagedTree:
         folder = tree.prefix + distribution.dist_info
         record = found.get(f"{folder}/RECORD")
         if record is not None:
-            found[record.path] = _true(record, owned[record.owner], found, tree.prefix)
+            found[record.path] = _updated(record, owned[record.owner], found, tree.prefix)
         has_metadata = f"{folder}/METADATA" in found
         distributions.append(replace(distribution, has_metadata=has_metadata))
     return replace(
@@ -50,7 +49,7 @@ def with_entries(tree: StagedTree, entries: Iterable[Entry]) -> StagedTree:
     )
 
 
-def _true(
+def _updated(
     record: Entry, owned: Sequence[Entry], entries: Mapping[str, Entry], prefix: str
 ) -> Entry:
     if not isinstance(record.data, bytes):  # brought by something else than staging
@@ -86,7 +85,7 @@ def record(
     entries: Mapping[str, Entry],
     prefix: str,
 ) -> Entry:
-    """Write RECORD anew: sorted, and only of what ships with this content."""
+    """Write a RECORD, sorted, of the files that ship with the content from this distribution."""
     path = f"{prefix}{distribution.dist_info}/RECORD"
     rows = [
         (entry.path.removeprefix(prefix), entry.digest, str(entry.size))

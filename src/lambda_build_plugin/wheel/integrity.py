@@ -58,7 +58,7 @@ class Damage:
 
 
 class DamagedWheelsError(StageError):
-    """Wheels are the files that were locked, and still not sound."""
+    """Wheels are the files that were locked, but are damaged."""
 
     def __init__(self, damages: Sequence[Damage]) -> None:
         self.damages = tuple(damages)
@@ -70,7 +70,7 @@ class DamagedWheelsError(StageError):
                 f"`{damage.member}` in {damage.wheel.filename}: {damage.problem}"
                 for damage in damages
             ),
-            hint="this wheel was just built of the project itself: look at its build backend"
+            hint="this wheel was just built from the project itself: look at its build backend"
             if local
             else "these are the bytes that were asked for, so fetching them again does not help: "
             "lock another version, and tell the authors of the package",
@@ -185,14 +185,14 @@ def _compare(
         size += len(block)
         if size > member.size:
             raise DamagedMemberError(
-                member, f"it holds more than the {member.size:,} bytes that it declares"
+                member, f"it contains more than the {member.size:,} bytes that it declares"
             )
         crc = zlib.crc32(block, crc)
         examiner.hear(block)
         for _, _, hashing in hashes:
             hashing.update(block)
     if size != member.size:
-        raise DamagedMemberError(member, f"it holds {size:,} bytes and declares {member.size:,}")
+        raise DamagedMemberError(member, f"it contains {size:,} bytes but declares {member.size:,}")
     if crc != member.crc:
         raise DamagedMemberError(member, f"its CRC is {crc:08x}, its header says {member.crc:08x}")
     for algorithm, value, hashing in hashes:

@@ -1,4 +1,4 @@
-"""A wheel that was built here → the same with other metadata, its RECORD true to it (PEP 427)."""
+"""Replace files in a wheel that was built on this machine, and update its RECORD (PEP 427)."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _without_trace(match: re.Match[bytes]) -> bytes:
 
 
 def rewrite(path: Path, new: Path, changed: Mapping[str, bytes]) -> None:
-    """Copy a wheel with other contents of some members, and RECORD brought up to date.
+    """Copy a wheel with new content for some members, and update RECORD.
 
     Raises:
         ValueError: RECORD cannot be read.
