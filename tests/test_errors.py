@@ -273,7 +273,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     interpreters.NoInterpreterError: lambda: interpreters.NoInterpreterError((3, 13), "bytecode"),
     bytecode.BytecodeOversizeError: lambda: bytecode.BytecodeOversizeError(300_000_000, only=False),
     bytecode.CompilerError: lambda: bytecode.CompilerError(
-        "demo", interpreters.Interpreter(path=PATH, version="3.13.0", magic=""), "no memory"
+        "demo", interpreters.Interpreter.running(), "no memory"
     ),
 }
 
@@ -324,7 +324,7 @@ def test_text_of_several_lines_stays_in_its_column() -> None:
     [
         pytest.param(
             ["--runtime: is `3`"],
-            "error: the settings hold a mistake\n"
+            "error: the settings contain a mistake\n"
             "  why: --runtime: is `3`\n"
             "\n"
             "hint: `lambda-build --help` lists the options and their values",
@@ -332,7 +332,7 @@ def test_text_of_several_lines_stays_in_its_column() -> None:
         ),
         pytest.param(
             ["--runtime: is `3`", "--arch: is `z80`"],
-            "error: the settings hold 2 mistakes\n"
+            "error: the settings contain 2 mistakes\n"
             "  why: --runtime: is `3`\n"
             "       --arch: is `z80`\n"
             "\n"

@@ -106,7 +106,7 @@ def test_path_that_escapes(world: World, name: str) -> None:
     """A path that leaves the artifact on any system ends the build."""
     run = build(world, with_member(name))
 
-    first = f"error: {'pinned-1.0-py3-none-any.whl'} holds an unsafe path"
+    first = f"error: {'pinned-1.0-py3-none-any.whl'} contains an unsafe path"
     assert (run.code, run.errors.splitlines()[0]) == (7, first)
     assert world.left_behind() == []
 
@@ -119,7 +119,7 @@ def test_entry_point_that_escapes(world: World) -> None:
 
     assert (run.code, run.errors.splitlines()[0]) == (
         7,
-        "error: pinned-1.0-py3-none-any.whl holds an unsafe path",
+        "error: pinned-1.0-py3-none-any.whl contains an unsafe path",
     )
     assert world.left_behind() == []
 
@@ -164,7 +164,7 @@ WRONG = "sha256=" + "A" * 43
         pytest.param(
             changed(plain(), set_size(10)),
             "is damaged",
-            "holds more than the 10 bytes that it declares",
+            "contains more than the 10 bytes that it declares",
             id="larger-than-declared",
         ),
         pytest.param(
@@ -268,7 +268,7 @@ def a_bomb(declared: int, name: bytes) -> FakeWheel:
         pytest.param(
             a_bomb(1000, b"pinned/bomb.bin"),
             7,
-            "holds more than the 1,000 bytes that it declares",
+            "contains more than the 1,000 bytes that it declares",
             id="undeclared",
         ),
         pytest.param(

@@ -251,7 +251,7 @@ version = "1"
 source = {{ registry = "https://index.example/simple" }}
 """
 _WHEEL = f'hash = "sha256:{"0" * 64}"'
-_NO_URL = "`https://[oops/a-1-py3-none-any.whl` is no URL: Invalid IPv6 URL"
+_NO_URL = "`https://[oops/a-1-py3-none-any.whl` is not a URL: Invalid IPv6 URL"
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ _NO_URL = "`https://[oops/a-1-py3-none-any.whl` is no URL: Invalid IPv6 URL"
         pytest.param(
             "uv.lock",
             _IN_UV_LOCK.replace("https://index.example", "file://[oops"),
-            "uv.lock: package[1].source.registry: `file://[oops/simple` is no URL: "
+            "uv.lock: package[1].source.registry: `file://[oops/simple` is not a URL: "
             "Invalid IPv6 URL",
             id="uv-registry",
         ),

@@ -698,16 +698,20 @@ def test_remedy(tmp_path: Path, name: str, beside: str, remedy: str) -> None:
     [
         pytest.param(
             f"idna @ https://[oops/idna-3.10-py3-none-any.whl#sha256={A}",
-            "`https://[oops/idna-3.10-py3-none-any.whl` is no URL: Invalid IPv6 URL",
+            "`https://[oops/idna-3.10-py3-none-any.whl` is not a URL: Invalid IPv6 URL",
             id="url",
         ),
         pytest.param(
-            "file://[oops/lib", "`file://[oops/lib` is no URL: Invalid IPv6 URL", id="file"
+            "file://[oops/lib", "`file://[oops/lib` is not a URL: Invalid IPv6 URL", id="file"
         ),
-        pytest.param("-r file://[oops", "`file://[oops` is no URL: Invalid IPv6 URL", id="include"),
+        pytest.param(
+            "-r file://[oops", "`file://[oops` is not a URL: Invalid IPv6 URL", id="include"
+        ),
         pytest.param("-r a\0.txt", "holds a NUL character", id="nul"),
         pytest.param("file:a%00b", "`file:a%00b` holds a NUL character", id="quoted-nul"),
-        pytest.param("file:///a%00b", "`file:///a%00b` holds a NUL character", id="nul-in-a-url"),
+        pytest.param(
+            "file:///a%00b", "`file:///a%00b` contains a NUL character", id="nul-in-a-url"
+        ),
         pytest.param(
             f"idna==1 ; {'(' * 2500}os_name == 'nt'{')' * 2500}",
             f"`idna==1 ; {'(' * 190}…` is nested too deep",

@@ -321,13 +321,16 @@ def test_no_modules(tmp_path: Path) -> None:
 def test_broken_interpreter(tmp_path: Path) -> None:
     """An interpreter that breaks down is named, with what it said last."""
     answer = {
-        "executable": str(tmp_path / "python3.2"),
-        "implementation": "cpython",
-        "python": [3, 2],
-        "level": "final",
-        "flags": "",
+        "path": str(tmp_path / "python3.2"),
         "version": "3.2.0",
+        "build": "3.2.0",
+        "implementation": "cpython",
+        "release_level": "final",
+        "abi_flags": "",
+        "free_threaded": False,
+        "platform": "linux-x86_64",
         "magic": "00",
+        "has_ensurepip": True,
     }
     program = tmp_path / "python3.2"
     program.write_text(

@@ -12,7 +12,7 @@ import re
 import zipfile
 from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import cache
 from itertools import chain
@@ -27,9 +27,9 @@ from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, newest_ad
 from lambda_build_plugin.verify.findings import listed
 from lambda_build_plugin.verify.view import NO_CODE, ArtifactView, shipped
 from lambda_build_plugin.verify.zip_format import is_folder, is_link
-from lambda_build_plugin.wheel import integrity
 from lambda_build_plugin.wheel.file import BROKEN_ZIP
 from lambda_build_plugin.wheel.machine_code import Examiner
+from lambda_build_plugin.wheel.members import DamagedMemberError, MemberReader, member_of
 from lambda_build_plugin.wheel.record import record_rows
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ _PYTHON_TAG = re.compile(r"\.cpython-3(?P<minor>\d+)-|\.cp3(?P<windows>\d+)-")
 _MOST_UNPACKED = 2 * UNZIPPED_LIMIT
 _LONGEST_LINK = 1 << 12  # bytes
 _MOST_THREADS = 8
+_CHUNK = 1 << 18  # bytes inflated at a time
 _SMALL = 1 << 16  # bytes
 
 
@@ -267,19 +268,21 @@ class InspectedZip:
     def _examine_queue(self, queue: deque[zipfile.ZipInfo]) -> list[tuple[str, MachineCode]]:
         """Take members from the queue until it is empty; several threads may do so."""
         rows: list[tuple[str, MachineCode]] = []
-        with self._path.open("rb", buffering=0) as file:
+        with ExitStack() as stack:
+            reader = MemberReader(stack, chunk=_CHUNK, check_names=False)
             for info in _taken(queue):
                 size = 0
                 try:
                     with Examiner() as examiner:
-                        for block in integrity.content(self._archive, file, info):
+                        for block in reader.blocks(member_of(self._path, info)):
                             size += len(block)
                             examiner.hear(block)
                             if examiner.is_bored or size > info.file_size:
                                 break
                         found = examiner.found()
-                except (integrity.DamageError, OSError) as error:
-                    self.damages.append(f"`{info.filename}`: {error}")
+                except (DamagedMemberError, OSError) as error:
+                    problem = error.problem if isinstance(error, DamagedMemberError) else error
+                    self.damages.append(f"`{info.filename}`: {problem}")
                     continue
                 if size > info.file_size:
                     self.damages.append(

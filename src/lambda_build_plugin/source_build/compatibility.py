@@ -12,13 +12,13 @@ import re
 import zipfile
 from typing import TYPE_CHECKING
 
-from installer.utils import parse_metadata_file
 from packaging.specifiers import SpecifierSet
 from packaging.utils import parse_wheel_filename
 
 from lambda_build_plugin.wheel import elf
 from lambda_build_plugin.wheel.elf import Kind, UnreadableElfError, identify, read_elf
 from lambda_build_plugin.wheel.loadable import load_problems
+from lambda_build_plugin.wheel.metadata import headers
 from lambda_build_plugin.wheel.rewrite import rewrite
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lambda_build_plugin.runtime.target import Target
-    from lambda_build_plugin.source_build.interpreter import Interpreter
+    from lambda_build_plugin.system.interpreters import Interpreter
 
 __all__ = ["holds_code", "is_pure", "misfits", "requires_python", "without_machine_code"]
 
@@ -110,8 +110,8 @@ def requires_python(path: Path) -> SpecifierSet:
     """
     with zipfile.ZipFile(path) as archive:
         (name,) = filter(_METADATA.fullmatch, archive.namelist())
-        metadata = parse_metadata_file(archive.read(name).decode("utf-8"))
-    return SpecifierSet(metadata["Requires-Python"] or "")
+        metadata = headers(archive.read(name))
+    return SpecifierSet(metadata.get("requires-python", ""))
 
 
 def without_machine_code(path: Path) -> Path | None:

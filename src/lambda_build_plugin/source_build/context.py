@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.runtime.target import Target
-    from lambda_build_plugin.source_build.interpreter import Interpreter
     from lambda_build_plugin.system.cache import Cache
+    from lambda_build_plugin.system.interpreters import Interpreter
 
 __all__ = ["BuildContext"]
 

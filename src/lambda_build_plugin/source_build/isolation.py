@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from build.env import DefaultIsolatedEnv
 
-    from lambda_build_plugin.source_build.interpreter import Interpreter
     from lambda_build_plugin.source_build.source import Source
+    from lambda_build_plugin.system.interpreters import Interpreter
 
 __all__ = ["build_in_isolation"]
 

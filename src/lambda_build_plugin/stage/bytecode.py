@@ -32,7 +32,7 @@ from lambda_build_plugin.stage.contents import contents
 from lambda_build_plugin.stage.records import with_entries
 from lambda_build_plugin.stage.tree import Entry
 from lambda_build_plugin.system.hashes import Digest
-from lambda_build_plugin.system.interpreters import clean, find_interpreter
+from lambda_build_plugin.system.interpreters import find_interpreter, without_python_variables
 from lambda_build_plugin.wheel.members import member_of
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class CompilerError(StageError):
         self.owner, self.interpreter = owner, interpreter
         super().__init__(
             f"the bytecode of `{owner}` cannot be made",
-            why=f"{interpreter.path} ({interpreter.version}): {problem}",
+            why=f"{interpreter.path} ({interpreter.build}): {problem}",
             hint="try another Python of this version, or build without `bytecode`",
         )
 
@@ -167,7 +167,7 @@ def with_bytecode(
     interpreter = find_interpreter(
         runtime.python, environ=host.environ, home=host.home, need="bytecode"
     )
-    reporter.note(f"bytecode by {interpreter.path} ({interpreter.version})")
+    reporter.note(f"bytecode by {interpreter.path} ({interpreter.build})")
     root = _LAYER_ROOT if tree.prefix else _ROOT
     batches = _batches(full, tree, modules, interpreter, root)
     compiled = _Compiler(interpreter, host.environ, cache, scratch, root).members(batches)
@@ -225,7 +225,7 @@ def _batches(
             sources=tuple(sources),
             key="\n".join(
                 (
-                    *(_COMPILE, interpreter.magic, interpreter.version, root),
+                    *(_COMPILE, interpreter.magic, interpreter.build, root),
                     *(f"{source.digest} {source.path}" for source in sources),
                 )
             ),
@@ -247,7 +247,7 @@ class _Compiler:
         root: str,
     ) -> None:
         self._interpreter = interpreter
-        self._environ = {**clean(environ), "PYTHONHASHSEED": "0"}
+        self._environ = {**without_python_variables(environ), "PYTHONHASHSEED": "0"}
         self._cache = cache
         self._scratch = scratch
         self._root = root
