@@ -176,7 +176,7 @@ hint: if it lies on another index, name that one where the project's tool has it
 ([[tool.poetry.source]], [[tool.pdm.source]], uv.toml, pip.conf, --extra-index-url in the \
 requirements file); if it was deleted, lock again
 """
-NO_PAGE = "it is no index page (PEP 691)"
+NO_PAGE = "it is not an index page (PEP 691)"
 JSON = "application/vnd.pypi.simple.v1+json"
 
 

@@ -368,7 +368,7 @@ def test_page_of_an_unknown_kind_is_told(world: World) -> None:
         index.fail("/demo/", page)
         error = failure(lambda: world.fetcher(index.url).fetch([selected()]))
         assert (type(error), error.what) == (UnreachableError, f"cannot reach {index.url}")
-    assert error.why == "it is no index page (PEP 691)"
+    assert error.why == "it is not an index page (PEP 691)"
 
 
 def test_several_failures_are_one_error(world: World) -> None:
