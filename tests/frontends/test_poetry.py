@@ -468,7 +468,7 @@ def test_verbose_says_that_the_wheel_is_built_in_process(user: User) -> None:
     """With -v each step is told: the project's wheel comes from Poetry's own builder."""
     ran = user.poetry_does("build-lambda", "-v", "--contents", "project", *ARM)
 
-    assert "app is built with poetry-core in this process" in ran.stderr
+    assert "building app with poetry-core in this process" in ran.stderr
 
 
 @pytest.mark.parametrize(
@@ -487,7 +487,7 @@ def test_wheel_is_built_in_isolation_where_poetry_would(
     offline = {"UV_OFFLINE": "1", "PIP_NO_INDEX": "1"}
     ran = user.poetry_does("build-lambda", "-v", "--contents", "project", environ=offline)
 
-    assert "build app with poetry.core.masonry.api in isolation" in ran.stderr
+    assert "building app with poetry.core.masonry.api in isolation" in ran.stderr
 
 
 def test_without_a_build_backend_poetry_builds_itself(newest: PoetryHost, tmp_path: Path) -> None:
@@ -614,7 +614,7 @@ def test_code_from_outside_the_project_is_told_why(newest: PoetryHost, tmp_path:
     ran = user.poetry_does("build-lambda")
 
     assert ran.returncode == 6
-    assert ran.stderr.startswith("error: the code of app lies in part outside its folder\n")
+    assert ran.stderr.startswith("error: part of the code of app is outside of its folder\n")
     assert "- ../shared/src/common" in ran.stderr
     assert 'hint: let all of it ship as it is, `project = "source"`' in ran.stderr
 

@@ -33,7 +33,8 @@ class DigestMismatchError(FetchError):
         super().__init__(
             f"{filename} is not what was locked",
             why=f"from {where}\nlocked:   {locked}\nreceived: {found}",
-            hint="do not ship it: find out who changed it; lock again only if the change is known",
+            hint="do not ship it: find out who changed it, and lock again only if the change is "
+            "intended",
         )
 
 
@@ -45,10 +46,10 @@ class FileGoneError(FetchError):
     ) -> None:
         self.filename, self.asked = filename, tuple(asked)
         super().__init__(
-            f"{filename} is not to be had",
+            f"cannot find {filename}",
             why="\n".join(self.asked) or "no index and no --find-links location is configured",
             hint="\n".join(dict.fromkeys(error.hint for error in failed))
-            or "if it lies on another index, name that one where the project's tool has its "
+            or "if it is on another index, add that index where your tool keeps its "
             "sources ([[tool.poetry.source]], [[tool.pdm.source]], uv.toml, pip.conf, "
             "--extra-index-url in the requirements file); if it was deleted, lock again",
         )
@@ -60,9 +61,9 @@ class LocalFileGoneError(FetchError):
     def __init__(self, path: Path, reason: str) -> None:
         self.path = path
         super().__init__(
-            f"{path.name} is not to be had",
+            f"cannot read {path.name}",
             why=f"{path}: {reason}",
-            hint="bring it to that place, or change its path and lock again",
+            hint="put it there, or change its path and lock again",
         )
 
 
@@ -86,7 +87,7 @@ class UnreachableError(FetchError):
             f"cannot reach {url}",
             why=reason,
             hint="check the network, the proxy (HTTPS_PROXY, NO_PROXY) and the certificates "
-            "(SSL_CERT_FILE); `--offline` uses the cache alone",
+            "(SSL_CERT_FILE); `--offline` uses only the cache",
         )
 
 
@@ -100,7 +101,7 @@ class AccessDeniedError(FetchError):
             f"the source {name} ({url}) refuses access (HTTP {status})"
             if name
             else f"{url} refuses access (HTTP {status})",
-            why="the credentials that were sent are not accepted"
+            why="the server did not accept the credentials"
             if sent
             else "no credentials are known for this server",
             hint="credentials are taken from the index URL, "
@@ -118,7 +119,7 @@ class HttpError(FetchError):
     def __init__(self, url: str, status: int) -> None:
         self.url, self.status = url, status
         super().__init__(
-            f"{url} answers with HTTP {status}",
+            f"{url} responded with HTTP {status}",
             why=_phrase(status),
             hint="try again later; if the file moved, lock again",
         )
@@ -133,7 +134,7 @@ class CertificatesError(FetchError):
             f"cannot read the certificates in {path}",
             why=reason,
             hint="SSL_CERT_FILE, SSL_CERT_DIR, SSL_CLIENT_CERT, REQUESTS_CA_BUNDLE and pip's "
-            "`cert` and `client-cert` name PEM files",
+            "`cert` and `client-cert` must name PEM files",
         )
 
 

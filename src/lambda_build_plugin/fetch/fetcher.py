@@ -119,7 +119,7 @@ class Fetcher:
     def warnings(self) -> tuple[str, ...]:
         """What pages that had to be asked say against the files that were fetched."""
         return tuple(
-            f"{filename} was yanked from {shown} (PEP 592); it is locked, and ships"
+            f"{filename} was yanked from {shown} (PEP 592); it ships because it is locked"
             for filename, shown in sorted(self._yanked.items())
             if filename in self._wanted
         )

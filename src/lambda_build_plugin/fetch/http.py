@@ -99,7 +99,7 @@ class _Watch:
         self._until = time.monotonic() + self._seconds
 
     def error(self) -> _AgainError:
-        return _AgainError("the answer comes too slowly: less than 1 KiB a second")
+        return _AgainError("the response is too slow: less than 1 KiB per second")
 
     def _run(self) -> None:
         while not self._over.wait(max(0.0, self._until - time.monotonic())):
@@ -129,7 +129,7 @@ class Response:
         for chunk in self._chunks(decode=True):
             body += chunk
             if len(body) > _LARGEST_PAGE:
-                raise UnreachableError(self.url, f"its answer exceeds {_LARGEST_PAGE:,} bytes")
+                raise UnreachableError(self.url, f"its response exceeds {_LARGEST_PAGE:,} bytes")
         return bytes(body)
 
     def chunks(self) -> Iterator[bytes]:
@@ -146,7 +146,7 @@ class Response:
         # without its end too; so what came over the wire is counted, not what it decodes to.
         announced, received = self._raw.headers.get("Content-Length", ""), self._raw.tell()
         if announced.isdecimal() and received != int(announced):
-            raise _AgainError(f"the answer ends after {received} of {announced} bytes")
+            raise _AgainError(f"the response ended after {received} of {announced} bytes")
 
 
 class HttpClient:
@@ -185,7 +185,7 @@ class HttpClient:
         for attempt in range(_ATTEMPTS):
             if attempt:
                 pause = max(_FIRST_PAUSE * 2 ** (attempt - 1), asked_pause)
-                self._note(f"get {redacted(url)} again in {pause:g} s: {reason}")
+                self._note(f"retrying {redacted(url)} in {pause:g} s: {reason}")
                 self._sleep(pause)
                 asked_pause = 0
             try:
@@ -267,9 +267,7 @@ class HttpClient:
         """Get the connections for a URL: its proxy, and how its server proves itself."""
         scheme, host, port = origin_of(url)
         if scheme not in {"http", "https"}:
-            raise UnreachableError(
-                redacted(url), f"addresses of the kind `{scheme}:` are not known"
-            )
+            raise UnreachableError(redacted(url), f"`{scheme}:` URLs are not supported")
         proxies = self._sources.proxies
         proxy = proxies.get(scheme) or proxies.get("all")
         if proxy and proxy_bypass_environment(f"{host}:{port}", {"no": proxies.get("no", "")}):
@@ -295,9 +293,7 @@ class HttpClient:
         url = _address(proxy if "://" in proxy else f"http://{proxy}")
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"}:
-            raise UnreachableError(
-                redacted(url), f"proxies of the kind `{parts.scheme}:` are not supported"
-            )
+            raise UnreachableError(redacted(url), f"`{parts.scheme}:` proxies are not supported")
         headers = {}
         if parts.username:
             login = _basic(unquote(parts.username), unquote(parts.password or ""))
@@ -406,12 +402,12 @@ def _pause(headers: Mapping[str, str]) -> int | None:
 def _failure(status: int, url: str, *, name: str, sent: bool, pause: int | None) -> Exception:
     """Tell what a status other than success means: an end, or another attempt."""
     if status == HTTPStatus.TOO_MANY_REQUESTS and pause is not None and pause <= _LONGEST_PAUSE:
-        return _AgainError(f"the server answers with HTTP {status}", pause=pause)
+        return _AgainError(f"the server responded with HTTP {status}", pause=pause)
     if status in _DENIED:
         return AccessDeniedError(redacted(url), status, name=name, sent=sent)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         pause = pause if pause is not None and pause <= _LONGEST_PAUSE else 0
-        return _AgainError(f"the server answers with HTTP {status}", pause=pause)
+        return _AgainError(f"the server responded with HTTP {status}", pause=pause)
     return HttpError(redacted(url), status)
 
 
@@ -421,7 +417,9 @@ def _address(url: str, location: str = "") -> str:
         joined = urljoin(url, location)
         origin_of(joined)
     except ValueError as error:
-        raise UnreachableError(redacted(location or url), f"it is no address: {error}") from error
+        raise UnreachableError(
+            redacted(location or url), f"it is not a valid URL: {error}"
+        ) from error
     return joined
 
 

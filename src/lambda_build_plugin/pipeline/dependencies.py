@@ -21,7 +21,7 @@ from lambda_build_plugin.config.project import (
 )
 from lambda_build_plugin.config.settings import Contents, Form, LocalDependencies
 from lambda_build_plugin.errors import SourceBuildError
-from lambda_build_plugin.fetch.configuration import read_sources
+from lambda_build_plugin.fetch.configuration import HostIndexes, read_sources
 from lambda_build_plugin.fetch.fetcher import Fetcher
 from lambda_build_plugin.lock.errors import (
     ExcludedTargetError,
@@ -455,9 +455,11 @@ def _fetcher(settings: Settings, lock: Lock, context: BuildContext) -> Fetcher:
             environ=host.environ,
             home=host.home,
             project=settings.project.root,
-            access=settings.access,
-            access_is_all=settings.access_is_all,
-            installers=settings.installers,
+            host=HostIndexes(
+                access=settings.access,
+                are_all=settings.access_is_all,
+                installers=settings.installers,
+            ),
         ),
         context.cache,
         reporter=context.reporter,

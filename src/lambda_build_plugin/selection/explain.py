@@ -96,9 +96,9 @@ def _offered(wheels: Sequence[OfferedWheel], target: Target) -> str:
 
 def _reason(package: LockedPackage, wheels: Sequence[OfferedWheel], target: Target) -> str:
     if not any(wheel_files(package)):
-        return "the lock offers no file at all"
+        return "the lock contains no file for it"
     if not wheels:
-        return "the lock offers only files of another name or version: " + ", ".join(
+        return "the lock contains only files with another name or version: " + ", ".join(
             sorted(file.filename or "?" for file in package.wheels)
         )
     tags = {tag for wheel in wheels for tag in wheel.tags}
@@ -108,7 +108,7 @@ def _reason(package: LockedPackage, wheels: Sequence[OfferedWheel], target: Targ
         obstacle, remedy = _missing(tags, target), "lock another version"
     else:
         runtime = target.runtime
-        obstacle = f"needs glibc {needed}, {runtime.name} has {runtime.glibc}"
+        obstacle = f"needs glibc {needed}, but {runtime.name} has {runtime.glibc}"
         remedy = "lock an older version"
     return f"{obstacle}: {f'use {elsewhere}, or {remedy}' if elsewhere else remedy}"
 

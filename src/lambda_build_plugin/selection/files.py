@@ -46,10 +46,10 @@ class ForbiddenSourceError(SelectionError):
     def __init__(self, packages: Sequence[LockedPackage]) -> None:
         self.packages = tuple(packages)
         super().__init__(
-            "the lock holds sources, and `only-binary` forbids building them",
+            "the lock contains source code, and `only-binary` forbids building it",
             why="\n".join(f"{package} ({package.at}): {_source(package)}" for package in packages),
-            hint="lock a version that has wheels, let `include-local` name a wheel that was built "
-            "elsewhere, or switch `only-binary` off",
+            hint="lock a version that has wheels, add a wheel that was built elsewhere to "
+            "`include-local`, or turn off `only-binary`",
         )
 
 

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LeftOut", "Reached", "asked_for", "reached"]
 
-_UNASKED_EXTRA = "only an extra that was not asked for needs it"
-_UNASKED_GROUP = "only a dependency group that was not asked for needs it"
+_UNASKED_EXTRA = "it is needed only by an extra that was not requested"
+_UNASKED_GROUP = "it is needed only by a dependency group that was not requested"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +162,7 @@ def _check_python(lock: Lock, target: Target) -> None:
     raise ExcludedTargetError(
         lock,
         target,
-        f"it requires Python `{lock.requires_python}`, "
+        f"it requires Python `{lock.requires_python}`, but "
         f"{target.runtime.name} has {target.runtime.full_version}",
     )
 
@@ -177,7 +177,7 @@ def _check_environments(lock: Lock, target: Target, activated: Activated) -> Non
         raise ExcludedTargetError(
             lock,
             target,
-            f"it was locked for these environments only:\n{listed}",
+            f"it was locked only for these environments:\n{listed}",
             mend=_one_more_target(lock, target),
         )
 
@@ -191,7 +191,7 @@ def _one_more_target(lock: Lock, target: Target) -> str:
         platform=f"manylinux_{glibc.major}_{glibc.minor}_{target.architecture.machine}",
         python=f"=={major}.{minor}.*",
     )
-    return f"add it to the lock: `{command}`, or choose another runtime or architecture"
+    return f"add the target to the lock: `{command}`, or choose another runtime or architecture"
 
 
 def _check_requires_python(lock: Lock, target: Target, chosen: Iterable[LockedPackage]) -> None:
@@ -202,7 +202,7 @@ def _check_requires_python(lock: Lock, target: Target, chosen: Iterable[LockedPa
             raise ExcludedTargetError(
                 lock,
                 target,
-                f"{package} ({package.at}) requires Python `{specifier}`, "
+                f"{package} ({package.at}) requires Python `{specifier}`, but "
                 f"{target.runtime.name} has {target.runtime.full_version}",
             )
 
@@ -290,7 +290,7 @@ def _walk(
         index = _candidate(lock, edge, fitting, needer)
         package = lock.packages[index]
         if package.virtual:
-            reasons[index] = "it is no package: only what it needs ships"
+            reasons[index] = "it is not a package: only its dependencies ship"
         elif index != lock.project:
             chosen[index] = package
         for extra, edges in _edges_of(package, edge.extras):
@@ -371,8 +371,8 @@ def _candidate(lock: Lock, edge: Edge, fitting: Sequence[int], needer: str) -> i
         return fitting[0]
     raise InvalidLockError(
         lock.path,
-        f"{needer} needs {edge.name}, and {len(fitting)} of its {len(edge.candidates)} "
-        "entries hold for the target",
+        f"{needer} needs {edge.name}, but {len(fitting)} of its {len(edge.candidates)} "
+        "entries apply to the target",
         hint=f"lock again: `{lock.remedy}`",
     )
 

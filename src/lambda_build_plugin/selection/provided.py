@@ -84,13 +84,13 @@ class OtherVersionError(VerificationError):
     def __init__(self, clashes: Sequence[tuple[str, str, Provider]]) -> None:
         self.clashes = tuple(clashes)
         lines = [
-            f"- {package} is locked, {artifact.label} holds {version}"
+            f"- {package} is locked, but {artifact.label} contains {version}"
             for package, version, artifact in clashes
         ]
         super().__init__(
-            "what is provided has other versions than the lock",
+            "provided packages have other versions than the lock",
             why="\n".join(lines),
-            hint="build that artifact again from this lock, or take it out of `provided-by`",
+            hint="rebuild that artifact from this lock, or remove it from `provided-by`",
         )
 
 
@@ -153,8 +153,8 @@ def _split_sdk(gone: frozenset[NormalizedName], kept: set[NormalizedName]) -> It
     of_runtime, shipped = sorted(SDK & gone), sorted(SDK & kept)
     if of_runtime and shipped and SDK_HEADS & {*of_runtime, *shipped}:
         yield (
-            f"the AWS SDK is split: {', '.join(of_runtime)} of the runtime would run with "
-            f"{', '.join(shipped)} of the artifact, at versions that nobody has tried together; "
+            f"the AWS SDK is split: {', '.join(of_runtime)} from the runtime would run with "
+            f"{', '.join(shipped)} from the artifact, in versions that were never tested together; "
             "ship all of it or none"
         )
 
@@ -267,6 +267,6 @@ def reading(path: Path) -> Iterator[zipfile.ZipFile]:
     except (*BROKEN_ZIP, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SettingsError(
-            [f"provided-by: {path} cannot be read: {reason or type(error).__name__}"],
+            [f"provided-by: cannot read {path}: {reason or type(error).__name__}"],
             hint="name the zip of a layer or a function, or an artifact of this project",
         ) from error

@@ -116,7 +116,7 @@ class _Making:
 
     def _pure(self, first: Attempt) -> Path:
         """Make the wheel without a compiler; it fits if nothing in it is compiled."""
-        how = f"{self._how}, the compiler out of reach"
+        how = f"{self._how}, without a compiler"
         try:
             wheel = self._in_isolation(compiler=False)
         except BackendError as error:
@@ -143,16 +143,16 @@ class _Making:
         backend = backend_at_hand(source.project) if source.project else None
         if backend is None or not built_here(source, self.root, backend, folder):
             return None
-        self.context.reporter.note(f"{source.name} is built with {backend} in this process")
+        self.context.reporter.note(f"building {source.name} with {backend} in this process")
         return self._only_wheel(folder)
 
     def _in_isolation(self, *, compiler: bool) -> Path:
         source, context, folder = self.source, self.context, self._new_folder()
         python = context.interpreter
         context.reporter.note(
-            f"build {source.name} with {source.backend} in isolation"
+            f"building {source.name} with {source.backend} in isolation"
             + ("" if python.is_running else f" and {python}")
-            + ("" if compiler else ", the compiler out of reach")
+            + ("" if compiler else ", without a compiler")
         )
         build_in_isolation(
             source,
@@ -184,7 +184,7 @@ class _Making:
         try:
             return misfits(wheel, self.context.target, lambda: self.context.interpreter)
         except zipfile.BadZipFile as error:
-            raise self._failure(f"{wheel.name} is no zip: {error}") from error
+            raise self._failure(f"{wheel.name} is not a zip file: {error}") from error
 
     def _failure(self, problem: str) -> BackendError:
         return BackendError(self.source, self.source.backend, problem)
@@ -196,7 +196,7 @@ def _check_metadata(source: Source, context: BuildContext, path: Path) -> None:
         specifier = requires_python(path)
         take_traces_out(path)
     except (zipfile.BadZipFile, ValueError) as error:
-        problem = f"the metadata of {path.name} cannot be read: {error}"
+        problem = f"cannot read the metadata of {path.name}: {error}"
         raise BackendError(source, source.backend, problem) from error
     if not specifier.contains(context.target.python_version, prereleases=True):
         raise ExcludedPythonError(source, specifier, context.target)
@@ -207,7 +207,7 @@ def _writable_root(source: Source, reporter: Reporter) -> Path:
     root = source.root
     if source.backend not in _WRITES_INTO_ROOT or os.access(root, os.W_OK):
         return root
-    reporter.note(f"{root} is read-only: {source.name} is built from a copy")
+    reporter.note(f"{root} is read-only: building {source.name} from a copy")
     copy = Path(tempfile.mkdtemp(), root.name)
     try:
         shutil.copytree(root, copy, symlinks=True, ignore=_environments)

@@ -61,7 +61,7 @@ def misfits(path: Path, target: Target, interpreter: Callable[[], Interpreter]) 
     """
     fitting = [tag for tag in parse_wheel_filename(path.name)[3] if tag in target.rank]
     if not fitting:
-        return (f"its tag is not one of {target}",)
+        return (f"its tags do not match {target}",)
     if any(tag.platform == "any" for tag in fitting):
         return ()
     unproven = all(tag.platform.startswith("linux_") for tag in fitting)

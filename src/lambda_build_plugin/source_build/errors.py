@@ -73,20 +73,20 @@ class NotAPackageError(SourceBuildError):
     def __init__(self, project: Project) -> None:
         self.project = project
         pyproject = project.root / "pyproject.toml"
-        why = f"{project.root} has no pyproject.toml with a [build-system], or says itself "
-        why += "that it is no package"
+        why = f"{project.root} has no pyproject.toml with a [build-system], or declares "
+        why += "that it is not a package"
         remedy = "add a [build-system] (hatchling, poetry-core, pdm-backend, …)"
         if project.tool.table("poetry").flag("package-mode") is False:
-            why = f"{pyproject} says `package-mode = false`"
-            remedy = "remove `package-mode = false` and say which code belongs to it (`packages`)"
+            why = f"{pyproject} sets `package-mode = false`"
+            remedy = "remove `package-mode = false` and list the code of the package (`packages`)"
         elif project.tool.table("pdm").flag("distribution") is False:
-            why = f"{pyproject} says `distribution = false`"
+            why = f"{pyproject} sets `distribution = false`"
             remedy = "remove `distribution = false` and add a [build-system] (pdm-backend, …)"
         super().__init__(
-            f"{project.name} is not a package: there is nothing to build a wheel of",
+            f"{project.name} is not a package: there is nothing to build a wheel from",
             why=why,
-            hint='let its files ship as they are, `project = "source"` in [tool.lambda-build]; '
-            f"or {remedy}; `--contents dependencies` packages the dependencies alone",
+            hint='set `project = "source"` in [tool.lambda-build] to ship its files as they are; '
+            f"or {remedy}; `--contents dependencies` packages only the dependencies",
         )
 
 
@@ -96,10 +96,10 @@ class UnreadableSourceError(SourceBuildError):
     def __init__(self, name: str, path: Path, problem: str) -> None:
         self.name, self.path = name, path
         super().__init__(
-            f"{name} cannot be taken from {path}",
+            f"cannot take {name} from {path}",
             why=problem,
-            hint="bring it to that place, or change its path and lock again; "
-            '`local-dependencies = "skip"` leaves the folders out that the lock names',
+            hint="put it there, or change its path and lock again; "
+            '`local-dependencies = "skip"` leaves out the folders that the lock names',
         )
 
 
@@ -110,8 +110,8 @@ class BackendError(SourceBuildError):
         self.source, self.backend, self.output = source, backend, output
         super().__init__(
             f"building {source.name} failed in {backend}",
-            why=ending(output) or "it said nothing",
-            hint=f"try it alone: python -m build --wheel {source.root}"
+            why=ending(output) or "it wrote no output",
+            hint=f"try it on its own: python -m build --wheel {source.root}"
             if source.kind == "local"
             else "lock a version that has a wheel, or install what the build asks for; "
             "`pip wheel --no-deps` shows whether it can be built here at all",
@@ -124,11 +124,11 @@ class OfflineRequirementsError(SourceBuildError):
     def __init__(self, source: Source, output: str) -> None:
         self.source, self.output = source, output
         super().__init__(
-            f"what {source.name} is built with is not at hand",
-            why=ending(output) or "the installer said nothing",
+            f"cannot find the build requirements of {source.name}",
+            why=ending(output) or "the installer wrote no output",
             hint="`--offline` forbids fetching the build requirements: build once without it "
-            "where uv is installed (its cache has them from then on), or let UV_FIND_LINKS "
-            "(with pip: PIP_FIND_LINKS) name a folder with their wheels",
+            "with uv installed, which keeps them in its cache, or set UV_FIND_LINKS (for pip: "
+            "PIP_FIND_LINKS) to a folder that contains their wheels",
         )
 
 
@@ -139,11 +139,11 @@ class OutsideCodeError(SourceBuildError):
         self.project, self.outside, self.output = project, tuple(outside), output
         listed = "\n".join(f"- {place}" for place in outside)
         super().__init__(
-            f"the code of {project.name} lies in part outside its folder",
-            why=f"poetry-core builds a wheel of what lies below {project.root} only, and "
-            f"`packages` names:\n{listed}\nit says: {ending(output)}",
-            hint='let all of it ship as it is, `project = "source"` in [tool.lambda-build]; or '
-            "make a package of that code, add it to the dependencies and lock again",
+            f"part of the code of {project.name} is outside of its folder",
+            why=f"poetry-core packages only files below {project.root}, but "
+            f"`packages` names:\n{listed}\nit reported: {ending(output)}",
+            hint='set `project = "source"` in [tool.lambda-build] to ship all of it as it is; or '
+            "make that code a package, add it to the dependencies and lock again",
         )
 
 
@@ -158,8 +158,8 @@ class WrongWheelError(SourceBuildError):
             why="\n".join(map(str, attempts)),
             hint="lock a version that has a wheel for it; build with Python "
             f"{major}.{minor} on a machine with {target.architecture.value} and a glibc no newer "
-            f"than {target.runtime.glibc}, such as the image of the runtime, or let "
-            "`include-local` name a wheel that was built there; or bring it in a layer",
+            f"than {target.runtime.glibc}, such as the image of the runtime, or add "
+            "a wheel that was built there to `include-local`; or provide it in a layer",
         )
 
 
@@ -169,10 +169,10 @@ class ExcludedPythonError(SourceBuildError):
     def __init__(self, source: Source, requires_python: SpecifierSet, target: Target) -> None:
         self.source, self.requires_python, self.target = source, requires_python, target
         super().__init__(
-            f"the wheel of {source.name} does not admit {target}",
-            why=f"its Requires-Python is `{requires_python}`, "
+            f"the wheel of {source.name} does not support {target}",
+            why=f"its Requires-Python is `{requires_python}`, but "
             f"{target.runtime.name} has Python {target.python_version}",
-            hint="choose another runtime, or let the project admit this one: `requires-python`, "
+            hint="choose another runtime, or let the project support this one: `requires-python`, "
             "`python_requires` of setuptools, or `python` among Poetry's dependencies",
         )
 
@@ -183,11 +183,11 @@ class StrangeWheelError(SourceBuildError):
     def __init__(self, package: LockedPackage, wheel: Wheel) -> None:
         self.package, self.wheel = package, wheel
         super().__init__(
-            f"building {package} made another package",
-            why=f"the lock ({package.at}) names {package}, and the wheel is {wheel.filename}",
-            hint="lock again, so that the lock knows what lies there now"
+            f"building {package} produced another package",
+            why=f"the lock ({package.at}) names {package}, but the wheel is {wheel.filename}",
+            hint="lock again, so that the lock matches what is there now"
             if wheel.source == "local"
-            else "lock another version: this one is not what it is called",
+            else "lock another version: this one has a wrong name or version",
         )
 
 
@@ -198,7 +198,7 @@ class EmptyWheelError(SourceBuildError):
         self.source, self.filename = source, filename
         super().__init__(
             f"the wheel of {source.name} is empty",
-            why=f"{filename} holds metadata alone: {source.backend} found no code to put in",
-            hint="say which folder holds the code (`packages`), and check how its name is "
-            "spelled there; `--contents dependencies` packages the dependencies alone",
+            why=f"{filename} contains only metadata: {source.backend} found no code to package",
+            hint="name the folder that contains the code (`packages`), and check how its name "
+            "is spelled there; `--contents dependencies` packages only the dependencies",
         )

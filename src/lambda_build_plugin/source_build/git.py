@@ -117,7 +117,7 @@ class GitNotFoundError(FetchError):
 
     def __init__(self, shown: str) -> None:
         super().__init__(
-            "git is not to be found",
+            "cannot find git",
             why=f"the lock names a commit of {shown}, and there is no `git` on the PATH",
             hint="install git",
         )
@@ -128,7 +128,7 @@ class UnusableVcsError(FetchError):
 
     def __init__(self, shown: str, problem: str, *, hint: str) -> None:
         self.problem = problem
-        super().__init__(f"{shown} cannot be checked out", why=problem, hint=hint)
+        super().__init__(f"cannot check out {shown}", why=problem, hint=hint)
 
 
 class CommitGoneError(FetchError):
@@ -138,7 +138,7 @@ class CommitGoneError(FetchError):
         self.commit = commit
         super().__init__(
             f"{shown} has no commit {commit}",
-            why="no branch and no tag leads to it, and the server does not give it out by its name",
+            why="no branch or tag contains it, and the server does not serve it by its hash",
             hint="a branch was rewritten, or the commit was never pushed: push it, or lock again",
         )
 
@@ -150,8 +150,8 @@ class GitError(FetchError):
         self.output = output
         super().__init__(
             f"git cannot check out {shown}",
-            why=output or "it said nothing",
-            hint="try `git ls-remote` with this address; git must get there without asking: "
+            why=output or "git wrote no output",
+            hint="try `git ls-remote` with this URL; git must log in without asking: "
             "through an ssh agent, a credential helper, ~/.netrc, or a token that the URL takes "
             "from an environment variable",
         )
@@ -253,13 +253,13 @@ def _check(vcs: LockedVcs, shown: str) -> None:
     if vcs.kind != "git":
         raise UnusableVcsError(
             shown,
-            f"it is a repository of the kind `{vcs.kind}`, and only git is known here",
-            hint="build a wheel of that commit, and lock the wheel",
+            f"it is a `{vcs.kind}` repository, and only git is supported",
+            hint="build a wheel from that commit, and lock the wheel",
         )
     if _COMMIT.fullmatch(vcs.commit.lower()) is None:
         raise UnusableVcsError(
             shown,
-            f"`{excerpt(vcs.commit)}` is no commit: it may be another thing tomorrow",
+            f"`{excerpt(vcs.commit)}` is not a commit: what it names may change",
             hint="lock again; a commit has 40 hexadecimal digits",
         )
 
@@ -272,7 +272,7 @@ def _repository(url: str, logins: Mapping[str, _Login]) -> _Repository:
     """
     if url.startswith("-") or not url.isprintable() or not url:
         raise UnusableVcsError(
-            redacted(url), "it is no address of a repository", hint="mend the URL and lock again"
+            redacted(url), "it is not the URL of a repository", hint="fix the URL and lock again"
         )
     bare = without_login(url)
     scheme, separator, rest = url.partition("://")
@@ -285,7 +285,7 @@ def _repository(url: str, logins: Mapping[str, _Login]) -> _Repository:
     login = _Login(username=unquote(username), password=unquote(password) if colon else None)
     if not f"{login.username}{login.password}".isprintable():
         raise UnusableVcsError(
-            redacted(url), "its login holds control characters", hint="mend the login in the URL"
+            redacted(url), "its login contains control characters", hint="fix the login in the URL"
         )
     repository = _Repository(url=bare, logins={})
     return _Repository(url=bare, logins={**logins, repository.origin: login})
@@ -332,7 +332,7 @@ class _Git:
         try:
             return finished(command, cwd=cwd, environ=environ, timeout=_LONGEST_SECONDS)
         except subprocess.TimeoutExpired:
-            late = f"it has not come to an end after {_LONGEST_SECONDS:.0f} seconds"
+            late = f"it did not finish within {_LONGEST_SECONDS:.0f} seconds"
             return subprocess.CompletedProcess(command, 1, "", late)
         except OSError as error:
             said = error.strerror or str(error)
@@ -422,7 +422,9 @@ class _Checkouts:
             if path in commits and name in urls and updates.get(name) != "none":
                 below = folder / path
                 if not below.resolve().is_relative_to(folder.resolve()) or not below.is_dir():
-                    raise GitError(repository.shown, f"its submodule `{path}` leads out of it")
+                    raise GitError(
+                        repository.shown, f"its submodule `{path}` leads out of the repository"
+                    )
                 submodule = _repository(urls[name], repository.logins)
                 self.lay_out(submodule, commits[path], below)
 

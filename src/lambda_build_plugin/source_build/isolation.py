@@ -59,7 +59,7 @@ _COMPILER_VARIABLES = (
 
 _NO_COMPILER = """\
 #!/bin/sh
-echo "lambda-build keeps the compiler out of reach: what it makes does not load in the target" >&2
+echo "lambda-build has disabled the compiler: what it compiles does not load in the target" >&2
 exit 1
 """
 

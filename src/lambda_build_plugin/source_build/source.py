@@ -76,7 +76,7 @@ def local_source(name: str, folder: Path) -> Source:
     except LambdaBuildError as error:
         raise UnreadableSourceError(name, folder, error.why) from error
     if not any((folder / file).is_file() for file in ("pyproject.toml", "setup.py")):
-        problem = "it is no package: it has neither a pyproject.toml nor a setup.py"
+        problem = "it is not a package: it has neither a pyproject.toml nor a setup.py"
         raise UnreadableSourceError(name, folder, problem)
     return _of_folder(project)
 

@@ -51,9 +51,9 @@ class BrokenSourceError(SourceBuildError):
     def __init__(self, name: str, problem: str) -> None:
         self.name, self.problem = name, problem
         super().__init__(
-            f"{name} cannot be unpacked",
+            f"cannot unpack {name}",
             why=problem,
-            hint="it has to be a .tar.gz, .tar.bz2, .tar.xz or .zip with the source code of one "
+            hint="it must be a .tar.gz, .tar.bz2, .tar.xz or .zip with the source code of one "
             "project; if it is as its author made it, lock another version, or one with a wheel",
         )
 
@@ -66,7 +66,7 @@ class UnsafeSourceError(SourceBuildError):
         super().__init__(
             f"{name} is not safe to unpack",
             why=problem,
-            hint="no archive of an honest project holds this: look at it before you trust it, "
+            hint="no honest project's archive contains this: inspect it before you trust it, "
             "and tell its author",
         )
 
@@ -78,8 +78,8 @@ class NoSuchFolderError(SourceBuildError):
         self.subdirectory = subdirectory
         super().__init__(
             f"{what} has no folder `{subdirectory}`",
-            why="the lock says that the project lies there",
-            hint="mend the sub-directory where the dependency is declared, and lock again",
+            why="the lock says that the project is there",
+            hint="fix the subdirectory where the dependency is declared, and lock again",
         )
 
 
@@ -199,7 +199,7 @@ def _tar_members(archive: tarfile.TarFile) -> Iterator[_Member]:
 def _tar_content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes]:
     content = archive.extractfile(entry)
     if content is None:
-        raise tarfile.ExtractError(f"`{entry.name}` is no file")
+        raise tarfile.ExtractError(f"`{entry.name}` is not a file")
     return content
 
 
@@ -286,7 +286,7 @@ class _Unpacking:
         drive, _ = os.path.splitdrive(name)
         parts = name.replace(os.sep, "/").split("/")
         if name.startswith("/") or drive or ".." in parts:
-            raise self._unsafe(f"`{name}` leads out of it")
+            raise self._unsafe(f"`{name}` leads out of the archive")
         return self._folder.joinpath(*parts)
 
     def _copy(self, content: IO[bytes], path: Path, member: _Member) -> None:
@@ -318,7 +318,9 @@ class _Unpacking:
         return path == root or path.startswith(root + os.sep)
 
     def _leads_out(self, member: _Member) -> UnsafeSourceError:
-        return self._unsafe(f"the link `{member.name}` leads out of it, to `{member.target}`")
+        return self._unsafe(
+            f"the link `{member.name}` leads out of the archive, to `{member.target}`"
+        )
 
     def _too_large(self) -> UnsafeSourceError:
         return self._unsafe(f"it unpacks to more than {self._most_bytes:,} bytes")

@@ -159,7 +159,7 @@ def included(path: Path, context: BuildContext) -> Wheel:
     target = context.target
     admitted = specifier.contains(target.python_version, prereleases=True)
     if not admitted or not any(tag in target.rank for tag in tags):
-        problem = f"its {'tag is' if admitted else 'Requires-Python is'} not one of {target}"
+        problem = f"its {'tags do' if admitted else 'Requires-Python does'} not match {target}"
         raise UnreadableSourceError(path.name, path, problem)
     return Wheel.of(path, sha256=checked.sha256, source="wheel")
 
