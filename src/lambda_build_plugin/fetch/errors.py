@@ -1,4 +1,4 @@
-"""What can go wrong between the lock and a verified file."""
+"""Errors that can happen between the lock and a verified file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class DigestMismatchError(FetchError):
 
 
 class FileGoneError(FetchError):
-    """No index that may serve a package has the locked file."""
+    """None of the indexes that may serve a package has the locked file."""
 
     def __init__(
         self, filename: str, asked: Sequence[str], *, failed: Sequence[FetchError] = ()
@@ -56,7 +56,7 @@ class FileGoneError(FetchError):
 
 
 class LocalFileGoneError(FetchError):
-    """A file that is locked by its path is not there, or cannot be read."""
+    """A file that is locked by its path does not exist or cannot be read."""
 
     def __init__(self, path: Path, reason: str) -> None:
         self.path = path
@@ -68,7 +68,7 @@ class LocalFileGoneError(FetchError):
 
 
 class NotCachedError(FetchError):
-    """Offline, and the file is not in the cache."""
+    """The build is offline, and the file is not in the cache."""
 
     def __init__(self, what: str) -> None:
         super().__init__(
@@ -79,7 +79,7 @@ class NotCachedError(FetchError):
 
 
 class UnreachableError(FetchError):
-    """A server does not answer, or not to the end."""
+    """A server does not respond, or its response is incomplete."""
 
     def __init__(self, url: str, reason: str) -> None:
         self.url, self.reason = url, reason
@@ -92,7 +92,7 @@ class UnreachableError(FetchError):
 
 
 class AccessDeniedError(FetchError):
-    """A server wants other credentials."""
+    """A server requires other credentials."""
 
     def __init__(self, url: str, status: int, *, name: str = "", sent: bool) -> None:
         self.url, self.status, self.name = url, status, name
@@ -114,7 +114,7 @@ class AccessDeniedError(FetchError):
 
 
 class HttpError(FetchError):
-    """A server answers with a status that is no file."""
+    """A server responds with an unexpected status."""
 
     def __init__(self, url: str, status: int) -> None:
         self.url, self.status = url, status
@@ -126,7 +126,7 @@ class HttpError(FetchError):
 
 
 class CertificatesError(FetchError):
-    """The certificates that the user named cannot be read."""
+    """The certificates that the user has configured cannot be read."""
 
     def __init__(self, path: str, reason: str) -> None:
         self.path, self.reason = path, reason
@@ -139,7 +139,7 @@ class CertificatesError(FetchError):
 
 
 class SeveralFilesError(FetchError):
-    """Several files failed, each for its own reason."""
+    """Several files could not be fetched, each for its own reason."""
 
     def __init__(self, errors: Sequence[FetchError]) -> None:
         self.errors = tuple(errors)

@@ -1,4 +1,4 @@
-"""How making a wheel of source code can fail."""
+"""Errors of building wheels from source code."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ _LAST_CHARACTERS = 8_000
 
 
 def ending(output: str) -> str:
-    """Get the end of what a program wrote, where the reason mostly stands; no credentials."""
+    """Return the end of a program's output, where the reason mostly is, without credentials."""
     text = output.strip()
     end = "\n".join(text.splitlines()[-_LAST_LINES:])
     if len(end) > _LAST_CHARACTERS:
-        # Not in the middle of a word: what is left of an address would not be known as one.
+        # Not in the middle of a word: part of a URL would not be recognized as one.
         end = re.sub(r"^\S*\s", "", end[-_LAST_CHARACTERS:])
     shown = redacted_text(end)
     return shown if len(end) == len(text) else f"…\n{shown}"
@@ -52,13 +52,13 @@ def ending(output: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One way in which a wheel was made, or was to be made, and did not fit."""
+    """One attempt to build a wheel that failed, or whose wheel did not fit."""
 
     how: str
     """Such as `with Python 3.13.1`."""
 
     filename: str | None
-    """What came of it; None where the backend failed."""
+    """The wheel; None if the backend failed."""
 
     problems: tuple[str, ...]
 
@@ -68,7 +68,7 @@ class Attempt:
 
 
 class NotAPackageError(SourceBuildError):
-    """No wheel can be built of the project."""
+    """No wheel can be built from the project."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
@@ -91,7 +91,7 @@ class NotAPackageError(SourceBuildError):
 
 
 class UnreadableSourceError(SourceBuildError):
-    """A path that the lock or a setting names is not there, or is not what it should be."""
+    """A path that the lock or a setting names does not exist, or is not what is expected."""
 
     def __init__(self, name: str, path: Path, problem: str) -> None:
         self.name, self.path = name, path
@@ -119,7 +119,7 @@ class BackendError(SourceBuildError):
 
 
 class OfflineRequirementsError(SourceBuildError):
-    """The requirements of an isolated build are not at hand, and may not be fetched."""
+    """The requirements of an isolated build are missing, and must not be fetched."""
 
     def __init__(self, source: Source, output: str) -> None:
         self.source, self.output = source, output
@@ -133,7 +133,7 @@ class OfflineRequirementsError(SourceBuildError):
 
 
 class OutsideCodeError(SourceBuildError):
-    """poetry-core takes no code from outside the project's folder."""
+    """poetry-core does not package code from outside of the project's folder."""
 
     def __init__(self, project: Project, outside: Sequence[str], output: str) -> None:
         self.project, self.outside, self.output = project, tuple(outside), output
@@ -148,7 +148,7 @@ class OutsideCodeError(SourceBuildError):
 
 
 class WrongWheelError(SourceBuildError):
-    """No wheel that was made of a source is one that the target loads."""
+    """The target cannot load any of the wheels that were built from a source."""
 
     def __init__(self, source: Source, attempts: Sequence[Attempt], target: Target) -> None:
         self.source, self.attempts, self.target = source, tuple(attempts), target
@@ -164,7 +164,7 @@ class WrongWheelError(SourceBuildError):
 
 
 class ExcludedPythonError(SourceBuildError):
-    """The wheel that was built does not admit the target's Python."""
+    """The wheel that was built does not support the target's Python."""
 
     def __init__(self, source: Source, requires_python: SpecifierSet, target: Target) -> None:
         self.source, self.requires_python, self.target = source, requires_python, target
@@ -178,7 +178,7 @@ class ExcludedPythonError(SourceBuildError):
 
 
 class StrangeWheelError(SourceBuildError):
-    """What was built is not the package that the lock names."""
+    """The wheel that was built is not the package that the lock names."""
 
     def __init__(self, package: LockedPackage, wheel: Wheel) -> None:
         self.package, self.wheel = package, wheel
@@ -192,7 +192,7 @@ class StrangeWheelError(SourceBuildError):
 
 
 class EmptyWheelError(SourceBuildError):
-    """The wheel of the project holds no file that could be imported."""
+    """The wheel of the project contains no file that could be imported."""
 
     def __init__(self, source: Source, filename: str) -> None:
         self.source, self.filename = source, filename
