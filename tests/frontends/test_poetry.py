@@ -591,7 +591,7 @@ def test_project_that_is_no_package_ships_its_files(newest: PoetryHost, tmp_path
 def test_wheel_of_a_project_that_is_no_package_is_refused(
     newest: PoetryHost, tmp_path: Path
 ) -> None:
-    """`package-mode = false` leaves nothing to build a wheel of."""
+    """`package-mode = false` leaves nothing to build a wheel from."""
     user = a_user(newest, tmp_path, poetry="package-mode = false")
 
     ran = user.poetry_does("build-lambda", "--project-as", "wheel")

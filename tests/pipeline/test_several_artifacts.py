@@ -126,8 +126,8 @@ def test_provided_sdk(tmp_path: Path) -> None:
         "six": alone,
     }
     assert report["warnings"] == [
-        "the AWS SDK is split: boto3, botocore, jmespath, python-dateutil, s3transfer, six of the "
-        "runtime would run with urllib3 of the artifact, at versions that nobody has tried "
+        "the AWS SDK is split: boto3, botocore, jmespath, python-dateutil, s3transfer, six from the "
+        "runtime would run with urllib3 from the artifact, in versions that were never tested "
         "together; ship all of it or none"
     ]
 
