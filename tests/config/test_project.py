@@ -310,7 +310,7 @@ def test_project_that_is_a_package(
 def test_project_that_is_no_package(
     tmp_path: Path, pyproject: str | None, files: dict[str, str]
 ) -> None:
-    """Without them, or where a tool says no, there is nothing to build a wheel of."""
+    """Without them, or where a tool says no, there is nothing to build a wheel from."""
     assert not a_project(tmp_path, pyproject, **files).is_package
 
 

@@ -149,7 +149,7 @@ error: pinned-1.0-py3-none-any.whl is not what was locked
        locked:   sha256:{NONE}
        received: sha256:{PINNED.sha256}
 
-hint: do not ship it: find out who changed it; lock again only if the change is known
+hint: do not ship it: find out who changed it, and lock again only if the change is intended
 """,
             id="wrong-hash",
         ),
@@ -158,7 +158,7 @@ hint: do not ship it: find out who changed it; lock again only if the change is 
             3,
             f"""\
 error: the lock pylock.toml does not serve python3.13 x86_64
-  why: it requires Python `>=3.14`, python3.13 has {RUNTIME.full_version}
+  why: it requires Python `>=3.14`, but python3.13 has {RUNTIME.full_version}
 
 hint: choose another runtime, or let the project admit this one and lock again: `{UV_EXPORT}`
 """,
@@ -181,10 +181,10 @@ exclude each other: `{UV_EXPORT}`
             "pylock.gone.toml",
             5,
             """\
-error: pinned-0.9-py3-none-any.whl is not to be had
+error: cannot find pinned-0.9-py3-none-any.whl
   why: @FILES@pinned-0.9-py3-none-any.whl: HTTP 404
 
-hint: if it lies on another index, name that one where the project's tool has its sources \
+hint: if it is on another index, add that index where your tool keeps its sources \
 ([[tool.poetry.source]], [[tool.pdm.source]], uv.toml, pip.conf, --extra-index-url in the \
 requirements file); if it was deleted, lock again
 """,
@@ -300,7 +300,7 @@ def test_wrong_hash_in_requirements(workplace: Workplace) -> None:
 
     code, errors = workplace.refusal()
 
-    assert (code, errors.splitlines()[0]) == (5, "error: pinned 1.0 is not to be had")
+    assert (code, errors.splitlines()[0]) == (5, "error: cannot find pinned 1.0")
     assert "listed with other digests" in errors
 
 

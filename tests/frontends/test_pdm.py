@@ -506,7 +506,7 @@ def test_verbose_says_that_the_wheel_is_built_in_process(newest: Host, tmp_path:
     """With -v each step is told: pdm-backend, where it is installed, builds in process."""
     ran = a_user(newest, tmp_path).pdm_does("build", "--lambda", "-v", "--contents", "project")
 
-    assert "app is built with pdm-backend in this process" in ran.stderr
+    assert "building app with pdm-backend in this process" in ran.stderr
 
 
 def test_without_pdm_backend_the_wheel_is_built_in_isolation(tmp_path: Path) -> None:
@@ -516,7 +516,7 @@ def test_without_pdm_backend_the_wheel_is_built_in_isolation(tmp_path: Path) -> 
     offline = {"UV_OFFLINE": "1", "PIP_NO_INDEX": "1"}
     ran = user.pdm_does("build", "--lambda", "-v", "--contents", "project", environ=offline)
 
-    assert "build app with pdm.backend in isolation" in ran.stderr
+    assert "building app with pdm.backend in isolation" in ran.stderr
 
 
 # --- what is refused ------------------------------------------------------------------

@@ -408,7 +408,7 @@ def test_missing_entry_is_a_broken_lock(tmp_path: Path) -> None:
     """A requirement that nothing answers is an error, not something left out."""
     lock = a_graph(tmp_path, pyproject=_PROJECT + 'dependencies = ["gone"]\n')
 
-    with pytest.raises(InvalidLockError, match="the project needs gone, and 0 of its 0 entries"):
+    with pytest.raises(InvalidLockError, match="the project needs gone, but 0 of its 0 entries"):
         chosen(lock)
 
 
@@ -473,11 +473,11 @@ def test_excluded_target_names_the_command(tmp_path: Path) -> None:
         str(caught.value)
         == """\
 error: the lock pdm.lock does not serve python3.11 arm64
-  why: it was locked for these environments only:
+  why: it was locked only for these environments:
        - requires_python = ==3.11.*, platform = macos_14_0_arm64
        - requires_python = ==3.11.*, platform = windows_amd64
 
-hint: add it to the lock: `pdm lock --platform manylinux_2_26_aarch64 --python "==3.11.*" \
+hint: add the target to the lock: `pdm lock --platform manylinux_2_26_aarch64 --python "==3.11.*" \
 --append`, or choose another runtime or architecture"""
     )
 

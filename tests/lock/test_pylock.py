@@ -336,7 +336,7 @@ def test_one_of_the_environments_has_to_hold(tmp_path: Path) -> None:
         str(caught.value)
         == f"""\
 error: the lock pylock.toml does not serve python3.13 arm64
-  why: it was locked for these environments only:
+  why: it was locked only for these environments:
        - sys_platform == 'win32'
        - sys_platform == 'darwin'
 
@@ -352,7 +352,7 @@ def test_python_of_the_lock(tmp_path: Path) -> None:
     with pytest.raises(LockError) as caught:
         shipped(lock, "python3.11")
     assert caught.value.why == (
-        f"it requires Python `>=3.12`, python3.11 has {RUNTIMES['python3.11'].full_version}"
+        f"it requires Python `>=3.12`, but python3.11 has {RUNTIMES['python3.11'].full_version}"
     )
 
 
@@ -370,7 +370,7 @@ def test_python_of_a_package(tmp_path: Path) -> None:
     with pytest.raises(LockError) as caught:
         shipped(lock, "python3.11")
     assert caught.value.why == (
-        "a 1 (pylock.toml: packages[0] (a)) requires Python `>=3.12`, "
+        "a 1 (pylock.toml: packages[0] (a)) requires Python `>=3.12`, but "
         f"python3.11 has {RUNTIMES['python3.11'].full_version}"
     )
 

@@ -265,7 +265,7 @@ def test_environments_that_were_not_locked(root: Path, index: FakeIndex) -> None
         shipped(lock)
 
     assert caught.value.why == (
-        "it was locked for these environments only:\n- sys_platform == 'win32'"
+        "it was locked only for these environments:\n- sys_platform == 'win32'"
     )
 
 

@@ -515,7 +515,7 @@ def test_what_an_included_wheel_requires(tmp_path: Path, environ: dict[str, str]
         pytest.param(
             "shared-1.0-cp39-cp39-win_amd64.whl",
             a_wheel("shared").content,
-            "its tag is not one of python3.13 arm64",
+            "its tags do not match python3.13 arm64",
             id="for another target",
         ),
     ],
@@ -532,7 +532,7 @@ def test_unfit_inclusion(
 
     assert (run.code, run.errors.partition("\n")[0]) == (
         6,
-        f"error: {name} cannot be taken from {app / '..' / name}",
+        f"error: cannot take {name} from {app / '..' / name}",
     )
     assert f"why: {why}" in run.errors
     assert not (tmp_path / "made.zip").exists()
@@ -548,7 +548,7 @@ def test_folder_that_is_gone(tmp_path: Path, environ: dict[str, str]) -> None:
     folder = app / ".." / "util"
     assert (run.code, run.errors.splitlines()[:2]) == (
         6,
-        [f"error: util cannot be taken from {folder}", f"  why: {folder} is not a folder"],
+        [f"error: cannot take util from {folder}", f"  why: {folder} is not a folder"],
     )
 
 
@@ -563,8 +563,8 @@ def test_file_that_is_gone(tmp_path: Path, environ: dict[str, str]) -> None:
     place = app / ".." / "lib-1.0-py3-none-any.whl"
     assert (run.code, run.errors) == (
         5,
-        f"error: {place.name} is not to be had\n  why: {place}: No such file or directory\n\n"
-        "hint: bring it to that place, or change its path and lock again\n",
+        f"error: cannot read {place.name}\n  why: {place}: No such file or directory\n\n"
+        "hint: put it there, or change its path and lock again\n",
     )
 
 
@@ -577,7 +577,7 @@ def test_folder_without_a_package(tmp_path: Path, environ: dict[str, str]) -> No
 
     assert (run.code, run.errors.splitlines()[1]) == (
         6,
-        "  why: it is no package: it has neither a pyproject.toml nor a setup.py",
+        "  why: it is not a package: it has neither a pyproject.toml nor a setup.py",
     )
 
 
@@ -604,7 +604,7 @@ def test_folder_of_another_package(tmp_path: Path, environ: dict[str, str]) -> N
 
     assert (run.code, run.errors.partition("\n")[0]) == (
         6,
-        "error: building util made another package",
+        "error: building util produced another package",
     )
 
 
@@ -679,7 +679,7 @@ def test_sdist_of_another_version(tmp_path: Path, environ: dict[str, str]) -> No
 
     assert (run.code, run.errors.partition("\n")[0]) == (
         6,
-        "error: building lib 2.0 made another package",
+        "error: building lib 2.0 produced another package",
     )
 
 
@@ -742,7 +742,7 @@ wheels = [{{ path = "../{wheel.filename}", hashes = {{ sha256 = "{wheel.sha256}"
         [
             "error: building fast 1.0 failed in broken",
             "why: none of its wheels loads on python3.13 arm64",
-            "fast 1.0: needs glibc 2.35, python3.13 has 2.34: lock an older version",
+            "fast 1.0: needs glibc 2.35, but python3.13 has 2.34: lock an older version",
             "offered: cp313-cp313-manylinux_2_35_aarch64",
         ],
     )
@@ -765,5 +765,5 @@ def test_only_binary(tmp_path: Path, environ: dict[str, str]) -> None:
 
     assert (run.code, run.errors.partition("\n")[0]) == (
         4,
-        "error: the lock holds sources, and `only-binary` forbids building them",
+        "error: the lock contains source code, and `only-binary` forbids building it",
     )

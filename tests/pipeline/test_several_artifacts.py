@@ -127,9 +127,9 @@ def test_provided_sdk(tmp_path: Path) -> None:
         "six": alone,
     }
     assert report["warnings"] == [
-        "the AWS SDK is split: boto3, botocore, jmespath, python-dateutil, s3transfer, six of the "
-        "runtime would run with urllib3 of the artifact, at versions that nobody has tried "
-        "together; ship all of it or none"
+        "the AWS SDK is split: boto3, botocore, jmespath, python-dateutil, s3transfer, six from "
+        "the runtime would run with urllib3 from the artifact, in versions that were never "
+        "tested together; ship all of it or none"
     ]
 
 
@@ -226,8 +226,8 @@ def test_provided_at_another_version(tmp_path: Path, contents: str) -> None:
     assert (run.code, run.errors.splitlines()[:2]) == (
         8,
         [
-            "error: what is provided has other versions than the lock",
-            f"  why: - idna 2.0 is locked, {layer} holds 1.0",
+            "error: provided packages have other versions than the lock",
+            f"  why: - idna 2.0 is locked, but {layer} contains 1.0",
         ],
     )
     assert not (root / "dist").exists()
@@ -251,7 +251,7 @@ def test_provided_by_what_cannot_be_read(
     run = ran(root, "--provided-by", tmp_path / "layer.zip")
 
     assert run.code == 2
-    assert f"provided-by: {tmp_path / 'layer.zip'} cannot be read: {reason}\n" in run.errors
+    assert f"provided-by: cannot read {tmp_path / 'layer.zip'}: {reason}\n" in run.errors
 
 
 def test_provided_by_itself_at_a_version_that_the_build_finds(tmp_path: Path) -> None:
@@ -365,7 +365,7 @@ def test_damaged_handler_in_a_zip_that_provides(tmp_path: Path) -> None:
     run = ran(root, "--provided-by", layer, "--handler", "adapter.run")
 
     assert run.code == 2
-    assert f"provided-by: {layer} cannot be read: Bad CRC-32" in run.errors
+    assert f"provided-by: cannot read {layer}: Bad CRC-32" in run.errors
     assert not (root / "dist").exists()
 
 

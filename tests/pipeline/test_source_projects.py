@@ -169,7 +169,7 @@ def test_script_as_wheel(tmp_path: Path) -> None:
     )
 
     assert run.code == 6
-    assert "is not a package: there is nothing to build a wheel of" in run.errors
+    assert "is not a package: there is nothing to build a wheel from" in run.errors
     assert '`project = "source"`' in run.errors
     assert not (root / "dist").exists()
 

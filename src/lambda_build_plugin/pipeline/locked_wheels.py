@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.settings import LocalDependencies
 from lambda_build_plugin.errors import SourceBuildError
-from lambda_build_plugin.fetch.configuration import read_sources
+from lambda_build_plugin.fetch.configuration import HostIndexes, read_sources
 from lambda_build_plugin.fetch.fetcher import Fetcher
 from lambda_build_plugin.selection.explain import explain
 from lambda_build_plugin.selection.files import select
@@ -48,9 +48,11 @@ def make_fetcher(artifact: ArtifactBuild, lock: Lock) -> Fetcher:
             environ=settings.host.environ,
             home=settings.host.home,
             project=settings.project.root,
-            access=settings.access,
-            access_is_all=settings.access_is_all,
-            installers=settings.installers,
+            host=HostIndexes(
+                access=settings.access,
+                are_all=settings.access_is_all,
+                installers=settings.installers,
+            ),
         ),
         context.cache,
         reporter=context.reporter,
