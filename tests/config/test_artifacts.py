@@ -202,7 +202,9 @@ A = "[tool.lambda-build.artifacts.a]"
             id="unknown key",
         ),
         pytest.param(
-            {"a": {"offline": True}}, f"{A} offline: is a flag, not a key of a table", id="flag"
+            {"a": {"offline": True}},
+            f"{A} offline: cannot be set in a table: use the flag `--offline`",
+            id="flag",
         ),
         pytest.param(
             {"a": {"architecture": ["arm64", "mips"]}},

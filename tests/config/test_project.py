@@ -417,7 +417,19 @@ def test_requirements_of_a_group(tmp_path: Path, group: str, expected: list[str]
     ("text", "problem"),
     [
         pytest.param('dev = [{include-group = "dev"}]', "includes itself", id="circle"),
-        pytest.param('dev = [{include-group = "x"}]', "is included and not there", id="absent"),
+        pytest.param(
+            'dev = [{include-group = "x"}]', "is included, but does not exist", id="absent"
+        ),
+        pytest.param(
+            'a-b = []\na_b = []\ndev = [{include-group = "A.B"}]',
+            "is the same group as `a_b`",
+            id="twice",
+        ),
+        pytest.param(
+            'a = []\ndev = [{include-group = "a", extra = 1}]',
+            "[0].extra: is not known here",
+            id="unknown key",
+        ),
         pytest.param('dev = "pytest"', "must be a list", id="text"),
         pytest.param("dev = [3]", "must be a list of strings", id="number"),
         pytest.param("dev = [{}]", "`include-group` is missing", id="empty table"),

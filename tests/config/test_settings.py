@@ -11,9 +11,9 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from lambda_build_plugin.config.options import KEYS
 from lambda_build_plugin.config.project import Project
 from lambda_build_plugin.config.read_settings import (
-    KEYS,
     SettingsSource,
     environment_source,
     read_settings,
@@ -560,7 +560,14 @@ RUNTIME_NAMES = ", ".join(f"`{name}`" for name in RUNTIMES)
         pytest.param({"output": 1}, ["output: must be a string"], id="output-once"),
         pytest.param({"lock": ["a"]}, ["lock: must be a string"], id="lock"),
         pytest.param({"unpacked": True}, ["unpacked: must be a string"], id="unpacked"),
-        pytest.param({"offline": True}, ["offline: is a flag, not a key of a table"], id="flag"),
+        pytest.param(
+            {"json": True}, ["json: cannot be set in a table: use the flag `--json`"], id="report"
+        ),
+        pytest.param(
+            {"offline": True},
+            ["offline: cannot be set in a table: use the flag `--offline`"],
+            id="flag",
+        ),
         pytest.param(
             {"project": "sdist"}, ["project: is `sdist`: use one of `wheel`, `source`"], id="form"
         ),
@@ -668,8 +675,15 @@ def test_handler_that_lambda_takes(handler: str) -> None:
         ),
         pytest.param(
             {"LAMBDA_BUILD_HOOKS": "make"},
-            "environment variable LAMBDA_BUILD_HOOKS: must be a table in a file",
+            "environment variable LAMBDA_BUILD_HOOKS: cannot be set in the environment: "
+            "use a table in a file",
             id="hooks",
+        ),
+        pytest.param(
+            {"LAMBDA_BUILD_REPORT": "report.json"},
+            "environment variable LAMBDA_BUILD_REPORT: cannot be set in the environment: "
+            "use the flag `--report`",
+            id="report",
         ),
         pytest.param(
             {"SOURCE_DATE_EPOCH": "now"},
@@ -705,7 +719,7 @@ def test_all_mistakes_of_all_layers_are_in_one_error() -> None:
 
     assert found == [
         "[tool.lambda-build] handlr: is no setting; did you mean `handler`?",
-        "[tool.lambda-build] jobs: is a flag, not a key of a table",
+        "[tool.lambda-build] jobs: cannot be set in a table: use the flag `--jobs`",
         f"--runtime: is `3.13`: use one of {RUNTIME_NAMES}",
         "environment variable LAMBDA_BUILD_LAYOUT: is `flat`: use one of `function`, `layer`",
         "[tool.lambda-build] contents: is `none`: use one of `all`, `dependencies`, `project`",

@@ -634,7 +634,8 @@ def test_dynamic_dependencies_cut_the_lock_of_an_environment(user: User) -> None
         pytest.param(
             "jobs = 3",
             2,
-            "[tool.hatch.build.targets.lambda] jobs: is a flag, not a key of a table",
+            "[tool.hatch.build.targets.lambda] jobs: cannot be set in a table: "
+            "use the flag `--jobs`",
             id="flag",
         ),
         pytest.param('versions = "layer"', 2, "must be an array of strings", id="versions"),

@@ -202,17 +202,27 @@ def _extras(table: Table, name: str) -> Iterator[str]:
 
 
 def _of_group(groups: Table, group: str, above: tuple[str, ...]) -> Iterator[Requirement]:
+    """Yield the requirements of a group and of the groups that it includes.
+
+    Not by the library `dependency-groups`: its errors do not say where in the file a mistake
+    is, and it lets through what `packaging` raises of overlong numbers and deep markers.
+    """
     name = canonicalize_name(group)
-    spelled = next((key for key in groups if canonicalize_name(key) == name), None)
-    if spelled is None or name in above:
-        problem = "includes itself" if name in above else "is included and not there"
+    spellings = [key for key in groups if canonicalize_name(key) == name]
+    if not spellings or name in above:
+        problem = "includes itself" if name in above else "is included, but does not exist"
         raise TableError(groups.place(group), problem)
+    spelled, *others = spellings
+    if others:
+        raise TableError(groups.place(spelled), f"is the same group as `{others[0]}`")
     items = groups.raw(spelled)
     if not isinstance(items, list):
         raise TableError(groups.place(spelled), "must be a list")
     for index, item in enumerate(items):
         if isinstance(item, dict):
             included = Table(item, at=f"{groups.place(spelled)}[{index}]")
+            if unknown := sorted({*item} - {"include-group"}):
+                raise TableError(included.place(unknown[0]), "is not known here: see PEP 735")
             yield from _of_group(groups, included.required_text("include-group"), (*above, name))
         else:
             yield from _requirements(Table({spelled: [item]}, at=groups.at), spelled)

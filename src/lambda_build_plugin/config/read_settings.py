@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from packaging.utils import canonicalize_name, is_normalized_name
 
+from lambda_build_plugin.config.options import BY_KEY, ENVIRONMENT_PREFIX, KEYS, variable
 from lambda_build_plugin.config.patterns import parse_pattern
 from lambda_build_plugin.config.settings import (
     DEFAULT_JOBS,
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ARTIFACTS",
-    "KEYS",
     "SettingsSource",
     "environment_source",
     "read_settings",
@@ -53,10 +53,8 @@ __all__ = [
 
 _E = TypeVar("_E", bound=enum.Enum)
 
-_PREFIX = "LAMBDA_BUILD_"
-
-_NO_KEYS = frozenset({"LAMBDA_BUILD_CACHE_DIR", "LAMBDA_BUILD_STAGE"})
-"""One is for the frontends, the other is what hooks are told."""
+_STAGE = "LAMBDA_BUILD_STAGE"
+"""Set for hooks, which may run a build of their own; it is not a setting."""
 
 _LONGEST_HANDLER = 128  # botocore's shape of `Handler`
 
@@ -77,44 +75,14 @@ class SettingsSource:
     """Folder that relative paths of this layer start from."""
 
     is_table: bool = False
-    """Whether it stands in a file, where some keys have no place."""
+    """Whether it is a table in a file, where some keys are not allowed."""
 
+    is_environment: bool = False
+    """Whether it is the process environment, where some keys are not allowed."""
 
-KEYS = (
-    "runtime",
-    "architecture",
-    "layout",
-    "layer-prefix",
-    "contents",
-    "project",
-    "hooks",
-    "extras",
-    "groups",
-    "local-dependencies",
-    "include-local",
-    "only-binary",
-    "exclude",
-    "include",
-    "exclude-presets",
-    "scripts",
-    "bytecode",
-    "bytecode-only",
-    "provided",
-    "provided-by",
-    "handler",
-    "lock",
-    "output",
-    "unpacked",
-    "strict",
-    "offline",
-    "jobs",
-)
-"""Every key; the last two have no place in a table."""
 
 ARTIFACTS = "artifacts"
 """Where in the table those of single artifacts stand; `lambda_build_plugin.artifacts` has them."""
-
-_NOT_IN_TABLES = frozenset({"offline", "jobs"})
 
 _WORDS = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
@@ -192,19 +160,16 @@ def read_settings(
 def environment_source(host: Host) -> SettingsSource:
     """Read the keys that `LAMBDA_BUILD_<KEY>` sets; an empty value is none."""
     named = {
-        name.removeprefix(_PREFIX).lower().replace("_", "-"): value
+        name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("_", "-"): value
         for name, value in host.environ.items()
-        if name.startswith(_PREFIX) and name not in _NO_KEYS
+        if name.startswith(ENVIRONMENT_PREFIX) and name not in {_STAGE, variable("cache-dir")}
     }
     return SettingsSource(
         values={key: value or None for key, value in named.items()},
-        spell=lambda key: f"environment variable {_variable(key)}",
+        spell=lambda key: f"environment variable {variable(key)}",
         base=host.cwd,
+        is_environment=True,
     )
-
-
-def _variable(key: str) -> str:
-    return _PREFIX + key.upper().replace("-", "_")
 
 
 def table_source(project: Project) -> SettingsSource:
@@ -229,14 +194,18 @@ class _Reader:
     """Gets checked values from the layers and gathers what is wrong with them."""
 
     def __init__(self, layers: Sequence[SettingsSource]) -> None:
-        self._layers = layers
         self.problems: list[str] = []
-        for layer in layers:
-            for key in layer.values:
-                if key not in KEYS:
-                    self.problems.append(f"{layer.spell(key)}: {_unknown(key)}")
-                elif key in _NOT_IN_TABLES and layer.is_table:
-                    self.problems.append(f"{layer.spell(key)}: is a flag, not a key of a table")
+        self._layers = [replace(layer, values=self._accepted(layer)) for layer in layers]
+
+    def _accepted(self, layer: SettingsSource) -> Mapping[str, object]:
+        """Keep the keys that may stand in this source, and note the others as mistakes."""
+        accepted: dict[str, object] = {}
+        for key, value in layer.values.items():
+            if problem := _misplaced(key, layer):
+                self.problems.append(f"{layer.spell(key)}: {problem}")
+            else:
+                accepted[key] = value
+        return accepted
 
     def problem(self, key: str, text: str) -> None:
         self.problems.append(f"{self.origin(key)}: {text}")
@@ -494,6 +463,19 @@ def _epoch(environ: Mapping[str, str], problems: list[str]) -> int | None:
         problems.append(f"environment variable SOURCE_DATE_EPOCH: is `{text}`, not whole seconds")
         return None
     return int(text)
+
+
+def _misplaced(key: str, source: SettingsSource) -> str:
+    """Say why a key cannot be set in this source; empty if it can."""
+    option = BY_KEY.get(key)
+    if option is None:
+        return _unknown(key)
+    instead = f"use the flag `--{option.names[0]}`" if option.names else "use a table in a file"
+    if source.is_table and not option.in_table:
+        return f"cannot be set in a table: {instead}"
+    if source.is_environment and not option.in_environment:
+        return f"cannot be set in the environment: {instead}"
+    return ""
 
 
 def _unknown(key: str) -> str:

@@ -15,7 +15,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from lambda_build_plugin.config.read_settings import KEYS, SettingsSource
+from lambda_build_plugin.config.options import KEYS
+from lambda_build_plugin.config.read_settings import SettingsSource
 from lambda_build_plugin.config.settings import Host
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.frontends.options import OPTIONS
