@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from lambda_build_plugin.config.options import KEYS
-from lambda_build_plugin.config.read_settings import SettingsSource
 from lambda_build_plugin.config.settings import Host
+from lambda_build_plugin.config.sources import SettingsSource
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.terminal import TerminalReporter

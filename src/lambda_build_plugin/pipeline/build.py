@@ -25,8 +25,9 @@ from lambda_build_plugin.stage.contents import write_folder
 from lambda_build_plugin.stage.filters import filtered
 from lambda_build_plugin.stage.hooks import after_stage, before_build
 from lambda_build_plugin.stage.layout_cache import Layouts
+from lambda_build_plugin.stage.project_walk import Choice
 from lambda_build_plugin.stage.scripts import with_scripts
-from lambda_build_plugin.stage.source_files import Choice, plain_project
+from lambda_build_plugin.stage.source_files import plain_project
 from lambda_build_plugin.stage.stage import stage
 from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.system.output import moved_in

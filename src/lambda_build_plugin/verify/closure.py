@@ -55,10 +55,10 @@ class UnmetRequirementsError(VerificationError):
         super().__init__(
             f"{count} not met by what ships",
             why="\n".join(unmet),
-            hint="make the lock again so that it holds them for this target: a lock made for one "
+            hint="lock again so that the lock contains them for this target: a lock made for one "
             "machine, or by hand, may lack what another one needs; name the zips of layers that "
-            "have it (`provided-by`; `lambda-build inspect --layer`), and what is left out on "
-            "purpose in the setting `provided` (--provided NAME)",
+            "contain them (`provided-by`; `lambda-build inspect --layer`), and list what is left "
+            "out on purpose in the setting `provided` (--provided NAME)",
         )
 
 
@@ -92,12 +92,13 @@ def check_closure(
                 continue
             if name in word.doubtful:
                 warnings.append(
-                    f"{asked}, which does not ship: the runtime's own is used, any version"
+                    f"{asked}, which does not ship: the runtime's own copy is used, "
+                    "whatever its version"
                 )
             else:
                 unmet.append(f"{asked}, which does not ship")
         elif found.version and not requirement.specifier.contains(found.version, prereleases=True):
-            warnings.append(f"{asked}, and {found.version} ships")
+            warnings.append(f"{asked}, but {found.version} ships")
     errors = (UnmetRequirementsError(list(dict.fromkeys(unmet))),) if unmet else ()
     return Findings(errors=errors, warnings=tuple(dict.fromkeys(warnings)))
 
