@@ -317,7 +317,8 @@ def test_zipped_size(*, size: int, warned: bool) -> None:
 def test_zipped_size_text() -> None:
     """The warning says what to do."""
     assert large_zip(60_000_000) == (
-        "the zip has 60,000,000 bytes; a zip of 52,428,800 bytes or more must be uploaded through S3",
+        "the zip has 60,000,000 bytes; a zip of 52,428,800 bytes or more must be uploaded "
+        "through S3",
     )
 
 
