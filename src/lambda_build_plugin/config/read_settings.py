@@ -1,7 +1,7 @@
-"""Tables, environment and flags → `Settings`; all mistakes at once, each with its key.
+"""Merge flags, environment and tables into checked `Settings`, and report all mistakes at once.
 
-Precedence: flag, environment (`LAMBDA_BUILD_<KEY>`), table, default. A frontend
-brings the layers; this module knows the keys. It reads no global state.
+Precedence: flag, environment (`LAMBDA_BUILD_<KEY>`), table, default. The frontend collects
+the sources; nothing here reads the environment or the working directory.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ def read_settings(
     artifact: str | None = None,
     artifacts: Collection[str] = (),
 ) -> Settings:
-    """Merge the layers, the strongest first, into checked settings of one artifact.
+    """Merge sources of settings into the checked settings of one artifact.
 
     Args:
-        project: What is to be built.
-        layers: What is known about how.
-        host: What is known of the machine.
-        artifact: The name of the artifact, where it has one.
+        project: The project to build.
+        layers: The sources, the strongest first.
+        host: What the frontend knows about this machine.
+        artifact: The name of the artifact, if it has one.
         artifacts: The names of all artifacts of the project.
 
     Raises:
-        SettingsError: With every mistake in every layer.
+        SettingsError: It lists every mistake in every source.
     """
     reader = ValueReader(layers)
     runtime, runtime_reason = _runtime(reader, project)
@@ -108,7 +108,7 @@ def read_settings(
 
 
 def _runtime(reader: ValueReader, project: Project) -> tuple[Runtime | None, str]:
-    """Choose the runtime and say why it is this one; None where none can be."""
+    """Choose the runtime and say why; None if no runtime is possible."""
     name = reader.text("runtime")
     if name is not None:
         if name not in RUNTIMES:

@@ -22,19 +22,19 @@ _STAGE = "LAMBDA_BUILD_STAGE"
 """Set for hooks, which may run a build of their own; it is not a setting."""
 
 ARTIFACTS = "artifacts"
-"""Where in the table those of single artifacts stand; `lambda_build_plugin.artifacts` has them."""
+"""Key of the sub-table for single artifacts, which `config.artifacts` reads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingsSource:
-    """One source of settings: its values, and how it spells a key."""
+    """One source of settings: its values, and how messages name its keys."""
 
     values: Mapping[str, object]
     """By key as in `[tool.lambda-build]`; None means not given."""
 
     spell: Callable[[str], str]
     base: Path
-    """Folder that relative paths of this layer start from."""
+    """Folder that relative paths in this source start from."""
 
     is_table: bool = False
     """Whether it is a table in a file, where some keys are not allowed."""
@@ -44,7 +44,7 @@ class SettingsSource:
 
 
 def environment_source(host: Host) -> SettingsSource:
-    """Read the keys that `LAMBDA_BUILD_<KEY>` sets; an empty value is none."""
+    """Read the keys that `LAMBDA_BUILD_<KEY>` sets; an empty variable counts as not set."""
     named = {
         name.removeprefix(ENVIRONMENT_PREFIX).lower().replace("_", "-"): value
         for name, value in host.environ.items()
@@ -59,10 +59,10 @@ def environment_source(host: Host) -> SettingsSource:
 
 
 def table_source(project: Project) -> SettingsSource:
-    """Read `[tool.lambda-build]` of the project, without what it says of single artifacts.
+    """Read `[tool.lambda-build]` of the project, without its tables for single artifacts.
 
     Raises:
-        SettingsError: It is no table.
+        SettingsError: It is not a table.
     """
     try:
         table = project.tool.table("lambda-build")

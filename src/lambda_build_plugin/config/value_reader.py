@@ -28,18 +28,18 @@ _WORDS = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
     **dict.fromkeys(("0", "false", "no", "off"), False),
 }
-"""How the environment says true and false."""
+"""How booleans are written in the environment."""
 
 
 class ValueReader:
-    """Gets checked values from the layers and gathers what is wrong with them."""
+    """Reads checked values from sources of settings, and collects the mistakes in them."""
 
     def __init__(self, layers: Sequence[SettingsSource]) -> None:
         self.problems: list[str] = []
         self._layers = [replace(layer, values=self._accepted(layer)) for layer in layers]
 
     def _accepted(self, layer: SettingsSource) -> Mapping[str, object]:
-        """Keep the keys that may stand in this source, and note the others as mistakes."""
+        """Keep the keys that are allowed in this source, and note the others as mistakes."""
         accepted: dict[str, object] = {}
         for key, value in layer.values.items():
             if problem := _misplaced(key, layer):
@@ -107,7 +107,7 @@ class ValueReader:
         return tuple(member for value, member in members.items() if value in wanted)
 
     def patterns(self, key: str) -> tuple[str, ...]:
-        """Get lines as in `.gitignore`; a text, such as that of a variable, has commas."""
+        """Get .gitignore patterns; in the environment, commas or line breaks separate them."""
         texts = self._texts(key)
         for text in texts:
             try:
@@ -160,7 +160,7 @@ class ValueReader:
         return layer.base / text if layer and text else None
 
     def paths(self, key: str) -> tuple[Path, ...]:
-        """Get paths in their order, a repeated one once; the environment has one a line."""
+        """Get paths in order, without repetitions; the environment has one per line."""
         layer = self._first(key)
         items = self._lines(key, "must be a list of paths")
         return tuple(layer.base / item for item in items) if layer else ()
@@ -179,7 +179,7 @@ class ValueReader:
         return tuple(dict.fromkeys(item for item in items if item))
 
     def places(self, key: str, *, names: Collection[str]) -> tuple[str | Path, ...]:
-        """Get names and, where one is none of these, paths; the environment has one a line."""
+        """Get known names, and paths for all other items; the environment has one per line."""
         layer = self._first(key)
         return tuple(
             item if item in names or layer is None else layer.base / item
