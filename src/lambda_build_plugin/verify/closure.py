@@ -1,4 +1,4 @@
-"""Whether everything that what ships requires does ship.
+"""Check that the requirements of every shipped distribution are met.
 
 Each `Requires-Dist` of each distribution is evaluated for the target (PEP 508), with
 the extras that the user or another distribution asks for. A lock that was made for one
@@ -69,7 +69,7 @@ def check_closure(
     *,
     beside: Sequence[Shipped] = (),
 ) -> Findings:
-    """Hold what ships against what it requires.
+    """Check that the requirements of all distributions are met.
 
     A version that is outside of what was asked for is a warning: a lock may override
     what metadata says, and metadata is often too strict.

@@ -1,4 +1,4 @@
-"""Whether the runtime finds the handler: by the steps of awslambdaric's `_get_handler`.
+"""Check that the runtime can find the handler, as awslambdaric's `_get_handler` does.
 
 It splits the setting at the last dot, refuses a module that is built into Python,
 imports the module with `/` read as `.`, and takes the attribute. Nothing is imported

@@ -1,4 +1,4 @@
-"""Whether machine code in the artifact loads in the runtime: ELF files and extension modules.
+"""Check that machine code loads in the runtime: ELF files and extension modules.
 
 What the dynamic linker and the import system do is foretold from names, headers and
 dynamic sections (System V ABI; PEP 3149 for the tags in names of extension modules).
@@ -72,7 +72,7 @@ def _lines(problems: Mapping[str, Sequence[str]]) -> Iterator[str]:
 def check_native(
     artifact: ArtifactView, target: Target, *, beside: Sequence[ArtifactView] = ()
 ) -> Findings:
-    """Hold each file with machine code against the target.
+    """Check each file with machine code against the target.
 
     A distribution that brings files for several machines, and one that fits among them,
     chooses by itself: its others are a warning. One for other Pythons has to have an

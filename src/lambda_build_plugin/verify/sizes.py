@@ -1,8 +1,7 @@
-"""Sizes and numbers against Lambda's limits, and the written zip against what was meant.
+"""Check sizes and the number of files against Lambda's limits.
 
 Limits: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html,
-where MB means 1024 x 1024 bytes. What is written is read again by the standard
-library's `zipfile`: what Lambda will unpack is judged, not what was meant.
+where MB means 1024 x 1024 bytes.
 """
 
 from __future__ import annotations
@@ -102,7 +101,7 @@ class EmptyArtifactError(VerificationError):
 def check_tree(
     tree: StagedTree, *, layer: bool, beside: Mapping[str, int] | None = None
 ) -> tuple[str, ...]:
-    """Hold what is to be written against Lambda's limits; give warnings.
+    """Check a tree against Lambda's limits, and return warnings.
 
     Args:
         tree: What is to be written.

@@ -1,4 +1,4 @@
-"""The finished zip, read again and held against the tree that it was written from."""
+"""Read the finished zip again and compare it with the tree that it was written from."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def read_again(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def check_archive(tree: StagedTree, archive: zipfile.ZipFile) -> None:
-    """Hold the written zip against the tree and the lock.
+    """Compare the written zip with the tree and the lock.
 
     Raises:
         ArtifactError: Something is missing, twice there, or another one.

@@ -1,4 +1,4 @@
-"""Whether Lambda can unpack a zip, and whether the function can read what was unpacked.
+"""Check that Lambda can unpack a zip, and that the function can read the files.
 
 AWS names stored and deflated members, and permissions of 644 for files and 755 for
 programs (https://docs.aws.amazon.com/lambda/latest/dg/python-package.html); the process
