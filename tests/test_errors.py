@@ -27,7 +27,7 @@ from lambda_build_plugin.selection.explain import NoMatchingFileError
 from lambda_build_plugin.source_build import errors as build_failures
 from lambda_build_plugin.source_build import git, unpack
 from lambda_build_plugin.source_build.source import of_project
-from lambda_build_plugin.stage import bytecode, hooks, source_files, stage
+from lambda_build_plugin.stage import bytecode, hooks, plain_files, source_files, stage
 from lambda_build_plugin.stage.contents import ChangedFileError
 from lambda_build_plugin.system import interpreters
 from lambda_build_plugin.system.cache import CacheError
@@ -238,8 +238,8 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     DamagedMemberError: lambda: DamagedMemberError(MEMBER, "it is cut off"),
     # source_tree and hooks
     source_files.NoCodeError: lambda: source_files.NoCodeError(PROJECT, PROJECT.root),
-    source_files.UnfitFileError: lambda: source_files.UnfitFileError("a.py", "it is a pipe"),
-    hooks.HookError: lambda: hooks.HookError("after-stage", "make", "it ended with 1"),
+    plain_files.UnfitFileError: lambda: plain_files.UnfitFileError("a.py", "it is a pipe"),
+    hooks.HookError: lambda: hooks.HookError("after-stage", "make", "it exited with 1"),
     # provided
     provided.OtherVersionError: lambda: provided.OtherVersionError(
         [("demo 1.0", "2.0", provided.Provider(label="`deps`", path=PATH, size=1, versions={}))]

@@ -145,7 +145,7 @@ def test_name_with_odd_case(world: World, locked: str, served: str) -> None:
 
 
 def test_credentials_stay_behind_when_sent_elsewhere(world: World) -> None:
-    """A redirect to another host brings the file, and no login to that host."""
+    """A redirect to another host contains the file, and no login to that host."""
     with (
         FakeIndex([WHEEL]) as store,
         FakeIndex([WHEEL], auth=("user", "hidden-word")) as index,

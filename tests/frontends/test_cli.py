@@ -306,7 +306,7 @@ def test_unknown_variable_is_a_mistake(project: Path, environ: dict[str, str]) -
     run = run_lambda_build(cwd=project, environ={**environ, "LAMBDA_BUILD_ARCH": "arm64"})
 
     assert run.code == 2
-    assert "environment variable LAMBDA_BUILD_ARCH: is no setting" in run.errors
+    assert "environment variable LAMBDA_BUILD_ARCH: is not a setting" in run.errors
 
 
 def test_lock_that_does_not_know_the_project_is_refused(

@@ -12,11 +12,8 @@ from fakes.artifacts import a_member, a_zip, metadata
 from fakes.elf import an_elf
 from fakes.projects import a_project, quiet_environment, run_lambda_build
 
-from lambda_build_plugin.commands.inspection import (
-    FailureReport,
-    InspectedPackage,
-    InspectionReport,
-)
+from lambda_build_plugin.commands.inspected_zip import InspectedPackage
+from lambda_build_plugin.commands.inspection import FailureReport, InspectionReport
 from lambda_build_plugin.frontends.cli import main
 
 if TYPE_CHECKING:
@@ -26,7 +23,7 @@ if TYPE_CHECKING:
     Report = Callable[..., tuple[int, Any]]
 
 HANDLER = "def handler(event, context): ...\n"
-UNREADABLE = "the zip is not such that a function can use it"
+UNREADABLE = "Lambda cannot use this zip"
 
 
 @pytest.fixture
@@ -212,7 +209,7 @@ def test_every_failure_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[st
             "error: a requirement is not met by what ships",
             "error: a file with machine code cannot load on python3.14 x86_64",
             "error: the handler `app.main` is not defined",
-            "error: a package is in the artifact as a link to where it was developed",
+            "error: the artifact contains an editable install instead of a package",
         ],
         "4 failures, 0 warnings",
     )
@@ -276,27 +273,27 @@ def test_layer_for_another_python(tmp_path: Path, inspected: Report) -> None:
     [
         pytest.param(
             [(a_member("b", compression=zipfile.ZIP_BZIP2), b"b")],
-            "is compressed by bzip2: `b`",
+            "is compressed with bzip2: `b`",
             id="bzip2",
         ),
         pytest.param(
             [(a_member("b", compression=zipfile.ZIP_LZMA), b"b")],
-            "is compressed by lzma: `b`",
+            "is compressed with lzma: `b`",
             id="lzma",
         ),
         pytest.param(
             [(a_member("../b"), b"b"), (a_member("/c"), b"c")],
-            "has a path that leaves the artifact or is not plain: `../b`, `/c`",
+            "has a path that leaves the artifact or is not normalized: `../b`, `/c`",
             id="escape",
         ),
         pytest.param(
             [(a_member("a\\b"), b"b")],
-            "has a path that leaves the artifact or is not plain: `a\\b`",
+            "has a path that leaves the artifact or is not normalized: `a\\b`",
             id="backslash",
         ),
         pytest.param(
             [(a_member("b", mode=0o100600), b"b")],
-            "can be read by its owner alone (mode 0600): `b`",
+            "can only be read by its owner (mode 0600): `b`",
             id="owner alone",
         ),
         pytest.param(
@@ -304,7 +301,7 @@ def test_layer_for_another_python(tmp_path: Path, inspected: Report) -> None:
         ),
         pytest.param(
             [(a_member("x"), b""), (a_member("x/y"), b"")],
-            "is a file and a folder at once: `x`",
+            "is both a file and a folder: `x`",
             id="file and folder",
         ),
         pytest.param(
@@ -336,7 +333,7 @@ def test_member_that_is_there_twice(tmp_path: Path, inspected: Report) -> None:
     with pytest.warns(UserWarning, match="Duplicate name"):
         path = a_zip(tmp_path / "a.zip", {"b": ""}, further=[(a_member("b"), b"b")])
 
-    assert failures(inspected(path)[1]) == [(UNREADABLE, "is there more than once: `b`")]
+    assert failures(inspected(path)[1]) == [(UNREADABLE, "is present more than once: `b`")]
 
 
 @pytest.mark.parametrize(
@@ -344,12 +341,12 @@ def test_member_that_is_there_twice(tmp_path: Path, inspected: Report) -> None:
     [
         pytest.param(
             [(a_member("b", mode=0o120777), b"app.py")],
-            "is a symbolic link, which not every tool that deploys keeps: `b`",
+            "is a symbolic link, which not every deployment tool keeps: `b`",
             id="link",
         ),
         pytest.param(
             [(a_member("extensions/b"), b"")],
-            "lies where programs are looked for, and cannot be executed: `extensions/b`",
+            "is in a folder for programs, but is not executable: `extensions/b`",
             id="extension that cannot start",
         ),
     ],
@@ -389,7 +386,7 @@ def test_member_without_mode(tmp_path: Path, inspected: Report) -> None:
     path = patched(a_zip(tmp_path / "a.zip", {"b": ""}), 38, bytes(4))
 
     assert failures(inspected(path)[1]) == [
-        (UNREADABLE, "can be read by its owner alone (mode 0000): `b`")
+        (UNREADABLE, "can only be read by its owner (mode 0000): `b`")
     ]
 
 
@@ -430,7 +427,8 @@ def test_oversize_that_is_only_said(tmp_path: Path, inspected: Report) -> None:
     found = [what for what, _ in failures(inspected(path)[1])]
 
     assert found == [
-        "the artifact is too large: 262,144,000 bytes unzipped, Lambda wants less than 262,144,000"
+        "the artifact is too large: 262,144,000 bytes unzipped, "
+        "Lambda requires less than 262,144,000"
     ]
 
 

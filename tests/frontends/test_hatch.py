@@ -460,22 +460,22 @@ def test_table_of_hatch_toml_counts(user: User) -> None:
         pytest.param(
             '[tool.lambda-build]\narchitecture = ["x86_64", "arm64"]\n',
             {},
-            "[tool.lambda-build] architecture: names several: `x86_64`, `arm64`; "
+            "[tool.lambda-build] architecture: has several values: `x86_64`, `arm64`; "
             "`hatch build -t lambda` builds for one",
             id="table for all",
         ),
         pytest.param(
             f'{TABLE}runtime = ["python3.12", "python3.13"]\n',
             {},
-            "[tool.hatch.build.targets.lambda] runtime: names several: `python3.12`, "
+            "[tool.hatch.build.targets.lambda] runtime: has several values: `python3.12`, "
             "`python3.13`; `hatch build -t lambda` builds for one",
             id="table of the target",
         ),
         pytest.param(
             "",
             {"LAMBDA_BUILD_ARCHITECTURE": "arm64 x86_64"},
-            "environment variable LAMBDA_BUILD_ARCHITECTURE: names several: `arm64`, `x86_64`; "
-            "`hatch build -t lambda` builds for one",
+            "environment variable LAMBDA_BUILD_ARCHITECTURE: has several values: `arm64`, "
+            "`x86_64`; `hatch build -t lambda` builds for one",
             id="environment",
         ),
         pytest.param(
@@ -629,12 +629,13 @@ def test_dynamic_dependencies_cut_the_lock_of_an_environment(user: User) -> None
     ("table", "code", "said"),
     [
         pytest.param(
-            'runtim = "python3.13"', 2, "is no setting; did you mean `runtime`?", id="key"
+            'runtim = "python3.13"', 2, "is not a setting; did you mean `runtime`?", id="key"
         ),
         pytest.param(
             "jobs = 3",
             2,
-            "[tool.hatch.build.targets.lambda] jobs: is a flag, not a key of a table",
+            "[tool.hatch.build.targets.lambda] jobs: cannot be set in a table: "
+            "use the flag `--jobs`",
             id="flag",
         ),
         pytest.param('versions = "layer"', 2, "must be an array of strings", id="versions"),

@@ -266,7 +266,7 @@ _NO_URL = "`https://[oops/a-1-py3-none-any.whl` is not a URL: Invalid IPv6 URL"
         pytest.param(
             "pylock.toml",
             f'{_PACKAGE}wheels = [{{ path = "a\\u0000-1-py3-none-any.whl" }}]',
-            "pylock.toml: packages[0].wheels[0].path: holds a NUL character",
+            "pylock.toml: packages[0].wheels[0].path: contains a NUL character",
             id="pylock-nul",
         ),
         pytest.param(

@@ -223,7 +223,7 @@ def test_warnings(tmp_path: Path) -> None:
     assert of_runtime.startswith("python3.10 is deprecated since 2026-10-31")
     assert "no hashes" in of_lock
     assert of_tree == (
-        "`same.py` comes from dep and from other with other content: that of other ships"
+        "`same.py` comes from dep and from other with different content: the one from other ships"
     )
 
 
@@ -316,7 +316,7 @@ def test_stranger_in_a_wheel(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError) as caught:
         build(settings_of(root), Reporter())
 
-    assert caught.value.why == "other-2.0.dist-info is of `other`, which was not chosen"
+    assert caught.value.why == "other-2.0.dist-info belongs to `other`, which was not selected"
     assert not (root / "dist").exists()
 
 

@@ -300,7 +300,7 @@ def test_requirement_met_by_a_zip_that_provides(tmp_path: Path) -> None:
     without, report = ran(root), built(root, "--provided-by", layer)
 
     assert without.code == 8
-    assert report["warnings"] == ["asking 1.0 requires idna>=2, and 1.0 ships"]
+    assert report["warnings"] == ["asking 1.0 requires idna>=2, but 1.0 ships"]
 
 
 def a_layer(path: Path, *names: str) -> Path:
@@ -350,7 +350,8 @@ def test_layer_without_the_sdk(tmp_path: Path) -> None:
     report = built(root, "--contents", "project", "--provided-by", layer)
 
     assert report["warnings"] == [
-        "demo 1.0 requires boto3, which does not ship: the runtime's own is used, any version"
+        "demo 1.0 requires boto3, which does not ship: the runtime's own copy is "
+        "used, whatever its version"
     ]
 
 
@@ -505,7 +506,7 @@ def test_handler_that_the_layer_does_not_define(tmp_path: Path) -> None:
         8,
         [
             "error: `api` for python3.13 x86_64: the handler `adapter.run` is not defined",
-            "  why: nothing in `python/adapter.py` binds `run`: the runtime answers "
+            "  why: nothing in `python/adapter.py` defines `run`: the runtime answers "
             "Runtime.HandlerNotFound",
         ],
     )
@@ -565,7 +566,7 @@ more = ["other"]
 
     assert run.code == 8
     assert "unzipped, 270," in run.errors.splitlines()[0]
-    assert "`deps`, which is there too, has 150," in run.errors
+    assert "`deps`, which is used with it, has 150," in run.errors
 
 
 def test_collision_and_strict(tmp_path: Path) -> None:
@@ -575,7 +576,7 @@ def test_collision_and_strict(tmp_path: Path) -> None:
 
     relaxed, strict = built(root), ran(root, "--strict")
 
-    warning = "`same.py` comes from a and from b with other content: that of b ships"
+    warning = "`same.py` comes from a and from b with different content: the one from b ships"
     assert (relaxed["warnings"], strict.code) == ([warning], 8)
     assert f"- {warning}\n" in strict.errors
 
@@ -602,7 +603,7 @@ def test_collision_of_bytecode(tmp_path: Path) -> None:
     report = built(root, "--bytecode-only", "--runtime", HOST)
 
     assert report["warnings"] == [
-        "`same.py` comes from a and from b with other content: that of b ships"
+        "`same.py` comes from a and from b with different content: the one from b ships"
     ]
 
 

@@ -214,8 +214,8 @@ def test_collision(tmp_path: Path) -> None:
     report = json.loads(run.output)
 
     assert report["warnings"] == [
-        "`dep/__init__.py` comes from dep and from the project project with other content: that "
-        "of the project project ships"
+        "`dep/__init__.py` comes from dep and from the project project with different content: "
+        "the one from the project project ships"
     ]
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         assert archive.read("dep/__init__.py") == b"OURS = 1\n"

@@ -348,7 +348,7 @@ def test_broken_interpreter(tmp_path: Path) -> None:
         )
 
     assert (caught.value.what, caught.value.why) == (
-        "the bytecode of `demo` cannot be made",
+        "cannot compile the bytecode of `demo`",
         f"{program} (3.2.0): no",
     )
 

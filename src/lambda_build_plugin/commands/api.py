@@ -12,11 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from lambda_build_plugin.commands.inspection import inspect as inspect_zip
 from lambda_build_plugin.config.artifacts import read_artifacts
 from lambda_build_plugin.config.project import read_project
-from lambda_build_plugin.config.read_settings import (
-    SettingsSource,
-    environment_source,
-    table_source,
-)
+from lambda_build_plugin.config.sources import SettingsSource, environment_source, table_source
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.pipeline.host import read_host, today
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture

@@ -242,7 +242,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from lambda_build_plugin.config.artifacts import read_artifacts
     from lambda_build_plugin.config.project import read_project
-    from lambda_build_plugin.config.read_settings import environment_source, table_source
+    from lambda_build_plugin.config.sources import environment_source, table_source
     from lambda_build_plugin.frontends.session import Session
     from lambda_build_plugin.pipeline.build import build_all
 

@@ -83,7 +83,7 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from lambda_build_plugin.commands.locking import DEFAULT_NAME, write_lock
     from lambda_build_plugin.config.artifacts import read_artifacts
     from lambda_build_plugin.config.project import read_project
-    from lambda_build_plugin.config.read_settings import environment_source, table_source
+    from lambda_build_plugin.config.sources import environment_source, table_source
     from lambda_build_plugin.errors import SettingsError
     from lambda_build_plugin.frontends.session import Session
 

@@ -22,11 +22,11 @@ from hatchling.builders.wheel import WheelBuilder
 
 from lambda_build_plugin.config.artifacts import for_one_target
 from lambda_build_plugin.config.project import read_project
-from lambda_build_plugin.config.read_settings import (
+from lambda_build_plugin.config.read_settings import read_settings
+from lambda_build_plugin.config.sources import (
     ARTIFACTS,
     SettingsSource,
     environment_source,
-    read_settings,
     table_source,
 )
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError

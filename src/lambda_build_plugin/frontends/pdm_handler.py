@@ -19,7 +19,7 @@ from pdm.models.auth import keyring
 
 from lambda_build_plugin.config.artifacts import read_artifacts
 from lambda_build_plugin.config.project import read_project
-from lambda_build_plugin.config.read_settings import environment_source, table_source
+from lambda_build_plugin.config.sources import environment_source, table_source
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.pdm import dest

@@ -20,7 +20,7 @@ from poetry.utils.password_manager import PoetryKeyringError
 from lambda_build_plugin.config.artifacts import read_artifacts
 from lambda_build_plugin.config.indexes import IndexAccess
 from lambda_build_plugin.config.project import BuildSystem, read_project
-from lambda_build_plugin.config.read_settings import environment_source, table_source
+from lambda_build_plugin.config.sources import environment_source, table_source
 from lambda_build_plugin.errors import FetchError, SettingsError
 from lambda_build_plugin.fetch.configuration import DEFAULT_INDEX
 from lambda_build_plugin.frontends.options import OPTIONS

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, TextIO
 
-from lambda_build_plugin.config.read_settings import KEYS, SettingsSource
+from lambda_build_plugin.config.options import KEYS
+from lambda_build_plugin.config.sources import SettingsSource
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.terminal import TerminalReporter

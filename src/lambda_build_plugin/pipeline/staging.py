@@ -10,8 +10,9 @@ from lambda_build_plugin.stage.bytecode import with_bytecode
 from lambda_build_plugin.stage.filters import filtered
 from lambda_build_plugin.stage.hooks import after_stage, before_build
 from lambda_build_plugin.stage.layout_cache import Layouts
+from lambda_build_plugin.stage.project_walk import Choice
 from lambda_build_plugin.stage.scripts import with_scripts
-from lambda_build_plugin.stage.source_files import Choice, plain_project
+from lambda_build_plugin.stage.source_files import plain_project
 from lambda_build_plugin.stage.stage import stage
 from lambda_build_plugin.wheel import integrity
 

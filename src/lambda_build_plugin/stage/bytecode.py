@@ -104,8 +104,8 @@ class BytecodeOversizeError(VerificationError):
         self.size = size
         super().__init__(
             f"with bytecode the artifact would be too large: about {size_text(size)} unzipped, "
-            f"Lambda wants less than {size_text(UNZIPPED_LIMIT)}",
-            why=f"bytecode takes at least {_LEAST_SHARE:.1f} times what its sources take",
+            f"Lambda requires less than {size_text(UNZIPPED_LIMIT)}",
+            why=f"bytecode takes at least {_LEAST_SHARE:.1f} times the space of its sources",
             hint="leave files out with `exclude` or `exclude-presets`, or build without bytecode"
             + ("" if only else "; `bytecode-only` ships no sources beside it"),
         )
@@ -117,7 +117,7 @@ class CompilerError(StageError):
     def __init__(self, owner: str, interpreter: Interpreter, problem: str) -> None:
         self.owner, self.interpreter = owner, interpreter
         super().__init__(
-            f"the bytecode of `{owner}` cannot be made",
+            f"cannot compile the bytecode of `{owner}`",
             why=f"{interpreter.path} ({interpreter.build}): {problem}",
             hint="try another Python of this version, or build without `bytecode`",
         )
@@ -304,7 +304,7 @@ class _Compiler:
                 process.wait()
                 errors.seek(0)
                 said = errors.read().decode("utf-8", errors="replace").strip()
-                problem = said.rpartition("\n")[2] or f"it ended with {process.returncode}"
+                problem = said.rpartition("\n")[2] or f"it exited with {process.returncode}"
                 raise CompilerError(batch.owner, self._interpreter, problem) from error
 
     def _process(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
