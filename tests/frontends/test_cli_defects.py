@@ -314,13 +314,13 @@ error: no lock in {workplace.project}
 pdm.lock, Pipfile.lock, requirements.lock, requirements.txt
 
 hint: make one with the project's own tool:
+      hatch:     lambda-build lock
       uv:        uv lock
       poetry:    poetry lock
       pdm:       pdm lock
-      hatch:     lambda-build lock
-      pip-tools: pip-compile --generate-hashes -o requirements.txt pyproject.toml (on Linux: it \
-locks for its own system alone)
       pipenv:    pipenv lock
+      pip-tools: pip-compile --generate-hashes -o requirements.txt pyproject.toml (on Linux, \
+because it locks only for the system that it runs on)
       or name one that lies elsewhere: lambda-build --lock PATH
 """,
     )

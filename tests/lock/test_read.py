@@ -143,13 +143,13 @@ def test_other_uv_lock_above_is_a_stranger(workspace: Path, pyproject: str | Non
 
 HINT = """
 hint: make one with the project's own tool:
+      hatch:     lambda-build lock
       uv:        uv lock
       poetry:    poetry lock
       pdm:       pdm lock
-      hatch:     lambda-build lock
-      pip-tools: pip-compile --generate-hashes -o requirements.txt pyproject.toml (on Linux: it \
-locks for its own system alone)
       pipenv:    pipenv lock
+      pip-tools: pip-compile --generate-hashes -o requirements.txt pyproject.toml (on Linux, \
+because it locks only for the system that it runs on)
       or name one that lies elsewhere: lambda-build --lock PATH"""
 
 
@@ -215,10 +215,10 @@ def test_other_names_are_refused(tmp_path: Path) -> None:
         str(caught.value)
         == """\
 error: the lock conda.lock cannot be used
-  why: `conda.lock` is no file name of a lock that this version reads
+  why: `conda.lock` is not the file name of a lock format that this version reads
 
-hint: name it pylock.toml or pylock.<name>.toml (PEP 751), uv.lock, poetry.lock, \
-pdm.lock, Pipfile.lock, requirements.lock, or give a requirements file a name that ends in .txt"""
+hint: use one of these names: pylock.toml or pylock.<name>.toml (PEP 751), uv.lock, poetry.lock, \
+pdm.lock, Pipfile.lock, requirements.lock, or any name that ends in .txt (requirements file)"""
     )
 
 

@@ -1,4 +1,4 @@
-"""The options that every door has, as data: no imports, no parser.
+"""The options that every door has, as data, without a parser.
 
 `lambda-build` and PDM make argparse arguments of them, Poetry makes cleo options.
 A host whose own word for something differs leaves that option out.
@@ -7,6 +7,8 @@ A host whose own word for something differs leaves that option out.
 from __future__ import annotations
 
 from typing import NamedTuple
+
+from lambda_build_plugin.lock.formats import DEFAULT_NAMES
 
 __all__ = ["OPTIONS", "Option"]
 
@@ -167,8 +169,7 @@ OPTIONS = (
         ("lock",),
         "contents",
         "FILE",
-        "default: the first of pylock.lambda.toml, pylock.toml, uv.lock, poetry.lock, "
-        "pdm.lock, Pipfile.lock, requirements.lock, requirements.txt",
+        f"default: the first of {', '.join(DEFAULT_NAMES)}",
     ),
     Option(
         "artifact",

@@ -25,6 +25,7 @@ from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.pdm import dest
 from lambda_build_plugin.frontends.session import Session, told, with_lock_of_host
 from lambda_build_plugin.lock import pdm_sources
+from lambda_build_plugin.lock.formats import FORMATS
 from lambda_build_plugin.urls import redacted, redacted_text, without_login
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _with_lock(settings: Settings, project: Project) -> Settings:
         is_locked=path.is_file,
         is_fresh=lambda: _is_fresh(project),
         judge="PDM",
-        remedy="pdm lock",
+        remedy=FORMATS["pdm.lock"].command,
     )
     return replace(settings, access_is_all=settings.lock_is_fresh, installers=False)
 

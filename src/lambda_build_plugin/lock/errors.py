@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.errors import LockError
+from lambda_build_plugin.lock.formats import DEFAULT_NAMES, commands_by_tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,17 +32,6 @@ __all__ = [
     "well_formed",
 ]
 
-_RECIPES = {
-    "uv": "uv lock",
-    "poetry": "poetry lock",
-    "pdm": "pdm lock",
-    "hatch": "lambda-build lock",
-    "pip-tools": "pip-compile --generate-hashes -o requirements.txt pyproject.toml "
-    "(on Linux: it locks for its own system alone)",
-    "pipenv": "pipenv lock",
-}
-"""How to make a lock that this version reads, by tool."""
-
 _FOR_ALL_MACHINES = """\
 lock for all machines: run `lambda-build lock`, or add this to pyproject.toml and run
 `hatch -e lambda lock`; both write pylock.lambda.toml
@@ -59,17 +49,16 @@ _COMPILE = "uv pip compile --universal --generate-hashes pyproject.toml -o requi
 class LockNotFoundError(LockError):
     """The project has no lock, and has dependencies or says nothing of them."""
 
-    def __init__(self, folder: Path, names: Sequence[str], *, declared: bool = True) -> None:
+    def __init__(self, folder: Path, *, declared: bool = True) -> None:
         self.folder = folder
         nothing = "or, if it has no dependencies, say so with an empty requirements.txt"
-        width = max(map(len, _RECIPES))
         super().__init__(
             f"no lock in {folder}",
-            why=f"none of these is there: {', '.join(names)}",
+            why=f"none of these is there: {', '.join(DEFAULT_NAMES)}",
             hint="\n".join(
                 (
                     "make one with the project's own tool:",
-                    *(f"{f'{tool}:':{width + 1}} {recipe}" for tool, recipe in _RECIPES.items()),
+                    *commands_by_tool(),
                     "or name one that lies elsewhere: lambda-build --lock PATH",
                     *(() if declared else (nothing,)),
                 )

@@ -29,6 +29,7 @@ from lambda_build_plugin.lock.errors import (
     UnsupportedLockError,
     well_formed,
 )
+from lambda_build_plugin.lock.formats import FORMATS
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import (
     Edge,
@@ -53,7 +54,8 @@ if TYPE_CHECKING:
 
 __all__ = ["read"]
 
-_REMEDY = "pdm lock"
+_FORMAT = FORMATS["pdm.lock"]
+_REMEDY = _FORMAT.command
 _OLDEST = Version("4.4")
 _NEWEST = pdm_freshness.NEWEST
 _VCS = ("git", "hg", "svn", "bzr")
@@ -104,7 +106,7 @@ class _Reader:
         extras, locked = extras_of(project), self._groups()
         lock = Lock(
             path=self._path,
-            kind="pdm.lock",
+            kind=_FORMAT.name,
             remedy=_REMEDY,
             group_remedy=pdm_freshness.MORE_GROUPS,
             target_remedy=pdm_freshness.ONE_MORE_TARGET,

@@ -22,6 +22,7 @@ from packaging.version import Version
 
 from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.config.tables import read_toml
+from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.lock.marker_meaning import same_meaning
 from lambda_build_plugin.lock.pdm_groups import dev_dependencies, lines_by_group
 
@@ -42,6 +43,7 @@ __all__ = [
     "content_hash",
     "differences",
     "is_foreign",
+    "is_workspace",
     "locked_project",
 ]
 
@@ -85,6 +87,14 @@ def locked_project(folder: Path, project: Project) -> Project:
     root = read_project(folder)
     members = _members(root.root, root.tool.table("pdm").table("workspace"))
     return root if any(root.root / member == project.root for member in members) else project
+
+
+def is_workspace(folder: Path, project: Project) -> bool:
+    """Tell whether a folder is the root of a PDM workspace with the project as a member."""
+    try:
+        return locked_project(folder, project) is not project
+    except (LambdaBuildError, OSError, ValueError):
+        return False
 
 
 def differences(

@@ -25,6 +25,7 @@ from lambda_build_plugin.config.tables import Table, TableError, read_toml
 from lambda_build_plugin.errors import excerpt
 from lambda_build_plugin.lock import fields
 from lambda_build_plugin.lock.errors import StaleLockError, UnsupportedLockError, well_formed
+from lambda_build_plugin.lock.formats import FORMATS
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import (
     Lock,
@@ -45,7 +46,8 @@ if TYPE_CHECKING:
 
 __all__ = ["pipfile_hash", "read"]
 
-_REMEDY = "pipenv lock"
+_FORMAT = FORMATS["Pipfile.lock"]
+_REMEDY = _FORMAT.command
 _SPEC = 6
 _META, _DEFAULT = "_meta", "default"
 _SECTIONS = {"default": "packages", "develop": "dev-packages"}
@@ -104,7 +106,7 @@ class _Reader:
         groups = [section for section in self._data if section != _META]
         return Lock(
             path=self._path,
-            kind="Pipfile.lock",
+            kind=_FORMAT.name,
             remedy=_REMEDY,
             requires_python=_requires_python(self._meta.table("requires")),
             packages=tuple(_merged(self._packages(groups))),

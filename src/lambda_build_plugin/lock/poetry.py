@@ -29,6 +29,7 @@ from lambda_build_plugin.lock.errors import (
     UnsupportedLockError,
     well_formed,
 )
+from lambda_build_plugin.lock.formats import FORMATS
 from lambda_build_plugin.lock.markers import LockMarker, with_extras
 from lambda_build_plugin.lock.model import (
     Edge,
@@ -50,7 +51,8 @@ if TYPE_CHECKING:
 
 __all__ = ["content_hash", "read"]
 
-_REMEDY = "poetry lock"
+_FORMAT = FORMATS["poetry.lock"]
+_REMEDY = _FORMAT.command
 _OLDEST, _FLAT, _UNKNOWN, _NEXT = Version("2.0"), Version("2.1"), Version("2.2"), Version("3")
 _MAIN, _DEV = canonicalize_name("main"), canonicalize_name("dev")
 _HASHED_WITH_GROUPS_FROM = Version("2.3.0")
@@ -86,7 +88,7 @@ class _Reader:
         self._check_fresh(pyproject)
         lock = Lock(
             path=self._path,
-            kind="poetry.lock",
+            kind=_FORMAT.name,
             remedy=_REMEDY,
             packages=tuple(map(self._package, self._data.tables("package"))),
             extras=frozenset(map(canonicalize_name, self._data.table("extras"))),

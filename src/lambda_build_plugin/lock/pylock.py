@@ -14,6 +14,7 @@ from lambda_build_plugin.lock.errors import (
     StaleLockError,
     UnsupportedLockError,
 )
+from lambda_build_plugin.lock.formats import FORMATS
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import (
     Lock,
@@ -41,11 +42,11 @@ _REMEDY = "uv export --format pylock.toml --no-default-groups --no-emit-project 
 Without the default groups, as the format could not tell them from what the project needs.
 """
 
-_REMEDY_HERE = "lambda-build lock"
+_FORMAT = FORMATS["pylock.toml"]
 
 _REMEDIES = {
     "uv": _REMEDY,
-    "pdm": "pdm lock",
+    "pdm": FORMATS["pdm.lock"].command,
     "poetry-plugin-export": "poetry export --format pylock.toml --output pylock.toml",
     "pip": "pip lock",
 }
@@ -93,7 +94,7 @@ class _Reader:
         self._created_by = data.text("created-by") or ""
         self._of_environment = self._is_of_environment()
         self._remedy = (
-            _REMEDY_HERE if self._of_environment else _REMEDIES.get(self._created_by, _REMEDY)
+            _FORMAT.command if self._of_environment else _REMEDIES.get(self._created_by, _REMEDY)
         )
 
     def lock(self) -> Lock:
@@ -104,7 +105,7 @@ class _Reader:
         by_pdm = data.text("created-by") == "pdm"
         lock = Lock(
             path=self._path,
-            kind="pylock.toml",
+            kind=_FORMAT.name,
             remedy=self._remedy,
             group_remedy=pdm_freshness.MORE_GROUPS if by_pdm else "",
             target_remedy=pdm_freshness.ONE_MORE_TARGET if by_pdm else "",

@@ -29,6 +29,7 @@ from lambda_build_plugin.lock.errors import (
     MissingHashError,
     UnlockedRequirementError,
 )
+from lambda_build_plugin.lock.formats import FORMATS
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import (
     Lock,
@@ -192,7 +193,7 @@ class _Reader:
             )
         return Lock(
             path=self._path,
-            kind="requirements file",
+            kind=FORMATS["requirements file"].name,
             remedy=self._remedy,
             packages=tuple(_merged(self._package(pin) for pin in pins)),
             indexes=IndexOptions(

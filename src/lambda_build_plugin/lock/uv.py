@@ -25,6 +25,7 @@ from lambda_build_plugin.lock.errors import (
     UnsupportedLockError,
     well_formed,
 )
+from lambda_build_plugin.lock.formats import FORMATS
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import (
     Edge,
@@ -43,12 +44,14 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
+    from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.config.tables import Table
     from lambda_build_plugin.lock.fields import Context
 
-__all__ = ["read"]
+__all__ = ["is_workspace", "read"]
 
-_REMEDY = "uv lock"
+_FORMAT = FORMATS["uv.lock"]
+_REMEDY = _FORMAT.command
 _LOCAL = ("editable", "directory", "virtual")
 _ALWAYS, _NEVER = "python_version >= '0'", "python_version < '0'"
 _CONFLICT = re.compile(
@@ -65,6 +68,14 @@ def read(path: Path, context: Context) -> Lock:
     """
     with well_formed(path, remedy=_REMEDY):
         return _Reader(path, read_toml(path), context).lock()
+
+
+def is_workspace(folder: Path, _project: Project) -> bool:
+    """Tell whether a folder is the root of a uv workspace; its lock names the members."""
+    try:
+        return "workspace" in read_toml(folder / "pyproject.toml").table("tool").table("uv")
+    except (OSError, TableError):
+        return False
 
 
 class _Reader:
@@ -89,7 +100,7 @@ class _Reader:
         manifest = self._data.table("manifest")
         lock = Lock(
             path=self._path,
-            kind="uv.lock",
+            kind=_FORMAT.name,
             remedy=_REMEDY,
             requires_python=fields.specifier(self._data, "requires-python"),
             environments=tuple(
