@@ -24,7 +24,7 @@ from lambda_build_plugin.lock.errors import (
     UnsupportedLockError,
 )
 from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedVcs
-from lambda_build_plugin.lock.poetry import content_hash
+from lambda_build_plugin.lock.poetry_freshness import content_hash
 from lambda_build_plugin.lock.read import find_lock, read_lock
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection.packages import reached

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
@@ -12,29 +12,36 @@ from packaging.version import Version
 from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.errors import excerpt
 from lambda_build_plugin.lock.markers import LockMarker
+from lambda_build_plugin.lock.model import sdist_suffixes
 from lambda_build_plugin.system.hashes import strongest
 from lambda_build_plugin.urls import filename_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from packaging.utils import NormalizedName
 
     from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.config.tables import Table
+    from lambda_build_plugin.lock.model import LockedFile, LockedPackage
     from lambda_build_plugin.system.hashes import Digest
 
 __all__ = [
     "Context",
     "digest_of",
     "filename",
+    "is_archive",
     "is_project",
+    "is_wheel",
     "marker",
     "name",
     "names",
+    "parsed_marker",
+    "project_index",
     "specifier",
     "version",
+    "with_file",
 ]
 
 
@@ -87,12 +94,19 @@ def specifier(table: Table, key: str) -> SpecifierSet | None:
 def marker(table: Table, key: str = "marker") -> LockMarker | None:
     """Get a marker (PEP 508, PEP 751), or None where there is none."""
     text = table.text(key)
-    if text is None:
-        return None
+    return None if text is None else parsed_marker(text, table.place(key))
+
+
+def parsed_marker(text: str, at: str) -> LockMarker:
+    """Parse a marker (PEP 508, PEP 751) that stands at a place of a lock.
+
+    Raises:
+        TableError: It is not a marker.
+    """
     try:
         return LockMarker.parse(text)
     except ValueError as error:
-        raise TableError(table.place(key), str(error)) from error
+        raise TableError(at, str(error)) from error
 
 
 def digest_of(table: Table, hashes: Mapping[str, str]) -> Digest | None:
@@ -114,3 +128,28 @@ def filename(table: Table, location: str) -> str:
 def is_project(path: Path, project: Project) -> bool:
     """Tell whether a local source is the project that is being packaged."""
     return path.resolve() == project.root
+
+
+def project_index(packages: Sequence[LockedPackage], project: Project) -> int | None:
+    """Find the project itself among the locked packages, if a requirement leads back to it."""
+    for index, package in enumerate(packages):
+        if package.directory is not None and is_project(package.directory.path, project):
+            return index
+    return None
+
+
+def is_wheel(file: LockedFile) -> bool:
+    """Tell whether a locked file is a wheel, by its name."""
+    return (file.filename or "").endswith(".whl")
+
+
+def is_archive(name: str) -> bool:
+    """Tell whether a path or URL is that of a wheel or an sdist, and not of a folder."""
+    return name.endswith((".whl", *sdist_suffixes))
+
+
+def with_file(package: LockedPackage, file: LockedFile) -> LockedPackage:
+    """Lock a package as one file: a wheel, or an archive of its source."""
+    if is_wheel(file):
+        return replace(package, wheels=(file,))
+    return replace(package, archive=file)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.system.hashes import Digest
 
 __all__ = [
+    "VCS_KINDS",
     "Edge",
     "Lock",
     "LockedDirectory",
@@ -38,6 +39,9 @@ __all__ = [
     "Roots",
     "sdist_suffixes",
 ]
+
+VCS_KINDS = ("git", "hg", "svn", "bzr")
+"""The version control systems that locks name."""
 
 sdist_suffixes = (".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz")
 

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.config.tables import Table
 
-__all__ = ["DEFAULT", "access", "expanded", "indexes"]
+__all__ = ["DEFAULT", "PROJECT_ROOT", "access", "expanded", "indexes"]
 
 DEFAULT = "pypi"
 """The name of the source that takes the place of the default index."""
 
 _VARIABLE = re.compile(r"\$\{(.+?)\}")
-_ROOT = "file:///${PROJECT_ROOT}"
+PROJECT_ROOT = "file:///${PROJECT_ROOT}"
+"""How PDM writes the URL of the folder of the project."""
 
 
 def indexes(project: Project, environ: Mapping[str, str]) -> IndexOptions:
@@ -116,7 +117,9 @@ def expanded(url: str, project: Project, environ: Mapping[str, str]) -> str:
     def quoted(login: re.Match[str]) -> str:
         return _filled(login[0], lambda name: quote(environ.get(name, ""), safe=""))
 
-    url = re.sub(r"(?<=://)[^/?#]*@", quoted, url, count=1).replace(_ROOT, project.root.as_uri())
+    url = re.sub(r"(?<=://)[^/?#]*@", quoted, url, count=1).replace(
+        PROJECT_ROOT, project.root.as_uri()
+    )
     return _filled(url, lambda name: environ.get(name, ""))
 
 

@@ -28,12 +28,12 @@ from lambda_build_plugin.lock.errors import StaleLockError, UnsupportedLockError
 from lambda_build_plugin.lock.formats import FORMATS
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import (
+    VCS_KINDS,
     Lock,
     LockedDirectory,
     LockedFile,
     LockedPackage,
     LockedVcs,
-    sdist_suffixes,
 )
 from lambda_build_plugin.system.hashes import digest
 
@@ -56,7 +56,6 @@ _SECTIONS = {"default": "packages", "develop": "dev-packages"}
 _NO_CATEGORIES = frozenset(
     ("source", "packages", "dev-packages", "requires", "scripts", "pipfile", "pipenv")
 )
-_VCS = ("git", "hg", "svn", "bzr")
 _VARIABLE = re.compile(r"\$\{(?P<braced>\w+)\}|\$(?P<plain>\w+)")
 _EXACT = re.compile(r"===?\s*(?P<version>[^*\s]+)")
 _MARKER_KEYS = (
@@ -164,7 +163,7 @@ class _Reader:
         package = LockedPackage(
             name=canonicalize_name(name), at=table.at, marker=self._marker(table, name, group)
         )
-        for kind in _VCS:
+        for kind in VCS_KINDS:
             if (url := table.text(kind)) is not None:
                 return replace(package, vcs=_commit(table, kind, url))
         location = table.text("path") or table.text("file")
@@ -197,7 +196,7 @@ class _Reader:
             )
         else:
             place = self._place(table, location)
-            if not filename.endswith((".whl", *sdist_suffixes)):
+            if not fields.is_archive(filename):
                 if fields.is_project(place, self._context.project):
                     return None
                 folder = LockedDirectory(
@@ -207,9 +206,7 @@ class _Reader:
                 )
                 return replace(package, directory=folder)
             file = replace(file, path=place)
-        if filename.endswith(".whl"):
-            return replace(package, wheels=(file,))
-        return replace(package, archive=file)
+        return fields.with_file(package, file)
 
     def _place(self, table: Table, location: str) -> Path:
         if not location.startswith("file:"):

@@ -15,7 +15,6 @@ from lambda_build_plugin.lock.errors import (
     UnsupportedLockError,
 )
 from lambda_build_plugin.lock.formats import FORMATS
-from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import (
     Lock,
     LockedDirectory,
@@ -114,7 +113,7 @@ class _Reader:
             else IndexOptions(),
             requires_python=fields.specifier(data, "requires-python"),
             environments=tuple(
-                _marker(data, f"environments[{index}]", text)
+                fields.parsed_marker(text, data.place(f"environments[{index}]"))
                 for index, text in enumerate(data.texts("environments"))
             ),
             extras=fields.names(data, "extras"),
@@ -246,10 +245,3 @@ class _Reader:
             commit=table.required_text("commit-id"),
             subdirectory=table.text("subdirectory"),
         )
-
-
-def _marker(data: Table, key: str, text: str) -> LockMarker:
-    try:
-        return LockMarker.parse(text)
-    except ValueError as error:
-        raise TableError(data.place(key), str(error)) from error

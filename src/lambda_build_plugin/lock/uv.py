@@ -26,7 +26,6 @@ from lambda_build_plugin.lock.errors import (
     well_formed,
 )
 from lambda_build_plugin.lock.formats import FORMATS
-from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import (
     Edge,
     Lock,
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.config.tables import Table
     from lambda_build_plugin.lock.fields import Context
+    from lambda_build_plugin.lock.markers import LockMarker
 
 __all__ = ["is_workspace", "read"]
 
@@ -104,7 +104,7 @@ class _Reader:
             remedy=_REMEDY,
             requires_python=fields.specifier(self._data, "requires-python"),
             environments=tuple(
-                _parsed(self._data, "supported-markers", text)
+                fields.parsed_marker(text, self._data.place("supported-markers"))
                 for text in self._data.texts("supported-markers")
             ),
             packages=tuple(self._package(table, edges) for table in tables),
@@ -269,7 +269,7 @@ class _Edges:
             name=name,
             candidates=candidates,
             extras=fields.names(table, "extra"),
-            marker=_parsed(table, "marker", self.gated(text)) if text else None,
+            marker=fields.parsed_marker(self.gated(text), table.place("marker")) if text else None,
         )
 
 
@@ -285,14 +285,8 @@ def _any_of(table: Table, key: str, edges: _Edges) -> LockMarker | None:
     texts = table.texts(key)
     if not texts:
         return None
-    return _parsed(table, key, edges.gated(" or ".join(f"({text})" for text in texts)))
-
-
-def _parsed(table: Table, key: str, text: str) -> LockMarker:
-    try:
-        return LockMarker.parse(text)
-    except ValueError as error:
-        raise TableError(table.place(key), str(error)) from error
+    condition = edges.gated(" or ".join(f"({text})" for text in texts))
+    return fields.parsed_marker(condition, table.place(key))
 
 
 def _folder(source: Table) -> str | None:
