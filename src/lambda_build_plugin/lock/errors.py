@@ -51,15 +51,15 @@ class LockNotFoundError(LockError):
 
     def __init__(self, folder: Path, *, declared: bool = True) -> None:
         self.folder = folder
-        nothing = "or, if it has no dependencies, say so with an empty requirements.txt"
+        nothing = "or, if the project has no dependencies, say so with an empty requirements.txt"
         super().__init__(
-            f"no lock in {folder}",
-            why=f"none of these is there: {', '.join(DEFAULT_NAMES)}",
+            f"cannot find a lock in {folder}",
+            why=f"none of these files exists: {', '.join(DEFAULT_NAMES)}",
             hint="\n".join(
                 (
-                    "make one with the project's own tool:",
+                    "make one with the tool that the project uses:",
                     *commands_by_tool(),
-                    "or name one that lies elsewhere: lambda-build --lock PATH",
+                    "or name a lock that is somewhere else: lambda-build --lock PATH",
                     *(() if declared else (nothing,)),
                 )
             ),
@@ -72,9 +72,9 @@ class NotLockedError(LockError):
     def __init__(self, path: Path, *, remedy: str) -> None:
         self.path = path
         super().__init__(
-            f"no {path.name} in {path.parent}",
-            why="the dependencies of the project are not locked",
-            hint=f"lock them: `{remedy}`, or name another lock with `--lock`",
+            f"cannot find {path.name} in {path.parent}",
+            why="the project's dependencies are not locked",
+            hint=f"lock them with `{remedy}`, or name another lock with `--lock`",
         )
 
 
@@ -97,7 +97,9 @@ def well_formed(path: Path, *, remedy: str) -> Iterator[None]:
         yield
     except TableError as error:
         raise InvalidLockError(
-            path, str(error), hint=f"make it again: `{remedy}`; a lock is not edited by hand"
+            path,
+            str(error),
+            hint=f"make it again with `{remedy}`; locks are not meant to be edited by hand",
         ) from error
 
 
@@ -106,7 +108,7 @@ class UnsupportedLockError(LockError):
 
     def __init__(self, path: Path, problem: str, *, hint: str) -> None:
         self.path = path
-        super().__init__(f"the lock {path.name} cannot be used", why=problem, hint=hint)
+        super().__init__(f"cannot use the lock {path.name}", why=problem, hint=hint)
 
 
 class StaleLockError(LockError):
@@ -122,9 +124,9 @@ class StaleLockError(LockError):
     ) -> None:
         self.path, self.differences = path, tuple(differences)
         super().__init__(
-            f"the lock {path.name} is stale",
+            f"the lock {path.name} is out of date",
             why="\n".join((f"{source} and the lock differ:", *differences)),
-            hint=f"run `{remedy}` and look at what changed",
+            hint=f"run `{remedy}` and review the changes",
         )
 
 
@@ -134,8 +136,8 @@ class MissingHashError(LockError):
     def __init__(self, path: Path, places: Iterable[str], *, remedy: str) -> None:
         self.path, self.places = path, tuple(places)
         super().__init__(
-            f"the lock {path.name} vouches for too little",
-            why="\n".join(f"{place}: has no sha256 or stronger digest" for place in self.places),
+            f"the lock {path.name} does not have a hash for every file",
+            why="\n".join(f"{place}: has no sha256 or stronger hash" for place in self.places),
             hint=f"lock again with hashes: `{remedy}`",
         )
 
@@ -147,11 +149,11 @@ class UnlockedRequirementError(LockError):
         self.path, self.lines = path, tuple(lines)
         pin = "pin every line with `==`"
         if any("git+" in line for line in lines):
-            pin += ", a repository with a commit (`…@` and its 40 digits)"
+            pin += ", and repositories with a commit (`…@` and its 40 digits)"
         super().__init__(
-            f"{path.name} is not a lock: it leaves versions open",
+            f"{path.name} is not a lock: it does not pin every version",
             why="\n".join(lines),
-            hint=f"{pin}, best by a tool and with hashes:\n{remedy}",
+            hint=f"{pin}; a tool can do that, with hashes:\n{remedy}",
         )
 
 
@@ -162,18 +164,18 @@ class UnknownGroupError(LockError):
         self, lock: Lock, kind: str, asked: Sequence[str], known: Iterable[str] | None
     ) -> None:
         self.lock, self.asked = lock, tuple(asked)
-        what = f"{lock} holds no {kind} {', '.join(f'`{name}`' for name in asked)}"
+        what = f"{lock} has no {kind} {', '.join(f'`{name}`' for name in asked)}"
         if known is None:
             super().__init__(
                 what,
-                why=f"a {lock.kind} does not tell what belongs to which {kind}",
-                hint=f"name the {kind} to the tool that makes the lock, and not here",
+                why=f"a {lock.kind} does not say which packages belong to which {kind}",
+                hint=f"pass the {kind} to the tool that makes the lock instead",
             )
             return
         super().__init__(
             what,
-            why=f"it holds: {', '.join(sorted(known)) or f'no {kind}s at all'}",
-            hint=f"check the spelling; if the {kind} is new, lock again: "
+            why=f"it has: {', '.join(sorted(known)) or f'no {kind}s at all'}",
+            hint=f"check the spelling, or lock again if the {kind} is new: "
             f"`{lock.group_remedy or lock.remedy}`",
         )
 
@@ -188,21 +190,22 @@ class UnresolvedPackageError(LockError):
         super().__init__(
             f"the lock {lock} has no file of {names} for {target}",
             why="\n".join(lines),
-            hint="what was resolved on another platform is not locked for this one: run "
-            f"`{lock.remedy}` on Linux, take it from an index, or leave it out by a marker",
+            hint="the lock was made on another platform: run "
+            f"`{lock.remedy}` on Linux, take the package from an index, or "
+            "exclude it with a marker",
         )
 
 
 class ExcludedTargetError(LockError):
     """The lock says itself that it does not serve the target."""
 
-    def __init__(self, lock: Lock, target: Target, reason: str, *, mend: str = "") -> None:
+    def __init__(self, lock: Lock, target: Target, reason: str, *, hint: str = "") -> None:
         self.lock, self.target = lock, target
         super().__init__(
-            f"the lock {lock} does not serve {target}",
+            f"the lock {lock} does not cover {target}",
             why=reason,
-            hint=mend
-            or f"choose another runtime, or let the project admit this one "
+            hint=hint
+            or f"choose another runtime, or change the project to support this one "
             f"and lock again: `{lock.remedy}`",
         )
 
@@ -217,7 +220,7 @@ class HostOnlyLockError(LockError):
         # An environment is locked for its own Python and all later ones.
         python = '\npython = "{}.{}"'.format(*target.runtime.python) if wrong_python else ""
         super().__init__(
-            f"the lock {lock} was made for another machine than {target}",
+            f"the lock {lock} was made for a machine other than {target}",
             why=reason,
             hint=_FOR_ALL_MACHINES.format(python=python),
         )
@@ -237,8 +240,8 @@ class AmbiguousPackageError(LockError):
         ]
         names = ", ".join(dict.fromkeys(f"`{clash[0].name}`" for clash in clashes))
         super().__init__(
-            f"the lock {lock} holds {names} more than once for {target}",
+            f"the lock {lock} has {names} more than once for {target}",
             why="\n".join(lines),
-            hint="if extras or groups conflict, ask for one of them; else lock again, so that "
-            f"markers exclude each other: `{lock.remedy}`",
+            hint="if extras or groups conflict, ask for only one of them; otherwise lock again, so "
+            f"that the markers exclude each other: `{lock.remedy}`",
         )

@@ -75,7 +75,9 @@ def version(table: Table, key: str = "version") -> Version | None:
     try:
         return Version(text)
     except ValueError as error:
-        raise TableError(table.place(key), f"`{excerpt(text)}` is no version (PEP 440)") from error
+        raise TableError(
+            table.place(key), f"`{excerpt(text)}` is not a version (PEP 440)"
+        ) from error
 
 
 def specifier(table: Table, key: str) -> SpecifierSet | None:
@@ -87,7 +89,9 @@ def specifier(table: Table, key: str) -> SpecifierSet | None:
         found = SpecifierSet(text)
         hash(found)  # only now are numbers read, which may have too many digits
     except ValueError as error:
-        raise TableError(table.place(key), f"`{excerpt(text)}` is no version specifier") from error
+        raise TableError(
+            table.place(key), f"`{excerpt(text)}` is not a version specifier"
+        ) from error
     return found
 
 

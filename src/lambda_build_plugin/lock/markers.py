@@ -83,7 +83,7 @@ class LockMarker:
         except (UndefinedComparison, ValueError) as error:
             # A version that is none, or a number with more digits than Python reads.
             raise ValueError(
-                f"`{excerpt(text)}` compares what cannot be compared (PEP 508)"
+                f"`{excerpt(text)}` compares values that cannot be compared (PEP 508)"
             ) from error
         return marker
 

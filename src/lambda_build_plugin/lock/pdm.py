@@ -125,8 +125,8 @@ class _Reader:
         remedy = f"lock again with PDM 2.10 or later: `{_REMEDY}`"
         raise UnsupportedLockError(
             self._path,
-            f"its lock_version is {self._metadata.text('lock_version') or 'not stated'}; "
-            "this version of lambda-build-plugin reads 4.4 to 4.5",
+            f"its lock_version is {self._metadata.text('lock_version') or 'not stated'}, "
+            "but this version of lambda-build-plugin reads 4.4 to 4.5",
             hint=remedy if version < _OLDEST else f"update lambda-build-plugin, or {remedy}",
         )
 
@@ -139,16 +139,16 @@ class _Reader:
     def _warnings(self, version: Version, strategy: frozenset[str]) -> Iterator[str]:
         name = self._path.name
         if version > _NEWEST:
-            yield f"{name} has lock_version {version}; {_NEWEST} is the newest that is known here"
+            yield f"{name} has lock_version {version}, but the newest known one is {_NEWEST}"
         if "targets" not in self._metadata and "cross_platform" not in strategy:
             yield (
-                f"{name} was locked for one platform and does not say for which: "
+                f"{name} was locked for a single platform and does not say which: "
                 f"lock again with PDM 2.17 or later, `{_REMEDY}`"
             )
         if pdm_freshness.is_foreign(self._locked) and not self._context.lock_is_fresh:
             yield (
-                f"{name} is taken as fresh: only PDM itself can compare it with tables of "
-                "another tool, `pdm lock --check`"
+                f"{name} is assumed to be up to date: only PDM itself can compare it with "
+                "the tables of another tool (`pdm lock --check`)"
             )
 
     def _check_fresh(self, version: Version, packages: Sequence[LockedPackage]) -> None:
@@ -258,9 +258,9 @@ class _Reader:
         if pdm_freshness.is_foreign(project):
             raise UnsupportedLockError(
                 self._path,
-                "its packages do not tell their groups, and only PDM can read those of a project "
-                "without a [project] table",
-                hint=f"let them tell: `{_REMEDY} --strategy inherit_metadata`",
+                "it does not say which packages belong to which group, and only PDM can read the "
+                "groups of a project without a [project] table",
+                hint=f"lock the groups of each package: `{_REMEDY} --strategy inherit_metadata`",
             )
         edges = Edges(entries, project, self._locked, self._path.parent)
         packages = [
@@ -302,7 +302,7 @@ def _commit(table: Table, kind: str) -> LockedVcs:
     if revision is None:
         raise TableError(
             table.at,
-            "a checkout that is editable is locked without its commit; take the `-e` from its "
+            "an editable checkout is locked without its commit: remove the `-e` from its "
             "requirement",
         )
     return LockedVcs(

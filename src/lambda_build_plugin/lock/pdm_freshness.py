@@ -57,7 +57,7 @@ ONE_MORE_TARGET = 'pdm lock --platform {platform} --python "{python}" --append'
 """What adds a target to a lock."""
 
 _HASHED_WHOLE_RESOLUTION_FROM = Version("4.4.2")
-_HASH_DIFFERS = ("- the content hash of pyproject.toml is not the one in the lock",)
+_HASH_DIFFERS = ("- the content hash of pyproject.toml does not match the one in the lock",)
 _PYTHONS = tuple(Version(f"3.{minor}.{patch}") for minor in range(6, 21) for patch in range(31))
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _LOGIN = ("username", "password")
@@ -197,7 +197,7 @@ def _input_differences(
     pdm = project.tool.table("pdm")
     python = project.pyproject.table("project").text("requires-python") or ""
     if not _same_range(python, locked.text("requires-python") or ""):
-        yield f"- requires-python: {python or 'none'} now"
+        yield f"- requires-python: now {python or 'none'}"
     sources = [_source_input(source) for source in pdm.tables("source")]
     if sources != [_dict(source) for source in locked.tables("sources")]:
         yield "- [[tool.pdm.source]]"
@@ -209,9 +209,9 @@ def _input_differences(
     now, then = lines_by_group(project), locked.table("groups")
     for name in sorted({*now, *map(canonicalize_name, then)}):
         if name not in now or name not in then:
-            yield f"- group `{name}`: {'gone' if name not in now else 'new'}"
+            yield f"- group `{name}`: {'removed' if name not in now else 'added'}"
         elif not _same_requirements(now[name], then.texts(name), admitted):
-            yield f"- group `{name}`: its requirements"
+            yield f"- group `{name}`: its requirements changed"
         else:
             yield from _unanswered(now[name], packages, pdm.table("resolution"))
 

@@ -93,7 +93,7 @@ class _Asked:
         """Read a line.
 
         Raises:
-            TableError: It is no requirement.
+            TableError: It is not a requirement.
         """
         text = line.removeprefix("-e ").strip()
         try:
@@ -115,7 +115,7 @@ class _Asked:
     def _of_place(cls, text: str, at: str) -> _Asked:
         match = _PLACE.fullmatch(text)
         if match is None:
-            raise TableError(at, f"`{urls.redacted_text(text)}` is no requirement")
+            raise TableError(at, f"`{urls.redacted_text(text)}` is not a requirement")
         egg = _EGG.search(match["url"])
         name = match["name"] or (egg["name"] if egg else None)
         extras = match["extras"] or match["path_extras"] or (egg["extras"] if egg else None) or ""
@@ -170,7 +170,9 @@ class Edges:
         candidates = tuple(self._candidates(asked))
         name = asked.name or (self._entries[candidates[0]].key[0] if candidates else None)
         if name is None:
-            raise TableError(at, f"no entry of the lock lies at {urls.redacted(str(asked.place))}")
+            raise TableError(
+                at, f"no package in the lock comes from {urls.redacted(str(asked.place))}"
+            )
         return Edge(name=name, candidates=candidates, marker=marker)
 
     def _candidates(self, asked: _Asked) -> Iterator[int]:

@@ -46,7 +46,7 @@ def dev_dependencies(pyproject: Table) -> dict[NormalizedName, list[object]]:
     for key in standard:
         name = canonicalize_name(key)
         if name in groups:
-            raise TableError(standard.place(key), f"the group `{name}` is there twice")
+            raise TableError(standard.place(key), f"the group `{name}` is defined twice")
         groups[name] = [*_items(standard, key)]
     own = pyproject.table("tool").table("pdm").table("dev-dependencies")
     for key in own:
@@ -91,12 +91,14 @@ def _spelled_out(
     if name in within:
         raise TableError(at, f"the group `{name}` includes itself")
     if name not in groups:
-        raise TableError(at, f"the group `{within[-1]}` includes `{name}`, which is not there")
+        raise TableError(at, f"the group `{within[-1]}` includes `{name}`, which does not exist")
     for item in groups[name]:
         included = _included(item, project)
         if included is None:
             if not isinstance(item, str):
-                raise TableError(at, f"the group `{name}` holds what is no requirement")
+                raise TableError(
+                    at, f"the group `{name}` contains an item that is not a requirement"
+                )
             yield item
             continue
         for other in included:

@@ -107,7 +107,7 @@ def _access(source: Table, project: Project, environ: Mapping[str, str]) -> Inde
     except TableError:
         raise
     except ValueError as error:
-        problem = f"`{excerpt(redacted(text))}` is no URL: {error}"
+        problem = f"`{excerpt(redacted(text))}` is not a URL: {error}"
         raise TableError(source.place("url"), problem) from error
 
 

@@ -50,7 +50,9 @@ def _python_marker_of(table: Table) -> str | None:
             specifier = SpecifierSet(text)
             hash(specifier)  # only now are numbers read, which may have too many digits
         except (InvalidSpecifier, ValueError) as error:
-            raise TableError(table.place("requires_python"), "is no version specifier") from error
+            raise TableError(
+                table.place("requires_python"), "is not a version specifier"
+            ) from error
         marker = python_marker(specifier)
         if marker is None:
             return None

@@ -124,8 +124,9 @@ class _Reader:
         if spec != _SPEC:
             raise UnsupportedLockError(
                 self._path,
-                f"its pipfile-spec is {spec}; this version of lambda-build-plugin reads {_SPEC}",
-                hint=f"lock again with a pipenv of today: `{_REMEDY}`",
+                f"its pipfile-spec is {spec}, "
+                f"but this version of lambda-build-plugin reads {_SPEC}",
+                hint=f"lock again with a current pipenv: `{_REMEDY}`",
             )
 
     def _check_fresh(self) -> None:
@@ -138,7 +139,7 @@ class _Reader:
         if locked not in hashes:
             raise StaleLockError(
                 self._path,
-                ["- the hash of the Pipfile is not the one in the lock"],
+                ["- the hash of the Pipfile does not match the one in the lock"],
                 remedy=_REMEDY,
                 source="Pipfile",
             )
@@ -171,11 +172,11 @@ class _Reader:
             return self._of_place(package, table, location)
         version = _EXACT.fullmatch(table.text("version") or "")
         if version is None:
-            return replace(package, unresolved="pipenv has locked no version of it")
+            return replace(package, unresolved="pipenv did not lock a version for it")
         package = replace(package, version=_version(table, version["version"]))
         digests = tuple(_digests(table))
         if not digests:
-            return replace(package, unresolved="pipenv has locked no hash of it")
+            return replace(package, unresolved="pipenv did not lock a hash for it")
         return replace(
             package,
             index=self._index(table),
@@ -190,7 +191,7 @@ class _Reader:
         file = LockedFile(digest=next(_digests(table), None), filename=filename)
         if "://" in location and not location.startswith("file:"):
             if file.digest is None:
-                return replace(package, unresolved="pipenv locks no hash of what lies at a URL")
+                return replace(package, unresolved="pipenv does not lock hashes for files at URLs")
             file = replace(
                 file, url=location.partition("#")[0], subdirectory=table.text("subdirectory")
             )
@@ -221,7 +222,9 @@ class _Reader:
         if name is None:
             return None
         if name not in self._sources:
-            raise TableError(table.place("index"), f"`{excerpt(name)}` is none of `_meta.sources`")
+            raise TableError(
+                table.place("index"), f"`{excerpt(name)}` is not one of `_meta.sources`"
+            )
         return self._sources[name]
 
     def _marker(self, table: Table, name: str, group: str) -> LockMarker:
@@ -299,7 +302,7 @@ def _requires_python(requires: Table) -> SpecifierSet | None:
     try:
         return SpecifierSet(text) if text else None
     except ValueError as error:
-        raise TableError(requires.at, f"`{excerpt(text)}` is no version (PEP 440)") from error
+        raise TableError(requires.at, f"`{excerpt(text)}` is not a version (PEP 440)") from error
 
 
 def _conditions(table: Table) -> Iterator[str]:
@@ -336,7 +339,7 @@ def _version(table: Table, text: str) -> Version:
         return Version(text)
     except ValueError as error:
         raise TableError(
-            table.place("version"), f"`{excerpt(text)}` is no version (PEP 440)"
+            table.place("version"), f"`{excerpt(text)}` is not a version (PEP 440)"
         ) from error
 
 

@@ -103,14 +103,17 @@ class _Reader:
         remedy = f"lock again with Poetry 2: `{_REMEDY}`"
         raise UnsupportedLockError(
             self._path,
-            f"its lock-version is {self._metadata.text('lock-version') or 'not stated'}; "
-            "this version of lambda-build-plugin reads 2.x",
+            f"its lock-version is {self._metadata.text('lock-version') or 'not stated'}, "
+            "but this version of lambda-build-plugin reads 2.x",
             hint=remedy if version < _NEXT else f"update lambda-build-plugin, or {remedy}",
         )
 
     def _warnings(self, version: Version) -> Iterator[str]:
         if version >= _UNKNOWN:
-            yield f"{self._path.name} has lock-version {version}; only 2.0 and 2.1 are known here"
+            yield (
+                f"{self._path.name} has lock-version {version}, "
+                "but this version only knows 2.0 and 2.1"
+            )
 
     def _check_fresh(self, pyproject: Table) -> None:
         if self._context.lock_is_fresh:
@@ -119,7 +122,7 @@ class _Reader:
         if not poetry_freshness.is_fresh(self._path, pyproject, locked_hash=locked):
             raise StaleLockError(
                 self._path,
-                ["- the content hash of pyproject.toml is not the one in the lock"],
+                ["- the content hash of pyproject.toml does not match the one in the lock"],
                 remedy=_REMEDY,
             )
 
@@ -150,7 +153,7 @@ class _Reader:
                     sdist=next((file for file in files if not fields.is_wheel(file)), None),
                 )
             case kind:
-                raise TableError(source.place("type"), f"`{kind}` is no kind of source known here")
+                raise TableError(source.place("type"), f"`{kind}` is not a known type of source")
 
     def _with_one_file(
         self, package: LockedPackage, table: Table, source: Table, kind: str

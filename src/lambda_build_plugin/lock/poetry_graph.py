@@ -199,5 +199,5 @@ def _name_in(table: Table, key: str, text: str) -> NormalizedName:
         # Poetry 1 wrote markers into some that are none; the name stands first anyway.
         match = re.match(r"[A-Za-z0-9][\w.-]*", text)
         if match is None:
-            raise TableError(table.place(key), f"`{text}` is no requirement") from None
+            raise TableError(table.place(key), f"`{text}` is not a requirement") from None
         return canonicalize_name(match[0])

@@ -79,7 +79,7 @@ def _hint(path: Path) -> str:
             "this looks like a requirements file: give it a name that ends in .txt, such as "
             f"requirements.txt, or make a real pylock.toml: `{_REMEDY}`"
         )
-    return "make it again with the tool that wrote it; a lock is not edited by hand"
+    return "make it again with the tool that wrote it; locks are not meant to be edited by hand"
 
 
 class _Reader:
@@ -171,11 +171,11 @@ class _Reader:
         if major != "1":
             raise UnsupportedLockError(
                 self._path,
-                f"its lock-version is {version}; this version reads 1.x (PEP 751)",
+                f"its lock-version is {version}, but this version reads 1.x (PEP 751)",
                 hint="update lambda-build-plugin, or lock with an older version of the tool",
             )
         if minor != "0":
-            yield f"{self._path.name} has lock-version {version}; only 1.0 is known here"
+            yield f"{self._path.name} has lock-version {version}, but this version only knows 1.0"
 
     def _package(self, table: Table) -> LockedPackage | None:
         """Read one package; None for the project itself, which is built from its source."""

@@ -128,7 +128,7 @@ def _guarded(lock_format: LockFormat, path: Path, context: Context) -> Lock:
         return lock_format.read(path, context)
     except OSError as error:
         raise InvalidLockError(
-            path, f"{path} cannot be read: {error.strerror}", hint="check its permissions"
+            path, f"cannot read {path}: {error.strerror}", hint="check its permissions"
         ) from error
     except (ValueError, RecursionError) as error:
         # What a reader did not foresee of foreign text; the libraries may quote all of it.

@@ -137,13 +137,13 @@ class _Reader:
         if len(within) > _DEEPEST:
             raise InvalidLockError(
                 path,
-                f"its -r and -c lines go more than {_DEEPEST} files deep",
+                f"its -r and -c lines are nested more than {_DEEPEST} files deep",
                 hint="include the files from one that lists them all",
             )
         if path.resolve() in within:
             circle = " → ".join(file.name for file in (*within, path))
             raise InvalidLockError(
-                path, f"its -r and -c lines go in a circle: {circle}", hint="remove one of them"
+                path, f"its -r and -c lines form a circle: {circle}", hint="remove one of them"
             )
         for line in read_lines(path, self._context.environ):
             if line.text.startswith("-"):
@@ -226,7 +226,7 @@ class _Reader:
             return _path_of(line, location)
         relative = unquote(location[5:]) if location.startswith("file:") else location
         if "\0" in relative:
-            raise bad_line(line, f"`{line}` holds a NUL character")
+            raise bad_line(line, f"`{line}` contains a NUL character")
         beside = line.path.parent / relative
         in_project = self._context.project.root / relative
         return in_project if _is_source(in_project) and not _is_source(beside) else beside
@@ -243,11 +243,11 @@ class _Reader:
             algorithm, _, value = match["hash"].partition(":")
             try:
                 found = digest(algorithm, value)
-                problem = f"`{algorithm}` is no digest that vouches for a file"
+                problem = f"`{algorithm}` is not a hash that is strong enough"
             except ValueError as error:
                 found, problem = None, str(error)
             if found is None and match["hash"] not in line.raw:
-                problem = "what a variable fills in is no digest that vouches for a file"
+                problem = "the value of a variable is not a hash that is strong enough"
             if found is None:
                 raise InvalidLockError(
                     line.path,
@@ -281,8 +281,8 @@ class _Reader:
             if version is not None and not specifier.contains(version, prereleases=True):
                 raise InvalidLockError(
                     self._path,
-                    f"{pin.line.at} asks for {pin}, {constraint.line.at} for {constraint}",
-                    hint="let one of them go",
+                    f"{pin.line.at} asks for {pin}, but {constraint.line.at} for {constraint}",
+                    hint="change or remove one of them",
                 )
 
     def _check_pinned(self, pins: Sequence[Pin]) -> None:
@@ -303,7 +303,9 @@ def _included(line: Line, value: str) -> Path:
     if value.startswith("file://"):
         return _path_of(line, value)
     if "://" in value:
-        raise bad_line(line, f"`{line.shown(value)}` lies on a server, and only files are read")
+        raise bad_line(
+            line, f"`{line.shown(value)}` is on a server, and only local files can be included"
+        )
     return line.path.parent / value
 
 

@@ -90,7 +90,7 @@ def read_lines(path: Path, environ: Mapping[str, str]) -> Iterator[Line]:
         text = _decoded(path.read_bytes())
     except OSError as error:
         raise InvalidLockError(
-            path, f"{path} cannot be read: {error.strerror}", hint="check the path"
+            path, f"cannot read {path}: {error.strerror}", hint="check the path"
         ) from error
     except UnicodeDecodeError as error:
         raise InvalidLockError(path, "it is not UTF-8 text", hint="save it as UTF-8") from error
@@ -99,7 +99,7 @@ def read_lines(path: Path, environ: Mapping[str, str]) -> Iterator[Line]:
         if stripped:
             line = Line(path=path, number=number, raw=stripped, text=_filled(stripped, environ))
             if "\0" in stripped:
-                raise bad_line(line, "holds a NUL character")
+                raise bad_line(line, "contains a NUL character")
             yield line
 
 
@@ -147,7 +147,7 @@ def options(line: Line) -> Iterator[tuple[str, str]]:
         if name in _FLAGS and value is None:
             yield name, ""
         elif name not in _VALUED:
-            raise bad_line(line, f"the option `{line.shown(name)}` is not known")
+            raise bad_line(line, f"unknown option `{line.shown(name)}`")
         elif value is None and not words:
             raise bad_line(line, f"the option `{name}` has no value")
         else:
@@ -166,10 +166,12 @@ def bad_line(line: Line, problem: str) -> InvalidLockError:
     return InvalidLockError(
         line.path,
         f"line {line.number}: {problem}",
-        hint="mend the line, or report it if pip accepts it",
+        hint="fix the line, or report a bug if pip accepts it",
     )
 
 
 def bad_url(line: Line, url: str, error: ValueError) -> InvalidLockError:
     """Make the error for a URL that is not one; the value of a variable is not shown."""
-    return bad_line(line, str(error) if url in line.raw else f"`{line}` holds no URL")
+    return bad_line(
+        line, str(error) if url in line.raw else f"`{line}` does not contain a valid URL"
+    )

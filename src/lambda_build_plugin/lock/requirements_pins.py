@@ -78,8 +78,8 @@ def requirement_of(line: Line, text: str) -> Requirement:
     except ValueError as error:
         raise InvalidLockError(
             line.path,
-            f"line {line.number}: `{line.shown(text)}` is no requirement (PEP 508)",
-            hint="write `name==version`, and hashes behind it as `--hash=sha256:…`",
+            f"line {line.number}: `{line.shown(text)}` is not a requirement (PEP 508)",
+            hint="write `name==version`, followed by its hashes as `--hash=sha256:…`",
         ) from error
     return requirement
 
@@ -132,7 +132,9 @@ def _marker(pin: Pin) -> LockMarker | None:
     try:
         return LockMarker.parse(str(marker)) if marker else None
     except ValueError as error:
-        problem = str(error) if pin.line.raw == pin.line.text else f"the marker of `{pin}` is none"
+        problem = (
+            str(error) if pin.line.raw == pin.line.text else f"the marker of `{pin}` is not valid"
+        )
         raise bad_line(pin.line, problem) from error
 
 
@@ -143,7 +145,7 @@ def _version(pin: Pin) -> Version:
         version = pin.line.shown(pin.version or "")
         raise InvalidLockError(
             pin.line.path,
-            f"line {pin.line.number}: `{version}` is no version (PEP 440)",
+            f"line {pin.line.number}: `{version}` is not a version (PEP 440)",
             hint="pin a version that the index has",
         ) from error
 

@@ -131,7 +131,7 @@ class _Reader:
     def _unhashed_warning(self, folder: str) -> str:
         return (
             f"{self._path.name} has no hashes for the files in the folder {folder}: "
-            "uv writes none for find-links, so whatever lies there ships"
+            "uv does not lock any for find-links, so the build takes whatever is there"
         )
 
     def _check_version(self) -> None:
@@ -139,7 +139,7 @@ class _Reader:
         if version != 1:
             raise UnsupportedLockError(
                 self._path,
-                f"its version is {version}; this version of lambda-build-plugin reads 1",
+                f"its version is {version}, but this version of lambda-build-plugin reads only 1",
                 hint="update lambda-build-plugin, or lock again with another version of uv",
             )
 
@@ -156,7 +156,7 @@ class _Reader:
         if members := self._members(tables):
             raise UnsupportedLockError(
                 self._path,
-                f"it locks a workspace, and {self._context.project.root} itself is no project",
+                f"it locks a workspace, and {self._context.project.root} itself is not a project",
                 hint=f"name the folder of one of its members: {', '.join(members)}",
             )
         raise StaleLockError(
@@ -263,7 +263,7 @@ class _Edges:
             index for index, package in self._places.get(name, ()) if _answers(package, table)
         )
         if not candidates:
-            raise TableError(table.at, f"no entry of the lock answers to {name}")
+            raise TableError(table.at, f"no package in the lock matches {name}")
         text = table.text("marker")
         return Edge(
             name=name,

@@ -90,7 +90,7 @@ def _compared(
 ) -> list[str]:
     return [
         *(f"- {_line(new, asked[new])}: not in the lock" for new in asked if new not in locked),
-        *(f"- {_line(old, locked[old])}: in the lock only" for old in locked if old not in asked),
+        *(f"- {_line(old, locked[old])}: only in the lock" for old in locked if old not in asked),
         *(
             f"- {both}: asked for as {_condition(asked[both])}, "
             f"locked as {_condition(locked[both])}"
