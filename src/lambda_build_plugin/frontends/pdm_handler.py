@@ -191,19 +191,19 @@ def _access(project: Project, *, offline: bool) -> Iterator[IndexAccess]:
         try:
             if not offline:
                 _ask_keyring(source)
-            yield pdm_sources.access(
-                source.url,
+            yield pdm_sources.PdmSource(
+                url=source.url,
                 name=source.name,
                 username=source.username,
                 password=source.password,
-                verify=source.verify_ssl,
-                kind=source.type,
-                ca_file=source.ca_certs,
-                client_certificate=source.client_cert,
+                verify_ssl=source.verify_ssl,
+                type=source.type,
+                ca_certs=source.ca_certs,
+                client_cert=source.client_cert,
                 client_key=source.client_key,
-                include=source.include_packages,
-                exclude=source.exclude_packages,
-            )
+                include_packages=source.include_packages,
+                exclude_packages=source.exclude_packages,
+            ).access()
         except ValueError as error:
             raise SettingsError(
                 [f"the source {source.name}: `{redacted(source.url)}` is no URL: {error}"],

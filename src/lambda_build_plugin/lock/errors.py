@@ -1,4 +1,4 @@
-"""What can be wrong with a lock, each with its remedy."""
+"""The errors about locks, each with a hint that says how to fix it."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ installer = "uv"
 locked = true{python}
 [tool.uv.pip]
 universal = true"""
-"""Without a template of its own an environment has the dependencies of `default` as well."""
+"""Without its own template, an environment also has the dependencies of `default`."""
 
 _COMPILE = "uv pip compile --universal --generate-hashes pyproject.toml -o requirements.txt"
 
 
 class LockNotFoundError(LockError):
-    """The project has no lock, and has dependencies or says nothing of them."""
+    """The project has no lock, and has dependencies or does not declare any."""
 
     def __init__(self, folder: Path, *, declared: bool = True) -> None:
         self.folder = folder
@@ -67,7 +67,7 @@ class LockNotFoundError(LockError):
 
 
 class NotLockedError(LockError):
-    """The project has dependencies, and its own tool has not locked them."""
+    """The project has dependencies, but its own tool has not locked them."""
 
     def __init__(self, path: Path, *, remedy: str) -> None:
         self.path = path
@@ -79,7 +79,7 @@ class NotLockedError(LockError):
 
 
 class InvalidLockError(LockError):
-    """The lock is not what its format says."""
+    """The lock does not follow its format."""
 
     def __init__(self, path: Path, problem: str, *, hint: str) -> None:
         self.path = path
@@ -88,10 +88,10 @@ class InvalidLockError(LockError):
 
 @contextmanager
 def well_formed(path: Path, *, remedy: str) -> Iterator[None]:
-    """Say of a value that is not what its format asks for that the lock is broken.
+    """Turn a wrong value found while reading into an error about the lock.
 
     Raises:
-        InvalidLockError: One is not; the hint names the command that makes the lock.
+        InvalidLockError: A value is wrong; the hint names the command that makes the lock.
     """
     try:
         yield
@@ -104,7 +104,7 @@ def well_formed(path: Path, *, remedy: str) -> Iterator[None]:
 
 
 class UnsupportedLockError(LockError):
-    """The lock is of a format or version that cannot be read."""
+    """The format or version of the lock is not supported."""
 
     def __init__(self, path: Path, problem: str, *, hint: str) -> None:
         self.path = path
@@ -112,7 +112,7 @@ class UnsupportedLockError(LockError):
 
 
 class StaleLockError(LockError):
-    """The project asks for something else than what was locked."""
+    """The project asks for something other than what was locked."""
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class StaleLockError(LockError):
 
 
 class MissingHashError(LockError):
-    """A locked file has no digest that vouches for it."""
+    """A locked file has no hash, or none that is strong enough."""
 
     def __init__(self, path: Path, places: Iterable[str], *, remedy: str) -> None:
         self.path, self.places = path, tuple(places)
@@ -143,7 +143,7 @@ class MissingHashError(LockError):
 
 
 class UnlockedRequirementError(LockError):
-    """Lines of a requirements file leave the version open."""
+    """Lines of a requirements file do not pin a version."""
 
     def __init__(self, path: Path, lines: Sequence[str], *, remedy: str = _COMPILE) -> None:
         self.path, self.lines = path, tuple(lines)
@@ -158,7 +158,7 @@ class UnlockedRequirementError(LockError):
 
 
 class UnknownGroupError(LockError):
-    """An extra or a dependency group was asked for that the lock does not have."""
+    """The user asked for an extra or dependency group that the lock does not have."""
 
     def __init__(
         self, lock: Lock, kind: str, asked: Sequence[str], known: Iterable[str] | None
@@ -181,7 +181,7 @@ class UnknownGroupError(LockError):
 
 
 class UnresolvedPackageError(LockError):
-    """The target needs packages of which the lock holds no file."""
+    """The target needs packages for which the lock has no file."""
 
     def __init__(self, lock: Lock, target: Target, packages: Sequence[LockedPackage]) -> None:
         self.lock, self.target, self.packages = lock, target, tuple(packages)
@@ -197,7 +197,7 @@ class UnresolvedPackageError(LockError):
 
 
 class ExcludedTargetError(LockError):
-    """The lock says itself that it does not serve the target."""
+    """The lock itself says that it does not cover the target."""
 
     def __init__(self, lock: Lock, target: Target, reason: str, *, hint: str = "") -> None:
         self.lock, self.target = lock, target
@@ -211,13 +211,13 @@ class ExcludedTargetError(LockError):
 
 
 class HostOnlyLockError(LockError):
-    """The lock of an environment was made for one machine, and the target is another."""
+    """The lock of an environment was made for a machine other than the target."""
 
     def __init__(
         self, lock: Lock, target: Target, reason: str, *, wrong_python: bool = False
     ) -> None:
         self.lock, self.target = lock, target
-        # An environment is locked for its own Python and all later ones.
+        # An environment is locked for its own Python version and all later ones.
         python = '\npython = "{}.{}"'.format(*target.runtime.python) if wrong_python else ""
         super().__init__(
             f"the lock {lock} was made for a machine other than {target}",
@@ -227,7 +227,7 @@ class HostOnlyLockError(LockError):
 
 
 class AmbiguousPackageError(LockError):
-    """Two entries of one package hold for the target."""
+    """Two entries for one package apply to the target."""
 
     def __init__(
         self, lock: Lock, target: Target, clashes: Sequence[Sequence[LockedPackage]]

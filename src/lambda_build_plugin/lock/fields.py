@@ -1,4 +1,4 @@
-"""Parts that several formats share: names, versions, markers and files of a table."""
+"""Typed fields that several lock formats share: names, versions, markers and files."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What a reader may know beside the lock itself."""
+    """What a reader knows besides the lock itself."""
 
     project: Project
     environ: Mapping[str, str]
     """For `${VARIABLE}` in requirements files."""
 
     lock_is_fresh: bool = False
-    """Whether the host has already held the lock against pyproject.toml, by its own means."""
+    """Whether the host has already checked the lock against pyproject.toml."""
 
 
 def name(table: Table, key: str = "name") -> NormalizedName:
@@ -68,7 +68,7 @@ def names(table: Table, key: str) -> frozenset[NormalizedName]:
 
 
 def version(table: Table, key: str = "version") -> Version | None:
-    """Get a version (PEP 440), or None where there is none."""
+    """Get a version (PEP 440), or None if the key is missing."""
     text = table.text(key)
     if text is None:
         return None
@@ -81,13 +81,13 @@ def version(table: Table, key: str = "version") -> Version | None:
 
 
 def specifier(table: Table, key: str) -> SpecifierSet | None:
-    """Get a version specifier (PEP 440), or None where there is none."""
+    """Get a version specifier (PEP 440), or None if the key is missing."""
     text = table.text(key)
     if text is None:
         return None
     try:
         found = SpecifierSet(text)
-        hash(found)  # only now are numbers read, which may have too many digits
+        hash(found)  # parses the numbers, which may have too many digits
     except ValueError as error:
         raise TableError(
             table.place(key), f"`{excerpt(text)}` is not a version specifier"
@@ -96,7 +96,7 @@ def specifier(table: Table, key: str) -> SpecifierSet | None:
 
 
 def marker(table: Table, key: str = "marker") -> LockMarker | None:
-    """Get a marker (PEP 508, PEP 751), or None where there is none."""
+    """Get a marker (PEP 508, PEP 751), or None if the key is missing."""
     text = table.text(key)
     return None if text is None else parsed_marker(text, table.place(key))
 
@@ -114,7 +114,7 @@ def parsed_marker(text: str, at: str) -> LockMarker:
 
 
 def digest_of(table: Table, hashes: Mapping[str, str]) -> Digest | None:
-    """Choose the digest that vouches for the file of a table."""
+    """Choose the strongest digest of a file."""
     try:
         return strongest(hashes)
     except ValueError as error:
@@ -122,7 +122,7 @@ def digest_of(table: Table, hashes: Mapping[str, str]) -> Digest | None:
 
 
 def filename(table: Table, location: str) -> str:
-    """Get the file name of a location that a table holds."""
+    """Get the file name at the end of a path or URL in a table."""
     try:
         return filename_of(location)
     except ValueError as error:

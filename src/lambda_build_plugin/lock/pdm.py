@@ -1,10 +1,10 @@
-"""`pdm.lock` → `Lock`: lock versions 4.4 (PDM 2.10) to 4.5.1.
+"""Read a `pdm.lock`: lock versions 4.4 (PDM 2.10) to 4.5.1.
 
 With the strategy `inherit_metadata`, PDM's default now, the lock is flat: each package
-names its groups and the marker under which they need it. Without, it is a graph
+names its groups and the marker under which they need it. Without it, the lock is a graph
 whose walk begins at the requirements of pyproject.toml. An entry with `extras` repeats
-a package and adds what these extras need. The lock targets tell which platforms and
-Pythons it was made for. Nothing tells from which index a package comes.
+a package and adds what these extras need. The lock targets tell for which platforms and
+Python versions it was made. It does not say from which index a package comes.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _OLDEST = Version("4.4")
 _NEWEST = pdm_freshness.NEWEST
 _NEVER = 'python_version < "0"'
 _EMPTY = "<empty>"
-"""How PDM prints a marker that never holds."""
+"""How PDM writes a marker that never holds."""
 
 _WILDCARD = re.compile(r"(?<![=!])(<=|>=|<|>)(\s*[\d.]+)\.\*")
 
@@ -66,14 +66,14 @@ def read(path: Path, context: Context) -> Lock:
     """Read a pdm.lock.
 
     Raises:
-        LockError: It cannot be read, is of another version, stale, or without digests.
+        LockError: It cannot be read, has an unknown version, is out of date, or lacks digests.
     """
     with well_formed(path, remedy=_REMEDY):
         return _Reader(path, read_toml(path), context).lock()
 
 
 class _Reader:
-    """Reads one file; holds what every part of it needs to know."""
+    """Reads one file, and keeps what all its parts need."""
 
     def __init__(self, path: Path, data: Table, context: Context) -> None:
         self._path = path
@@ -107,8 +107,8 @@ class _Reader:
             indexes=pdm_sources.indexes(self._locked, self._context.environ),
             warnings=tuple(self._warnings(version, strategy)),
         )
-        # To the groups of a workspace belong all its members: which of them one needs, the
-        # requirements tell.
+        # The groups of a workspace contain all its members, so the requirements of the
+        # project decide which packages it needs.
         if "inherit_metadata" in strategy and self._locked is project:
             lock = self._flat(lock, entries, extras)
         else:
@@ -118,7 +118,7 @@ class _Reader:
         return lock
 
     def _version(self) -> Version:
-        """Read the version: PDM reads every higher patch level, but no higher minor one."""
+        """Read the version: PDM accepts every higher patch version, but no higher minor one."""
         version = fields.version(self._metadata, "lock_version") or Version("0")
         if version >= _OLDEST and version.release[:2] <= _NEWEST.release[:2]:
             return version
@@ -131,7 +131,7 @@ class _Reader:
         )
 
     def _strategy(self) -> frozenset[str]:
-        """Read how the lock was made, as PDM does where a key is not there."""
+        """Read how the lock was made, with the default that PDM has."""
         if "strategy" not in self._metadata:
             return frozenset({"cross_platform"})
         return frozenset(self._metadata.texts("strategy"))
@@ -202,7 +202,7 @@ class _Reader:
     def _with_one_file(
         self, package: LockedPackage, table: Table, path: str | None, url: str | None
     ) -> LockedPackage:
-        """Read what is locked as one file: on this machine, or at a URL."""
+        """Read a package that is locked as a single file, on this machine or at a URL."""
         name = fields.filename(table, path or (url or "").partition("#")[0])
         files = self._files(table)
         if not files:
@@ -218,7 +218,7 @@ class _Reader:
         return fields.with_file(package, file)
 
     def _expanded(self, url: str | None) -> str | None:
-        """Fill in the variables of a URL, such as a token: the lock does not hold their values."""
+        """Fill in the variables of a URL, such as a token; the lock only has their names."""
         return url and pdm_sources.expanded(url, self._locked, self._context.environ)
 
     def _files(self, table: Table) -> list[LockedFile]:
@@ -280,7 +280,7 @@ class _Reader:
         )
         if not project.is_package:
             return replace(lock, packages=tuple(packages), roots=roots)
-        # What is locked may need the project: then all that the project needs ships.
+        # If a locked package needs the project, everything that the project needs ships.
         itself = LockedPackage(
             name=project.name, at=at, edges=groups.get(DEFAULT, ()), extra_edges=roots.extras
         )
@@ -318,7 +318,7 @@ def _within(directory: LockedDirectory, subdirectory: str | None) -> LockedDirec
 
 
 def _requires_python(table: Table) -> SpecifierSet | None:
-    """Read a range as PDM does: of old packages `>=3.6.*`, too, which PEP 440 has not."""
+    """Read a range as PDM does, also `>=3.6.*`, which PEP 440 does not allow."""
     text = table.text("requires_python")
     if text is None:
         return None
@@ -327,7 +327,7 @@ def _requires_python(table: Table) -> SpecifierSet | None:
 
 
 def _gated(table: Table, extras: frozenset[NormalizedName]) -> LockMarker | None:
-    """Join the groups and the marker of a package, in the words of PEP 751."""
+    """Join the groups and the marker of a package into one marker of PEP 751."""
     condition = table.text("marker")
     gate = " or ".join(
         f'"{name}" in {"extras" if name in extras else "dependency_groups"}'

@@ -51,10 +51,10 @@ class Entry:
     """Name and extras: what requirements ask for."""
 
     place: str | None
-    """Where it lies, if an index does not have it: a path or a URL."""
+    """The path or URL that it comes from, if not from an index."""
 
     base: int | None = None
-    """Place of the entry that it repeats because of extras."""
+    """Index of the entry that it repeats because of extras."""
 
 
 def entries_of(tables: Sequence[Table]) -> list[Entry]:
@@ -77,11 +77,11 @@ def entries_of(tables: Sequence[Table]) -> list[Entry]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Asked:
-    """A requirement, as PDM writes them: of PEP 508, of pip, or a place alone."""
+class _PdmRequirement:
+    """A requirement as PDM writes it: in PEP 508's or pip's syntax, or only a path or URL."""
 
     name: NormalizedName | None
-    """None where the place alone tells."""
+    """None if only a path or URL is given."""
 
     extras: frozenset[NormalizedName] = frozenset()
     specifier: SpecifierSet = field(default_factory=SpecifierSet)
@@ -89,7 +89,7 @@ class _Asked:
     marker: str | None = None
 
     @classmethod
-    def parse(cls, line: str, at: str) -> _Asked:
+    def parse(cls, line: str, at: str) -> _PdmRequirement:
         """Read a line.
 
         Raises:
@@ -98,7 +98,7 @@ class _Asked:
         text = line.removeprefix("-e ").strip()
         try:
             requirement = Requirement(text)
-            hash(requirement)  # only now are numbers read, which may have too many digits
+            hash(requirement)  # parses the numbers, which may have too many digits
         except InvalidRequirement:
             return cls._of_place(text, at)
         except ValueError as error:
@@ -112,7 +112,7 @@ class _Asked:
         )
 
     @classmethod
-    def _of_place(cls, text: str, at: str) -> _Asked:
+    def _of_place(cls, text: str, at: str) -> _PdmRequirement:
         match = _PLACE.fullmatch(text)
         if match is None:
             raise TableError(at, f"`{urls.redacted_text(text)}` is not a requirement")
@@ -132,7 +132,7 @@ def _names(texts: Iterable[str]) -> frozenset[NormalizedName]:
 
 
 class Edges:
-    """Turns requirements into edges, knowing all entries."""
+    """Turns requirements into edges, with all entries of the lock."""
 
     def __init__(
         self, entries: Sequence[Entry], project: Project, locked: Project, folder: Path
@@ -140,15 +140,15 @@ class Edges:
         self._entries = entries
         self._project = project
         self._folder = folder
-        self._places: defaultdict[_Key, list[int]] = defaultdict(list)
+        self._by_key: defaultdict[_Key, list[int]] = defaultdict(list)
         for index, entry in enumerate(entries):
-            self._places[entry.key].append(index)
+            self._by_key[entry.key].append(index)
         resolution = locked.tool.table("pdm").table("resolution")
         self._overridden = _names(resolution.table("overrides"))
         self._excluded = _names(resolution.texts("excludes"))
 
     def of_entry(self, entry: Entry) -> tuple[Edge, ...]:
-        """Read what an entry needs; one with extras needs first what it repeats."""
+        """Read what an entry needs; one with extras needs the entry that it repeats first."""
         table = entry.table
         found = self.of_lines(table.texts("dependencies"), table.place("dependencies"))
         if entry.base is None:
@@ -156,17 +156,17 @@ class Edges:
         return (Edge(name=entry.key[0], candidates=(entry.base,)), *found)
 
     def of_lines(self, lines: Iterable[str], at: str) -> tuple[Edge, ...]:
-        """Read requirements; what the project excludes is not asked for."""
-        asked = (_Asked.parse(line, at) for line in lines)
+        """Read requirements, without those that the project excludes."""
+        asked = (_PdmRequirement.parse(line, at) for line in lines)
         return tuple(self._edge(each, at) for each in asked if each.name not in self._excluded)
 
-    def _edge(self, asked: _Asked, at: str) -> Edge:
+    def _edge(self, asked: _PdmRequirement, at: str) -> Edge:
         marker = fields.parsed_marker(asked.marker, at) if asked.marker else None
         if asked.name == self._project.name and self._project.is_package:
-            # Stands behind all entries, see `_graph`.
+            # The project comes after all entries, see `_graph` in `pdm`.
             own = (len(self._entries),)
             return Edge(name=asked.name, candidates=own, extras=asked.extras, marker=marker)
-        # None at all is right where the marker excludes all lock targets.
+        # There may be no candidate if the marker excludes all lock targets.
         candidates = tuple(self._candidates(asked))
         name = asked.name or (self._entries[candidates[0]].key[0] if candidates else None)
         if name is None:
@@ -175,13 +175,13 @@ class Edges:
             )
         return Edge(name=name, candidates=candidates, marker=marker)
 
-    def _candidates(self, asked: _Asked) -> Iterator[int]:
-        """Find the entries that answer, as PDM does when it resolves within its lock."""
+    def _candidates(self, asked: _PdmRequirement) -> Iterator[int]:
+        """Find the entries that satisfy a requirement, as PDM does when it installs a lock."""
         if asked.name is None:
-            keys = [key for key in self._places if key[1] == asked.extras]
+            keys = [key for key in self._by_key if key[1] == asked.extras]
         else:
             keys = [(asked.name, asked.extras)]
-        places = [index for key in keys for index in self._places[key]]
+        places = [index for key in keys for index in self._by_key[key]]
         for index in places:
             entry = self._entries[index]
             if asked.name is not None and asked.name in self._overridden:
@@ -196,7 +196,7 @@ class Edges:
                 yield index
 
     def _location(self, place: str) -> str:
-        """Spell a place in one way: without a commit, and a path from the file system's root."""
+        """Give a path or URL in one spelling: paths absolute, URLs without a commit."""
         root = self._folder.as_uri()
         text = re.sub(rf"^(?:{'|'.join(VCS_KINDS)})\+", "", place.partition("#")[0])
         text = text.replace(PROJECT_ROOT, root).replace("{root:uri}", root)

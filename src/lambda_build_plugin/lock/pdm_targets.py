@@ -24,10 +24,10 @@ _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 def environment(table: Table) -> LockMarker:
-    """Turn a lock target into a marker; one that Lambda can never be becomes false.
+    """Turn a lock target into a marker, which is false if Lambda can never match it.
 
-    A newer glibc than Lambda's is none of these: PDM installs from such a lock, too, and
-    which files load is decided by their own tags.
+    A glibc newer than Lambda's does not make it false: PDM also installs from such a
+    lock, and the tags of the files decide which of them load.
     """
     shown = ", ".join(f"{key} = {table.raw(key)}" for key in table)
     text = " and ".join(
@@ -43,12 +43,12 @@ def environment(table: Table) -> LockMarker:
 
 
 def _python_marker_of(table: Table) -> str | None:
-    """Read the range of a target; PDM joins what is no single range with `||`."""
+    """Read the range of a target; PDM joins several ranges with `||`."""
     alternatives = []
     for text in (table.text("requires_python") or "").split("||"):
         try:
             specifier = SpecifierSet(text)
-            hash(specifier)  # only now are numbers read, which may have too many digits
+            hash(specifier)  # parses the numbers, which may have too many digits
         except (InvalidSpecifier, ValueError) as error:
             raise TableError(
                 table.place("requires_python"), "is not a version specifier"
@@ -76,7 +76,7 @@ def python_marker(specifier: SpecifierSet | None) -> LockMarker | None:
 def _platform_marker(platform: str | None) -> str | None:
     if platform is None:
         return None
-    if platform == "linux":  # PDM's name for the one that most people have
+    if platform == "linux":  # PDM's name for the most common one
         platform = "manylinux_2_40_x86_64"
     match = _MANYLINUX.fullmatch(platform)
     if match is None:

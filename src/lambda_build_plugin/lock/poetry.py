@@ -1,9 +1,9 @@
-"""`poetry.lock` → `Lock`: lock versions 2.0 (Poetry 1.5 to 1.8) and 2.1 (Poetry 2).
+"""Read a `poetry.lock`: lock versions 2.0 (Poetry 1.5 to 1.8) and 2.1 (Poetry 2).
 
 A 2.1 lock is flat: each package names its groups and the marker under which each of
 them needs it. A 2.0 lock is a graph without groups; the walk begins at the
 requirements of pyproject.toml. Files are known by name and digest, never by URL.
-Whether the lock is fresh is told by Poetry's own content hash.
+Poetry's own content hash tells whether the lock is up to date.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ def read(path: Path, context: Context) -> Lock:
     """Read a poetry.lock.
 
     Raises:
-        LockError: It cannot be read, is of another version, stale, or without digests.
+        LockError: It cannot be read, has an unknown version, is out of date, or lacks digests.
     """
     with well_formed(path, remedy=_REMEDY):
         return _Reader(path, read_toml(path), context).lock()
 
 
 class _Reader:
-    """Reads one file; holds what every part of it needs to know."""
+    """Reads one file, and keeps what all its parts need."""
 
     def __init__(self, path: Path, data: Table, context: Context) -> None:
         self._path = path
@@ -86,7 +86,7 @@ class _Reader:
             warnings=tuple(self._warnings(version)),
         )
         project = fields.project_index(lock.packages, self._context.project)
-        lock = replace(_of_python(lock, self._metadata), project=project)
+        lock = replace(_bound_to_python(lock, self._metadata), project=project)
         lock = (
             _flat(lock, self._data)
             if version >= _FLAT
@@ -158,7 +158,7 @@ class _Reader:
     def _with_one_file(
         self, package: LockedPackage, table: Table, source: Table, kind: str
     ) -> LockedPackage:
-        """Read what is locked as one file: on this machine, or at a URL."""
+        """Read a package that is locked as a single file, on this machine or at a URL."""
         location = source.required_text("url")
         name = fields.filename(source, location)
         files = self._files(table)
@@ -195,8 +195,8 @@ def _commit(source: Table) -> LockedVcs:
     )
 
 
-def _of_python(lock: Lock, metadata: Table) -> Lock:
-    """Bound the lock to the Pythons that it was made for."""
+def _bound_to_python(lock: Lock, metadata: Table) -> Lock:
+    """Restrict the lock to the Python versions that it was made for."""
     constraint = poetry_fields.constraint(metadata, "python-versions")
     if constraint.specifier is not None:
         return replace(lock, requires_python=constraint.specifier)
@@ -204,7 +204,7 @@ def _of_python(lock: Lock, metadata: Table) -> Lock:
 
 
 def _group_names(pyproject: Table, *, flat: bool) -> Iterator[NormalizedName]:
-    """Name the groups that can be asked for; a graph's are those of Poetry 1."""
+    """Name the groups that can be requested; in a graph, only those of Poetry 1."""
     poetry = pyproject.table("tool").table("poetry")
     yield poetry_fields.MAIN
     yield from map(canonicalize_name, poetry.table("group"))
@@ -215,10 +215,11 @@ def _group_names(pyproject: Table, *, flat: bool) -> Iterator[NormalizedName]:
 
 
 def _indexes(pyproject: Table, *, flat: bool) -> IndexOptions:
-    """Bring Poetry's sources into the order in which to ask them.
+    """Put Poetry's sources into the order in which they are asked.
 
-    A package from anywhere but the default index is locked with its source and asked
-    for there alone; this is about the others. An explicit source is for none of them.
+    A package that is not from the default index is locked with its source and is only
+    looked for there. This order is for the other packages, which never come from an
+    explicit source.
     """
     primary: list[str] = []
     supplemental: list[str] = []
@@ -226,7 +227,7 @@ def _indexes(pyproject: Table, *, flat: bool) -> IndexOptions:
     replaced = False
     for source in pyproject.table("tool").table("poetry").tables("source"):
         name, url = source.required_text("name"), source.text("url")
-        if url is None:  # PyPI, which nobody has to tell where it is
+        if url is None:  # PyPI, whose URL is known
             continue
         named.append((name, url))
         priority = source.text("priority") or _old_priority(source)
@@ -241,7 +242,7 @@ def _indexes(pyproject: Table, *, flat: bool) -> IndexOptions:
         for source in pyproject.table("tool").table("poetry").tables("source")
     )
     if keeps_default:
-        # What has no source in the lock came from there, and no other index is told of it.
+        # Packages without a source came from it, and no other index learns their names.
         return IndexOptions(named=tuple(named))
     return IndexOptions(
         index_url=primary[-1],
@@ -259,7 +260,7 @@ def _old_priority(source: Table) -> str:
 
 
 def _flat(lock: Lock, data: Table) -> Lock:
-    """Give each package the marker under which it ships, gated by its groups."""
+    """Give each package the marker under which it ships, including its groups."""
     packages = (
         replace(
             package,

@@ -1,4 +1,4 @@
-"""Does a `poetry.lock` still match pyproject.toml?
+"""Check that a `poetry.lock` still matches pyproject.toml.
 
 Poetry stores a hash of all tables that affect resolution; it is computed here as
 Poetry computes it, so that Poetry need not be installed.
@@ -39,7 +39,7 @@ def is_fresh(path: Path, pyproject: Table, *, locked_hash: str | None) -> bool:
 
 
 def content_hash(pyproject: Table, *, with_groups: bool = True) -> str:
-    """Compute what Poetry locks as `content-hash`: of all that bears on resolution.
+    """Compute the `content-hash` of Poetry, over all tables that affect resolution.
 
     Poetry before 2.3 left `[dependency-groups]` out.
     """
@@ -53,7 +53,7 @@ def content_hash(pyproject: Table, *, with_groups: bool = True) -> str:
     if standard:
         relevant = {**standard, "tool": {"poetry": own}}
     else:
-        # As Poetry 1 had it: at top level, and null where a table is not there.
+        # As Poetry 1 had it: at top level, and null for missing tables.
         relevant = {**dict.fromkeys(_ALWAYS_RELEVANT), **own}
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
 

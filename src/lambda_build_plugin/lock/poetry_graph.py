@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["with_edges"]
 
 _LOCAL = ("git", "path", "file", "url")
-"""Keys of a requirement that say where it is; the others say which version."""
+"""Keys of a requirement that say where it is, and not which version it has."""
 
 
 def with_edges(lock: Lock, data: Table, pyproject: Table) -> Lock:
@@ -67,7 +67,7 @@ def _python_versions(table: Table) -> LockMarker | None:
 
 
 class _Edges:
-    """Turns requirements in Poetry's words into edges, knowing all packages by name."""
+    """Turns requirements in Poetry's syntax into edges, with all packages by name."""
 
     def __init__(self, packages: Sequence[LockedPackage], tables: Sequence[Table]) -> None:
         self._packages = packages
@@ -77,7 +77,7 @@ class _Edges:
             self._places[package.name].append(index)
 
     def of(self, table: Table) -> tuple[Edge, ...]:
-        """Read what a package needs whatever extras are asked of it."""
+        """Read what a package needs regardless of its extras."""
         return tuple(
             self._edge(asked, frozenset())
             for asked in _requirements(table, "dependencies")
@@ -87,7 +87,7 @@ class _Edges:
     def of_extra(self, table: Table, extra: str) -> tuple[Edge, ...]:
         """Read what a package needs for one of its extras: a list of names (PEP 508)."""
         requirements = table.table("extras")
-        listed = {_name_in(requirements, extra, text) for text in requirements.texts(extra)}
+        listed = {_required_name(requirements, extra, text) for text in requirements.texts(extra)}
         extras = frozenset({canonicalize_name(extra)})
         return tuple(
             self._edge(asked, extras)
@@ -96,11 +96,11 @@ class _Edges:
         )
 
     def of_main(self, poetry: Table) -> tuple[Edge, ...]:
-        """Read the main dependencies; an optional one waits for its extras."""
+        """Read the main dependencies; an optional one depends on its extras."""
         extras: defaultdict[NormalizedName, list[NormalizedName]] = defaultdict(list)
         for extra in poetry.table("extras"):
             for text in poetry.table("extras").texts(extra):
-                name = _name_in(poetry.table("extras"), extra, text)
+                name = _required_name(poetry.table("extras"), extra, text)
                 extras[name].append(canonicalize_name(extra))
         found = []
         for asked in _requirements(poetry, "dependencies"):
@@ -112,7 +112,7 @@ class _Edges:
                 if not waits_for:
                     continue
                 gate = " or ".join(f'extra == "{extra}"' for extra in waits_for)
-                edge = replace(edge, marker=_both(edge.marker, gate))
+                edge = replace(edge, marker=_both_markers(edge.marker, gate))
             found.append(edge)
         return tuple(found)
 
@@ -125,7 +125,7 @@ class _Edges:
         versions = constraint(asked, "version")
         return Edge(
             name=name,
-            # None at all is right where the marker excludes what the project supports.
+            # There may be no candidate if the marker excludes all that the project supports.
             candidates=tuple(
                 index
                 for index in self._places[name]
@@ -172,7 +172,7 @@ def _admits(versions: Constraint, package: LockedPackage) -> bool:
 
 
 def _condition(asked: Table, extras: frozenset[NormalizedName]) -> LockMarker | None:
-    """Join `markers`, `python` and `platform`, with the extras of the package answered."""
+    """Join `markers`, `python` and `platform` into one marker, with the extras replaced."""
     texts = [with_extras(asked.text("markers") or "", extras)]
     if "python" in asked:
         texts.append(constraint(asked, "python").python_marker)
@@ -187,16 +187,16 @@ def _condition(asked: Table, extras: frozenset[NormalizedName]) -> LockMarker | 
     return fields.parsed_marker(" and ".join(f"({text})" for text in texts), asked.place("markers"))
 
 
-def _both(marker: LockMarker | None, text: str) -> LockMarker:
+def _both_markers(marker: LockMarker | None, text: str) -> LockMarker:
     return LockMarker(text if marker is None else f"({marker}) and ({text})")
 
 
-def _name_in(table: Table, key: str, text: str) -> NormalizedName:
+def _required_name(table: Table, key: str, text: str) -> NormalizedName:
     """Get the name out of a requirement (PEP 508)."""
     try:
         return canonicalize_name(Requirement(text).name)
     except InvalidRequirement:
-        # Poetry 1 wrote markers into some that are none; the name stands first anyway.
+        # Poetry 1 wrote invalid markers into some of them, but the name comes first anyway.
         match = re.match(r"[A-Za-z0-9][\w.-]*", text)
         if match is None:
             raise TableError(table.place(key), f"`{text}` is not a requirement") from None

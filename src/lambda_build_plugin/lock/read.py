@@ -1,7 +1,4 @@
-"""Find the project's lock and read it with the reader of its format.
-
-A new format is one module beside this one and one line in `_FORMATS`.
-"""
+"""Find the project's lock and read it with the reader of its format (see `formats`)."""
 
 from __future__ import annotations
 
@@ -39,23 +36,29 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """The lock to read, and all others that were passed over, read by this version or not."""
+    """The lock to read, and the names of all other locks that were passed over."""
 
     path: Path
     others: tuple[str, ...] = ()
 
 
 def find_lock(project: Project, named: Path | None, *, needed: bool = False) -> Found | None:
-    """Find the project's lock: the named one, else by the search order.
+    """Find the project's lock: the named one, or the first in the search order.
 
-    None where there is none and nothing to lock, unless one is needed all the same:
-    for extras or groups that were asked for.
+    Args:
+        project: The project to look in, and in the folders above it for a workspace.
+        named: The lock that the user named, if any.
+        needed: Whether a lock is needed even without dependencies, because extras or
+            groups were requested.
+
+    Returns:
+        The lock, or None if there is none and the project has nothing to lock.
 
     Raises:
-        LockError: There is none, and the project has dependencies.
+        LockError: There is no lock, and the project has dependencies.
     """
     if named is not None:
-        if not os.path.isfile(named):  # noqa: PTH113 - false for impossible names, too
+        if not os.path.isfile(named):  # noqa: PTH113 - also false for impossible names
             raise InvalidLockError(
                 named, f"{named} is not a file", hint="check the setting `lock` (--lock)"
             )
@@ -77,7 +80,7 @@ def read_lock(
     """Read a lock of any format.
 
     Raises:
-        LockError: The format is not known, or the lock is not right.
+        LockError: The format is unknown, or the lock is not valid.
     """
     context = Context(project=project, environ=environ, lock_is_fresh=lock_is_fresh)
     lock_format = format_of(path)
@@ -88,33 +91,33 @@ def read_lock(
             f"`{path.name}` is not the file name of a lock format that this version reads",
             hint=f"use one of these names: {names}",
         )
-    return _with_overrides(_guarded(lock_format, path, context), project)
+    return _with_overrides(_read_guarded(lock_format, path, context), project)
 
 
 def _with_overrides(lock: Lock, project: Project) -> Lock:
-    """Add what pyproject.toml overrides: a lock that was exported does not tell.
+    """Add what pyproject.toml overrides, because exported locks do not say it.
 
     https://docs.astral.sh/uv/reference/settings/ (`override-dependencies`,
     `exclude-dependencies`, `dependency-metadata`) and
     https://pdm-project.org/latest/reference/pep621/#dependency-resolution (`overrides`,
-    `excludes`). Whoever reads these keys for good checks them; here what is no name is none.
+    `excludes`). The owning tool validates these keys; invalid names are ignored here.
     """
     of_uv, of_pdm = project.tool.raw("uv"), project.tool.raw("pdm")
     overridden = {
-        *_names(of_uv, "override-dependencies"),
-        *_names(of_uv, "exclude-dependencies"),
-        *_names(of_pdm, "resolution", "overrides"),
-        *_names(of_pdm, "resolution", "excludes"),
+        *_named_packages(of_uv, "override-dependencies"),
+        *_named_packages(of_uv, "exclude-dependencies"),
+        *_named_packages(of_pdm, "resolution", "overrides"),
+        *_named_packages(of_pdm, "resolution", "excludes"),
     }
     return replace(
         lock,
         overridden=lock.overridden | overridden,
-        rewritten=lock.rewritten | set(_names(of_uv, "dependency-metadata")),
+        rewritten=lock.rewritten | set(_named_packages(of_uv, "dependency-metadata")),
     )
 
 
-def _names(value: object, *keys: str) -> Iterator[NormalizedName]:
-    """Yield the packages that a list of requirements or tables, or the keys of a table, name."""
+def _named_packages(value: object, *keys: str) -> Iterator[NormalizedName]:
+    """Yield the package names in a list of requirements or tables, or in the keys of a table."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     for item in value if isinstance(value, (dict, list)) else ():
@@ -123,7 +126,7 @@ def _names(value: object, *keys: str) -> Iterator[NormalizedName]:
             yield canonicalize_name(match[0])
 
 
-def _guarded(lock_format: LockFormat, path: Path, context: Context) -> Lock:
+def _read_guarded(lock_format: LockFormat, path: Path, context: Context) -> Lock:
     try:
         return lock_format.read(path, context)
     except OSError as error:
@@ -131,7 +134,7 @@ def _guarded(lock_format: LockFormat, path: Path, context: Context) -> Lock:
             path, f"cannot read {path}: {error.strerror}", hint="check its permissions"
         ) from error
     except (ValueError, RecursionError) as error:
-        # What a reader did not foresee of foreign text; the libraries may quote all of it.
+        # Text that the reader did not expect; libraries may quote all of it in their errors.
         problem = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
         raise InvalidLockError(
             path,

@@ -1,8 +1,8 @@
-"""Requirements files (pip's format; uv, pip-tools and rye write it) → `Lock`.
+"""Read a requirements file (pip's format; uv, pip-tools and rye write it).
 
 The format is pip's: https://pip.pypa.io/en/stable/reference/requirements-file-format/.
-As a lock it must pin every line with `==`. With hashes it vouches for files, but
-knows neither their names nor their addresses; without, it vouches for versions.
+As a lock, it must pin every line with `==`. With hashes it pins files, but without their
+names and URLs; without hashes it only pins versions.
 """
 
 from __future__ import annotations
@@ -70,22 +70,22 @@ _NAMED_BY_EGG = re.compile(
 )
 
 _DEEPEST = 100
-"""How many files may include each other in a row."""
+"""How deep files may include each other."""
 
 
 def read(path: Path, context: Context) -> Lock:
-    """Read a requirements file with everything that it includes.
+    """Read a requirements file with all files that it includes.
 
     Raises:
-        LockError: It cannot be read, leaves a version open, or has hashes for some
-            lines only.
+        LockError: It cannot be read, does not pin every version, or has hashes for only
+            some lines.
     """
     return _Reader(path, context).lock()
 
 
 @dataclass(slots=True)
-class _Gathered:
-    """What the files hold, while they are read."""
+class _Contents:
+    """The contents of all files, collected while they are read."""
 
     pins: list[Pin] = field(default_factory=list)
     constraints: list[Pin] = field(default_factory=list)
@@ -102,17 +102,17 @@ class _Reader:
     def __init__(self, path: Path, context: Context) -> None:
         self._path = path
         self._context = context
-        self._gathered = _Gathered()
+        self._contents = _Contents()
         self._remedy = _remedy(path)
 
     def lock(self) -> Lock:
         self._read(self._path, constraint=False, within=())
-        gathered = self._gathered
-        pins = [self._constrained(pin) for pin in gathered.pins]
+        contents = self._contents
+        pins = [self._apply_constraints(pin) for pin in contents.pins]
         self._check_pinned(pins)
         hashed = [pin for pin in pins if pin.digests]
         bare = [pin for pin in pins if not pin.digests and needs_hash(pin)]
-        if bare and (hashed or gathered.require_hashes):
+        if bare and (hashed or contents.require_hashes):
             raise MissingHashError(
                 self._path,
                 [f"{pin.line.at}: {pin}" for pin in bare],
@@ -122,18 +122,18 @@ class _Reader:
             path=self._path,
             kind=FORMATS["requirements file"].name,
             remedy=self._remedy,
-            packages=tuple(_merged(locked_package(pin) for pin in pins)),
+            packages=tuple(_merge(locked_package(pin) for pin in pins)),
             indexes=IndexOptions(
-                index_url=gathered.index_url,
-                extra_index_urls=tuple(gathered.extra_index_urls),
-                find_links=tuple(gathered.find_links),
-                no_index=gathered.no_index,
+                index_url=contents.index_url,
+                extra_index_urls=tuple(contents.extra_index_urls),
+                find_links=tuple(contents.find_links),
+                no_index=contents.no_index,
             ),
             warnings=(_unhashed_warning(self._path),) if bare else (),
         )
 
     def _read(self, path: Path, *, constraint: bool, within: tuple[Path, ...]) -> None:
-        """Read one file; `within` are those that include it, the outermost first."""
+        """Read one file; `within` are the files that include it, outermost first."""
         if len(within) > _DEEPEST:
             raise InvalidLockError(
                 path,
@@ -161,7 +161,7 @@ class _Reader:
     def _option(
         self, line: Line, name: str, value: str, *, constraint: bool, within: tuple[Path, ...]
     ) -> None:
-        gathered = self._gathered
+        contents = self._contents
         match name:
             case "--requirement" | "--constraint":
                 self._read(
@@ -170,15 +170,15 @@ class _Reader:
                     within=within,
                 )
             case "--index-url":
-                gathered.index_url = value
+                contents.index_url = value
             case "--extra-index-url":
-                gathered.extra_index_urls.append(value)
+                contents.extra_index_urls.append(value)
             case "--find-links":
-                gathered.find_links.append(self._find_links(line, value))
+                contents.find_links.append(self._find_links(line, value))
             case "--no-index":
-                gathered.no_index = True
+                contents.no_index = True
             case "--require-hashes":
-                gathered.require_hashes = True
+                contents.require_hashes = True
             case "--editable":
                 self._add(self._pin(line, value), constraint=constraint)
             case _:
@@ -186,7 +186,7 @@ class _Reader:
 
     def _add(self, pin: Pin | None, *, constraint: bool) -> None:
         if pin is not None:
-            (self._gathered.constraints if constraint else self._gathered.pins).append(pin)
+            (self._contents.constraints if constraint else self._contents.pins).append(pin)
 
     def _pin(self, line: Line, text: str) -> Pin | None:
         """Read one requirement; None for the project itself (`-e file:.`, `.`)."""
@@ -221,7 +221,7 @@ class _Reader:
         return Pin(requirement=requirement, digests=digests, line=line, local=local)
 
     def _path_of(self, line: Line, location: str) -> Path:
-        """Find a local source: beside the file (uv, rye), or in the project (pip's folder)."""
+        """Find a local source, relative to the file (uv, rye) or to the project (pip)."""
         if location.startswith("file://"):
             return _path_of(line, location)
         relative = unquote(location[5:]) if location.startswith("file:") else location
@@ -232,7 +232,7 @@ class _Reader:
         return in_project if _is_source(in_project) and not _is_source(beside) else beside
 
     def _find_links(self, line: Line, value: str) -> str:
-        """Bring a find-links value that is a path into absolute form, as pip finds it."""
+        """Make a find-links path absolute, in the way that pip finds it."""
         if "://" in value:
             return value
         beside = line.path.parent / value
@@ -256,15 +256,15 @@ class _Reader:
                 )
             yield found
 
-    def _constrained(self, pin: Pin) -> Pin:
-        """Let constraints pin what a line leaves open; pip adds their hashes too.
+    def _apply_constraints(self, pin: Pin) -> Pin:
+        """Pin a line by its constraints, whose hashes count too, as in pip.
 
-        A constraint with a marker of its own binds in some environments only, so it pins
-        nothing here.
+        A constraint with a marker only applies in some environments, so it does not pin
+        anything here.
         """
         if pin.local is not None or pin.requirement.url is not None:
             return pin
-        for constraint in self._gathered.constraints:
+        for constraint in self._contents.constraints:
             if constraint.name == pin.name and constraint.requirement.marker is None:
                 self._check_agreed(pin, constraint)
                 if constraint.version is not None:
@@ -275,7 +275,7 @@ class _Reader:
         return pin
 
     def _check_agreed(self, pin: Pin, constraint: Pin) -> None:
-        """Refuse a pin that a constraint forbids, on either side."""
+        """Reject a pin that its constraint excludes, or the other way round."""
         for version, other in ((pin.version, constraint), (constraint.version, pin)):
             specifier = other.requirement.specifier
             if version is not None and not specifier.contains(version, prereleases=True):
@@ -332,7 +332,7 @@ def _is_source(path: Path) -> bool:
 
 
 def _local_name(path: Path) -> str:
-    """Name a local source as its metadata does, else as the path does."""
+    """Name a local source by its metadata, or by its path if it has none."""
     if fields.is_archive(path.name):
         declared = path.name.split("-")[0]
     else:
@@ -344,8 +344,8 @@ def _local_name(path: Path) -> str:
     return re.sub(r"[^a-z0-9]+", "-", declared.lower()).strip("-") or "local"
 
 
-def _merged(packages: Iterator[LockedPackage]) -> Iterator[LockedPackage]:
-    """Merge lines that name one version twice under different markers."""
+def _merge(packages: Iterator[LockedPackage]) -> Iterator[LockedPackage]:
+    """Merge lines that name the same version under different markers."""
     by_key: defaultdict[tuple[str, str], list[LockedPackage]] = defaultdict(list)
     for package in packages:
         by_key[package.key].append(package)

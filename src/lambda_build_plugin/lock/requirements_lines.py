@@ -37,7 +37,7 @@ _VALUED = {
     "--find-links",
     "--index-url",
     "--requirement",
-    # What pip or uv would do with these does not change what is locked.
+    # These do not change what is locked.
     "--all-releases",
     "--no-binary",
     "--only-binary",
@@ -58,13 +58,13 @@ _SHORT = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One logical line, continuations joined and comments gone."""
+    """One logical line, with continuations joined and comments removed."""
 
     path: Path
     number: int
     raw: str
     text: str
-    """With the variables filled in, whose values no message may show."""
+    """With variables filled in; messages must not show their values."""
 
     @property
     def at(self) -> str:
@@ -72,11 +72,11 @@ class Line:
         return f"{self.path.name}, line {self.number}"
 
     def __str__(self) -> str:
-        """Spell it as it stands in the file, without hashes and passwords."""
+        """Give the line as it is in the file, without hashes and passwords."""
         return excerpt(urls.redacted_text(HASH.sub("", self.raw)))
 
     def shown(self, part: str) -> str:
-        """Spell a part of it; where a variable filled that in, the whole line."""
+        """Give a part of the line, or the whole line if a variable filled in the part."""
         return excerpt(urls.redacted_text(part)) if part in self.raw else str(self)
 
 
@@ -87,36 +87,36 @@ def read_lines(path: Path, environ: Mapping[str, str]) -> Iterator[Line]:
         InvalidLockError: The file cannot be read, or is not UTF-8 text.
     """
     try:
-        text = _decoded(path.read_bytes())
+        text = _decode(path.read_bytes())
     except OSError as error:
         raise InvalidLockError(
             path, f"cannot read {path}: {error.strerror}", hint="check the path"
         ) from error
     except UnicodeDecodeError as error:
         raise InvalidLockError(path, "it is not UTF-8 text", hint="save it as UTF-8") from error
-    for number, joined in _joined(text):
+    for number, joined in _join_lines(text):
         stripped = _COMMENT.sub("", joined).strip()
         if stripped:
-            line = Line(path=path, number=number, raw=stripped, text=_filled(stripped, environ))
+            line = Line(path=path, number=number, raw=stripped, text=_fill_in(stripped, environ))
             if "\0" in stripped:
                 raise bad_line(line, "contains a NUL character")
             yield line
 
 
-def _filled(text: str, environ: Mapping[str, str]) -> str:
-    """Fill in `${VARIABLE}`; an unset one stays as it is, as in pip."""
+def _fill_in(text: str, environ: Mapping[str, str]) -> str:
+    """Fill in `${VARIABLE}`; unset ones stay as they are, as in pip."""
     return _VARIABLE.sub(lambda match: environ.get(match[1]) or match[0], text)
 
 
-def _decoded(data: bytes) -> str:
-    """Decode a file as pip does: UTF-8, unless it begins with the mark of UTF-16."""
+def _decode(data: bytes) -> str:
+    """Decode a file as pip does: as UTF-8, unless it begins with the BOM of UTF-16."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return data.decode("utf-16")
     return data.decode("utf-8-sig")
 
 
-def _joined(text: str) -> Iterator[tuple[int, str]]:
-    """Join lines that end in a backslash; a comment line ends the joining, as in pip."""
+def _join_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Join lines that end in a backslash; a comment line ends them, as in pip."""
     parts_of_line: list[str] = []
     first = 1
     for number, line in enumerate(text.splitlines(), start=1):
@@ -134,7 +134,7 @@ def _joined(text: str) -> Iterator[tuple[int, str]]:
 
 
 def options(line: Line) -> Iterator[tuple[str, str]]:
-    """Split a line of options; each with its long name and its value."""
+    """Yield the options of a line, each with its long name and its value."""
     if match := _EDITABLE.fullmatch(line.text):
         yield "--editable", match["value"]
         return

@@ -54,7 +54,7 @@ class Pin:
 
     @property
     def version(self) -> str | None:
-        """The one version it admits, or None."""
+        """The one version that it pins, or None."""
         admitted = {
             specifier.version
             if specifier.operator in {"==", "==="} and not specifier.version.endswith(".*")
@@ -72,7 +72,7 @@ def requirement_of(line: Line, text: str) -> Requirement:
     """
     try:
         requirement = Requirement(text)
-        hash(requirement)  # only now are numbers read, which may have too many digits
+        hash(requirement)  # parses the numbers, which may have too many digits
     except RecursionError as error:
         raise bad_line(line, f"`{line}` is nested too deep") from error
     except ValueError as error:
@@ -85,7 +85,7 @@ def requirement_of(line: Line, text: str) -> Requirement:
 
 
 def digests_in(url: str) -> tuple[Digest, ...]:
-    """Get the digest at the end of a URL, `#sha256=…`."""
+    """Get the digest in the fragment of a URL, `#sha256=…`."""
     try:
         found = strongest(_fragment(url))
     except ValueError:
@@ -94,7 +94,7 @@ def digests_in(url: str) -> tuple[Digest, ...]:
 
 
 def is_open(pin: Pin) -> bool:
-    """Tell whether what a line asks for may be another thing tomorrow."""
+    """Tell whether a line does not pin a version or commit."""
     if pin.requirement.url is None:
         return pin.version is None
     vcs = _vcs(pin.requirement.url)
@@ -104,7 +104,7 @@ def is_open(pin: Pin) -> bool:
 
 
 def needs_hash(pin: Pin) -> bool:
-    """Tell whether a line is one that hashes could vouch for."""
+    """Tell whether a line is one that can have hashes."""
     return pin.local is None and _vcs(pin.requirement.url or "") is None
 
 
@@ -186,5 +186,5 @@ def _vcs(url: str) -> LockedVcs | None:
 
 
 def _fragment(url: str) -> dict[str, str]:
-    """Take `#key=value&key=value` apart."""
+    """Split the fragment `#key=value&key=value` of a URL."""
     return dict(item.partition("=")[::2] for item in url.partition("#")[2].split("&"))

@@ -1,9 +1,9 @@
-"""`uv.lock` → `Lock`: a graph with markers on its edges, walked from the project.
+"""Read a `uv.lock`: a graph with markers on its edges, walked from the project.
 
-uv documents the file as its own; what is read here was observed in lock version 1,
-revisions 0 to 5. Conflicting extras and groups are encoded by uv as pseudo extras
-(`extra-<length>-<package>-<extra>`); they become the gates of PEP 751, and an extra of
-another package than the project the gate `"package[extra]" in extras`.
+uv does not specify the format; what is read here was observed in lock version 1,
+revisions 0 to 5. uv encodes conflicting extras and groups as pseudo extras
+(`extra-<length>-<package>-<extra>`). They become the markers of PEP 751; an extra of a
+package other than the project becomes `"package[extra]" in extras`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def read(path: Path, context: Context) -> Lock:
     """Read a uv.lock for the project, which may be any member of its workspace.
 
     Raises:
-        LockError: It cannot be read, does not know the project, or is stale.
+        LockError: It cannot be read, does not contain the project, or is out of date.
     """
     with well_formed(path, remedy=_REMEDY):
         return _Reader(path, read_toml(path), context).lock()
@@ -79,7 +79,7 @@ def is_workspace(folder: Path, _project: Project) -> bool:
 
 
 class _Reader:
-    """Reads one file; holds what every part of it needs to know."""
+    """Reads one file, and keeps what all its parts need."""
 
     def __init__(self, path: Path, data: Table, context: Context) -> None:
         self._path = path
@@ -144,7 +144,7 @@ class _Reader:
             )
 
     def _root(self, tables: Sequence[Table]) -> Table:
-        """Find the entry of the project, at the root or as a member of the workspace."""
+        """Find the entry of the project, which may be a member of the workspace."""
         for table in tables:
             source = table.table("source")
             for kind in _LOCAL:
@@ -166,7 +166,7 @@ class _Reader:
         )
 
     def _members(self, tables: Sequence[Table]) -> list[str]:
-        """Get the folders of the workspace's members if the project is its root alone."""
+        """Get the folders of the workspace's members if the project is only its root."""
         members = self._data.table("manifest").texts("members")
         if not fields.is_project(self._path.parent, self._context.project):
             return []
@@ -203,7 +203,7 @@ class _Reader:
         )
 
     def _file(self, table: Table, source: Table, folder: Path | None) -> LockedFile:
-        """Read a file; what its own table leaves out, the package's source says."""
+        """Read a file; the package's source has what its own table leaves out."""
         url = table.text("url") or source.text("url")
         path, base = table.text("path"), folder or self._path.parent
         if path is None:
@@ -226,7 +226,7 @@ class _Reader:
 
 
 class _Edges:
-    """Turns dependency tables into edges, knowing all packages by name."""
+    """Turns dependency tables into edges, with all packages by name."""
 
     def __init__(
         self,
@@ -243,7 +243,7 @@ class _Edges:
         return {canonicalize_name(key): self.of(table, key) for key in table}
 
     def gated(self, text: str) -> str:
-        """Replace uv's encoding of conflicts by the gates of PEP 751."""
+        """Replace uv's encoding of conflicts by the markers of PEP 751."""
 
         def gate(match: re.Match[str]) -> str:
             length, wanted = int(match["length"]), match["operator"] == "=="
@@ -274,7 +274,7 @@ class _Edges:
 
 
 def _answers(package: Table, dependency: Table) -> bool:
-    """Tell whether an entry is the one that an edge names by version and source."""
+    """Tell whether an entry has the version and source that an edge names."""
     return all(
         key not in dependency or dependency.raw(key) == package.raw(key)
         for key in ("version", "source")
@@ -294,7 +294,7 @@ def _folder(source: Table) -> str | None:
 
 
 def _registry_folder(base: Path, source: Table) -> Path | None:
-    """Where the registry is a folder of files (`--find-links`), get it."""
+    """Get the folder of a registry that is a folder of files (`--find-links`)."""
     registry = source.text("registry")
     if registry is None:
         return None
