@@ -130,9 +130,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     # lock
     locking.NoUvError: locking.NoUvError,
     locking.ResolverError: lambda: locking.ResolverError(PROJECT, "error: No solution found"),
-    lock_failures.LockNotFoundError: lambda: lock_failures.LockNotFoundError(
-        Path("folder"), ["uv.lock"]
-    ),
+    lock_failures.LockNotFoundError: lambda: lock_failures.LockNotFoundError(Path("folder")),
     lock_failures.HostOnlyLockError: lambda: lock_failures.HostOnlyLockError(
         LOCK, TARGET, "demo 1.0: has no wheel for Linux x86_64", wrong_python=True
     ),

@@ -194,7 +194,7 @@ def test_group_without_any_lock_is_an_error(project: Path, environ: dict[str, st
     run = run_lambda_build("--group", "dev", cwd=project, environ=environ)
 
     assert run.code == 3
-    assert run.errors.startswith(f"error: no lock in {project}\n")
+    assert run.errors.startswith(f"error: cannot find a lock in {project}\n")
 
 
 # --- places ---------------------------------------------------------------------------

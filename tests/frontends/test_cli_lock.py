@@ -152,8 +152,8 @@ def test_extras_and_groups_ship_where_they_are_asked_for(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        pytest.param("--extra nope", "holds no extra `nope`", id="extra"),
-        pytest.param("--group nope", "holds no dependency group `nope`", id="group"),
+        pytest.param("--extra nope", "has no extra `nope`", id="extra"),
+        pytest.param("--group nope", "has no dependency group `nope`", id="group"),
     ],
 )
 def test_unknown_names_are_refused(workplace: Workplace, words: str, said: str) -> None:

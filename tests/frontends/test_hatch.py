@@ -322,7 +322,7 @@ def test_lock_for_this_machine_alone_is_refused_with_a_remedy_that_works(
         user.builds("-t", "lambda", environ=environ)
 
     assert refused.returncode == 3
-    assert f"pylock.toml was made for another machine than {runtime} {OTHER[0]}" in refused.stderr
+    assert f"pylock.toml was made for a machine other than {runtime} {OTHER[0]}" in refused.stderr
     assert shipped(user.project / "dist" / user.zips()[0]) == {
         "app-1.0": "py3-none-any",
         "native-1.0": f"{HERE}-{HERE}-manylinux_2_17_{OTHER[1]}",

@@ -530,7 +530,7 @@ def test_stale_lock_is_refused(user: User) -> None:
     ran = user.pdm_does("build", "--lambda", *ARM)
 
     assert (ran.returncode, ran.stdout) == (3, "")
-    assert ran.stderr.startswith("error: the lock pdm.lock is stale\n")
+    assert ran.stderr.startswith("error: the lock pdm.lock is out of date\n")
     assert "`pdm lock`" in ran.stderr
 
 

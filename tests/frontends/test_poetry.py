@@ -512,7 +512,7 @@ def test_stale_lock_is_refused(user: User) -> None:
     ran = user.poetry_does("build-lambda", *ARM)
 
     assert (ran.returncode, ran.stdout) == (3, "")
-    assert ran.stderr.startswith("error: the lock poetry.lock is stale\n")
+    assert ran.stderr.startswith("error: the lock poetry.lock is out of date\n")
     assert "`poetry lock`" in ran.stderr
 
 

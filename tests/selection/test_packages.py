@@ -308,12 +308,12 @@ def test_two_versions_reached_are_an_error() -> None:
     assert (
         str(caught.value)
         == """\
-error: the lock uv.lock holds `a` more than once for python3.13 arm64
+error: the lock uv.lock has `a` more than once for python3.13 arm64
   why: a 1: package[0], marker: none
        a 2: package[1], marker: none
 
-hint: if extras or groups conflict, ask for one of them; else lock again, so that markers \
-exclude each other: `uv lock`"""
+hint: if extras or groups conflict, ask for only one of them; otherwise lock again, so that \
+the markers exclude each other: `uv lock`"""
     )
 
 

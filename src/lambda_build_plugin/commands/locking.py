@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import LockError, SettingsError
 from lambda_build_plugin.lock import pylock
+from lambda_build_plugin.lock.formats import FORMATS
 from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.runtime.target import Architecture, Target, admitted
 from lambda_build_plugin.selection.packages import reached
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_NAME", "Locked", "NoUvError", "ResolverError", "write_lock"]
 
-DEFAULT_NAME = "pylock.lambda.toml"
+DEFAULT_NAME = FORMATS["pylock.toml"].default_names[0]
 """The first name in the search order; PEP 751 allows such a name for a service."""
 
 _BY_UV = 'created-by = "uv"'

@@ -247,8 +247,7 @@ TABLE = (
         "contents",
         "FILE",
         "lock file to package",
-        default="the first of pylock.lambda.toml, pylock.toml, uv.lock, poetry.lock, pdm.lock, "
-        "Pipfile.lock, requirements.lock, requirements.txt",
+        default="the first that is found",
     ),
     Option(
         "artifact",

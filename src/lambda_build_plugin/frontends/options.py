@@ -8,8 +8,16 @@ table itself, because hosts load this module at every start.
 from __future__ import annotations
 
 from lambda_build_plugin.config.options import TABLE
+from lambda_build_plugin.lock.formats import DEFAULT_NAMES
 
 __all__ = ["OPTIONS"]
 
-OPTIONS = tuple(option for option in TABLE if option.names)
+_DEFAULTS = {"lock": f"the first of {', '.join(DEFAULT_NAMES)}"}
+"""What only a later stage of the pipeline can say."""
+
+OPTIONS = tuple(
+    option._replace(default=_DEFAULTS.get(option.key, option.default))
+    for option in TABLE
+    if option.names
+)
 """The rows that have a flag; `config.options.Option` describes their fields."""

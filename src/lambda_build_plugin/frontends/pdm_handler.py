@@ -25,6 +25,7 @@ from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.pdm import dest
 from lambda_build_plugin.frontends.session import Session, run_command, with_host_lock
 from lambda_build_plugin.lock import pdm_sources
+from lambda_build_plugin.lock.formats import FORMATS
 from lambda_build_plugin.urls import redacted, redacted_text, without_login
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def _with_lock(settings: Settings, project: Project) -> Settings:
         is_locked=path.is_file,
         is_fresh=lambda: _is_fresh(project),
         judge="PDM",
-        remedy="pdm lock",
+        remedy=FORMATS["pdm.lock"].command,
     )
     return replace(settings, access_is_all=settings.lock_is_fresh, installers=False)
 
@@ -190,19 +191,19 @@ def _read_sources(project: Project, *, offline: bool) -> Iterator[IndexAccess]:
         try:
             if not offline:
                 _ask_keyring(source)
-            yield pdm_sources.access(
-                source.url,
+            yield pdm_sources.PdmSource(
+                url=source.url,
                 name=source.name,
                 username=source.username,
                 password=source.password,
-                verify=source.verify_ssl,
-                kind=source.type,
-                ca_file=source.ca_certs,
-                client_certificate=source.client_cert,
+                verify_ssl=source.verify_ssl,
+                type=source.type,
+                ca_certs=source.ca_certs,
+                client_cert=source.client_cert,
                 client_key=source.client_key,
-                include=source.include_packages,
-                exclude=source.exclude_packages,
-            )
+                include_packages=source.include_packages,
+                exclude_packages=source.exclude_packages,
+            ).access()
         except ValueError as error:
             raise SettingsError(
                 [f"the source {source.name}: `{redacted(source.url)}` is not a URL: {error}"],

@@ -25,6 +25,7 @@ from lambda_build_plugin.errors import FetchError, SettingsError
 from lambda_build_plugin.fetch.configuration import DEFAULT_INDEX
 from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.session import Session, run_command, with_host_lock
+from lambda_build_plugin.lock.formats import FORMATS
 from lambda_build_plugin.urls import redacted
 
 if TYPE_CHECKING:
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _MAIN = canonicalize_name("main")
-_REMEDY = "poetry lock"
 
 
 class KeyringError(FetchError):
@@ -159,7 +159,7 @@ def _with_lock(settings: Settings, poetry: Poetry) -> Settings:
         is_locked=locker.is_locked,
         is_fresh=lambda: _is_fresh(locker),
         judge="Poetry's content hash",
-        remedy=_REMEDY,
+        remedy=FORMATS["poetry.lock"].command,
     )
     if not settings.lock_is_fresh:
         return settings

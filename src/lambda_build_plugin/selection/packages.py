@@ -178,7 +178,7 @@ def _check_environments(lock: Lock, target: Target, activated: Activated) -> Non
             lock,
             target,
             f"it was locked only for these environments:\n{listed}",
-            mend=_one_more_target(lock, target),
+            hint=_one_more_target(lock, target),
         )
 
 
