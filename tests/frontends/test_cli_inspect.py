@@ -559,3 +559,56 @@ def test_usage(
 
     assert main(["inspect", *options]) == 2
     assert problem in capsys.readouterr().err
+
+
+# --- modules --------------------------------------------------------------------------
+
+
+def a_distribution(name: str, files: Mapping[str, str], *lines: str) -> dict[str, str]:
+    """Make the files of a distribution, with a RECORD."""
+    found = {**files, **metadata(name, "1.0", *lines)}
+    record = f"{name}-1.0.dist-info/RECORD"
+    return {**found, record: "".join(f"{path},,\n" for path in (*found, record))}
+
+
+def test_modules_of_another_tools_zip(tmp_path: Path, inspected: Report) -> None:
+    """Files that belong to no distribution are the project's; others are not parsed."""
+    files = {
+        "app.py": f"import helper\n{HANDLER}",
+        "helper.py": "import yaml\n",
+        **a_distribution("other", {"other.py": "return", "more.py": "import gone"}),
+    }
+    path = a_zip(tmp_path / "a.zip", files)
+
+    code, report = inspected(path, "--handler", "app.handler")
+    assert code == 8
+    assert failures(report) == [
+        (
+            "the handler cannot be imported: there is no module named `yaml`",
+            "`helper.py`, line 1, imports `yaml`, but there is no `yaml` in the artifact",
+        )
+    ]
+    code, report = inspected(path)
+    assert (code, len(report["warnings"])) == (0, 1)
+
+
+def test_modules_of_the_handlers_distribution(tmp_path: Path, inspected: Report) -> None:
+    """The distribution that the handler is in is the project's, as in a zip of a build."""
+    own = a_distribution("own", {"own/app.py": f"return\n{HANDLER}", "own/__init__.py": ""})
+    path = a_zip(tmp_path / "a.zip", own)
+
+    assert inspected(path, "--handler", "own.app.handler")[0] == 8
+    assert inspected(path)[0] == 0
+
+
+@pytest.mark.parametrize("layer", [{"python/yaml.py": ""}, {"python/other.py": ""}])
+def test_modules_without_metadata(tmp_path: Path, inspected: Report, layer: dict[str, str]) -> None:
+    """Where nothing has metadata, what lies next to the handler is the project's."""
+    files = {"app/main.py": f"import yaml\n{HANDLER}", "vendored.py": "import gone"}
+    path = a_zip(tmp_path / "a.zip", files)
+    beside = a_zip(tmp_path / "layer.zip", layer)
+
+    code, report = inspected(path, "--handler", "app.main.handler", "--layer", str(beside))
+
+    assert code == (0 if "python/yaml.py" in layer else 8)
+    assert "gone" not in str(report)

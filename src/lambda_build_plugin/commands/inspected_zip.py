@@ -172,11 +172,17 @@ class InspectedZip:
             f"{listed(self._not_examined)}",
         )
 
-    def importable(self, runtime: Runtime) -> ArtifactView:
-        """Return what a runtime can import: in a layer, not the folders of other Pythons."""
+    def importable(self, runtime: Runtime, own: frozenset[str] = frozenset()) -> ArtifactView:
+        """Return what a runtime can import: in a layer, not the folders of other Pythons.
+
+        Args:
+            runtime: Whose Python imports it.
+            own: The files that are the project's own code.
+        """
         roots = {"", "python/", f"python/lib/{runtime.name}/site-packages/"}
         return replace(
             self.artifact,
+            own=own,
             roots=tuple(root for root in self.artifact.roots if root in roots),
             distributions=tuple(
                 distribution
@@ -184,6 +190,31 @@ class InspectedZip:
                 if _parent(folder) in roots
             ),
         )
+
+    def own(self, handler: str | None) -> frozenset[str]:
+        """Name the files that are the project's own code, as far as the zip tells.
+
+        These are the files that belong to no distribution, and those of the distribution that
+        the handler is in. If a distribution does not say which files it has, only what lies
+        next to the handler is known to be the project's.
+        """
+        owners = self._owners()
+        top = re.split(r"[./]", handler or "", maxsplit=1)[0]
+        home = [
+            name
+            for root in self.artifact.roots
+            for name in self._files
+            if top and (name == f"{root}{top}.py" or name.startswith(f"{root}{top}/"))
+        ]
+        has_records = self._metadata and all(
+            f"{folder}/RECORD" in self._files for folder in self._metadata
+        )
+        own = {name for name in self._files if name not in owners} if has_records else set()
+        handlers = {owners.get(name, "") for name in home}
+        if "" in handlers or not has_records:
+            own.update(name for name in home if name not in owners)
+        own.update(name for name, owner in owners.items() if owner in handlers)
+        return frozenset(name for name in own if name.endswith(".py") and name in self._files)
 
     def link(self, info: zipfile.ZipInfo) -> str:
         """Read where a symbolic link points to."""

@@ -115,7 +115,7 @@ def inspect(
             check_format(found.infos, found.link),
             _check_sizes(found, zipped=checked.size),
             check_contents(
-                found.importable(target.runtime),
+                found.importable(target.runtime, found.own(handler)),
                 target,
                 Word(doubtful=SDK),
                 handler=handler,

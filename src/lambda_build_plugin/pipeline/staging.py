@@ -53,6 +53,9 @@ class StagedArtifact:
     with_sources: StagedTree
     """The tree before bytecode took the place of sources."""
 
+    unfiltered: StagedTree
+    """The tree with the files that are excluded."""
+
     excluded: tuple[Excluded, ...]
     warnings: tuple[str, ...]
     machine_code: MachineCodeOf
@@ -131,6 +134,7 @@ def stage_artifact(
     return StagedArtifact(
         tree=tree,
         with_sources=laid.tree,
+        unfiltered=laid.unfiltered,
         excluded=laid.excluded,
         warnings=(*tree.warnings, *laid.warnings),
         machine_code=machine_code,

@@ -16,6 +16,7 @@ from lambda_build_plugin.config.settings import HANDLER
 from lambda_build_plugin.errors import VerificationError
 from lambda_build_plugin.runtime.standard_library import is_built_in
 from lambda_build_plugin.verify.findings import Findings
+from lambda_build_plugin.verify.grammar import LARGEST_SOURCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +36,7 @@ _HINT = "check the setting `handler` (--handler): `package.module.function`"
 _REACHES_AROUND = frozenset({"eval", "exec", "globals", "locals", "setattr", "vars", "__dict__"})
 """With these a module can define names that its text does not show."""
 
-_LARGEST_SOURCE = 1 << 24  # bytes
+_UNPARSABLE = "this Python cannot parse it"
 
 
 class HandlerError(VerificationError):
@@ -135,24 +136,32 @@ def _found(artifact: ArtifactView, module: str) -> str | None:
 def _check_name(artifact: ArtifactView, path: str, handler: str, name: str) -> Findings:
     """Look for the name in the source; where there is none, nothing can be told."""
     cannot_tell = f"cannot tell whether the handler `{handler}` is defined in `{path}`:"
-    if path.endswith(".py") and artifact.sizes[path] > _LARGEST_SOURCE:
-        return Findings(warnings=(f"{cannot_tell} it is too large",))
-    source = artifact.read(path) if path.endswith(".py") else artifact.source(path)
-    if source is None:
-        return Findings(warnings=(f"{cannot_tell} its source does not ship",))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        # It may be newer than the Python that runs this.
-        return Findings(warnings=(f"{cannot_tell} this Python cannot parse it",))
+    tree = _parsed(artifact, path)
+    if isinstance(tree, str):
+        # What is wrong with the project's own code is reported for all of its modules.
+        is_reported = tree == _UNPARSABLE and path in artifact.own
+        return Findings(warnings=() if is_reported else (f"{cannot_tell} {tree}",))
     bound = set(_bound(tree))
     if name in bound:
         return Findings()
     if "*" in bound or "__getattr__" in bound or _reaches_around(tree):
         return Findings(warnings=(f"{cannot_tell} the module defines names at run time",))
     return Findings(errors=(UndefinedHandlerError(handler, path),))
+
+
+def _parsed(artifact: ArtifactView, path: str) -> ast.Module | str:
+    """Parse a module, or say why it cannot be parsed."""
+    if path.endswith(".py") and artifact.sizes[path] > LARGEST_SOURCE:
+        return "it is too large"
+    source = artifact.read(path) if path.endswith(".py") else artifact.source(path)
+    if source is None:
+        return "its source does not ship"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return _UNPARSABLE  # it may be newer than the Python that runs this
 
 
 def _bound(node: ast.AST) -> Iterator[str]:
