@@ -15,7 +15,7 @@ import sys
 import tokenize
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,8 +55,7 @@ class SyntaxProblem:
     """False if only a Python that is older than the target says so."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ParsedSource:
+class ParsedSource(NamedTuple):
     """What the running Python makes of a module."""
 
     tree: ast.Module | None = None

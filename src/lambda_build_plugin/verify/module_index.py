@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,8 +17,7 @@ _PACKAGE = 10
 """Which of several files of one name is imported: the one with the highest rank."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Module:
+class Module(NamedTuple):
     """A module, and the file that an import loads for it."""
 
     name: str
@@ -41,26 +39,22 @@ class Module:
         return self.artifact.source(self.path)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleIndex:
     """All modules of an artifact and its layers, in the order of `sys.path`."""
 
-    modules: dict[str, Module] = field(default_factory=dict)
-    folders: set[str] = field(default_factory=set)
-    """Dotted names of all folders: without an `__init__`, they are namespace packages."""
-
-    @classmethod
-    def of(cls, artifacts: Sequence[ArtifactView]) -> ModuleIndex:
+    def __init__(self, artifacts: Sequence[ArtifactView]) -> None:
         """Look at the names of all files.
 
         A package is found before a module of the same name, and machine code before source
         (https://docs.python.org/3/reference/import.html#the-path-based-finder).
         """
-        index = cls()
+        self.modules: dict[str, Module] = {}
+        self.folders: set[str] = set()
+        """Dotted names of all folders: without an `__init__`, they are namespace packages."""
+
         for artifact in artifacts:
             for root in artifact.roots:
-                index._add(artifact, root)
-        return index
+                self._add(artifact, root)
 
     def _add(self, artifact: ArtifactView, root: str) -> None:
         found: dict[str, tuple[int, str]] = {}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from lambda_build_plugin.errors import FetchError
@@ -35,16 +34,15 @@ class FoundModule(NamedTuple):
     facts: ModuleFacts | None
 
 
-@dataclass(slots=True)
 class ModuleNotes:
     """The notes about the modules of one project."""
 
-    cache: Cache
-    project: str
-    """Names the project; one that is called the same only costs time."""
-
-    _known: Mapping[str, str] | None = None
-    _used: dict[str, str] = field(default_factory=dict)
+    def __init__(self, cache: Cache, project: str) -> None:
+        """Take the cache, and what to call the project: another of that name only costs time."""
+        self.cache = cache
+        self.project = project
+        self._known: Mapping[str, str] | None = None
+        self._used: dict[str, str] = {}
 
     def key(self, source: bytes, name: str, python: tuple[int, int], *, is_package: bool) -> str:
         """Name what a finding depends on: the source, the module's name, and both Pythons."""

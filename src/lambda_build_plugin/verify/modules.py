@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from lambda_build_plugin.errors import VerificationError
 from lambda_build_plugin.runtime.sdk import RUNTIME_MODULES
@@ -130,7 +130,7 @@ def check_modules(
     """
     if not artifact.own:
         return Findings()
-    project = _Project.read((artifact, *beside), target, surroundings.notes)
+    project = _Project((artifact, *beside), target, surroundings.notes)
     reached = project.reached(handler) if handler else None
     broken = project.check_syntax(surroundings, reached)
     missing = project.check_imports(surroundings, reached)
@@ -141,8 +141,7 @@ def check_modules(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Missing:
+class _Missing(NamedTuple):
     """An import that finds nothing."""
 
     name: str
@@ -155,29 +154,24 @@ class _Missing:
         return f"`{self.importer.path}`, line {self.found.line}, imports `{self.found.module}`"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Project:
     """The project's own modules, and all others that they can import."""
 
-    target: Target
-    index: ModuleIndex
-    facts: dict[str, ModuleFacts] = field(default_factory=dict)
-    sources: dict[str, bytes] = field(default_factory=dict)
-    problems: dict[str, SyntaxProblem] = field(default_factory=dict)
-    """What was found in each own module, by its dotted name."""
-
-    @classmethod
-    def read(
-        cls, artifacts: Sequence[ArtifactView], target: Target, notes: ModuleNotes | None
-    ) -> _Project:
+    def __init__(
+        self, artifacts: Sequence[ArtifactView], target: Target, notes: ModuleNotes | None
+    ) -> None:
         """Parse all modules of the project that are not known yet."""
-        project = cls(target=target, index=ModuleIndex.of(artifacts))
-        for name, module in sorted(project.index.modules.items()):
+        self.target = target
+        self.index = ModuleIndex(artifacts)
+        # What was found in each own module, by its dotted name.
+        self.facts: dict[str, ModuleFacts] = {}
+        self.sources: dict[str, bytes] = {}
+        self.problems: dict[str, SyntaxProblem] = {}
+        for name, module in sorted(self.index.modules.items()):
             if module.is_own and all(map(str.isidentifier, name.split("."))):
-                project._read(module, notes)
+                self._read(module, notes)
         if notes is not None:
             notes.keep()
-        return project
 
     def _read(self, module: Module, notes: ModuleNotes | None) -> None:
         if module.artifact.sizes[module.path] > LARGEST_SOURCE:
