@@ -124,7 +124,15 @@ def inspect(
         )
         packages = found.packages()
         # Members are read by the checks, so all damage is known only now.
-        damage = (DamagedZipError(sorted(found.damages)),) if found.damages else ()
+        damages = [
+            *sorted(found.damages),
+            *(
+                f"{layer}: {text}"
+                for layer, zipped in zip(layers, beside, strict=True)
+                for text in sorted(zipped.damages)
+            ),
+        ]
+        damage = (DamagedZipError(damages),) if damages else ()
     return InspectionReport(
         schema=SCHEMA,
         artifact=str(path),

@@ -84,7 +84,10 @@ class MemberReader:
         if file is None:
             file = self._stack.enter_context(member.wheel.open("rb", buffering=0))
             self._files[member.wheel] = file
-        file.seek(member.header_offset)
+        try:
+            file.seek(member.header_offset)
+        except (OSError, OverflowError, ValueError) as error:
+            raise DamagedMemberError(member, "it cannot be where the directory says") from error
         head = file.read(
             LOCAL_HEADER.size
             + _MOST_BYTES_A_CHARACTER * len(member.name)
