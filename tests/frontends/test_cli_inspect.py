@@ -433,8 +433,7 @@ def test_oversize_that_is_only_said(tmp_path: Path, inspected: Report) -> None:
         "another size",
     )
     assert size[0] == (
-        "the artifact is too large: 262,144,000 bytes unzipped, "
-        "Lambda requires less than 262,144,000"
+        "the artifact is too large by 1 byte: Lambda requires less than 250.0 MB unzipped"
     )
 
 
