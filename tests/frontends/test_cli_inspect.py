@@ -777,3 +777,18 @@ def test_damage_in_a_layer(tmp_path: Path, inspected: Report) -> None:
     assert failures(inspected(path, "--layer", str(layer))[1]) == [
         ("the zip is damaged", f"{layer}: `python/b.py`: its local header has another CRC")
     ]
+
+
+def test_modules_for_several_pythons(tmp_path: Path, inspected: Report) -> None:
+    """The runtime is the newest one that all extension modules serve, and nothing is wrong."""
+    names = [
+        *(f"pkg/_a.cpython-3{minor}-x86_64-linux-gnu.so" for minor in (9, 10, 11, 12, 13, 14)),
+        *(f"pkg/_b.cpython-3{minor}-x86_64-linux-gnu.so" for minor in (10, 11, 12)),
+        "pkg/_c.abi3.so",
+    ]
+    path = a_zip(tmp_path / "a.zip", {"pkg/__init__.py": "", **dict.fromkeys(names, an_elf())})
+
+    code, report = inspected(path, "--strict")
+
+    assert (code, report["runtime"]) == (0, "python3.12")
+    assert report["runtime_reason"] == "guessed: the newest that everything is compiled for"

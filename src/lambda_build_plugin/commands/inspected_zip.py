@@ -11,7 +11,7 @@ import os
 import re
 import zipfile
 import zlib
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -389,23 +389,16 @@ def _taken(queue: deque[zipfile.ZipInfo]) -> Iterator[zipfile.ZipInfo]:
 def guess_runtime(zips: Sequence[InspectedZip]) -> tuple[Runtime, str]:
     """Guess the runtime of a function and its layers, and say why.
 
-    Extension modules and versioned folders name it; else it is the newest one that all
-    packages admit.
+    Extension modules and versioned folders name it: the newest one that all of them serve, or
+    the one that most of them serve. Without them, it is the newest one that all packages admit.
     """
     artifacts = [found.artifact for found in zips]
-    named = Counter(
-        f"python3.{match['minor'] or match['windows']}"
-        for artifact in artifacts
-        for name in artifact.sizes
-        if (match := _PYTHON_TAG.search(name.rpartition("/")[2]))
-    )
-    named.update(
-        root.split("/")[2]
-        for artifact in artifacts
-        for root in artifact.roots
-        if root.startswith("python/lib/")
-    )
-    for name, _ in named.most_common():
+    served = _runtimes_served(artifacts)
+    by_all = set.intersection(*served) if served else set()
+    for runtime in reversed(RUNTIMES.values()):
+        if runtime.name in by_all:
+            return runtime, "guessed: the newest that everything is compiled for"
+    for name, _ in Counter(chain.from_iterable(served)).most_common():
         if name in RUNTIMES:
             return RUNTIMES[name], "guessed from what is compiled for it"
     admitted = SpecifierSet()
@@ -418,6 +411,23 @@ def guess_runtime(zips: Sequence[InspectedZip]) -> tuple[Runtime, str]:
     if newest is not None:
         return newest, "guessed: the newest that all packages admit"
     return newest_admitted(None) or RUNTIMES["python3.13"], "guessed: the zip does not tell"
+
+
+def _runtimes_served(artifacts: Sequence[ArtifactView]) -> list[set[str]]:
+    """Name the runtimes that each extension module is there for, and those of layers' folders."""
+    modules: defaultdict[str, set[str]] = defaultdict(set)
+    for path in chain.from_iterable(artifact.sizes for artifact in artifacts):
+        folder, _, name = path.rpartition("/")
+        if match := _PYTHON_TAG.search(name):
+            minor = match["minor"] or match["windows"]
+            modules[f"{folder}/{name.partition('.')[0]}"].add(f"python3.{minor}")
+    folders = {
+        root.split("/")[2]
+        for artifact in artifacts
+        for root in artifact.roots
+        if root.startswith("python/lib/")
+    }
+    return [*modules.values(), *([folders] if folders else [])]
 
 
 def guess_architecture(zips: Sequence[InspectedZip]) -> tuple[Architecture, str]:
