@@ -59,17 +59,14 @@ class LambdaBuildError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        parts = (
-            f"error: {_indented(self.what, 7)}",
-            f"  why: {_indented(self.why, 7)}",
-            "",
-            f"hint: {_indented(self.hint, 6)}",
-        )
-        return printable("\n".join(parts))
+        parts = [f"error: {_indented(self.what, 7)}"]
+        if self.why != self.what:
+            parts.append(f"  why: {_indented(self.why, 7)}")
+        return printable("\n".join((*parts, "", f"hint: {_indented(self.hint, 6)}")))
 
 
 class SettingsError(LambdaBuildError):
-    """Settings or usage are wrong; reports all mistakes at once."""
+    """Settings or usage are wrong; reports all mistakes at once, or the only one directly."""
 
     exit_code = 2
 
@@ -77,9 +74,7 @@ class SettingsError(LambdaBuildError):
         self.problems = tuple(problems)
         count = len(self.problems)
         super().__init__(
-            "the settings contain a mistake"
-            if count == 1
-            else f"the settings contain {count} mistakes",
+            self.problems[0] if count == 1 else f"the settings contain {count} mistakes",
             why="\n".join(self.problems),
             hint=hint or "`lambda-build --help` lists the options and their values",
         )

@@ -735,6 +735,38 @@ def test_tool_table_that_is_no_table() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("place", "shown"),
+    [
+        (("tool", "lambda_build"), "tool.lambda_build"),
+        (("tool", "lambda"), "tool.lambda"),
+        (("tool", "lambda-build-plugin"), "tool.lambda-build-plugin"),
+        (("tool", "lamda-build"), "tool.lamda-build"),
+        (("lambda-build",), "lambda-build"),
+        (("lambda_build",), "lambda_build"),
+    ],
+)
+def test_misnamed_table_is_not_ignored(place: tuple[str, ...], shown: str) -> None:
+    """Its settings would have no effect, and nobody would notice."""
+    data: dict[str, Any] = {"layout": "layer"}
+    for key in reversed(place):
+        data = {key: data}
+    pyproject = Table(data, at="pyproject.toml")
+    project = replace(a_project(), pyproject=pyproject, tool=pyproject.table("tool"))
+
+    assert problems(project) == [
+        f"[{shown}] is not a table of any tool; did you mean [tool.lambda-build]?"
+    ]
+
+
+@pytest.mark.parametrize("name", ["black", "language", "lambda-test", "lambdas"])
+def test_tables_of_other_tools_are_ignored(name: str) -> None:
+    """A name that is only a little like ours belongs to somebody else."""
+    project = replace(a_project(), tool=Table({name: {"x": 1}}, at="pyproject.toml: tool"))
+
+    assert read(project).layout is Layout.FUNCTION
+
+
 @pytest.mark.parametrize("key", ["exclude", "include"])
 def test_comments_and_blank_lines_among_patterns_do_not_count(key: str) -> None:
     """`.gitignore` ignores them, so lines can be copied from there."""

@@ -340,3 +340,19 @@ def test_variables_come_from_the_host(tmp_path: Path) -> None:
     lock = read_lock(tmp_path / "requirements.txt", project, {"NAME": "idna"})
 
     assert [package.name for package in lock.packages] == [canonicalize_name("idna")]
+
+
+@pytest.mark.parametrize("name", ["uv.lock", "poetry.lock", "pdm.lock"])
+def test_lock_without_the_pyproject_that_it_belongs_to(tmp_path: Path, name: str) -> None:
+    """Nothing says what of it is needed, and nothing is stale: a file is missing."""
+    (tmp_path / name).write_text(UV_LOCK)
+
+    with pytest.raises(LockError) as caught:
+        read_lock(tmp_path / name, read_project(tmp_path), {})
+
+    assert str(caught.value) == (
+        f"error: cannot find pyproject.toml in {tmp_path}\n"
+        f"  why: {name} belongs to a pyproject.toml, which says what the project needs "
+        "and whether the lock is up to date\n\n"
+        "hint: copy pyproject.toml there as well, or name the project's folder"
+    )

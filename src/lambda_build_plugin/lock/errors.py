@@ -24,6 +24,7 @@ __all__ = [
     "LockNotFoundError",
     "MissingHashError",
     "NotLockedError",
+    "PyprojectNotFoundError",
     "StaleLockError",
     "UnknownGroupError",
     "UnlockedRequirementError",
@@ -75,6 +76,19 @@ class NotLockedError(LockError):
             f"cannot find {path.name} in {path.parent}",
             why="the project's dependencies are not locked",
             hint=f"lock them with `{remedy}`, or name another lock with `--lock`",
+        )
+
+
+class PyprojectNotFoundError(LockError):
+    """The lock of a tool lies in a folder without the pyproject.toml that it belongs to."""
+
+    def __init__(self, lock: Path, folder: Path) -> None:
+        self.lock, self.folder = lock, folder
+        super().__init__(
+            f"cannot find pyproject.toml in {folder}",
+            why=f"{lock.name} belongs to a pyproject.toml, which says what the project needs "
+            "and whether the lock is up to date",
+            hint="copy pyproject.toml there as well, or name the project's folder",
         )
 
 
