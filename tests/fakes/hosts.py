@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fakes.locks import BUILDS, CACHE, NEWEST, ROOT, added_by_plugin, host_lock, hosts
+from fakes.locks import BUILDS, BUILT_WHEEL, CACHE, NEWEST, ROOT, added_by_plugin, host_lock, hosts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -121,7 +121,7 @@ def host(name: str, *requirements: str, with_plugin: bool = True) -> Host:
 
 def _folder_name(requirements: tuple[str, ...], wheel: Path | None) -> str:
     """Name the environment for all that is in it."""
-    parts = [sys.version, *sorted(requirements), str(wheel)]
+    parts = [sys.version, *sorted(requirements), _digest(wheel.read_bytes()) if wheel else ""]
     if not NEWEST:
         lock = host_lock(requirements, with_plugin=wheel is not None)
         parts.append(lock.read_text(encoding="utf-8") if lock else "")
@@ -137,6 +137,8 @@ def our_wheel(*, beside: Host | None = None) -> Path:
             the wheel asks for the versions of the lock, too, that the host has not yet.
     """
     pins = [] if beside is None else added_by_plugin(beside.requirements)
+    if BUILT_WHEEL and not pins:
+        return BUILT_WHEEL
     folder = _HOSTS / f"wheel-{_digest(*_tree(), repr(pins).encode())}"
     if not folder.is_dir():
         with _scratch() as scratch:
