@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes.index import CutShort, Drop, FakeIndex, Redirect, Replace, Slow, Status
 from fakes.wheels import FakeSdist, FakeWheel, a_wheel, an_sdist
+from fakes.words import NO_FILE
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -269,7 +270,7 @@ def test_absent_local_file_is_one_error(world: World) -> None:
     """A path of the lock that leads nowhere is told with the reason."""
     path = world.folder / WHEEL.filename
     error = failure(lambda: world.fetcher().fetch([selected(path=path)]))
-    assert error.why == f"{path}: No such file or directory"
+    assert error.why == f"{path}: {NO_FILE}"
 
 
 def test_file_url_is_read_in_place(world: World) -> None:

@@ -333,7 +333,7 @@ def test_unusable_member(
 
 def test_member_that_is_there_twice(tmp_path: Path, inspected: Report) -> None:
     """Which of the two would ship, nobody knows."""
-    with pytest.warns(UserWarning, match="Duplicate name"):
+    with pytest.warns(UserWarning, match="'b'"):
         path = a_zip(tmp_path / "a.zip", {"b": ""}, further=[(a_member("b"), b"b")])
 
     assert failures(inspected(path)[1]) == [(UNREADABLE, "is there more than once: `b`")]
@@ -463,7 +463,7 @@ def test_broken_metadata(tmp_path: Path, inspected: Report) -> None:
     ((what, why),) = failures(inspected(path)[1])
 
     assert what == "the zip is damaged"
-    assert why.startswith("`demo-1.0.dist-info/METADATA` cannot be read: Bad CRC-32")
+    assert why.startswith("`demo-1.0.dist-info/METADATA` cannot be read: ")
 
 
 def test_empty_zip(tmp_path: Path, inspected: Report) -> None:

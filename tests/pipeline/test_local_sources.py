@@ -21,6 +21,7 @@ from fakes.poetry_hosts import NEWEST, poetry_host
 from fakes.projects import quiet_environment, run_lambda_build
 from fakes.sources import a_source
 from fakes.wheels import a_wheel, an_sdist
+from fakes.words import NO_FILE
 
 from lambda_build_plugin.config.tables import read_toml
 from lambda_build_plugin.lock import pdm_freshness
@@ -510,7 +511,7 @@ def test_what_an_included_wheel_requires(tmp_path: Path, environ: dict[str, str]
     ("name", "content", "why"),
     [
         pytest.param("absent", None, "it is neither a folder nor a wheel", id="absent"),
-        pytest.param("shared-1.0-py3-none-any.whl", None, "No such file", id="absent wheel"),
+        pytest.param("shared-1.0-py3-none-any.whl", None, NO_FILE, id="absent wheel"),
         pytest.param("shared-1.0-py3-none-any.whl", b"text", "it is neither", id="no zip"),
         pytest.param(
             "shared-1.0-cp39-cp39-win_amd64.whl",
@@ -563,7 +564,7 @@ def test_file_that_is_gone(tmp_path: Path, environ: dict[str, str]) -> None:
     place = app / ".." / "lib-1.0-py3-none-any.whl"
     assert (run.code, run.errors) == (
         5,
-        f"error: {place.name} is not to be had\n  why: {place}: No such file or directory\n\n"
+        f"error: {place.name} is not to be had\n  why: {place}: {NO_FILE}\n\n"
         "hint: bring it to that place, or change its path and lock again\n",
     )
 

