@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import struct
 import zipfile
@@ -23,15 +24,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from typing_extensions import Self
+
     Report = Callable[..., tuple[int, Any]]
 
 HANDLER = "def handler(event, context): ...\n"
 UNREADABLE = "the zip is not such that a function can use it"
 
 
+class ThatDay(datetime.datetime):
+    """A clock that stands still on a day when the runtimes named here were supported."""
+
+    @classmethod
+    def now(cls, tz: datetime.tzinfo | None = None) -> Self:
+        """Give the day."""
+        return cls(2026, 11, 21, tzinfo=tz)
+
+
 @pytest.fixture
-def inspected(capsys: pytest.CaptureFixture[str]) -> Report:
-    """Give the command: path and options → exit code and JSON report."""
+def inspected(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Report:
+    """Give the command: path and options → exit code and JSON report, as of that day."""
+    monkeypatch.setattr(datetime, "datetime", ThatDay)
 
     def run(path: Path, *options: str) -> tuple[int, Any]:
         code = main(["inspect", str(path), "--json", *options])
