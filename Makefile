@@ -28,7 +28,7 @@ DOORS ?= tests/frontends tests/commands
 
 help:
 	@echo "make demo    build fixtures/projects/quickstart for python3.13 on arm64"
-	@echo "make test    lint, types, all tests, and the tests on the lowest dependencies"
+	@echo "make test    lint, types, all tests, some with the built wheel, most on the lowest dependencies"
 	@echo "make built   build wheel and sdist, and test the wheel in an environment of its own"
 	@echo "make newest  all tests with the newest of everything, whatever the locks say"
 	@echo "make bench   compare with uv + zip"
@@ -57,6 +57,8 @@ demo: $(STAMP)
 test: lint
 	$(MAKE) --no-print-directory --jobs 3 types hosts $(LOWEST_STAMP)
 	$(MAKE) --no-print-directory unit lowest
+# Enough to see that the wheel is whole; a job of its own tests the rest with it.
+	$(MAKE) --no-print-directory built DOORS=tests/frontends/test_cli.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
