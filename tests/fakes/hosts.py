@@ -18,7 +18,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,7 +141,7 @@ def our_wheel(*, beside: Host | None = None) -> Path:
     folder = _HOSTS / f"wheel-{_digest(*_tree(), repr(pins).encode())}"
     if not folder.is_dir():
         with _scratch() as scratch:
-            _forget_old()
+            _forget_old(Path(scratch))
             made = Path(scratch, "wheel")
             held = () if NEWEST else ("--build-constraints", BUILDS, "--require-hashes")
             source = _a_tree_with(pins, Path(scratch, "tree")) if pins else ROOT
@@ -224,10 +223,15 @@ def _move_in(made: Path, folder: Path) -> None:
             raise
 
 
-def _forget_old() -> None:
-    """Remove what earlier states of the tree have left."""
+def _forget_old(new: Path) -> None:
+    """Remove what earlier states of the tree have left.
+
+    How old that is tells a folder that was made just now: the clock of this process may be
+    another than that of the file system.
+    """
+    now = new.stat().st_mtime
     for folder in _HOSTS.iterdir():
-        if folder.stat().st_mtime < time.time() - _KEPT_SECONDS:
+        if folder.stat().st_mtime < now - _KEPT_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
 
 
