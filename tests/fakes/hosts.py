@@ -153,7 +153,8 @@ def our_wheel(*, beside: Host | None = None) -> Path:
 
 def _a_tree_with(requirements: list[str], folder: Path) -> Path:
     """Copy what the wheel is built of, and let it require more."""
-    shutil.copytree(ROOT / "src", folder / "src")
+    # Bytecode appears and goes while other tests run.
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("LICENSE", "README.md"):
         shutil.copy(ROOT / name, folder)
     head, key, tail = (
