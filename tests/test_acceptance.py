@@ -537,7 +537,7 @@ def test_empty_layer(tmp_path: Path) -> None:
     assert (result.returncode, result.stdout) == (8, "")
     assert result.stderr == (
         "error: the layer would be empty\n"
-        "  why: there is no file in it\n"
+        "  why: it contains no files\n"
         "\n"
         "hint: add dependencies to the project, name extras or groups, or check `contents` and "
         "`exclude`\n"

@@ -327,8 +327,8 @@ def test_readers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("place", "data", "why"),
     [
-        pytest.param(0, b"XX", "no local header is where the directory says", id="signature"),
-        pytest.param(_LOCAL, b"b", "its local header bears another name", id="name"),
+        pytest.param(0, b"XX", "there is no local header where the directory says", id="signature"),
+        pytest.param(_LOCAL, b"b", "its local header has another name", id="name"),
     ],
 )
 def test_damaged_header(tmp_path: Path, place: int, data: bytes, why: str) -> None:

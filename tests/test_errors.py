@@ -15,7 +15,7 @@ from packaging.version import Version
 
 import lambda_build_plugin
 from lambda_build_plugin import errors
-from lambda_build_plugin.commands import inspection, locking
+from lambda_build_plugin.commands import inspected_zip, locking
 from lambda_build_plugin.config.project import Project
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch import errors as fetch_failures
@@ -27,7 +27,7 @@ from lambda_build_plugin.selection.explain import NoMatchingFileError
 from lambda_build_plugin.source_build import errors as build_failures
 from lambda_build_plugin.source_build import git, unpack
 from lambda_build_plugin.source_build.source import of_project
-from lambda_build_plugin.stage import bytecode, hooks, source_files, stage
+from lambda_build_plugin.stage import bytecode, hooks, plain_files, source_files, stage
 from lambda_build_plugin.stage.contents import ChangedFileError
 from lambda_build_plugin.system import interpreters
 from lambda_build_plugin.system.cache import CacheError
@@ -130,9 +130,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     # lock
     locking.NoUvError: locking.NoUvError,
     locking.ResolverError: lambda: locking.ResolverError(PROJECT, "error: No solution found"),
-    lock_failures.LockNotFoundError: lambda: lock_failures.LockNotFoundError(
-        Path("folder"), ["uv.lock"]
-    ),
+    lock_failures.LockNotFoundError: lambda: lock_failures.LockNotFoundError(Path("folder")),
     lock_failures.HostOnlyLockError: lambda: lock_failures.HostOnlyLockError(
         LOCK, TARGET, "demo 1.0: has no wheel for Linux x86_64", wrong_python=True
     ),
@@ -238,8 +236,8 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     DamagedMemberError: lambda: DamagedMemberError(MEMBER, "it is cut off"),
     # source_tree and hooks
     source_files.NoCodeError: lambda: source_files.NoCodeError(PROJECT, PROJECT.root),
-    source_files.UnfitFileError: lambda: source_files.UnfitFileError("a.py", "it is a pipe"),
-    hooks.HookError: lambda: hooks.HookError("after-stage", "make", "it ended with 1"),
+    plain_files.UnfitFileError: lambda: plain_files.UnfitFileError("a.py", "it is a pipe"),
+    hooks.HookError: lambda: hooks.HookError("after-stage", "make", "it exited with 1"),
     # provided
     provided.OtherVersionError: lambda: provided.OtherVersionError(
         [("demo 1.0", "2.0", provided.Provider(label="`deps`", path=PATH, size=1, versions={}))]
@@ -261,10 +259,10 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     zip_format.UnpackableZipError: lambda: zip_format.UnpackableZipError(
         {"is encrypted": ["`a.py`"]}
     ),
-    inspection.UnreadableZipError: lambda: inspection.UnreadableZipError(
+    inspected_zip.UnreadableZipError: lambda: inspected_zip.UnreadableZipError(
         Path("a.zip"), "it is cut off"
     ),
-    inspection.DamagedZipError: lambda: inspection.DamagedZipError(["`a.py` cannot be read"]),
+    inspected_zip.DamagedZipError: lambda: inspected_zip.DamagedZipError(["`a.py` cannot be read"]),
     findings.SeveralFailuresError: lambda: findings.SeveralFailuresError(
         [ArtifactError("a"), ArtifactError("b")]
     ),
@@ -273,7 +271,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     interpreters.NoInterpreterError: lambda: interpreters.NoInterpreterError((3, 13), "bytecode"),
     bytecode.BytecodeOversizeError: lambda: bytecode.BytecodeOversizeError(300_000_000, only=False),
     bytecode.CompilerError: lambda: bytecode.CompilerError(
-        "demo", interpreters.Interpreter(path=PATH, version="3.13.0", magic=""), "no memory"
+        "demo", interpreters.Interpreter.running(), "no memory"
     ),
 }
 
@@ -324,7 +322,7 @@ def test_text_of_several_lines_stays_in_its_column() -> None:
     [
         pytest.param(
             ["--runtime: is `3`"],
-            "error: the settings hold a mistake\n"
+            "error: the settings contain a mistake\n"
             "  why: --runtime: is `3`\n"
             "\n"
             "hint: `lambda-build --help` lists the options and their values",
@@ -332,7 +330,7 @@ def test_text_of_several_lines_stays_in_its_column() -> None:
         ),
         pytest.param(
             ["--runtime: is `3`", "--arch: is `z80`"],
-            "error: the settings hold 2 mistakes\n"
+            "error: the settings contain 2 mistakes\n"
             "  why: --runtime: is `3`\n"
             "       --arch: is `z80`\n"
             "\n"

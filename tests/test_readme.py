@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from fakes.projects import a_project, quiet_environment, run_lambda_build
 
-from lambda_build_plugin.config.read_settings import KEYS
+from lambda_build_plugin.config.options import TABLE
 from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.report import BuildReport
+
+if TYPE_CHECKING:
+    from lambda_build_plugin.config.options import Option
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -51,18 +55,41 @@ def test_shown_tables_are_accepted(block: str, tmp_path: Path) -> None:
     assert run.code == (8 if "layer" in block else 0), run.errors
 
 
-def test_every_option_is_listed() -> None:
-    """No option is missing from the README."""
-    missing = [
-        name for option in OPTIONS for name in option.names[:1] if f"`--{name}" not in README
-    ]
+def reference() -> dict[str, list[str]]:
+    """Read the table of settings: the cells after the key, without links, by the key."""
+    text = README.partition("\n## Options\n")[2].partition("\n## ")[0]
+    lines = [line for line in text.splitlines() if line.startswith("| `")]
+    rows = [re.split(r"\s*\|\s*", line.strip("| ")) for line in lines]
+    return {key.strip("`"): cells for key, *cells in rows}
 
-    assert missing == []
+
+def test_the_reference_lists_the_keys_of_the_table() -> None:
+    """The README lists every key that may stand in a file, in the order of the code."""
+    assert list(reference()) == [option.key for option in TABLE if option.in_table]
 
 
-def test_every_key_is_listed() -> None:
-    """No key of the table is missing from the README."""
-    assert [key for key in KEYS if f"`{key}`" not in README] == ["offline", "jobs"]
+@pytest.mark.parametrize(
+    "option",
+    {option.key: option for option in (*TABLE, *OPTIONS) if option.in_table}.values(),
+    ids=lambda option: option.key,
+)
+def test_the_reference_agrees_with_the_code(option: Option) -> None:
+    """The README names flag, values and default of every key as the code has them."""
+    flag, values, default = reference()[option.key]
+    main = f"`--{option.names[0]}`" if option.names else "none"
+
+    assert main in flag
+    assert option.repeated == ("again" in flag + values)
+    assert [choice for choice in option.choices if f"`{choice}`" not in values] == []
+    assert default.replace("`", "") == option.default
+
+
+@pytest.mark.parametrize(
+    "option", [option for option in TABLE if not option.in_table], ids=lambda option: option.key
+)
+def test_options_without_a_key_are_listed(option: Option) -> None:
+    """The README lists every option that has no key in a file."""
+    assert f"`--{option.names[0]}" in README
 
 
 def test_every_field_of_the_report_is_listed() -> None:

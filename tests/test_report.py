@@ -111,15 +111,17 @@ def _made(
         compressed=tuple(entry.size // 2 for entry in tree.entries),
     )
     return report.make(
-        settings,
-        tree,
-        written,
-        artifact=Path("/project/demo.zip"),
-        lock=lock,
-        left_out=left_out,
-        excluded=excluded,
-        warnings=warnings,
-        seconds={"lock": 0.25, "archive": 0.123456},
+        report.BuildResult(
+            settings=settings,
+            tree=tree,
+            written=written,
+            artifact=Path("/project/demo.zip"),
+            lock=Path(lock) if lock else None,
+            left_out=left_out,
+            excluded=excluded,
+            warnings=warnings,
+            seconds={"lock": 0.25, "archive": 0.123456},
+        )
     )
 
 
@@ -249,7 +251,7 @@ Built /project/demo.zip
 
 2 distributions
   numpy 1.0   100.0 MB
-  demo 1.0     10.0 KB  (built here)
+  demo 1.0     10.0 KB  (built from source)
 
 Left out
   colorama 0.4.6: its marker is false

@@ -1,4 +1,4 @@
-"""Every failure that a user can meet: what happened, why, how to mend it.
+"""Define every failure that a user can meet: what happened, why, and how to fix it.
 
 ::
 
@@ -8,10 +8,10 @@
     ├── SelectionError       4   no file for the target
     ├── FetchError           5   indexes, downloads, digests, the cache
     ├── SourceBuildError     6   building the project and other sources
-    ├── StageError           7   wheels into the tree, the tree into its place
+    ├── StageError           7   wheels into the tree, the tree to its destination
     └── VerificationError    8   the finished artifact breaks a rule
 
-One exit code a branch; leaves live beside the stage that raises them.
+Each branch has one exit code; its subclasses live beside the stage that raises them.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ _LONGEST = 200
 
 
 def printable(text: str) -> str:
-    """Spell out control characters: names in wheels and output of backends hold anything."""
+    """Escape control characters, which names in wheels and the output of backends may contain."""
     return text.translate(_CONTROLS)
 
 
 class LambdaBuildError(Exception):
-    """A failure with its reason and its remedy; never shown as a traceback."""
+    """A failure with its reason and a hint on how to fix it; never shown as a traceback."""
 
     exit_code: ClassVar[int] = 1
 
@@ -77,14 +77,16 @@ class SettingsError(LambdaBuildError):
         self.problems = tuple(problems)
         count = len(self.problems)
         super().__init__(
-            "the settings hold a mistake" if count == 1 else f"the settings hold {count} mistakes",
+            "the settings contain a mistake"
+            if count == 1
+            else f"the settings contain {count} mistakes",
             why="\n".join(self.problems),
             hint=hint or "`lambda-build --help` lists the options and their values",
         )
 
 
 class LockError(LambdaBuildError):
-    """A lock is missing, unreadable, stale, or cannot serve the target."""
+    """A lock is missing, unreadable, out of date, or unusable for the target."""
 
     exit_code = 3
 
@@ -96,7 +98,7 @@ class SelectionError(LambdaBuildError):
 
 
 class FetchError(LambdaBuildError):
-    """A locked file could not be had, or is not what was locked."""
+    """A locked file could not be fetched, or is not the file that was locked."""
 
     exit_code = 5
 
@@ -108,13 +110,13 @@ class SourceBuildError(LambdaBuildError):
 
 
 class StageError(LambdaBuildError):
-    """A wheel cannot be laid out, or the result cannot be written."""
+    """A wheel cannot be unpacked into the tree, or the result cannot be written."""
 
     exit_code = 7
 
 
 class VerificationError(LambdaBuildError):
-    """The finished artifact breaks a rule of Lambda's or of the lock's."""
+    """The finished artifact breaks a rule of Lambda or of the lock."""
 
     exit_code = 8
 
@@ -125,5 +127,5 @@ def _indented(text: str, width: int) -> str:
 
 
 def excerpt(text: str) -> str:
-    """Cut a text that is quoted in a message, where it goes on and on."""
+    """Shorten a long text that is quoted in a message."""
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -1,12 +1,13 @@
-"""What a build did: data first, text and JSON as two views of it.
+"""What a build did, as data; text and JSON are two views of it.
 
-The schema is versioned; a field changes its meaning only together with `schema`.
+The schema has a version: the meaning of a field changes only together with `schema`.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
 from lambda_build_plugin.errors import printable
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BuildReport",
     "BuildReports",
+    "BuildResult",
     "ExcludedReport",
     "LeftOutReport",
     "PackageReport",
@@ -33,6 +35,7 @@ __all__ = [
     "as_text",
     "make",
     "size_lines",
+    "size_report",
 ]
 
 SCHEMA = 1
@@ -41,7 +44,7 @@ _LISTED = 8
 
 
 class SizeReport(TypedDict):
-    """Bytes of the artifact and what Lambda allows."""
+    """The size of the artifact, and what Lambda allows, in bytes."""
 
     zipped: int
     unzipped: int
@@ -54,11 +57,11 @@ class PackageReport(TypedDict):
 
     name: str
     version: str
-    """Empty for a project that ships as source and has none."""
+    """Empty for a project that ships as source and has no version."""
 
     file: str
     sha256: str
-    """Of the file; both are empty for a project that ships as source."""
+    """Of the file, hexadecimal; both are empty for a project that ships as source."""
 
     source: str
     """`wheel`, `sdist`, `local` or `vcs`."""
@@ -77,7 +80,7 @@ class LeftOutReport(TypedDict):
 
 
 class ExcludedReport(TypedDict):
-    """What one rule of `exclude` or `exclude-presets` has saved."""
+    """What one rule of `exclude` or `exclude-presets` leaves out."""
 
     kind: str
     """`preset` or `pattern`."""
@@ -92,7 +95,7 @@ class BuildReport(TypedDict):
 
     schema: int
     name: str | None
-    """Of the artifact, where the project names its artifacts."""
+    """Of the artifact; None if the project does not name its artifacts."""
 
     artifact: str
     layout: str
@@ -116,60 +119,73 @@ class BuildReport(TypedDict):
 
 
 class BuildReports(TypedDict):
-    """Schema 1, of a run that builds several artifacts, or one that has a name."""
+    """Schema 1, for a run that builds several artifacts, or one with a name."""
 
     schema: int
     artifacts: list[BuildReport]
     """In the order in which they were built."""
 
 
-def make(
-    settings: Settings,
-    tree: StagedTree,
-    written: Written,
-    *,
-    artifact: Path,
-    lock: str | None,
-    left_out: Sequence[LeftOut],
-    excluded: Sequence[Excluded] = (),
-    warnings: Sequence[str],
-    seconds: Mapping[str, float],
-) -> BuildReport:
-    """Gather the facts of one build."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildResult:
+    """The facts of one build that its report is made from."""
+
+    settings: Settings
+    tree: StagedTree
+    written: Written
+    artifact: Path
+    """Where the zip goes when the run ends."""
+
+    lock: Path | None
+    left_out: Sequence[LeftOut]
+    excluded: Sequence[Excluded] = ()
+    warnings: Sequence[str]
+    seconds: Mapping[str, float]
+    """By stage."""
+
+
+def make(result: BuildResult) -> BuildReport:
+    """Make the report of one build."""
+    settings, tree, written = result.settings, result.tree, result.written
     return BuildReport(
         schema=SCHEMA,
         name=settings.artifact,
-        artifact=str(artifact),
+        artifact=str(result.artifact),
         layout=settings.layout.value,
         runtime=settings.target.runtime.name,
         runtime_reason=settings.runtime_reason,
         architecture=settings.target.architecture.value,
         handler=settings.handler,
-        size=SizeReport(
-            zipped=written.size,
-            unzipped=tree.size,
-            limit_zipped=ZIPPED_LIMIT,
-            limit_unzipped=UNZIPPED_LIMIT,
-        ),
+        size=size_report(zipped=written.size, unzipped=tree.size),
         sha256=written.sha256.hex(),
         code_sha256=base64.b64encode(written.sha256).decode(),
         packages=_packages(tree, written),
         left_out=[
             LeftOutReport(name=item.name, version=item.version, reason=item.reason)
-            for item in left_out
+            for item in result.left_out
         ],
         excluded=[
             ExcludedReport(kind=item.kind, rule=item.rule, files=item.files, unzipped=item.unzipped)
-            for item in excluded
+            for item in result.excluded
         ],
-        warnings=list(warnings),
-        lock=lock,
-        seconds={name: round(value, 4) for name, value in seconds.items()},
+        warnings=list(result.warnings),
+        lock=str(result.lock) if result.lock else None,
+        seconds={name: round(value, 4) for name, value in result.seconds.items()},
+    )
+
+
+def size_report(*, zipped: int, unzipped: int) -> SizeReport:
+    """Compare the size of a zip, in bytes, with what Lambda allows."""
+    return SizeReport(
+        zipped=zipped,
+        unzipped=unzipped,
+        limit_zipped=ZIPPED_LIMIT,
+        limit_unzipped=UNZIPPED_LIMIT,
     )
 
 
 def as_json(reports: Sequence[BuildReport]) -> str:
-    """Write what one run did for machines: the report itself where one artifact is all."""
+    """Write the reports of one run for machines; one report without a name stands alone."""
     if len(reports) == 1 and reports[0]["name"] is None:
         return _json(reports[0])
     return _json(BuildReports(schema=SCHEMA, artifacts=list(reports)))
@@ -282,14 +298,14 @@ def _package_lines(packages: Sequence[PackageReport], *, verbose: bool) -> list[
 def _note(package: PackageReport) -> str:
     if package["source"] == "wheel":
         return ""
-    return "  (built here)" if package["file"] else "  (its files as they are)"
+    return "  (built from source)" if package["file"] else "  (ships as source)"
 
 
 def _left_out_lines(left_out: Sequence[LeftOutReport]) -> list[str]:
     if not left_out:
         return []
     lines = [
-        # A source of which no version is known has its name alone.
+        # A source without a known version is shown by its name only.
         f"  {' '.join(filter(None, (item['name'], item['version'])))}: {item['reason']}"
         for item in left_out
     ]

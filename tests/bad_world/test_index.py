@@ -84,7 +84,7 @@ def test_pause_is_told(world: World, index: FakeIndex) -> None:
 
     run = world.build("-v")
 
-    note = f"get {index.file_url(WHEEL.filename)} again in 1 s: the server answers with HTTP 429\n"
+    note = f"retrying {index.file_url(WHEEL.filename)} in 1 s: the server responded with HTTP 429\n"
     assert (run.code, note in run.errors) == (0, True)
 
 
@@ -112,7 +112,9 @@ def test_yanked_file(world: World, form: str) -> None:
 
         run = world.build()
 
-        warning = f"{WHEEL.filename} was yanked from {index.url} (PEP 592); it is locked, and ships"
+        warning = (
+            f"{WHEEL.filename} was yanked from {index.url} (PEP 592); it ships because it is locked"
+        )
     assert (run.code, warning in run.output) == (0, True)
     assert_ships(world)
 
@@ -144,7 +146,7 @@ def test_name_with_odd_case(world: World, locked: str, served: str) -> None:
 
 
 def test_credentials_stay_behind_when_sent_elsewhere(world: World) -> None:
-    """A redirect to another host brings the file, and no login to that host."""
+    """A redirect to another host contains the file, and no login to that host."""
     with (
         FakeIndex([WHEEL]) as store,
         FakeIndex([WHEEL], auth=("user", "hidden-word")) as index,
@@ -163,7 +165,7 @@ def test_credentials_stay_behind_when_sent_elsewhere(world: World) -> None:
 
 NETWORK = """\
 hint: check the network, the proxy (HTTPS_PROXY, NO_PROXY) and the certificates (SSL_CERT_FILE); \
-`--offline` uses the cache alone
+`--offline` uses only the cache
 """
 LOGIN = """\
 hint: credentials are taken from the index URL, UV_INDEX_<NAME>_USERNAME and _PASSWORD, \
@@ -173,11 +175,11 @@ sent to that server only
 """
 LATER = "hint: try again later; if the file moved, lock again\n"
 GONE = """\
-hint: if it lies on another index, name that one where the project's tool has its sources \
+hint: if it is on another index, add that index where your tool keeps its sources \
 ([[tool.poetry.source]], [[tool.pdm.source]], uv.toml, pip.conf, --extra-index-url in the \
 requirements file); if it was deleted, lock again
 """
-NO_PAGE = "it is no index page (PEP 691)"
+NO_PAGE = "it is not an index page (PEP 691)"
 JSON = "application/vnd.pypi.simple.v1+json"
 
 
@@ -206,27 +208,27 @@ def assert_fails(world: World, message: str) -> None:
         ),
         pytest.param(
             Status(404),
-            f"error: pinned 1.0 is not to be had\n  why: @INDEX@: not listed\n\n{GONE}",
+            f"error: cannot find pinned 1.0\n  why: @INDEX@: not listed\n\n{GONE}",
             id="404",
         ),
         pytest.param(
             Status(429),
-            f"error: @PAGE@ answers with HTTP 429\n  why: Too Many Requests\n\n{LATER}",
+            f"error: @PAGE@ responded with HTTP 429\n  why: Too Many Requests\n\n{LATER}",
             id="429",
         ),
         pytest.param(
             Status(429, {"Retry-After": "86400"}),
-            f"error: @PAGE@ answers with HTTP 429\n  why: Too Many Requests\n\n{LATER}",
+            f"error: @PAGE@ responded with HTTP 429\n  why: Too Many Requests\n\n{LATER}",
             id="429-until-tomorrow",
         ),
         pytest.param(
             Replace(b"<html><body>Sign in to the proxy of this hotel</body></html>"),
-            f"error: pinned 1.0 is not to be had\n  why: @INDEX@: not listed\n\n{GONE}",
+            f"error: cannot find pinned 1.0\n  why: @INDEX@: not listed\n\n{GONE}",
             id="html-that-is-no-index-page",
         ),
         pytest.param(
             Replace(b"\x00\xff\xfe" * 1000),
-            f"error: pinned 1.0 is not to be had\n  why: @INDEX@: not listed\n\n{GONE}",
+            f"error: cannot find pinned 1.0\n  why: @INDEX@: not listed\n\n{GONE}",
             id="bytes-of-no-meaning",
         ),
         pytest.param(

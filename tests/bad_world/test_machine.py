@@ -23,8 +23,9 @@ from fakes.words import NO_SPACE
 from fakes.worlds import World, pylock_of
 
 from lambda_build_plugin.config.project import read_project
-from lambda_build_plugin.config.read_settings import environment_source, read_settings
+from lambda_build_plugin.config.read_settings import read_settings
 from lambda_build_plugin.config.settings import Host
+from lambda_build_plugin.config.sources import environment_source
 from lambda_build_plugin.pipeline.build import build
 from lambda_build_plugin.progress import Reporter
 

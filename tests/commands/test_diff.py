@@ -123,8 +123,8 @@ def test_packages_and_files(tmp_path: Path) -> None:
             "1 package removed",
             "3 files added",
             "3 files removed",
-            "1 package of another version",
-            "1 file with another content",
+            "1 package with a different version",
+            "1 file whose content differs",
         ],
     )
 
@@ -159,7 +159,7 @@ def test_same_files(
         "files_are_same": True,
         "packages": [],
         "files": [changed("a.py", *fields)],
-        "why": [f"1 file with another {why}"],
+        "why": [f"1 file whose {why} differs"],
     }
 
 
@@ -173,7 +173,7 @@ def test_order(tmp_path: Path) -> None:
         "files_are_same": True,
         "packages": [],
         "files": [],
-        "why": ["the files are in another order"],
+        "why": ["the files are in a different order"],
     }
 
 
@@ -183,8 +183,8 @@ def test_what_is_between_the_files(tmp_path: Path) -> None:
     other = a_zip(tmp_path / "b.zip", {"a.py": MODULE}, comment=b"made on Friday")
 
     assert found(tmp_path, one, other)["why"] == [
-        "all files, their order and what is said of them are the same: "
-        "the compressed data or the bytes between the files are not"
+        "all files, their order and their properties are the same: "
+        "the compressed data or the bytes between the files differ"
     ]
 
 
@@ -204,9 +204,9 @@ def test_text(tmp_path: Path) -> None:
         "  ~ a.py\n"
         "      mode: 0644 → 0755\n"
         "  + n\\x1b[2J.py\n"
-        "\nWhy:\n"
+        "\nReasons:\n"
         "  1 file added\n"
-        "  1 file with another mode\n"
+        "  1 file whose mode differs\n"
     )
 
 
@@ -219,7 +219,7 @@ def test_long_list(tmp_path: Path, flags: tuple[str, ...], listed: int) -> None:
     run = diff(one, other, *flags, folder=tmp_path)
 
     assert run.output.count("\n  + ") == listed
-    assert ("  … and 10 more, which -v and --json list\n" in run.output) is (listed == 20)
+    assert ("  … and 10 more; use -v or --json to list them\n" in run.output) is (listed == 20)
 
 
 @pytest.mark.parametrize(
@@ -243,9 +243,9 @@ def test_unreadable(tmp_path: Path, content: bytes | None, problem: str) -> None
 
     run = diff(one, other, folder=tmp_path)
 
-    start = f"error: the settings hold a mistake\n  why: {other} cannot be compared: {problem}"
+    start = f"error: the settings contain a mistake\n  why: {other} cannot be compared: {problem}"
     assert (run.code, run.output, run.errors[: len(start)]) == (2, "", start)
-    assert run.errors.endswith("\n\nhint: name two sound zips\n")
+    assert run.errors.endswith("\n\nhint: name two undamaged zips\n")
 
 
 def test_one_zip_is_not_enough(tmp_path: Path) -> None:

@@ -11,12 +11,8 @@ from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.config.artifacts import read_artifacts
 from lambda_build_plugin.config.project import Project
-from lambda_build_plugin.config.read_settings import (
-    SettingsSource,
-    environment_source,
-    table_source,
-)
 from lambda_build_plugin.config.settings import Contents, Host
+from lambda_build_plugin.config.sources import SettingsSource, environment_source, table_source
 from lambda_build_plugin.config.tables import Table
 from lambda_build_plugin.errors import SettingsError
 
@@ -138,7 +134,7 @@ def test_precedence(flags: dict[str, object], environ: dict[str, str], runtime: 
     ("wanted", "built"),
     [
         pytest.param(["deps"], ["deps"], id="one"),
-        pytest.param(["worker"], ["deps", "worker"], id="with what provides for it"),
+        pytest.param(["worker"], ["deps", "worker"], id="with the other artifacts"),
         pytest.param(["worker", "api", "api"], ["deps", "api", "worker"], id="several"),
     ],
 )
@@ -198,11 +194,13 @@ A = "[tool.lambda-build.artifacts.a]"
     [
         pytest.param(
             {"a": {"architectur": "arm64"}},
-            f"{A} architectur: is no setting; did you mean `architecture`?",
+            f"{A} architectur: is not a setting; did you mean `architecture`?",
             id="unknown key",
         ),
         pytest.param(
-            {"a": {"offline": True}}, f"{A} offline: is a flag, not a key of a table", id="flag"
+            {"a": {"offline": True}},
+            f"{A} offline: cannot be set in a table: use the flag `--offline`",
+            id="flag",
         ),
         pytest.param(
             {"a": {"architecture": ["arm64", "mips"]}},
@@ -219,8 +217,8 @@ A = "[tool.lambda-build.artifacts.a]"
         ),
         pytest.param(
             {"a/b": {}},
-            "[tool.lambda-build.artifacts] a/b: is no name of an artifact: it has letters, digits, "
-            "`.`, `_` and `-`, and begins with one of the first two",
+            "[tool.lambda-build.artifacts] a/b: is not a valid artifact name: use letters, "
+            "digits, `.`, `_` and `-`, and begin with a letter or digit",
             id="name",
         ),
         pytest.param(
@@ -246,12 +244,13 @@ A = "[tool.lambda-build.artifacts.a]"
         pytest.param(
             {"a": {"provided-by": ["b.zip"]}, "b": {"output": "b.zip"}},
             f"{A} provided-by: /project/b.zip is the zip of `b` for python3.14 x86_64: "
-            "write its name",
+            "use its name instead",
             id="the zip of another one",
         ),
         pytest.param(
             {"a": {"provided-by": ["dep"]}, "deps": {}},
-            f"{A} provided-by: `dep` is no artifact and no zip; the artifacts are `a`, `deps`",
+            f"{A} provided-by: `dep` is neither an artifact nor a zip; "
+            "the artifacts are `a`, `deps`",
             id="unknown name",
         ),
         pytest.param(
@@ -261,21 +260,21 @@ A = "[tool.lambda-build.artifacts.a]"
         ),
         pytest.param(
             {"a": {"output": "x.zip"}, "b": {"output": "./x.zip"}},
-            f"{A} output, [tool.lambda-build.artifacts.b] output: /project/x.zip is the place of "
-            "`a` for python3.14 x86_64 and of `b` for python3.14 x86_64",
+            f"{A} output, [tool.lambda-build.artifacts.b] output: /project/x.zip would be "
+            "written by `a` for python3.14 x86_64 and by `b` for python3.14 x86_64",
             id="one output",
         ),
         pytest.param(
             {"a": {"output": "dist/demo-1.0-b-function-python3.14-x86_64.zip"}, "b": {}},
             f"{A} output, [tool.lambda-build.artifacts.b] output (by default): "
-            "/project/dist/demo-1.0-b-function-python3.14-x86_64.zip is the place of "
-            "`a` for python3.14 x86_64 and of `b` for python3.14 x86_64",
+            "/project/dist/demo-1.0-b-function-python3.14-x86_64.zip would be written by "
+            "`a` for python3.14 x86_64 and by `b` for python3.14 x86_64",
             id="the default of another one",
         ),
         pytest.param(
             {"a": {"unpacked": "x"}, "b": {"unpacked": "x"}},
-            f"{A} unpacked, [tool.lambda-build.artifacts.b] unpacked: /project/x is the place of "
-            "`a` for python3.14 x86_64 and of `b` for python3.14 x86_64",
+            f"{A} unpacked, [tool.lambda-build.artifacts.b] unpacked: /project/x would be "
+            "written by `a` for python3.14 x86_64 and by `b` for python3.14 x86_64",
             id="one folder",
         ),
     ],
@@ -288,7 +287,7 @@ def test_mistake(table: dict[str, object], message: str) -> None:
 def test_one_output_for_all_targets() -> None:
     """A file cannot be the place of a zip for each architecture."""
     assert problems({"architecture": ["arm64", "x86_64"]}, flags={"output": "x.zip"}) == [
-        "--output: /elsewhere/x.zip is the place of python3.14 arm64 and of python3.14 x86_64"
+        "--output: /elsewhere/x.zip would be written by python3.14 arm64 and by python3.14 x86_64"
     ]
 
 
@@ -312,12 +311,13 @@ def test_all_mistakes_at_once() -> None:
     [
         pytest.param(
             PATTERN,
-            "--artifact: there is no `ap`, `x`; the artifacts are `api`, `deps`, `worker`",
+            "--artifact: there is no artifact `ap`, `x`; the artifacts are `api`, `deps`, `worker`",
             id="others are there",
         ),
         pytest.param(
             {},
-            "--artifact: there is no `ap`, `x`; the project has no [tool.lambda-build.artifacts]",
+            "--artifact: there is no artifact `ap`, `x`; "
+            "the project has no [tool.lambda-build.artifacts]",
             id="none is there",
         ),
     ],

@@ -41,13 +41,15 @@ def test_negation(text: str, *, negated: bool) -> None:
         pytest.param("!", "matches nothing", id="negation of nothing"),
         pytest.param("/", "matches nothing", id="root"),
         pytest.param("# a", "is a comment: write `\\# a` for a name that begins with `#`", id="#"),
-        pytest.param("a\0b", "holds a character that no path has", id="NUL"),
+        pytest.param("a\0b", "contains a character that no path can have", id="NUL"),
         pytest.param(
-            "../a", "has a part `.` or `..`, which no path in the archive has", id="outside"
+            "../a", "contains a part `.` or `..`, which no path in the archive has", id="outside"
         ),
-        pytest.param("./a", "has a part `.` or `..`, which no path in the archive has", id="dot"),
-        pytest.param("a\\", "is no pattern as in .gitignore", id="backslash at the end"),
-        pytest.param("[z-a]", "is no pattern as in .gitignore", id="range from the end"),
+        pytest.param(
+            "./a", "contains a part `.` or `..`, which no path in the archive has", id="dot"
+        ),
+        pytest.param("a\\", "is not a valid .gitignore pattern", id="backslash at the end"),
+        pytest.param("[z-a]", "is not a valid .gitignore pattern", id="range from the end"),
     ],
 )
 def test_unreadable(text: str, problem: str) -> None:

@@ -92,8 +92,10 @@ def test_wrong_python_in_a_pipfile(tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
         read_project(tmp_path)
 
-    assert caught.value.why == "Pipfile: requires.python_version: `x` is no version (PEP 440)"
-    assert caught.value.hint == f"mend {tmp_path / 'Pipfile'}"
+    assert (
+        caught.value.why == "Pipfile: requires.python_version: `x` is not a valid version (PEP 440)"
+    )
+    assert caught.value.hint == f"fix {tmp_path / 'Pipfile'}"
 
 
 def test_folder_without_pyproject_is_a_project(tmp_path: Path) -> None:
@@ -118,22 +120,23 @@ def test_root_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         pytest.param("project = 1", "pyproject.toml: project: must be a table", id="no-table"),
         pytest.param(
             '[project]\nname = "../demo"',
-            "pyproject.toml: project.name: `../demo` is no name (PEP 508)",
+            "pyproject.toml: project.name: `../demo` is not a valid name (PEP 508)",
             id="name-that-would-be-a-path",
         ),
         pytest.param(
             '[project]\nname = "demo"\nversion = "next/../1"',
-            "pyproject.toml: project.version: `next/../1` is no version (PEP 440)",
+            "pyproject.toml: project.version: `next/../1` is not a valid version (PEP 440)",
             id="version",
         ),
         pytest.param(
             '[tool.poetry]\nversion = "latest"',
-            "pyproject.toml: tool.poetry.version: `latest` is no version (PEP 440)",
+            "pyproject.toml: tool.poetry.version: `latest` is not a valid version (PEP 440)",
             id="version-of-poetry",
         ),
         pytest.param(
             '[project]\nrequires-python = "3.11"',
-            "pyproject.toml: project.requires-python: `3.11` is no version specifier (PEP 440)",
+            "pyproject.toml: project.requires-python: `3.11` is not a valid version "
+            "specifier (PEP 440)",
             id="requires-python",
         ),
         pytest.param(
@@ -153,17 +156,18 @@ def test_root_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ),
         pytest.param(
             f'[project]\nversion = "{"9" * 5000}"',
-            f"pyproject.toml: project.version: `{'9' * 200}…` is no version (PEP 440)",
+            f"pyproject.toml: project.version: `{'9' * 200}…` is not a valid version (PEP 440)",
             id="version-of-many-digits",
         ),
         pytest.param(
             f'[project]\nrequires-python = "<2,>={"9" * 5000}"',
-            f"pyproject.toml: project.requires-python: `<2,>={'9' * 195}…` is no version specifier",
+            f"pyproject.toml: project.requires-python: `<2,>={'9' * 195}…` is not a valid version "
+            "specifier",
             id="requires-python-of-many-digits",
         ),
         pytest.param(
             '[build-system]\nrequires = ["a\\u0000"]',
-            "pyproject.toml: build-system.requires: holds a NUL character",
+            "pyproject.toml: build-system.requires: contains a NUL character",
             id="nul",
         ),
         pytest.param(
@@ -310,7 +314,7 @@ def test_project_that_is_a_package(
 def test_project_that_is_no_package(
     tmp_path: Path, pyproject: str | None, files: dict[str, str]
 ) -> None:
-    """Without them, or where a tool says no, there is nothing to build a wheel of."""
+    """Without them, or where a tool says no, there is nothing to build a wheel from."""
     assert not a_project(tmp_path, pyproject, **files).is_package
 
 
@@ -417,7 +421,19 @@ def test_requirements_of_a_group(tmp_path: Path, group: str, expected: list[str]
     ("text", "problem"),
     [
         pytest.param('dev = [{include-group = "dev"}]', "includes itself", id="circle"),
-        pytest.param('dev = [{include-group = "x"}]', "is included and not there", id="absent"),
+        pytest.param(
+            'dev = [{include-group = "x"}]', "is included, but does not exist", id="absent"
+        ),
+        pytest.param(
+            'a-b = []\na_b = []\ndev = [{include-group = "A.B"}]',
+            "is the same group as `a_b`",
+            id="twice",
+        ),
+        pytest.param(
+            'a = []\ndev = [{include-group = "a", extra = 1}]',
+            "[0].extra: is not known here",
+            id="unknown key",
+        ),
         pytest.param('dev = "pytest"', "must be a list", id="text"),
         pytest.param("dev = [3]", "must be a list of strings", id="number"),
         pytest.param("dev = [{}]", "`include-group` is missing", id="empty table"),

@@ -11,14 +11,9 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from lambda_build_plugin.config.options import KEYS
 from lambda_build_plugin.config.project import Project
-from lambda_build_plugin.config.read_settings import (
-    KEYS,
-    SettingsSource,
-    environment_source,
-    read_settings,
-    table_source,
-)
+from lambda_build_plugin.config.read_settings import read_settings
 from lambda_build_plugin.config.settings import (
     Contents,
     Form,
@@ -29,6 +24,7 @@ from lambda_build_plugin.config.settings import (
     Preset,
     Settings,
 )
+from lambda_build_plugin.config.sources import SettingsSource, environment_source, table_source
 from lambda_build_plugin.config.tables import Table
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
@@ -461,8 +457,8 @@ def test_runtime_and_why(
         pytest.param(
             a_project(requires_python=">=3.15"),
             {},
-            "requires-python `>=3.15` of demo admits no Lambda runtime out of preview: "
-            f"there are {THERE}",
+            "requires-python `>=3.15` of demo admits no Lambda runtime that is out of preview; "
+            f"available are {THERE}",
             id="none-admitted",
         ),
     ],
@@ -525,7 +521,7 @@ RUNTIME_NAMES = ", ".join(f"`{name}`" for name in RUNTIMES)
         pytest.param({"groups": ["a", 1]}, ["groups: must be a list of names"], id="groups-item"),
         pytest.param(
             {"provided": ["boto3>=1"]},
-            ["provided: holds `boto3>=1`, which is no name: leave versions to the lock"],
+            ["provided: contains `boto3>=1`, which is not a name: versions come from the lock"],
             id="provided-version",
         ),
         pytest.param({"exclude": 1}, ["exclude: must be a list of strings"], id="exclude"),
@@ -535,19 +531,19 @@ RUNTIME_NAMES = ", ".join(f"`{name}`" for name in RUNTIMES)
         pytest.param(
             {"exclude": ["../a", "!"]},
             [
-                "exclude: `../a` has a part `.` or `..`, which no path in the archive has",
+                "exclude: `../a` contains a part `.` or `..`, which no path in the archive has",
                 "exclude: `!` matches nothing",
             ],
             id="exclude-patterns",
         ),
         pytest.param(
             {"include": ["!a"]},
-            ["include: `!a` leaves out: move it to `exclude`, without `!`"],
+            ["include: `!a` would leave files out: move it to `exclude`, without the `!`"],
             id="include-negated",
         ),
         pytest.param(
             {"exclude-presets": ["docs", "test"]},
-            ["exclude-presets: has `test`: use some of `tests`, `stubs`, `docs`"],
+            ["exclude-presets: contains `test`: use any of `tests`, `stubs`, `docs`"],
             id="exclude-presets",
         ),
         pytest.param({"scripts": "all"}, ["scripts: must be true or false"], id="scripts"),
@@ -560,7 +556,14 @@ RUNTIME_NAMES = ", ".join(f"`{name}`" for name in RUNTIMES)
         pytest.param({"output": 1}, ["output: must be a string"], id="output-once"),
         pytest.param({"lock": ["a"]}, ["lock: must be a string"], id="lock"),
         pytest.param({"unpacked": True}, ["unpacked: must be a string"], id="unpacked"),
-        pytest.param({"offline": True}, ["offline: is a flag, not a key of a table"], id="flag"),
+        pytest.param(
+            {"json": True}, ["json: cannot be set in a table: use the flag `--json`"], id="report"
+        ),
+        pytest.param(
+            {"offline": True},
+            ["offline: cannot be set in a table: use the flag `--offline`"],
+            id="flag",
+        ),
         pytest.param(
             {"project": "sdist"}, ["project: is `sdist`: use one of `wheel`, `source`"], id="form"
         ),
@@ -573,10 +576,10 @@ RUNTIME_NAMES = ", ".join(f"`{name}`" for name in RUNTIMES)
             ],
             id="patterns",
         ),
-        pytest.param({"hooks": ["make"]}, ["hooks: must be a table in a file"], id="hooks"),
+        pytest.param({"hooks": ["make"]}, ["hooks: must be a table"], id="hooks"),
         pytest.param(
             {"hooks": {"after": []}},
-            ["hooks: `after` is no hook: there are `before-build`, `after-stage`"],
+            ["hooks: `after` is not a hook: use one of `before-build`, `after-stage`"],
             id="unknown-hook",
         ),
         *(
@@ -596,22 +599,24 @@ RUNTIME_NAMES = ", ".join(f"`{name}`" for name in RUNTIMES)
             }.items()
         ),
         pytest.param(
-            {"arch": "arm64"}, ["arch: is no setting; did you mean `architecture`?"], id="short-key"
+            {"arch": "arm64"},
+            ["arch: is not a setting; did you mean `architecture`?"],
+            id="short-key",
         ),
         pytest.param(
             {"layer_prefix": "python"},
-            ["layer_prefix: is no setting; did you mean `layer-prefix`?"],
+            ["layer_prefix: is not a setting; did you mean `layer-prefix`?"],
             id="underscore",
         ),
         pytest.param(
-            {"grups": []}, ["grups: is no setting; did you mean `groups`?"], id="misspelt"
+            {"grups": []}, ["grups: is not a setting; did you mean `groups`?"], id="misspelt"
         ),
-        pytest.param({"zip": "a"}, ["zip: is no setting"], id="unknown-key"),
+        pytest.param({"zip": "a"}, ["zip: is not a setting"], id="unknown-key"),
         pytest.param(
             {"include-local": [1]}, ["include-local: must be a list of paths"], id="no-paths"
         ),
         pytest.param(
-            {"include-local": ["a\0"]}, ["include-local: holds a NUL byte"], id="nul-in-a-path"
+            {"include-local": ["a\0"]}, ["include-local: contains a NUL byte"], id="nul-in-a-path"
         ),
     ],
 )
@@ -668,22 +673,30 @@ def test_handler_that_lambda_takes(handler: str) -> None:
         ),
         pytest.param(
             {"LAMBDA_BUILD_HOOKS": "make"},
-            "environment variable LAMBDA_BUILD_HOOKS: must be a table in a file",
+            "environment variable LAMBDA_BUILD_HOOKS: cannot be set in the environment: "
+            "use a table in a file",
             id="hooks",
         ),
         pytest.param(
+            {"LAMBDA_BUILD_REPORT": "report.json"},
+            "environment variable LAMBDA_BUILD_REPORT: cannot be set in the environment: "
+            "use the flag `--report`",
+            id="report",
+        ),
+        pytest.param(
             {"SOURCE_DATE_EPOCH": "now"},
-            "environment variable SOURCE_DATE_EPOCH: is `now`, not whole seconds",
+            "environment variable SOURCE_DATE_EPOCH: is `now`: expected a whole number of seconds",
             id="epoch",
         ),
         pytest.param(
             {"SOURCE_DATE_EPOCH": "-1"},
-            "environment variable SOURCE_DATE_EPOCH: is `-1`, not whole seconds",
+            "environment variable SOURCE_DATE_EPOCH: is `-1`: expected a whole number of seconds",
             id="negative-epoch",
         ),
         pytest.param(
             {"SOURCE_DATE_EPOCH": "1" * 5000},
-            f"environment variable SOURCE_DATE_EPOCH: is `{'1' * 5000}`, not whole seconds",
+            f"environment variable SOURCE_DATE_EPOCH: is `{'1' * 5000}`: "
+            "expected a whole number of seconds",
             id="endless-epoch",
         ),
     ],
@@ -704,14 +717,14 @@ def test_all_mistakes_of_all_layers_are_in_one_error() -> None:
     )
 
     assert found == [
-        "[tool.lambda-build] handlr: is no setting; did you mean `handler`?",
-        "[tool.lambda-build] jobs: is a flag, not a key of a table",
+        "[tool.lambda-build] handlr: is not a setting; did you mean `handler`?",
+        "[tool.lambda-build] jobs: cannot be set in a table: use the flag `--jobs`",
         f"--runtime: is `3.13`: use one of {RUNTIME_NAMES}",
         "environment variable LAMBDA_BUILD_LAYOUT: is `flat`: use one of `function`, `layer`",
         "[tool.lambda-build] contents: is `none`: use one of `all`, `dependencies`, `project`",
         "--output: must be a string",
         "environment variable LAMBDA_BUILD_STRICT: must be true or false",
-        "environment variable SOURCE_DATE_EPOCH: is `now`, not whole seconds",
+        "environment variable SOURCE_DATE_EPOCH: is `now`: expected a whole number of seconds",
     ]
 
 

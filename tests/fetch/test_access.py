@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from lambda_build_plugin.config.indexes import IndexAccess, IndexOptions
-from lambda_build_plugin.fetch.configuration import read_sources
+from lambda_build_plugin.fetch.configuration import HostIndexes, read_sources
 from lambda_build_plugin.fetch.errors import UnreachableError
 from lambda_build_plugin.fetch.http import HttpClient
 from lambda_build_plugin.fetch.sources import Login
@@ -76,7 +76,7 @@ def some_sources(
         environ={"UV_NO_CONFIG": "1", "XDG_CONFIG_DIRS": str(folder), **(environ or {})},
         home=folder,
         project=folder,
-        access=access,
+        host=HostIndexes(access=access),
     )
 
 

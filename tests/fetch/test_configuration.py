@@ -7,7 +7,7 @@ from fakes.words import NO_FILE
 
 from lambda_build_plugin.config.indexes import IndexAccess, IndexOptions
 from lambda_build_plugin.errors import SettingsError
-from lambda_build_plugin.fetch.configuration import DEFAULT_INDEX, read_sources
+from lambda_build_plugin.fetch.configuration import DEFAULT_INDEX, HostIndexes, read_sources
 from lambda_build_plugin.fetch.sources import Credentials, Login, Sources, Tls
 from lambda_build_plugin.urls import redacted
 
@@ -49,8 +49,7 @@ class Machine:
             home=self.folder / "home",
             project=self.project,
             etc=self.folder / "etc",
-            access=hosts_own or (),
-            access_is_all=hosts_own is not None,
+            host=HostIndexes(access=hosts_own or (), are_all=hosts_own is not None),
         )
 
 
@@ -425,7 +424,9 @@ def test_url_that_is_none_is_an_error(machine: Machine) -> None:
     """A mistake in a URL is told without the password in it."""
     with pytest.raises(SettingsError) as caught:
         machine.sources(environ={"PIP_INDEX_URL": f"https://user:{QUOTED}@host:port/simple"})
-    assert caught.value.problems[0].startswith("`https://host:port/simple` is no URL of an index: ")
+    assert caught.value.problems[0].startswith(
+        "`https://host:port/simple` is not a valid index URL: "
+    )
     assert QUOTED not in str(caught.value)
 
 

@@ -323,11 +323,9 @@ def test_namesake_does_not_hide_that_an_index_is_away(world: World) -> None:
     with FakeIndex([NAMESAKE]) as one, FakeIndex([WHEEL]) as two:
         two.fail("/demo/", *[Drop()] * 4)
         error = failure(lambda: world.fetcher(one.url, two.url).fetch([selected()]))
-        assert (type(error), error.why) == (
-            FileGoneError,
-            f"{one.url}: listed with another digest\n"
-            f"{two.url}: Remote end closed connection without response (4 attempts)",
-        )
+        first, second = error.why.splitlines()
+        assert (type(error), first) == (FileGoneError, f"{one.url}: listed with another digest")
+        assert (second.startswith(f"{two.url}: "), second[-13:]) == (True, " (4 attempts)")
     assert error.hint.startswith("check the network")
 
 
@@ -339,7 +337,7 @@ def test_gone_file_names_who_was_asked(world: World) -> None:
         error = failure(lambda: fetcher.fetch([selected()]))
         assert (type(error), error.what, error.why) == (
             FileGoneError,
-            f"{WHEEL.filename} is not to be had",
+            f"cannot find {WHEEL.filename}",
             f"{folder}: not listed\n{one.url}: not listed\n{two.url}: not listed",
         )
 
@@ -369,7 +367,7 @@ def test_page_of_an_unknown_kind_is_told(world: World) -> None:
         index.fail("/demo/", page)
         error = failure(lambda: world.fetcher(index.url).fetch([selected()]))
         assert (type(error), error.what) == (UnreachableError, f"cannot reach {index.url}")
-    assert error.why == "it is no index page (PEP 691)"
+    assert error.why == "it is not an index page (PEP 691)"
 
 
 def test_several_failures_are_one_error(world: World) -> None:
@@ -389,7 +387,7 @@ def test_several_failures_are_one_error(world: World) -> None:
             f"  from {index.file_url(WHEEL.filename)}\n"
             f"  locked:   sha256:{WHEEL.sha256}\n"
             f"  received: sha256:{hashlib.sha256(b'evil').hexdigest()}\n"
-            f"{third.filename} is not to be had:\n"
+            f"cannot find {third.filename}:\n"
             f"  {index.url}: not listed"
         )
     assert world.cached() == [OTHER.sha256[:8]]
@@ -423,7 +421,7 @@ def test_yanked_files_are_told_of_if_they_ship(world: World) -> None:
         digests = (LockedFile(digest=a_digest(WHEEL)), LockedFile(digest=a_digest(SDIST)))
         fetcher.named([a_package(unnamed=digests)])
         fetcher.fetch([selected()])
-    warning = f"{WHEEL.filename} was yanked from {url} (PEP 592); it is locked, and ships"
+    warning = f"{WHEEL.filename} was yanked from {url} (PEP 592); it ships because it is locked"
     assert fetcher.warnings == (warning,)
 
 
@@ -639,9 +637,9 @@ def test_index_that_is_away_does_not_choose_the_file(world: World) -> None:
         error = failure(lambda: fetcher.named([an_unnamed(WHEEL, SDIST)]))
         assert (type(error), error.what, error.why) == (
             FileGoneError,
-            "demo 1.0 is not to be had",
+            "cannot find demo 1.0",
             f"{one.url}: listed with other digests\n"
-            f"{two.url}: the server answers with HTTP 500 (4 attempts)",
+            f"{two.url}: the server responded with HTTP 500 (4 attempts)",
         )
         (package,) = fetcher.named([an_unnamed(WHEEL, SDIST)])
     assert (len(package.wheels), package.sdist is not None) == (1, True)
@@ -653,8 +651,8 @@ def test_unknown_digests_are_one_error(world: World) -> None:
         packages = [an_unnamed(WHEEL), a_package("other", unnamed=an_unnamed(OTHER).unnamed)]
         error = failure(lambda: world.fetcher(index.url).named(packages))
         assert error.why == (
-            f"demo 1.0 is not to be had:\n  {index.url}: listed with other digests\n"
-            f"other 1.0 is not to be had:\n  {index.url}: not listed"
+            f"cannot find demo 1.0:\n  {index.url}: listed with other digests\n"
+            f"cannot find other 1.0:\n  {index.url}: not listed"
         )
 
 
@@ -840,7 +838,7 @@ def test_unknown_version_is_an_error(world: World) -> None:
     with FakeIndex([a_wheel("demo", "2.0")]) as index:
         error = failure(lambda: world.fetcher(index.url).named([PINNED]))
         assert (error.what, error.why) == (
-            "demo 1.0 is not to be had",
+            "cannot find demo 1.0",
             f"{index.url}: not listed",
         )
 

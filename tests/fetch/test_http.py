@@ -149,7 +149,7 @@ def test_silent_server_is_tried_again(index: FakeIndex) -> None:
     ("fault", "reason"),
     [
         pytest.param(Drop(), "", id="dropped"),
-        pytest.param(Status(502), "the server answers with HTTP 502", id="502"),
+        pytest.param(Status(502), "the server responded with HTTP 502", id="502"),
     ],
 )
 def test_lasting_fault_is_one_error(
@@ -179,7 +179,7 @@ def test_dripping_server_is_one_error(index: FakeIndex) -> None:
     with a_client(read_seconds=0.5) as client, pytest.raises(UnreachableError) as caught:
         client.get(index.file_url(WHEEL.filename))
     assert (
-        caught.value.reason == "the answer comes too slowly: less than 1 KiB a second (4 attempts)"
+        caught.value.reason == "the response is too slow: less than 1 KiB per second (4 attempts)"
     )
 
 
@@ -234,7 +234,7 @@ def test_page_that_inflates_without_end_is_left(
     index.fail("/simple/demo/", Replace(bytes(1 << 21)))
     with pytest.raises(UnreachableError) as caught:
         client.read(f"{index.url}demo/")
-    assert caught.value.reason == "its answer exceeds 1,048,576 bytes"
+    assert caught.value.reason == "its response exceeds 1,048,576 bytes"
 
 
 def test_server_that_is_not_there_is_one_error(client: Client) -> None:
@@ -307,9 +307,9 @@ def test_threads_share_a_client(index: FakeIndex, client: Client) -> None:
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        pytest.param("ftp://index.example/x", "addresses of the kind `ftp:` are not known", id="k"),
-        pytest.param("http://index.example:port/x", "it is no address: ", id="port"),
-        pytest.param("http://[index.example/x", "it is no address: ", id="bracket"),
+        pytest.param("ftp://index.example/x", "`ftp:` URLs are not supported", id="k"),
+        pytest.param("http://index.example:port/x", "it is not a valid URL: ", id="port"),
+        pytest.param("http://[index.example/x", "it is not a valid URL: ", id="bracket"),
         pytest.param("http:///x", "", id="no-host"),
     ],
 )
@@ -400,7 +400,7 @@ def test_redirect_cannot_bring_a_login() -> None:
 @pytest.mark.parametrize(
     ("known", "why"),
     [
-        pytest.param(True, "the credentials that were sent are not accepted", id="wrong"),
+        pytest.param(True, "the server did not accept the credentials", id="wrong"),
         pytest.param(False, "no credentials are known for this server", id="none"),
     ],
 )
@@ -638,10 +638,10 @@ def test_absent_proxy_is_named(index: FakeIndex) -> None:
     [
         pytest.param(
             "socks5://user:s3cr3t@127.0.0.1:1",
-            "proxies of the kind `socks5:` are not supported",
+            "`socks5:` proxies are not supported",
             id="socks",
         ),
-        pytest.param("http://user:s3cr3t@127.0.0.1:port", "it is no address: ", id="port"),
+        pytest.param("http://user:s3cr3t@127.0.0.1:port", "it is not a valid URL: ", id="port"),
     ],
 )
 def test_unusable_proxy_is_one_error(index: FakeIndex, proxy: str, reason: str) -> None:

@@ -194,7 +194,7 @@ def test_group_without_any_lock_is_an_error(project: Path, environ: dict[str, st
     run = run_lambda_build("--group", "dev", cwd=project, environ=environ)
 
     assert run.code == 3
-    assert run.errors.startswith(f"error: no lock in {project}\n")
+    assert run.errors.startswith(f"error: cannot find a lock in {project}\n")
 
 
 # --- places ---------------------------------------------------------------------------
@@ -289,7 +289,7 @@ def test_folder_that_is_gone_is_told(
     )
 
     assert result.returncode == 2
-    assert "the current folder is gone" in result.stderr
+    assert "the current folder does not exist any more" in result.stderr
 
 
 def test_narrow_encoding_spells_names_out(environ: dict[str, str], tmp_path: Path) -> None:
@@ -306,7 +306,7 @@ def test_unknown_variable_is_a_mistake(project: Path, environ: dict[str, str]) -
     run = run_lambda_build(cwd=project, environ={**environ, "LAMBDA_BUILD_ARCH": "arm64"})
 
     assert run.code == 2
-    assert "environment variable LAMBDA_BUILD_ARCH: is no setting" in run.errors
+    assert "environment variable LAMBDA_BUILD_ARCH: is not a setting" in run.errors
 
 
 def test_lock_that_does_not_know_the_project_is_refused(

@@ -102,7 +102,7 @@ NONE = "0" * 64
 error: cannot read the lock pylock.toml
   why: pylock.toml: is not TOML: …
 
-hint: make it again with the tool that wrote it; a lock is not edited by hand
+hint: make it again with the tool that wrote it; locks are not meant to be edited by hand
 """,
             id="unreadable-toml",
         ),
@@ -122,8 +122,8 @@ requirements.txt, or make a real pylock.toml: `{UV_EXPORT}`
             "pylock.unknown-version.toml",
             3,
             """\
-error: the lock pylock.toml cannot be used
-  why: its lock-version is 2.0; this version reads 1.x (PEP 751)
+error: cannot use the lock pylock.toml
+  why: its lock-version is 2.0, but this version reads 1.x (PEP 751)
 
 hint: update lambda-build-plugin, or lock with an older version of the tool
 """,
@@ -133,9 +133,9 @@ hint: update lambda-build-plugin, or lock with an older version of the tool
             "pylock.missing-hash.toml",
             3,
             f"""\
-error: the lock pylock.toml vouches for too little
+error: the lock pylock.toml does not have a hash for every file
   why: pylock.toml: packages[0].wheels[0] (pinned-1.0-py3-none-any.whl): has no sha256 or \
-stronger digest
+stronger hash
 
 hint: lock again with hashes: `{UV_EXPORT}`
 """,
@@ -150,7 +150,7 @@ error: pinned-1.0-py3-none-any.whl is not what was locked
        locked:   sha256:{NONE}
        received: sha256:{PINNED.sha256}
 
-hint: do not ship it: find out who changed it; lock again only if the change is known
+hint: do not ship it: find out who changed it, and lock again only if the change is intended
 """,
             id="wrong-hash",
         ),
@@ -158,10 +158,11 @@ hint: do not ship it: find out who changed it; lock again only if the change is 
             "pylock.excludes-runtime.toml",
             3,
             f"""\
-error: the lock pylock.toml does not serve python3.13 x86_64
-  why: it requires Python `>=3.14`, python3.13 has {RUNTIME.full_version}
+error: the lock pylock.toml does not cover python3.13 x86_64
+  why: it requires Python `>=3.14`, but python3.13 has {RUNTIME.full_version}
 
-hint: choose another runtime, or let the project admit this one and lock again: `{UV_EXPORT}`
+hint: choose another runtime, or change the project to support this one and lock \
+again: `{UV_EXPORT}`
 """,
             id="excludes-the-runtime",
         ),
@@ -169,12 +170,12 @@ hint: choose another runtime, or let the project admit this one and lock again: 
             "pylock.two-of-one-name.toml",
             3,
             f"""\
-error: the lock pylock.toml holds `pinned` more than once for python3.13 x86_64
+error: the lock pylock.toml has `pinned` more than once for python3.13 x86_64
   why: pinned 1.0: pylock.toml: packages[0] (pinned), marker: python_version >= '3.10'
        pinned 1.1: pylock.toml: packages[1] (Pinned), marker: sys_platform == 'linux'
 
-hint: if extras or groups conflict, ask for one of them; else lock again, so that markers \
-exclude each other: `{UV_EXPORT}`
+hint: if extras or groups conflict, ask for only one of them; otherwise lock again, so that \
+the markers exclude each other: `{UV_EXPORT}`
 """,
             id="two-of-one-name",
         ),
@@ -182,10 +183,10 @@ exclude each other: `{UV_EXPORT}`
             "pylock.gone.toml",
             5,
             """\
-error: pinned-0.9-py3-none-any.whl is not to be had
+error: cannot find pinned-0.9-py3-none-any.whl
   why: @FILES@pinned-0.9-py3-none-any.whl: HTTP 404
 
-hint: if it lies on another index, name that one where the project's tool has its sources \
+hint: if it is on another index, add that index where your tool keeps its sources \
 ([[tool.poetry.source]], [[tool.pdm.source]], uv.toml, pip.conf, --extra-index-url in the \
 requirements file); if it was deleted, lock again
 """,
@@ -195,10 +196,10 @@ requirements file); if it was deleted, lock again
             "requirements.unpinned.txt",
             3,
             f"""\
-error: requirements.txt is not a lock: it leaves versions open
+error: requirements.txt is not a lock: it does not pin every version
   why: requirements.txt, line 2: other>=1
 
-hint: pin every line with `==`, best by a tool and with hashes:
+hint: pin every line with `==`; a tool can do that, with hashes:
       {COMPILE}
 """,
             id="unpinned-line",
@@ -207,8 +208,8 @@ hint: pin every line with `==`, best by a tool and with hashes:
             "requirements.mixed-hashes.txt",
             3,
             f"""\
-error: the lock requirements.txt vouches for too little
-  why: requirements.txt, line 2: other==1.0: has no sha256 or stronger digest
+error: the lock requirements.txt does not have a hash for every file
+  why: requirements.txt, line 2: other==1.0: has no sha256 or stronger hash
 
 hint: lock again with hashes: `{COMPILE}`
 """,
@@ -230,9 +231,9 @@ hint: lock again: `{COMPILE}`
             3,
             """\
 error: cannot read the lock requirements.txt
-  why: line 2: `pinned=1.0` is no requirement (PEP 508)
+  why: line 2: `pinned=1.0` is not a requirement (PEP 508)
 
-hint: write `name==version`, and hashes behind it as `--hash=sha256:…`
+hint: write `name==version`, followed by its hashes as `--hash=sha256:…`
 """,
             id="no-requirement",
         ),
@@ -241,7 +242,7 @@ hint: write `name==version`, and hashes behind it as `--hash=sha256:…`
             3,
             """\
 error: cannot read the lock requirements.txt
-  why: its -r and -c lines go in a circle: requirements.txt → requirements.txt
+  why: its -r and -c lines form a circle: requirements.txt → requirements.txt
 
 hint: remove one of them
 """,
@@ -251,12 +252,12 @@ hint: remove one of them
             "requirements.two-of-one-name.txt",
             3,
             f"""\
-error: the lock requirements.txt holds `pinned` more than once for python3.13 x86_64
+error: the lock requirements.txt has `pinned` more than once for python3.13 x86_64
   why: pinned 1.0: requirements.txt, line 1, marker: none
        pinned 1.1: requirements.txt, line 2, marker: sys_platform == "linux"
 
-hint: if extras or groups conflict, ask for one of them; else lock again, so that markers \
-exclude each other: `{COMPILE}`
+hint: if extras or groups conflict, ask for only one of them; otherwise lock again, so that \
+the markers exclude each other: `{COMPILE}`
 """,
             id="two-versions-in-requirements",
         ),
@@ -264,12 +265,12 @@ exclude each other: `{COMPILE}`
             "uv.stale.lock",
             3,
             """\
-error: the lock uv.lock is stale
+error: the lock uv.lock is out of date
   why: pyproject.toml and the lock differ:
        - pinned: not in the lock
-       - pinned<1: in the lock only
+       - pinned<1: only in the lock
 
-hint: run `uv lock` and look at what changed
+hint: run `uv lock` and review the changes
 """,
             id="stale",
         ),
@@ -278,9 +279,9 @@ hint: run `uv lock` and look at what changed
             3,
             """\
 error: cannot read the lock uv.lock
-  why: uv.lock: package[0].dependencies[0]: no entry of the lock answers to pinned
+  why: uv.lock: package[0].dependencies[0]: no package in the lock matches pinned
 
-hint: make it again: `uv lock`; a lock is not edited by hand
+hint: make it again with `uv lock`; locks are not meant to be edited by hand
 """,
             id="edited-by-hand",
         ),
@@ -301,7 +302,7 @@ def test_wrong_hash_in_requirements(workplace: Workplace) -> None:
 
     code, errors = workplace.refusal()
 
-    assert (code, errors.splitlines()[0]) == (5, "error: pinned 1.0 is not to be had")
+    assert (code, errors.splitlines()[0]) == (5, "error: cannot find pinned 1.0")
     assert "listed with other digests" in errors
 
 
@@ -310,19 +311,19 @@ def test_no_lock_at_all(workplace: Workplace) -> None:
     assert workplace.refusal() == (
         3,
         f"""\
-error: no lock in {workplace.project}
-  why: none of these is there: pylock.lambda.toml, pylock.toml, uv.lock, poetry.lock, \
+error: cannot find a lock in {workplace.project}
+  why: none of these files exists: pylock.lambda.toml, pylock.toml, uv.lock, poetry.lock, \
 pdm.lock, Pipfile.lock, requirements.lock, requirements.txt
 
-hint: make one with the project's own tool:
+hint: make one with the tool that the project uses:
+      hatch:     lambda-build lock
       uv:        uv lock
       poetry:    poetry lock
       pdm:       pdm lock
-      hatch:     lambda-build lock
-      pip-tools: pip-compile --generate-hashes -o requirements.txt pyproject.toml (on Linux: it \
-locks for its own system alone)
       pipenv:    pipenv lock
-      or name one that lies elsewhere: lambda-build --lock PATH
+      pip-tools: pip-compile --generate-hashes -o requirements.txt pyproject.toml (on Linux, \
+because it locks only for the system that it runs on)
+      or name a lock that is somewhere else: lambda-build --lock PATH
 """,
     )
 
@@ -341,10 +342,10 @@ def test_unknown_name(workplace: Workplace, flag: str, kind: str, there: str) ->
     assert workplace.refusal(flag, "nope") == (
         3,
         f"""\
-error: pylock.toml holds no {kind} `nope`
-  why: it holds: {there}
+error: pylock.toml has no {kind} `nope`
+  why: it has: {there}
 
-hint: check the spelling; if the {kind} is new, lock again: `{UV_EXPORT}`
+hint: check the spelling, or lock again if the {kind} is new: `{UV_EXPORT}`
 """,
     )
 

@@ -13,11 +13,8 @@ from fakes.artifacts import a_member, a_zip, metadata
 from fakes.elf import an_elf
 from fakes.projects import a_project, quiet_environment, run_lambda_build
 
-from lambda_build_plugin.commands.inspection import (
-    FailureReport,
-    InspectedPackage,
-    InspectionReport,
-)
+from lambda_build_plugin.commands.inspected_zip import InspectedPackage
+from lambda_build_plugin.commands.inspection import FailureReport, InspectionReport
 from lambda_build_plugin.frontends.cli import main
 
 if TYPE_CHECKING:
@@ -29,7 +26,7 @@ if TYPE_CHECKING:
     Report = Callable[..., tuple[int, Any]]
 
 HANDLER = "def handler(event, context): ...\n"
-UNREADABLE = "the zip is not such that a function can use it"
+UNREADABLE = "Lambda cannot use this zip"
 
 
 class ThatDay(datetime.datetime):
@@ -74,7 +71,7 @@ def test_own_artifact_passes(tmp_path: Path) -> None:
 
     assert (run.code, run.errors) == (0, "")
     assert run.output.splitlines()[0] == f"Inspected {artifact}"
-    assert run.output.splitlines()[-1] == "nothing found"
+    assert run.output.splitlines()[-1] == "no problems found"
 
 
 def test_report_of_a_function(tmp_path: Path, inspected: Report) -> None:
@@ -99,7 +96,7 @@ def test_report_of_a_function(tmp_path: Path, inspected: Report) -> None:
         "runtime": "python3.12",
         "runtime_reason": "guessed: the newest that all packages admit",
         "architecture": "x86_64",
-        "architecture_reason": "guessed: nothing in it is made for one machine",
+        "architecture_reason": "guessed: it contains no machine code",
         "handler": None,
         "files": 3,
         "size": {
@@ -157,7 +154,7 @@ def test_schema_is_documented() -> None:
         ),
     ],
 )
-def test_guesses(  # noqa: PLR0917 - what is guessed
+def test_guesses(
     tmp_path: Path,
     inspected: Report,
     files: Mapping[str, bytes],
@@ -225,9 +222,9 @@ def test_every_failure_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[st
             "error: a requirement is not met by what ships",
             "error: a file with machine code cannot load on python3.14 x86_64",
             "error: the handler `app.main` is not defined",
-            "error: a package is in the artifact as a link to where it was developed",
+            "error: the artifact contains an editable install instead of a package",
         ],
-        "4 failed, 0 to be looked at",
+        "4 failures, 0 warnings",
     )
 
 
@@ -289,27 +286,27 @@ def test_layer_for_another_python(tmp_path: Path, inspected: Report) -> None:
     [
         pytest.param(
             [(a_member("b", compression=zipfile.ZIP_BZIP2), b"b")],
-            "is compressed by bzip2: `b`",
+            "is compressed with bzip2: `b`",
             id="bzip2",
         ),
         pytest.param(
             [(a_member("b", compression=zipfile.ZIP_LZMA), b"b")],
-            "is compressed by lzma: `b`",
+            "is compressed with lzma: `b`",
             id="lzma",
         ),
         pytest.param(
             [(a_member("../b"), b"b"), (a_member("/c"), b"c")],
-            "has a path that leaves the artifact or is not plain: `../b`, `/c`",
+            "has a path that leaves the artifact or is not normalized: `../b`, `/c`",
             id="escape",
         ),
         pytest.param(
             [(a_member("a\\b"), b"b")],
-            "has a path that leaves the artifact or is not plain: `a\\b`",
+            "has a path that leaves the artifact or is not normalized: `a\\b`",
             id="backslash",
         ),
         pytest.param(
             [(a_member("b", mode=0o100600), b"b")],
-            "can be read by its owner alone (mode 0600): `b`",
+            "can only be read by its owner (mode 0600): `b`",
             id="owner alone",
         ),
         pytest.param(
@@ -317,7 +314,7 @@ def test_layer_for_another_python(tmp_path: Path, inspected: Report) -> None:
         ),
         pytest.param(
             [(a_member("x"), b""), (a_member("x/y"), b"")],
-            "is a file and a folder at once: `x`",
+            "is both a file and a folder: `x`",
             id="file and folder",
         ),
         pytest.param(
@@ -349,7 +346,7 @@ def test_member_that_is_there_twice(tmp_path: Path, inspected: Report) -> None:
     with pytest.warns(UserWarning, match="'b'"):
         path = a_zip(tmp_path / "a.zip", {"b": ""}, further=[(a_member("b"), b"b")])
 
-    assert failures(inspected(path)[1]) == [(UNREADABLE, "is there more than once: `b`")]
+    assert failures(inspected(path)[1]) == [(UNREADABLE, "is present more than once: `b`")]
 
 
 @pytest.mark.parametrize(
@@ -357,12 +354,12 @@ def test_member_that_is_there_twice(tmp_path: Path, inspected: Report) -> None:
     [
         pytest.param(
             [(a_member("b", mode=0o120777), b"app.py")],
-            "is a symbolic link, which not every tool that deploys keeps: `b`",
+            "is a symbolic link, which not every deployment tool keeps: `b`",
             id="link",
         ),
         pytest.param(
             [(a_member("extensions/b"), b"")],
-            "lies where programs are looked for, and cannot be executed: `extensions/b`",
+            "is in a folder for programs, but is not executable: `extensions/b`",
             id="extension that cannot start",
         ),
     ],
@@ -402,7 +399,7 @@ def test_member_without_mode(tmp_path: Path, inspected: Report) -> None:
     path = patched(a_zip(tmp_path / "a.zip", {"b": ""}), 38, bytes(4))
 
     assert failures(inspected(path)[1]) == [
-        (UNREADABLE, "can be read by its owner alone (mode 0000): `b`")
+        (UNREADABLE, "can only be read by its owner (mode 0000): `b`")
     ]
 
 
@@ -443,7 +440,8 @@ def test_oversize_that_is_only_said(tmp_path: Path, inspected: Report) -> None:
     found = [what for what, _ in failures(inspected(path)[1])]
 
     assert found == [
-        "the artifact is too large: 262,144,000 bytes unzipped, Lambda wants less than 262,144,000"
+        "the artifact is too large: 262,144,000 bytes unzipped, "
+        "Lambda requires less than 262,144,000"
     ]
 
 
@@ -453,7 +451,7 @@ def test_bomb_is_not_unpacked(tmp_path: Path, inspected: Report) -> None:
     patched(path, 24, struct.pack("<L", 1000))
 
     assert failures(inspected(path)[1]) == [
-        ("the zip is damaged", "`a.so` holds more than the 1,000 bytes that it declares")
+        ("the zip is damaged", "`a.so` contains more than the 1,000 bytes that it declares")
     ]
 
 
@@ -477,6 +475,23 @@ def test_broken_metadata(tmp_path: Path, inspected: Report) -> None:
 
     assert what == "the zip is damaged"
     assert why.startswith("`demo-1.0.dist-info/METADATA` cannot be read: ")
+
+
+def test_metadata_in_a_broken_rare_compression(tmp_path: Path, inspected: Report) -> None:
+    """A decompressor that is not zlib has its own errors, which are damage as well."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        for name, text in metadata("demo").items():
+            archive.writestr(name, text * 20)
+    content = bytearray(path.read_bytes())
+    data = 30 + len("demo-1.0.dist-info/METADATA")
+    content[data + 9 : data + 40] = b"\xff" * 31
+    path.write_bytes(content)
+
+    assert any(
+        what == "the zip is damaged" and "`demo-1.0.dist-info/METADATA` cannot be read" in why
+        for what, why in failures(inspected(path)[1])
+    )
 
 
 def test_empty_zip(tmp_path: Path, inspected: Report) -> None:
@@ -536,8 +551,8 @@ def test_damaged_anywhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        pytest.param(("gone.zip",), "gone.zip: there is no such file", id="file"),
-        pytest.param(("a.zip", "--layer", "gone.zip"), "gone.zip: there is no such", id="layer"),
+        pytest.param(("gone.zip",), "gone.zip: file not found", id="file"),
+        pytest.param(("a.zip", "--layer", "gone.zip"), "gone.zip: file not found", id="layer"),
         pytest.param((".",), ".: is a folder: name a zip", id="folder"),
         pytest.param(("x" * 300,), f"{'x' * 300}: ", id="name too long"),
         pytest.param(("a.zip", "--arch", "mips"), "--arch: is `mips`", id="architecture"),

@@ -152,8 +152,8 @@ def test_extras_and_groups_ship_where_they_are_asked_for(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        pytest.param("--extra nope", "holds no extra `nope`", id="extra"),
-        pytest.param("--group nope", "holds no dependency group `nope`", id="group"),
+        pytest.param("--extra nope", "has no extra `nope`", id="extra"),
+        pytest.param("--group nope", "has no dependency group `nope`", id="group"),
     ],
 )
 def test_unknown_names_are_refused(workplace: Workplace, words: str, said: str) -> None:
@@ -292,17 +292,17 @@ def test_missing_uv_is_named(workplace: Workplace) -> None:
 
     assert ran.returncode == 3
     assert ran.stderr == (
-        "error: there is no `uv` to lock with\n"
-        "  why: `lambda-build lock` resolves with uv, which is neither on PATH nor beside Python\n"
+        "error: cannot find `uv`\n"
+        "  why: `lambda-build lock` needs uv, which is neither on PATH nor next to Python\n"
         "\n"
-        "hint: install it: `pip install uv`; or make the lock with the project's own tool\n"
+        "hint: install it with `pip install uv`, or make the lock with the project's own tool\n"
     )
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        pytest.param(["-o", "lambda.lock"], "is no name of such a lock (PEP 751)", id="name"),
+        pytest.param(["-o", "lambda.lock"], "is not a file name for such a lock", id="name"),
         pytest.param(["--group", "nope"], "nope", id="group"),
         pytest.param(["absent"], "is not a folder", id="folder"),
     ],

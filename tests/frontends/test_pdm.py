@@ -506,7 +506,7 @@ def test_verbose_says_that_the_wheel_is_built_in_process(newest: Host, tmp_path:
     """With -v each step is told: pdm-backend, where it is installed, builds in process."""
     ran = a_user(newest, tmp_path).pdm_does("build", "--lambda", "-v", "--contents", "project")
 
-    assert "app is built with pdm-backend in this process" in ran.stderr
+    assert "building app with pdm-backend in this process" in ran.stderr
 
 
 def test_without_pdm_backend_the_wheel_is_built_in_isolation(tmp_path: Path) -> None:
@@ -516,7 +516,7 @@ def test_without_pdm_backend_the_wheel_is_built_in_isolation(tmp_path: Path) -> 
     offline = {"UV_OFFLINE": "1", "PIP_NO_INDEX": "1"}
     ran = user.pdm_does("build", "--lambda", "-v", "--contents", "project", environ=offline)
 
-    assert "build app with pdm.backend in isolation" in ran.stderr
+    assert "building app with pdm.backend in isolation" in ran.stderr
 
 
 # --- what is refused ------------------------------------------------------------------
@@ -530,7 +530,7 @@ def test_stale_lock_is_refused(user: User) -> None:
     ran = user.pdm_does("build", "--lambda", *ARM)
 
     assert (ran.returncode, ran.stdout) == (3, "")
-    assert ran.stderr.startswith("error: the lock pdm.lock is stale\n")
+    assert ran.stderr.startswith("error: the lock pdm.lock is out of date\n")
     assert "`pdm lock`" in ran.stderr
 
 
@@ -777,7 +777,7 @@ def test_wrong_password_names_the_source(newest: Host, tmp_path: Path, verbosity
         pytest.param("url = 'https://index.example/simple/'", "'name'", id="no name"),
         pytest.param(
             "name = 'a'\nurl = 'https://me:guess@index.example:port/'",
-            "the source a: `https://index.example:port/` is no URL",
+            "the source a: `https://index.example:port/` is not a URL",
             id="no url",
         ),
         pytest.param("name = 'a'\nuri = 'https://index.example/'", "'uri'", id="no such key"),

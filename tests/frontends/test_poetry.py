@@ -470,7 +470,7 @@ def test_verbose_says_that_the_wheel_is_built_in_process(user: User) -> None:
     """With -v each step is told: the project's wheel comes from Poetry's own builder."""
     ran = user.poetry_does("build-lambda", "-v", "--contents", "project", *ARM)
 
-    assert "app is built with poetry-core in this process" in ran.stderr
+    assert "building app with poetry-core in this process" in ran.stderr
 
 
 @pytest.mark.parametrize(
@@ -489,7 +489,7 @@ def test_wheel_is_built_in_isolation_where_poetry_would(
     offline = {"UV_OFFLINE": "1", "PIP_NO_INDEX": "1"}
     ran = user.poetry_does("build-lambda", "-v", "--contents", "project", environ=offline)
 
-    assert "build app with poetry.core.masonry.api in isolation" in ran.stderr
+    assert "building app with poetry.core.masonry.api in isolation" in ran.stderr
 
 
 def test_without_a_build_backend_poetry_builds_itself(newest: PoetryHost, tmp_path: Path) -> None:
@@ -512,7 +512,7 @@ def test_stale_lock_is_refused(user: User) -> None:
     ran = user.poetry_does("build-lambda", *ARM)
 
     assert (ran.returncode, ran.stdout) == (3, "")
-    assert ran.stderr.startswith("error: the lock poetry.lock is stale\n")
+    assert ran.stderr.startswith("error: the lock poetry.lock is out of date\n")
     assert "`poetry lock`" in ran.stderr
 
 
@@ -565,7 +565,7 @@ def test_other_lock_is_read_when_it_is_named(user: User) -> None:
             "Group(s) not found: neither (via --without), nope (via --with)",
             id="unknown groups",
         ),
-        pytest.param("-E fast --all-extras", 2, "exclude each other", id="extras twice"),
+        pytest.param("-E fast --all-extras", 2, "cannot be combined", id="extras twice"),
         pytest.param("-E nope", 3, "`nope`", id="unknown extra"),
         pytest.param("--arch sparc", 2, "--arch: is `sparc`", id="wrong value"),
     ],
@@ -593,7 +593,7 @@ def test_project_that_is_no_package_ships_its_files(newest: PoetryHost, tmp_path
 def test_wheel_of_a_project_that_is_no_package_is_refused(
     newest: PoetryHost, tmp_path: Path
 ) -> None:
-    """`package-mode = false` leaves nothing to build a wheel of."""
+    """`package-mode = false` leaves nothing to build a wheel from."""
     user = a_user(newest, tmp_path, poetry="package-mode = false")
 
     ran = user.poetry_does("build-lambda", "--project-as", "wheel")
@@ -616,7 +616,7 @@ def test_code_from_outside_the_project_is_told_why(newest: PoetryHost, tmp_path:
     ran = user.poetry_does("build-lambda")
 
     assert ran.returncode == 6
-    assert ran.stderr.startswith("error: the code of app lies in part outside its folder\n")
+    assert ran.stderr.startswith("error: part of the code of app is outside of its folder\n")
     assert "- ../shared/src/common" in ran.stderr
     assert 'hint: let all of it ship as it is, `project = "source"`' in ran.stderr
 

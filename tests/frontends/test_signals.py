@@ -263,7 +263,7 @@ def test_full_standard_output(workplace: Workplace, argument: str) -> None:
 
     assert (run.returncode, run.stderr) == (
         7,
-        f"error: standard output cannot be written: {NO_SPACE}\n",
+        f"error: cannot write to standard output: {NO_SPACE}\n",
     )
 
 
@@ -304,9 +304,9 @@ def test_closed_standard_streams(workplace: Workplace, closed: tuple[int, ...]) 
 
 UNEXPECTED = """\
 error: unexpected failure: KeyError: 'nobody foresaw this'
-  why: this is a mistake of lambda-build: it should have said what is wrong, and did not
+  why: this is a bug in lambda-build, which should have explained what is wrong
 
-hint: report it with the traceback"""
+hint: please report it with the traceback"""
 FAULTY = f"""\
 import lambda_build_plugin.pipeline.build
 

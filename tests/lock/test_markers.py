@@ -92,7 +92,9 @@ def test_extra_of_the_name_of_a_group_is_another_thing() -> None:
         pytest.param("color == 'red'", "is not a marker (PEP 508)", id="unknown-variable"),
         pytest.param("", "is not a marker (PEP 508)", id="empty"),
         pytest.param(
-            "python_version ~= '3'", "compares what cannot be compared (PEP 508)", id="no-order"
+            "python_version ~= '3'",
+            "compares values that cannot be compared (PEP 508)",
+            id="no-order",
         ),
     ],
 )

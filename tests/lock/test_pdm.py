@@ -239,8 +239,8 @@ def test_package_that_does_not_run_on_the_target(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        pytest.param({"extras": ["slow"]}, "it holds: fast-x", id="extra"),
-        pytest.param({"groups": ["docs"]}, "it holds: default, dev", id="group"),
+        pytest.param({"extras": ["slow"]}, "it has: fast-x", id="extra"),
+        pytest.param({"groups": ["docs"]}, "it has: default, dev", id="group"),
     ],
 )
 def test_group_that_is_not_locked(
@@ -250,7 +250,7 @@ def test_group_that_is_not_locked(
     with pytest.raises(UnknownGroupError, match=message) as caught:
         chosen(a_lock(tmp_path), **names)  # type: ignore[arg-type] # one of the lists
 
-    assert (caught.value.hint or "").endswith("lock again: `pdm lock -G :all`")
+    assert (caught.value.hint or "").endswith("is new: `pdm lock -G :all`")
 
 
 def test_lock_that_lists_no_groups_has_those_of_the_project(tmp_path: Path) -> None:
@@ -372,12 +372,12 @@ def test_graph_tells_two_places_of_one_name_apart(tmp_path: Path) -> None:
     [
         pytest.param(
             '[tool.pdm.dev-dependencies]\ndev = ["not there"]',
-            "is no requirement",
+            "is not a requirement",
             id="no-requirement",
         ),
         pytest.param(
             '[tool.pdm.dev-dependencies]\ndev = ["../gone"]',
-            "no entry of the lock lies at",
+            "no package in the lock comes from",
             id="no-place",
         ),
         pytest.param(
@@ -390,12 +390,18 @@ def test_graph_tells_two_places_of_one_name_apart(tmp_path: Path) -> None:
         ),
         pytest.param(
             '[dependency-groups]\na = [{include-group = "b"}]',
-            "the group `a` includes `b`, which is not there",
+            "the group `a` includes `b`, which does not exist",
             id="no-group",
         ),
-        pytest.param("[dependency-groups]\na = [1]", "holds what is no requirement", id="number"),
+        pytest.param(
+            "[dependency-groups]\na = [1]",
+            "contains an item that is not a requirement",
+            id="number",
+        ),
         pytest.param("[dependency-groups]\na = 1", "must be a list", id="no-list"),
-        pytest.param("[dependency-groups]\na-a = []\nA_A = []", "`a-a` is there twice", id="twice"),
+        pytest.param(
+            "[dependency-groups]\na-a = []\nA_A = []", "`a-a` is defined twice", id="twice"
+        ),
     ],
 )
 def test_requirements_that_cannot_be_read(tmp_path: Path, tables: str, message: str) -> None:
@@ -408,7 +414,7 @@ def test_missing_entry_is_a_broken_lock(tmp_path: Path) -> None:
     """A requirement that nothing answers is an error, not something left out."""
     lock = a_graph(tmp_path, pyproject=_PROJECT + 'dependencies = ["gone"]\n')
 
-    with pytest.raises(InvalidLockError, match="the project needs gone, and 0 of its 0 entries"):
+    with pytest.raises(InvalidLockError, match="the project needs gone, but 0 of its 0 entries"):
         chosen(lock)
 
 
@@ -472,12 +478,12 @@ def test_excluded_target_names_the_command(tmp_path: Path) -> None:
     assert (
         str(caught.value)
         == """\
-error: the lock pdm.lock does not serve python3.11 arm64
-  why: it was locked for these environments only:
+error: the lock pdm.lock does not cover python3.11 arm64
+  why: it was locked only for these environments:
        - requires_python = ==3.11.*, platform = macos_14_0_arm64
        - requires_python = ==3.11.*, platform = windows_amd64
 
-hint: add it to the lock: `pdm lock --platform manylinux_2_26_aarch64 --python "==3.11.*" \
+hint: add the target to the lock: `pdm lock --platform manylinux_2_26_aarch64 --python "==3.11.*" \
 --append`, or choose another runtime or architecture"""
     )
 
@@ -486,7 +492,7 @@ def test_python_that_the_project_excludes(tmp_path: Path) -> None:
     """No target can be added for it, so the error asks for another runtime."""
     pyproject = _PROJECT.replace(">=3.10", ">=3.12")
 
-    with pytest.raises(ExcludedTargetError, match="let the project admit this one"):
+    with pytest.raises(ExcludedTargetError, match="change the project to support this one"):
         chosen(a_lock(tmp_path, pyproject=pyproject), a_target("python3.11"))
 
 
@@ -496,7 +502,7 @@ def test_lock_of_an_unknown_platform_is_warned_of(tmp_path: Path) -> None:
     both = '"cross_platform", "inherit_metadata"'
 
     assert lock.warnings == (
-        "pdm.lock was locked for one platform and does not say for which: "
+        "pdm.lock was locked for a single platform and does not say which: "
         "lock again with PDM 2.17 or later, `pdm lock`",
     )
     assert a_lock(tmp_path, head=metadata(version="4.4.1", strategy=both)).warnings == ()
@@ -631,7 +637,9 @@ def test_zeroed_hash_is_never_replaced_by_that_of_the_index(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        pytest.param(entry("lib", 'requires_python = "x"'), "is no version specifier", id="python"),
+        pytest.param(
+            entry("lib", 'requires_python = "x"'), "is not a version specifier", id="python"
+        ),
         pytest.param(entry("lib", 'marker = "x"'), "is not a marker", id="marker"),
         pytest.param(
             entry("lib", 'git = "https://git.example/lib"', "editable = true"),
@@ -642,7 +650,7 @@ def test_zeroed_hash_is_never_replaced_by_that_of_the_index(tmp_path: Path) -> N
             entry("lib", 'files = [{file = "a.whl"}]'), "required key `hash`", id="no-hash-key"
         ),
         pytest.param(
-            '[[metadata.targets]]\nrequires_python = "x"\n', "no version specifier", id="target"
+            '[[metadata.targets]]\nrequires_python = "x"\n', "not a version specifier", id="target"
         ),
     ],
 )
@@ -651,7 +659,7 @@ def test_broken_lock(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InvalidLockError, match=message) as caught:
         a_lock(tmp_path, text)
 
-    assert (caught.value.hint or "").startswith("make it again: `pdm lock`")
+    assert (caught.value.hint or "").startswith("make it again with `pdm lock`")
 
 
 # --- version and freshness ------------------------------------------------------------
@@ -687,9 +695,7 @@ def test_higher_patch_level_is_read_with_a_warning(tmp_path: Path) -> None:
     target = '[[metadata.targets]]\nrequires_python = ">=3.10"'
     lock = a_lock(tmp_path, head=metadata(version="4.5.9", targets=target))
 
-    assert lock.warnings == (
-        "pdm.lock has lock_version 4.5.9; 4.5.1 is the newest that is known here",
-    )
+    assert lock.warnings == ("pdm.lock has lock_version 4.5.9, but the newest known one is 4.5.1",)
 
 
 @pytest.mark.parametrize(
@@ -735,11 +741,11 @@ def test_stale_lock_says_how_to_mend_it(tmp_path: Path) -> None:
     assert (
         str(caught.value)
         == """\
-error: the lock pdm.lock is stale
+error: the lock pdm.lock is out of date
   why: pyproject.toml and the lock differ:
-       - the content hash of pyproject.toml is not the one in the lock
+       - the content hash of pyproject.toml does not match the one in the lock
 
-hint: run `pdm lock` and look at what changed"""
+hint: run `pdm lock` and review the changes"""
     )
 
 
@@ -763,12 +769,12 @@ gone = []
         a_lock(tmp_path, entry("lib"), head=metadata(more=inputs), pyproject=pyproject, fresh=False)
 
     assert caught.value.differences == (
-        "- requires-python: >=3.10 now",
+        "- requires-python: now >=3.10",
         "- [[tool.pdm.source]]",
         "- [tool.pdm.resolution]",
         "- lib>=2: the lock has 1.0",
-        "- group `fast-x`: new",
-        "- group `gone`: gone",
+        "- group `fast-x`: added",
+        "- group `gone`: removed",
     )
 
 
@@ -779,6 +785,6 @@ def test_project_in_another_tools_tables_is_taken_as_it_is(tmp_path: Path) -> No
     lock = a_lock(tmp_path, head=head, pyproject=pyproject, fresh=False)
 
     assert lock.warnings == (
-        "pdm.lock is taken as fresh: only PDM itself can compare it with tables of another tool, "
-        "`pdm lock --check`",
+        "pdm.lock is assumed to be up to date: only PDM itself can compare it with the tables "
+        "of another tool (`pdm lock --check`)",
     )

@@ -330,7 +330,8 @@ def test_command_in_the_error_adds_the_target(tmp_path: Path, file: str) -> None
             reached(project.lock(), target, extras=frozenset(), groups=frozenset())
         command = 'lock --platform manylinux_2_34_aarch64 --python "==3.13.*" --append'
         assert caught.value.hint == (
-            f"add it to the lock: `pdm {command}`, or choose another runtime or architecture"
+            f"add the target to the lock: `pdm {command}`, or choose another runtime or "
+            "architecture"
         )
 
         ran = project.run(*shlex.split(command))

@@ -164,7 +164,7 @@ def test_folder_of_the_project_is_found(tmp_path: Path) -> None:
     [
         pytest.param(
             a_source("one", "https://me:word@one.example:port/"),
-            r"source\[0\]\.url: `https://one\.example:port/` is no URL",
+            r"source\[0\]\.url: `https://one\.example:port/` is not a URL",
             id="no URL",
         ),
         pytest.param(

@@ -229,17 +229,17 @@ def test_marker_in_the_pipfile(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entry", "reason"),
     [
-        pytest.param({"version": "*"}, "pipenv has locked no version of it", id="no version"),
-        pytest.param({"version": "==1.*"}, "pipenv has locked no version of it", id="wildcard"),
-        pytest.param({"version": "==1.0"}, "pipenv has locked no hash of it", id="no hash"),
+        pytest.param({"version": "*"}, "pipenv did not lock a version for it", id="no version"),
+        pytest.param({"version": "==1.*"}, "pipenv did not lock a version for it", id="wildcard"),
+        pytest.param({"version": "==1.0"}, "pipenv did not lock a hash for it", id="no hash"),
         pytest.param(
             {"version": "==1.0", "hashes": ["md5:" + "a" * 32]},
-            "pipenv has locked no hash of it",
+            "pipenv did not lock a hash for it",
             id="weak hash",
         ),
         pytest.param(
             {"file": "https://u:p@files.example/a-1.0.tar.gz"},
-            "pipenv locks no hash of what lies at a URL",
+            "pipenv does not lock hashes for files at URLs",
             id="URL",
         ),
     ],
@@ -312,9 +312,9 @@ def test_stale(tmp_path: Path) -> None:
         of_pipfile(tmp_path, "0" * 64)
 
     assert caught.value.why == (
-        "Pipfile and the lock differ:\n- the hash of the Pipfile is not the one in the lock"
+        "Pipfile and the lock differ:\n- the hash of the Pipfile does not match the one in the lock"
     )
-    assert caught.value.hint == "run `pipenv lock` and look at what changed"
+    assert caught.value.hint == "run `pipenv lock` and review the changes"
 
 
 def test_source_that_is_not_named(tmp_path: Path) -> None:
@@ -349,10 +349,10 @@ def test_text_that_is_no_lock(tmp_path: Path, text: str, problem: str) -> None:
     ("entry", "problem"),
     [
         pytest.param(
-            an_entry(index="gone"), "index: `gone` is none of `_meta.sources`", id="index"
+            an_entry(index="gone"), "index: `gone` is not one of `_meta.sources`", id="index"
         ),
         pytest.param(an_entry(hashes=["sha256:1"]), "hashes: `1` is no sha256 digest", id="hash"),
-        pytest.param(an_entry("==x"), "version: `x` is no version (PEP 440)", id="version"),
+        pytest.param(an_entry("==x"), "version: `x` is not a version (PEP 440)", id="version"),
         pytest.param(
             an_entry(markers="no marker"),
             'markers: `"default" in dependency_groups and (no marker)` is not a marker (PEP 508)',
@@ -373,7 +373,7 @@ def test_other_spec(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedLockError) as caught:
         a_lock(tmp_path, {}, meta={"pipfile-spec": 7})
 
-    assert caught.value.why.startswith("its pipfile-spec is 7;")
+    assert caught.value.why.startswith("its pipfile-spec is 7,")
 
 
 # --- real pipenv -------------------------------------------------------------------------
@@ -437,4 +437,4 @@ def test_lock_of_pipenv(tmp_path: Path) -> None:
     )
     stale = run_lambda_build(cwd=root, environ=quiet_environment(tmp_path))
     assert stale.code == 3
-    assert "the lock Pipfile.lock is stale" in stale.errors
+    assert "the lock Pipfile.lock is out of date" in stale.errors

@@ -24,7 +24,7 @@ from lambda_build_plugin.lock.errors import (
     UnsupportedLockError,
 )
 from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedVcs
-from lambda_build_plugin.lock.poetry import content_hash
+from lambda_build_plugin.lock.poetry_freshness import content_hash
 from lambda_build_plugin.lock.read import find_lock, read_lock
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection.packages import reached
@@ -183,8 +183,8 @@ def test_extra_needs_the_main_dependencies(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        pytest.param({"extras": ["fats"]}, "it holds: fast", id="extra"),
-        pytest.param({"groups": ["dve"]}, "it holds: dev, docs-all, main", id="group"),
+        pytest.param({"extras": ["fats"]}, "it has: fast", id="extra"),
+        pytest.param({"groups": ["dve"]}, "it has: dev, docs-all, main", id="group"),
     ],
 )
 def test_unknown_names_are_refused(
@@ -482,7 +482,7 @@ def test_sources_keep_their_names(tmp_path: Path) -> None:
         pytest.param(
             "unknown-source",
             InvalidLockError,
-            r"package\[0\].source.type: `ftp` is no kind of source",
+            r"package\[0\].source.type: `ftp` is not a known type of source",
             id="unknown-source",
         ),
         pytest.param(
@@ -509,7 +509,7 @@ def test_newer_minor_version_is_read_with_a_warning(tmp_path: Path) -> None:
 
     assert (chosen(lock), lock.warnings) == (
         ["everywhere 1.0"],
-        ("poetry.lock has lock-version 2.9; only 2.0 and 2.1 are known here",),
+        ("poetry.lock has lock-version 2.9, but this version only knows 2.0 and 2.1",),
     )
 
 

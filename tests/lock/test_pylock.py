@@ -293,20 +293,20 @@ def test_extras_and_groups(tmp_path: Path, extras: str, groups: str, expected: l
             "quick fast",
             "",
             """\
-error: pylock.toml holds no extra `quick`
-  why: it holds: fast
+error: pylock.toml has no extra `quick`
+  why: it has: fast
 
-hint: check the spelling; if the extra is new, lock again: `{remedy}`""",
+hint: check the spelling, or lock again if the extra is new: `{remedy}`""",
             id="extra",
         ),
         pytest.param(
             "",
             "docs test",
             """\
-error: pylock.toml holds no dependency group `docs`, `test`
-  why: it holds: default, dev
+error: pylock.toml has no dependency group `docs`, `test`
+  why: it has: default, dev
 
-hint: check the spelling; if the dependency group is new, lock again: `{remedy}`""",
+hint: check the spelling, or lock again if the dependency group is new: `{remedy}`""",
             id="groups",
         ),
     ],
@@ -335,12 +335,13 @@ def test_one_of_the_environments_has_to_hold(tmp_path: Path) -> None:
     assert (
         str(caught.value)
         == f"""\
-error: the lock pylock.toml does not serve python3.13 arm64
-  why: it was locked for these environments only:
+error: the lock pylock.toml does not cover python3.13 arm64
+  why: it was locked only for these environments:
        - sys_platform == 'win32'
        - sys_platform == 'darwin'
 
-hint: choose another runtime, or let the project admit this one and lock again: `{lock.remedy}`"""
+hint: choose another runtime, or change the project to support this one and lock \
+again: `{lock.remedy}`"""
     )
 
 
@@ -352,7 +353,7 @@ def test_python_of_the_lock(tmp_path: Path) -> None:
     with pytest.raises(LockError) as caught:
         shipped(lock, "python3.11")
     assert caught.value.why == (
-        f"it requires Python `>=3.12`, python3.11 has {RUNTIMES['python3.11'].full_version}"
+        f"it requires Python `>=3.12`, but python3.11 has {RUNTIMES['python3.11'].full_version}"
     )
 
 
@@ -370,7 +371,7 @@ def test_python_of_a_package(tmp_path: Path) -> None:
     with pytest.raises(LockError) as caught:
         shipped(lock, "python3.11")
     assert caught.value.why == (
-        "a 1 (pylock.toml: packages[0] (a)) requires Python `>=3.12`, "
+        "a 1 (pylock.toml: packages[0] (a)) requires Python `>=3.12`, but "
         f"python3.11 has {RUNTIMES['python3.11'].full_version}"
     )
 
@@ -391,12 +392,12 @@ def test_two_entries_of_one_name(tmp_path: Path) -> None:
     assert (
         str(caught.value)
         == f"""\
-error: the lock pylock.toml holds `a` more than once for python3.12 arm64
+error: the lock pylock.toml has `a` more than once for python3.12 arm64
   why: a 1: pylock.toml: packages[0] (a), marker: python_version < '3.13'
        a 2: pylock.toml: packages[1] (a), marker: python_version >= '3.12'
 
-hint: if extras or groups conflict, ask for one of them; else lock again, so that markers \
-exclude each other: `{lock.remedy}`"""
+hint: if extras or groups conflict, ask for only one of them; otherwise lock again, so that \
+the markers exclude each other: `{lock.remedy}`"""
     )
 
 
@@ -404,7 +405,7 @@ def test_newer_minor_version_is_read_with_a_warning(tmp_path: Path) -> None:
     """A minor version adds to the format, so what is known is still right."""
     lock = a_lock(tmp_path, 'lock-version = "1.7"\npackages = []')
 
-    assert lock.warnings == ("pylock.toml has lock-version 1.7; only 1.0 is known here",)
+    assert lock.warnings == ("pylock.toml has lock-version 1.7, but this version only knows 1.0",)
 
 
 @pytest.mark.parametrize(
@@ -434,11 +435,11 @@ def test_lock_of_pdm_is_held_against_what_it_was_made_of(tmp_path: Path) -> None
     assert (
         str(error)
         == """\
-error: the lock pylock.toml is stale
+error: the lock pylock.toml is out of date
   why: pyproject.toml and the lock differ:
-       - the content hash of pyproject.toml is not the one in the lock
+       - the content hash of pyproject.toml does not match the one in the lock
 
-hint: run `pdm lock` and look at what changed"""
+hint: run `pdm lock` and review the changes"""
     )
 
 
@@ -495,7 +496,7 @@ def a_defect(text: str) -> str:
         ),
         pytest.param(
             f'{HEAD}requires-python = "3.x"\npackages = []',
-            "pylock.toml: requires-python: `3.x` is no version specifier",
+            "pylock.toml: requires-python: `3.x` is not a version specifier",
             id="requires-python",
         ),
         pytest.param(
@@ -505,7 +506,7 @@ def a_defect(text: str) -> str:
         ),
         pytest.param(
             a_defect("").replace('"1"\n', '"one"\nwheels = []'),
-            "pylock.toml: packages[0].version: `one` is no version (PEP 440)",
+            "pylock.toml: packages[0].version: `one` is not a version (PEP 440)",
             id="version-of-a-package",
         ),
         pytest.param(
@@ -559,7 +560,7 @@ def test_defect_is_named_with_its_place(tmp_path: Path, text: str, why: str) -> 
     assert [error.what, error.why, error.hint] == [
         "cannot read the lock pylock.toml",
         why,
-        "make it again with the tool that wrote it; a lock is not edited by hand",
+        "make it again with the tool that wrote it; locks are not meant to be edited by hand",
     ]
 
 
@@ -579,9 +580,9 @@ def test_every_file_without_a_digest_is_listed(tmp_path: Path) -> None:
     assert (
         str(error)
         == """\
-error: the lock pylock.toml vouches for too little
-  why: pylock.toml: packages[0].wheels[0] (a-1-py3-none-any.whl): has no sha256 or stronger digest
-       pylock.toml: packages[0].wheels[1] (a-1-py2-none-any.whl): has no sha256 or stronger digest
+error: the lock pylock.toml does not have a hash for every file
+  why: pylock.toml: packages[0].wheels[0] (a-1-py3-none-any.whl): has no sha256 or stronger hash
+       pylock.toml: packages[0].wheels[1] (a-1-py2-none-any.whl): has no sha256 or stronger hash
 
 hint: lock again with hashes: `uv export --format pylock.toml --no-default-groups \
 --no-emit-project -o pylock.toml`"""
@@ -593,8 +594,8 @@ def test_unknown_major_version(tmp_path: Path) -> None:
     assert (
         str(refusal(tmp_path, 'lock-version = "2.0"'))
         == """\
-error: the lock pylock.toml cannot be used
-  why: its lock-version is 2.0; this version reads 1.x (PEP 751)
+error: cannot use the lock pylock.toml
+  why: its lock-version is 2.0, but this version reads 1.x (PEP 751)
 
 hint: update lambda-build-plugin, or lock with an older version of the tool"""
     )
@@ -632,7 +633,10 @@ def test_broken_toml_is_no_requirements_file(tmp_path: Path, text: str) -> None:
     error = refusal(tmp_path, text)
 
     assert error.why.startswith("pylock.toml: is not TOML: ")
-    assert error.hint == "make it again with the tool that wrote it; a lock is not edited by hand"
+    assert (
+        error.hint
+        == "make it again with the tool that wrote it; locks are not meant to be edited by hand"
+    )
 
 
 # --- locks of environments ------------------------------------------------------------

@@ -143,15 +143,15 @@ def test_other_uv_lock_above_is_a_stranger(workspace: Path, pyproject: str | Non
 
 
 HINT = """
-hint: make one with the project's own tool:
+hint: make one with the tool that the project uses:
+      hatch:     lambda-build lock
       uv:        uv lock
       poetry:    poetry lock
       pdm:       pdm lock
-      hatch:     lambda-build lock
-      pip-tools: pip-compile --generate-hashes -o requirements.txt pyproject.toml (on Linux: it \
-locks for its own system alone)
       pipenv:    pipenv lock
-      or name one that lies elsewhere: lambda-build --lock PATH"""
+      pip-tools: pip-compile --generate-hashes -o requirements.txt pyproject.toml (on Linux, \
+because it locks only for the system that it runs on)
+      or name a lock that is somewhere else: lambda-build --lock PATH"""
 
 
 def test_no_lock_says_how_each_tool_makes_one(tmp_path: Path) -> None:
@@ -164,8 +164,8 @@ def test_no_lock_says_how_each_tool_makes_one(tmp_path: Path) -> None:
     assert (
         str(caught.value)
         == f"""\
-error: no lock in {project.root}
-  why: none of these is there: {", ".join(ALL)}
+error: cannot find a lock in {project.root}
+  why: none of these files exists: {", ".join(ALL)}
 {HINT}"""
     )
 
@@ -176,7 +176,7 @@ def test_scripts_without_dependencies_need_an_empty_file(tmp_path: Path) -> None
         find_lock(read_project(tmp_path), None)
 
     assert caught.value.hint.splitlines()[-1] == (
-        "or, if it has no dependencies, say so with an empty requirements.txt"
+        "or, if the project has no dependencies, say so with an empty requirements.txt"
     )
 
 
@@ -215,11 +215,11 @@ def test_other_names_are_refused(tmp_path: Path) -> None:
     assert (
         str(caught.value)
         == """\
-error: the lock conda.lock cannot be used
-  why: `conda.lock` is no file name of a lock that this version reads
+error: cannot use the lock conda.lock
+  why: `conda.lock` is not the file name of a lock format that this version reads
 
-hint: name it pylock.toml or pylock.<name>.toml (PEP 751), uv.lock, poetry.lock, \
-pdm.lock, Pipfile.lock, requirements.lock, or give a requirements file a name that ends in .txt"""
+hint: use one of these names: pylock.toml or pylock.<name>.toml (PEP 751), uv.lock, poetry.lock, \
+pdm.lock, Pipfile.lock, requirements.lock, or any name that ends in .txt (requirements file)"""
     )
 
 
@@ -235,7 +235,7 @@ def test_unreadable_file_is_no_traceback(tmp_path: Path) -> None:
         str(caught.value)
         == f"""\
 error: cannot read the lock pylock.toml
-  why: {tmp_path / "pylock.toml"} cannot be read: {IS_FOLDER}
+  why: cannot read {tmp_path / "pylock.toml"}: {IS_FOLDER}
 
 hint: check its permissions"""
     )
@@ -252,7 +252,7 @@ version = "1"
 source = {{ registry = "https://index.example/simple" }}
 """
 _WHEEL = f'hash = "sha256:{"0" * 64}"'
-_NO_URL = f"`https://[oops/a-1-py3-none-any.whl` is no URL: {NO_URL}"
+_NO_URL = f"`https://[oops/a-1-py3-none-any.whl` is not a URL: {NO_URL}"
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ _NO_URL = f"`https://[oops/a-1-py3-none-any.whl` is no URL: {NO_URL}"
         pytest.param(
             "pylock.toml",
             f'{_PACKAGE}wheels = [{{ path = "a\\u0000-1-py3-none-any.whl" }}]',
-            "pylock.toml: packages[0].wheels[0].path: holds a NUL character",
+            "pylock.toml: packages[0].wheels[0].path: contains a NUL character",
             id="pylock-nul",
         ),
         pytest.param(
@@ -279,13 +279,13 @@ _NO_URL = f"`https://[oops/a-1-py3-none-any.whl` is no URL: {NO_URL}"
         pytest.param(
             "pylock.toml",
             f'{_PACKAGE}wheels = []\nversion = "{"9" * 5000}"',
-            f"pylock.toml: packages[0].version: `{'9' * 200}…` is no version (PEP 440)",
+            f"pylock.toml: packages[0].version: `{'9' * 200}…` is not a version (PEP 440)",
             id="pylock-version",
         ),
         pytest.param(
             "pylock.toml",
             f'{PYLOCK}requires-python = "<2,>={"9" * 5000}"',
-            f"pylock.toml: requires-python: `<2,>={'9' * 195}…` is no version specifier",
+            f"pylock.toml: requires-python: `<2,>={'9' * 195}…` is not a version specifier",
             id="pylock-requires-python",
         ),
         pytest.param(
@@ -297,7 +297,7 @@ _NO_URL = f"`https://[oops/a-1-py3-none-any.whl` is no URL: {NO_URL}"
         pytest.param(
             "uv.lock",
             _IN_UV_LOCK.replace("https://index.example", "file://[oops"),
-            f"uv.lock: package[1].source.registry: `file://[oops/simple` is no URL: {NO_URL}",
+            f"uv.lock: package[1].source.registry: `file://[oops/simple` is not a URL: {NO_URL}",
             id="uv-registry",
         ),
         pytest.param(
@@ -316,7 +316,7 @@ _NO_URL = f"`https://[oops/a-1-py3-none-any.whl` is no URL: {NO_URL}"
         pytest.param(
             "uv.lock",
             UV_LOCK.replace("version = 1\n", 'version = 1\nrequires-python = "3"\n', 1),
-            "uv.lock: requires-python: `3` is no version specifier",
+            "uv.lock: requires-python: `3` is not a version specifier",
             id="uv-requires-python",
         ),
     ],

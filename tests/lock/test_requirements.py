@@ -206,7 +206,7 @@ def test_circle_of_includes(tmp_path: Path) -> None:
         refusal(tmp_path, "-r x.txt", beside={"x.txt": "-c requirements.txt\n"})
         == """\
 error: cannot read the lock requirements.txt
-  why: its -r and -c lines go in a circle: requirements.txt → x.txt → requirements.txt
+  why: its -r and -c lines form a circle: requirements.txt → x.txt → requirements.txt
 
 hint: remove one of them"""
     )
@@ -218,7 +218,7 @@ def test_included_file_has_to_be_there(tmp_path: Path) -> None:
         refusal(tmp_path, "-r x.txt")
         == f"""\
 error: cannot read the lock x.txt
-  why: {tmp_path / "x.txt"} cannot be read: {NO_FILE}
+  why: cannot read {tmp_path / "x.txt"}: {NO_FILE}
 
 hint: check the path"""
     )
@@ -264,9 +264,9 @@ def test_constraint_that_contradicts(tmp_path: Path, line: str, constraint: str)
         refusal(tmp_path, f"-c pins.txt\n{line}", beside={"pins.txt": constraint})
         == f"""\
 error: cannot read the lock requirements.txt
-  why: requirements.txt, line 2 asks for {line}, pins.txt, line 1 for {constraint}
+  why: requirements.txt, line 2 asks for {line}, but pins.txt, line 1 for {constraint}
 
-hint: let one of them go"""
+hint: change or remove one of them"""
     )
 
 
@@ -331,19 +331,19 @@ def test_variables_in_urls(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        pytest.param("--frobnicate x", "the option `--frobnicate` is not known", id="unknown"),
-        pytest.param("-x", "the option `-x` is not known", id="unknown-letter"),
-        pytest.param("--pre idna==1", "the option `idna` is not known", id="pin-behind-an-option"),
+        pytest.param("--frobnicate x", "unknown option `--frobnicate`", id="unknown"),
+        pytest.param("-x", "unknown option `-x`", id="unknown-letter"),
+        pytest.param("--pre idna==1", "unknown option `idna`", id="pin-behind-an-option"),
         pytest.param("--index-url", "the option `--index-url` has no value", id="no-value"),
         pytest.param("-r 'x", "no closing quotation in its options", id="open-quote"),
         pytest.param(
             "-r https://me:secret@files.example/x.txt",
-            "`https://files.example/x.txt` lies on a server, and only files are read",
+            "`https://files.example/x.txt` is on a server, and only local files can be included",
             id="include-from-a-server",
         ),
         pytest.param(
             "idna==1 ; python_version ~= '3'",
-            '`python_version ~= "3"` compares what cannot be compared (PEP 508)',
+            '`python_version ~= "3"` compares values that cannot be compared (PEP 508)',
             id="marker",
         ),
     ],
@@ -356,7 +356,7 @@ def test_line_that_cannot_be_read(tmp_path: Path, line: str, why: str) -> None:
 error: cannot read the lock requirements.txt
   why: line 2: {why}
 
-hint: mend the line, or report it if pip accepts it"""
+hint: fix the line, or report a bug if pip accepts it"""
     )
 
 
@@ -562,7 +562,7 @@ h==1
     assert (
         refusal(tmp_path, text, beside={"more.txt": "\n# comment\ni!=1\n"})
         == """\
-error: requirements.txt is not a lock: it leaves versions open
+error: requirements.txt is not a lock: it does not pin every version
   why: requirements.txt, line 1: a
        requirements.txt, line 2: b>=1,<2
        requirements.txt, line 3: c==1.*
@@ -571,8 +571,8 @@ error: requirements.txt is not a lock: it leaves versions open
        requirements.txt, line 7: g @ git+ssh://git.example/g
        more.txt, line 3: i!=1
 
-hint: pin every line with `==`, a repository with a commit (`…@` and its 40 digits), best by a \
-tool and with hashes:
+hint: pin every line with `==`, and repositories with a commit (`…@` and its 40 digits); \
+a tool can do that, with hashes:
       uv pip compile --universal --generate-hashes pyproject.toml -o requirements.txt"""
     )
 
@@ -591,10 +591,10 @@ def test_hashes_for_some_lines_only(tmp_path: Path, hashed: str) -> None:
     assert (
         refusal(tmp_path, text)
         == """\
-error: the lock requirements.txt vouches for too little
-  why: requirements.txt, line 2: a==1: has no sha256 or stronger digest
+error: the lock requirements.txt does not have a hash for every file
+  why: requirements.txt, line 2: a==1: has no sha256 or stronger hash
        requirements.txt, line 3: b @ https://files.example/b-1-py3-none-any.whl: has no sha256 \
-or stronger digest
+or stronger hash
 
 hint: lock again with hashes: `uv pip compile --universal --generate-hashes pyproject.toml -o \
 requirements.txt`"""
@@ -606,9 +606,9 @@ requirements.txt`"""
     [
         pytest.param("sha256:abc", "`abc` is no sha256 digest", id="too-short"),
         pytest.param(f"sha256:{'x' * 64}", f"`{'x' * 64}` is no sha256 digest", id="no-hex"),
-        pytest.param(f"md5:{A[:32]}", "`md5` is no digest that vouches for a file", id="weak"),
-        pytest.param(f"sha265:{A}", "`sha265` is no digest that vouches for a file", id="typo"),
-        pytest.param(A, f"`{A}` is no digest that vouches for a file", id="no-algorithm"),
+        pytest.param(f"md5:{A[:32]}", "`md5` is not a hash that is strong enough", id="weak"),
+        pytest.param(f"sha265:{A}", "`sha265` is not a hash that is strong enough", id="typo"),
+        pytest.param(A, f"`{A}` is not a hash that is strong enough", id="no-algorithm"),
     ],
 )
 def test_hash_that_is_none(tmp_path: Path, value: str, why: str) -> None:
@@ -640,9 +640,9 @@ def test_line_that_is_no_requirement(tmp_path: Path, line: str, shown: str) -> N
         refusal(tmp_path, line)
         == f"""\
 error: cannot read the lock requirements.txt
-  why: line 1: `{shown}` is no requirement (PEP 508)
+  why: line 1: `{shown}` is not a requirement (PEP 508)
 
-hint: write `name==version`, and hashes behind it as `--hash=sha256:…`"""
+hint: write `name==version`, followed by its hashes as `--hash=sha256:…`"""
     )
 
 
@@ -652,7 +652,7 @@ def test_version_that_is_none(tmp_path: Path) -> None:
         refusal(tmp_path, "idna===latest")
         == """\
 error: cannot read the lock requirements.txt
-  why: line 1: `latest` is no version (PEP 440)
+  why: line 1: `latest` is not a version (PEP 440)
 
 hint: pin a version that the index has"""
     )
@@ -699,14 +699,16 @@ def test_remedy(tmp_path: Path, name: str, beside: str, remedy: str) -> None:
     [
         pytest.param(
             f"idna @ https://[oops/idna-3.10-py3-none-any.whl#sha256={A}",
-            f"`https://[oops/idna-3.10-py3-none-any.whl` is no URL: {NO_URL}",
+            f"`https://[oops/idna-3.10-py3-none-any.whl` is not a URL: {NO_URL}",
             id="url",
         ),
-        pytest.param("file://[oops/lib", f"`file://[oops/lib` is no URL: {NO_URL}", id="file"),
-        pytest.param("-r file://[oops", f"`file://[oops` is no URL: {NO_URL}", id="include"),
-        pytest.param("-r a\0.txt", "holds a NUL character", id="nul"),
-        pytest.param("file:a%00b", "`file:a%00b` holds a NUL character", id="quoted-nul"),
-        pytest.param("file:///a%00b", "`file:///a%00b` holds a NUL character", id="nul-in-a-url"),
+        pytest.param("file://[oops/lib", f"`file://[oops/lib` is not a URL: {NO_URL}", id="file"),
+        pytest.param("-r file://[oops", f"`file://[oops` is not a URL: {NO_URL}", id="include"),
+        pytest.param("-r a\0.txt", "contains a NUL character", id="nul"),
+        pytest.param("file:a%00b", "`file:a%00b` contains a NUL character", id="quoted-nul"),
+        pytest.param(
+            "file:///a%00b", "`file:///a%00b` contains a NUL character", id="nul-in-a-url"
+        ),
         pytest.param(
             f"idna==1 ; {'(' * 2500}os_name == 'nt'{')' * 2500}",
             f"`idna==1 ; {'(' * 190}…` is nested too deep",
@@ -722,7 +724,7 @@ def test_line_that_libraries_choke_on(tmp_path: Path, line: str, why: str) -> No
 error: cannot read the lock requirements.txt
   why: line 2: {why}
 
-hint: mend the line, or report it if pip accepts it"""
+hint: fix the line, or report a bug if pip accepts it"""
     )
 
 
@@ -732,7 +734,7 @@ def test_version_with_too_many_digits(tmp_path: Path, operator: str) -> None:
     message = refusal(tmp_path, f"idna{operator}{'9' * 5000}")
 
     # Which of the two `===` is depends on packaging.
-    assert re.search(r"9…` is no (requirement \(PEP 508\)|version \(PEP 440\))\n", message)
+    assert re.search(r"9…` is not a (requirement \(PEP 508\)|version \(PEP 440\))\n", message)
     assert len(message) < 500
 
 
@@ -744,7 +746,7 @@ def test_chain_of_includes_has_an_end(tmp_path: Path) -> None:
         refusal(tmp_path, "-r 0.txt", beside=beside)
         == """\
 error: cannot read the lock 100.txt
-  why: its -r and -c lines go more than 100 files deep
+  why: its -r and -c lines are nested more than 100 files deep
 
 hint: include the files from one that lists them all"""
     )
@@ -755,32 +757,34 @@ hint: include the files from one that lists them all"""
     [
         pytest.param(
             "a @ https://h.example/a.whl?sig=${TOKEN} --wat",
-            "`a @ https://h.example/a.whl --wat` is no requirement (PEP 508)",
+            "`a @ https://h.example/a.whl --wat` is not a requirement (PEP 508)",
             id="query",
         ),
         pytest.param(
-            "a==${TOKEN}=1 --wat", "`a==${TOKEN}=1 --wat` is no requirement (PEP 508)", id="no-url"
+            "a==${TOKEN}=1 --wat",
+            "`a==${TOKEN}=1 --wat` is not a requirement (PEP 508)",
+            id="no-url",
         ),
-        pytest.param("a===${TOKEN}", "`a===${TOKEN}` is no version (PEP 440)", id="version"),
+        pytest.param("a===${TOKEN}", "`a===${TOKEN}` is not a version (PEP 440)", id="version"),
         pytest.param(
             "a==1 ; platform_release ~= '${TOKEN}'",
-            "the marker of `a==1 ; platform_release ~= '${TOKEN}'` is none",
+            "the marker of `a==1 ; platform_release ~= '${TOKEN}'` is not valid",
             id="marker",
         ),
         pytest.param(
             "a==1 --hash=sha256:${TOKEN}",
-            "what a variable fills in is no digest that vouches for a file",
+            "the value of a variable is not a hash that is strong enough",
             id="hash",
         ),
-        pytest.param("--wat${TOKEN}", "the option `--wat${TOKEN}` is not known", id="option"),
+        pytest.param("--wat${TOKEN}", "unknown option `--wat${TOKEN}`", id="option"),
         pytest.param(
             "-r https://${TOKEN}@h.example/r.txt",
-            "`-r https://h.example/r.txt` lies on a server, and only files are read",
+            "`-r https://h.example/r.txt` is on a server, and only local files can be included",
             id="include",
         ),
         pytest.param(
             "a @ https://[${TOKEN}/a.whl",
-            "`a @ https://[${TOKEN}/a.whl` holds no URL",
+            "`a @ https://[${TOKEN}/a.whl` does not contain a valid URL",
             id="address",
         ),
     ],
@@ -803,7 +807,8 @@ def test_values_of_variables_are_not_shown(tmp_path: Path, line: str, shown: str
         ),
         pytest.param(
             "-r https://u:p@ss@h.example/r.txt?key=1",
-            "line 1: `https://h.example/r.txt` lies on a server, and only files are read",
+            "line 1: `https://h.example/r.txt` is on a server, "
+            "and only local files can be included",
             id="include",
         ),
         pytest.param(
@@ -813,7 +818,7 @@ def test_values_of_variables_are_not_shown(tmp_path: Path, line: str, shown: str
         ),
         pytest.param(
             "x @ https://u:p ss@h.example/x",
-            "line 1: `x @ https://h.example/x` is no requirement (PEP 508)",
+            "line 1: `x @ https://h.example/x` is not a requirement (PEP 508)",
             id="space",
         ),
     ],

@@ -253,7 +253,7 @@ def test_both_sides_of_a_conflict(root: Path, index: FakeIndex) -> None:
     with pytest.raises(LockError) as caught:
         shipped(lock, extras="cpu gpu")
 
-    assert caught.value.what == "the lock uv.lock holds `alpha` more than once for python3.13 arm64"
+    assert caught.value.what == "the lock uv.lock has `alpha` more than once for python3.13 arm64"
 
 
 def test_environments_that_were_not_locked(root: Path, index: FakeIndex) -> None:
@@ -265,7 +265,7 @@ def test_environments_that_were_not_locked(root: Path, index: FakeIndex) -> None
         shipped(lock)
 
     assert caught.value.why == (
-        "it was locked for these environments only:\n- sys_platform == 'win32'"
+        "it was locked only for these environments:\n- sys_platform == 'win32'"
     )
 
 
@@ -309,7 +309,7 @@ def test_folder_of_wheels(root: Path, index: FakeIndex) -> None:
     )
     assert lock.warnings == (
         "uv.lock has no hashes for the files in the folder my wheels: "
-        "uv writes none for find-links, so whatever lies there ships",
+        "uv does not lock any for find-links, so the build takes whatever is there",
     )
 
 
@@ -522,8 +522,8 @@ def test_root_that_is_no_project(root: Path, index: FakeIndex) -> None:
     assert (
         str(caught.value)
         == f"""\
-error: the lock uv.lock cannot be used
-  why: it locks a workspace, and {root} itself is no project
+error: cannot use the lock uv.lock
+  why: it locks a workspace, and {root} itself is not a project
 
 hint: name the folder of one of its members: packages/a, packages/b"""
     )
@@ -571,11 +571,11 @@ def test_lock_that_answers_is_fresh(root: Path, index: FakeIndex, now: str) -> N
     ("before", "after", "difference"),
     [
         pytest.param('"alpha>=1",', '"alpha>=1", "beta",', ["- beta: not in the lock"], id="added"),
-        pytest.param('"alpha>=1",', "", ["- alpha>=1: in the lock only"], id="removed"),
+        pytest.param('"alpha>=1",', "", ["- alpha>=1: only in the lock"], id="removed"),
         pytest.param(
             "alpha>=1",
             "alpha>=2",
-            ["- alpha>=2: not in the lock", "- alpha>=1: in the lock only"],
+            ["- alpha>=2: not in the lock", "- alpha>=1: only in the lock"],
             id="version",
         ),
         pytest.param(
@@ -618,10 +618,10 @@ def test_lock_that_does_not_answer_is_stale(
 
     lines = ["pyproject.toml and the lock differ:", *difference]
     assert str(caught.value) == (
-        "error: the lock uv.lock is stale\n"
+        "error: the lock uv.lock is out of date\n"
         f"  why: {(chr(10) + ' ' * 7).join(lines)}\n"
         "\n"
-        "hint: run `uv lock` and look at what changed"
+        "hint: run `uv lock` and review the changes"
     )
 
 
@@ -649,12 +649,12 @@ ENTRY = 'version = 1\n[[package]]\nname = "demo"\nsource = { virtual = "." }\n'
     [
         pytest.param(
             ENTRY + 'dependencies = [{ name = "a" }]',
-            "uv.lock: package[0].dependencies[0]: no entry of the lock answers to a",
+            "uv.lock: package[0].dependencies[0]: no package in the lock matches a",
             id="missing-entry",
         ),
         pytest.param(
             ENTRY + '[[package]]\nname = "a"\nsource = { registry = "x" }\nversion = "one"',
-            "uv.lock: package[1].version: `one` is no version (PEP 440)",
+            "uv.lock: package[1].version: `one` is not a version (PEP 440)",
             id="version",
         ),
         pytest.param(
@@ -665,7 +665,8 @@ ENTRY = 'version = 1\n[[package]]\nname = "demo"\nsource = { virtual = "." }\n'
         ),
         pytest.param(
             ENTRY + '[package.metadata]\nrequires-dist = [{ name = "a", specifier = "1" }]',
-            "uv.lock: package[0].metadata.requires-dist[0].specifier: `1` is no version specifier",
+            "uv.lock: package[0].metadata.requires-dist[0].specifier: "
+            "`1` is not a version specifier",
             id="specifier",
         ),
         pytest.param(
@@ -686,7 +687,7 @@ def test_defect_is_named_with_its_place(root: Path, text: str, why: str) -> None
     assert [caught.value.what, caught.value.why, caught.value.hint] == [
         "cannot read the lock uv.lock",
         why,
-        "make it again: `uv lock`; a lock is not edited by hand",
+        "make it again with `uv lock`; locks are not meant to be edited by hand",
     ]
 
 
@@ -705,8 +706,8 @@ def test_file_without_hash(root: Path) -> None:
     assert (
         str(caught.value)
         == """\
-error: the lock uv.lock vouches for too little
-  why: uv.lock: package[1].wheels[0] (a-1-py3-none-any.whl): has no sha256 or stronger digest
+error: the lock uv.lock does not have a hash for every file
+  why: uv.lock: package[1].wheels[0] (a-1-py3-none-any.whl): has no sha256 or stronger hash
 
 hint: lock again with hashes: `uv lock`"""
     )
@@ -722,8 +723,8 @@ def test_unknown_version(root: Path) -> None:
     assert (
         str(caught.value)
         == """\
-error: the lock uv.lock cannot be used
-  why: its version is 2; this version of lambda-build-plugin reads 1
+error: cannot use the lock uv.lock
+  why: its version is 2, but this version of lambda-build-plugin reads only 1
 
 hint: update lambda-build-plugin, or lock again with another version of uv"""
     )

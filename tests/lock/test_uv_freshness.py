@@ -240,19 +240,19 @@ def test_requirement_in_uv_s_spelling(asked: str, locked: dict[str, Any]) -> Non
         pytest.param(
             [],
             [{"name": "a", "marker": "sys_platform == 'linux'"}],
-            ["- a (`sys_platform == 'linux'`): in the lock only"],
+            ["- a (`sys_platform == 'linux'`): only in the lock"],
             id="removed",
         ),
         pytest.param(
             ["a>=2"],
             [{"name": "a", "specifier": ">=1"}],
-            ["- a>=2: not in the lock", "- a>=1: in the lock only"],
+            ["- a>=2: not in the lock", "- a>=1: only in the lock"],
             id="version",
         ),
         pytest.param(
             ["a[x]"],
             [{"name": "a"}],
-            ["- a[x]: not in the lock", "- a: in the lock only"],
+            ["- a[x]: not in the lock", "- a: only in the lock"],
             id="extra",
         ),
         pytest.param(
@@ -266,7 +266,7 @@ def test_requirement_in_uv_s_spelling(asked: str, locked: dict[str, Any]) -> Non
             [{"name": "a", "git": f"{COMMIT}?rev=v1"}],
             [
                 "- a @ https://git.example/a/b@v2: not in the lock",
-                "- a @ https://git.example/a/b@v1: in the lock only",
+                "- a @ https://git.example/a/b@v1: only in the lock",
             ],
             id="commit",
         ),
@@ -275,7 +275,7 @@ def test_requirement_in_uv_s_spelling(asked: str, locked: dict[str, Any]) -> Non
             [{"name": "a", "url": "https://files.example/a-1.zip"}],
             [
                 "- a @ https://files.example/a-2.zip: not in the lock",
-                "- a @ https://files.example/a-1.zip: in the lock only",
+                "- a @ https://files.example/a-1.zip: only in the lock",
             ],
             id="url",
         ),
@@ -284,7 +284,7 @@ def test_requirement_in_uv_s_spelling(asked: str, locked: dict[str, Any]) -> Non
             [{"name": "a", "url": "https://files.example/a-1.zip?sig=t%23oken"}],
             [
                 "- a @ https://git.example/a@v2#subdirectory=x: not in the lock",
-                "- a @ https://files.example/a-1.zip: in the lock only",
+                "- a @ https://files.example/a-1.zip: only in the lock",
             ],
             id="secrets",
         ),
@@ -308,7 +308,7 @@ def test_difference_is_named(
             {"git": f"{COMMIT}?tag=v1"},
             [
                 "- a @ https://git.example/a/b@v2: not in the lock",
-                "- a @ https://git.example/a/b@v1: in the lock only",
+                "- a @ https://git.example/a/b@v1: only in the lock",
             ],
             id="other-tag",
         ),
@@ -323,13 +323,13 @@ def test_difference_is_named(
         pytest.param(
             {"path": "../a"},
             {"specifier": ">=1"},
-            ["- a: not in the lock", "- a>=1: in the lock only"],
+            ["- a: not in the lock", "- a>=1: only in the lock"],
             id="source-is-new",
         ),
         pytest.param(
             None,
             {"directory": "../a"},
-            ["- a>=1: not in the lock", "- a: in the lock only"],
+            ["- a>=1: not in the lock", "- a: only in the lock"],
             id="source-is-gone",
         ),
         pytest.param(

@@ -223,7 +223,7 @@ def test_warnings(tmp_path: Path) -> None:
     assert of_runtime.startswith("python3.10 is deprecated since 2026-10-31")
     assert "no hashes" in of_lock
     assert of_tree == (
-        "`same.py` comes from dep and from other with other content: that of other ships"
+        "`same.py` comes from dep and from other with different content: the one from other ships"
     )
 
 
@@ -316,7 +316,7 @@ def test_stranger_in_a_wheel(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError) as caught:
         build(settings_of(root), Reporter())
 
-    assert caught.value.why == "other-2.0.dist-info is of `other`, which was not chosen"
+    assert caught.value.why == "other-2.0.dist-info belongs to `other`, which was not selected"
     assert not (root / "dist").exists()
 
 
@@ -340,8 +340,8 @@ def test_other_locks(tmp_path: Path) -> None:
     report = build(replace(settings_of(root), contents=Contents.DEPENDENCIES), Told())
 
     assert report["warnings"][-1] == (
-        "requirements.lock is read, and requirements.txt beside it is not: "
-        "name the right one with the setting `lock`"
+        "using requirements.lock and ignoring requirements.txt beside it: "
+        "choose a lock with the setting `lock`"
     )
     assert report["lock"] == str(root / "requirements.lock")
 

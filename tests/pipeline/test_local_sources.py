@@ -25,7 +25,7 @@ from fakes.words import NO_FILE
 
 from lambda_build_plugin.config.tables import read_toml
 from lambda_build_plugin.lock import pdm_freshness
-from lambda_build_plugin.lock.poetry import content_hash
+from lambda_build_plugin.lock.poetry_freshness import content_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -491,8 +491,8 @@ def test_folder_whose_wheel_is_empty(tmp_path: Path, environ: dict[str, str]) ->
     app = a_package(tmp_path / "app", more='[tool.lambda-build]\ninclude-local = ["../extra"]\n')
 
     assert shipped(app, environ)["warnings"] == [
-        "the wheel of extra 1.0, built of its folder, is empty: look at its build settings if "
-        "there is code in it"
+        "the wheel of extra 1.0, built from its folder, is empty: check its build settings if "
+        "the folder contains code"
     ]
 
 
@@ -516,7 +516,7 @@ def test_what_an_included_wheel_requires(tmp_path: Path, environ: dict[str, str]
         pytest.param(
             "shared-1.0-cp39-cp39-win_amd64.whl",
             a_wheel("shared").content,
-            "its tag is not one of python3.13 arm64",
+            "its tags do not match python3.13 arm64",
             id="for another target",
         ),
     ],
@@ -533,7 +533,7 @@ def test_unfit_inclusion(
 
     assert (run.code, run.errors.partition("\n")[0]) == (
         6,
-        f"error: {name} cannot be taken from {app / '..' / name}",
+        f"error: cannot take {name} from {app / '..' / name}",
     )
     assert f"why: {why}" in run.errors
     assert not (tmp_path / "made.zip").exists()
@@ -549,7 +549,7 @@ def test_folder_that_is_gone(tmp_path: Path, environ: dict[str, str]) -> None:
     folder = app / ".." / "util"
     assert (run.code, run.errors.splitlines()[:2]) == (
         6,
-        [f"error: util cannot be taken from {folder}", f"  why: {folder} is not a folder"],
+        [f"error: cannot take util from {folder}", f"  why: {folder} is not a folder"],
     )
 
 
@@ -564,8 +564,8 @@ def test_file_that_is_gone(tmp_path: Path, environ: dict[str, str]) -> None:
     place = app / ".." / "lib-1.0-py3-none-any.whl"
     assert (run.code, run.errors) == (
         5,
-        f"error: {place.name} is not to be had\n  why: {place}: {NO_FILE}\n\n"
-        "hint: bring it to that place, or change its path and lock again\n",
+        f"error: cannot read {place.name}\n  why: {place}: {NO_FILE}\n\n"
+        "hint: put it there, or change its path and lock again\n",
     )
 
 
@@ -578,7 +578,7 @@ def test_folder_without_a_package(tmp_path: Path, environ: dict[str, str]) -> No
 
     assert (run.code, run.errors.splitlines()[1]) == (
         6,
-        "  why: it is no package: it has neither a pyproject.toml nor a setup.py",
+        "  why: it is not a package: it has neither a pyproject.toml nor a setup.py",
     )
 
 
@@ -605,7 +605,7 @@ def test_folder_of_another_package(tmp_path: Path, environ: dict[str, str]) -> N
 
     assert (run.code, run.errors.partition("\n")[0]) == (
         6,
-        "error: building util made another package",
+        "error: building util produced another package",
     )
 
 
@@ -680,7 +680,7 @@ def test_sdist_of_another_version(tmp_path: Path, environ: dict[str, str]) -> No
 
     assert (run.code, run.errors.partition("\n")[0]) == (
         6,
-        "error: building lib 2.0 made another package",
+        "error: building lib 2.0 produced another package",
     )
 
 
@@ -742,8 +742,8 @@ wheels = [{{ path = "../{wheel.filename}", hashes = {{ sha256 = "{wheel.sha256}"
         6,
         [
             "error: building fast 1.0 failed in broken",
-            "why: no wheel of it loads in python3.13 arm64",
-            "fast 1.0: needs glibc 2.35, python3.13 has 2.34: lock an older version",
+            "why: none of its wheels loads on python3.13 arm64",
+            "fast 1.0: needs glibc 2.35, but python3.13 has 2.34: lock an older version",
             "offered: cp313-cp313-manylinux_2_35_aarch64",
         ],
     )
@@ -766,5 +766,5 @@ def test_only_binary(tmp_path: Path, environ: dict[str, str]) -> None:
 
     assert (run.code, run.errors.partition("\n")[0]) == (
         4,
-        "error: the lock holds sources, and `only-binary` forbids building them",
+        "error: the lock contains source code, and `only-binary` forbids building it",
     )

@@ -128,9 +128,9 @@ def test_provided_sdk(tmp_path: Path) -> None:
         "six": alone,
     }
     assert report["warnings"] == [
-        "the AWS SDK is split: boto3, botocore, jmespath, python-dateutil, s3transfer, six of the "
-        "runtime would run with urllib3 of the artifact, at versions that nobody has tried "
-        "together; ship all of it or none"
+        "the AWS SDK is split: boto3, botocore, jmespath, python-dateutil, s3transfer, six from "
+        "the runtime would run with urllib3 from the artifact, in versions that were never "
+        "tested together; ship all of it or none"
     ]
 
 
@@ -227,8 +227,8 @@ def test_provided_at_another_version(tmp_path: Path, contents: str) -> None:
     assert (run.code, run.errors.splitlines()[:2]) == (
         8,
         [
-            "error: what is provided has other versions than the lock",
-            f"  why: - idna 2.0 is locked, {layer} holds 1.0",
+            "error: provided packages have other versions than the lock",
+            f"  why: - idna 2.0 is locked, but {layer} contains 1.0",
         ],
     )
     assert not (root / "dist").exists()
@@ -252,7 +252,7 @@ def test_provided_by_what_cannot_be_read(
     run = ran(root, "--provided-by", tmp_path / "layer.zip")
 
     assert run.code == 2
-    assert f"provided-by: {tmp_path / 'layer.zip'} cannot be read: {reason}\n" in run.errors
+    assert f"provided-by: cannot read {tmp_path / 'layer.zip'}: {reason}\n" in run.errors
 
 
 def test_provided_by_itself_at_a_version_that_the_build_finds(tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_requirement_met_by_a_zip_that_provides(tmp_path: Path) -> None:
     without, report = ran(root), built(root, "--provided-by", layer)
 
     assert without.code == 8
-    assert report["warnings"] == ["asking 1.0 requires idna>=2, and 1.0 ships"]
+    assert report["warnings"] == ["asking 1.0 requires idna>=2, but 1.0 ships"]
 
 
 def a_layer(path: Path, *names: str) -> Path:
@@ -351,7 +351,8 @@ def test_layer_without_the_sdk(tmp_path: Path) -> None:
     report = built(root, "--contents", "project", "--provided-by", layer)
 
     assert report["warnings"] == [
-        "demo 1.0 requires boto3, which does not ship: the runtime's own is used, any version"
+        "demo 1.0 requires boto3, which does not ship: the runtime's own copy is "
+        "used, whatever its version"
     ]
 
 
@@ -366,7 +367,7 @@ def test_damaged_handler_in_a_zip_that_provides(tmp_path: Path) -> None:
     run = ran(root, "--provided-by", layer, "--handler", "adapter.run")
 
     assert run.code == 2
-    assert f"provided-by: {layer} cannot be read: " in run.errors
+    assert f"provided-by: cannot read {layer}: " in run.errors
     assert not (root / "dist").exists()
 
 
@@ -506,7 +507,7 @@ def test_handler_that_the_layer_does_not_define(tmp_path: Path) -> None:
         8,
         [
             "error: `api` for python3.13 x86_64: the handler `adapter.run` is not defined",
-            "  why: nothing in `python/adapter.py` binds `run`: the runtime answers "
+            "  why: nothing in `python/adapter.py` defines `run`: the runtime answers "
             "Runtime.HandlerNotFound",
         ],
     )
@@ -566,7 +567,7 @@ more = ["other"]
 
     assert run.code == 8
     assert "unzipped, 270," in run.errors.splitlines()[0]
-    assert "`deps`, which is there too, has 150," in run.errors
+    assert "`deps`, which is used with it, has 150," in run.errors
 
 
 def test_collision_and_strict(tmp_path: Path) -> None:
@@ -576,7 +577,7 @@ def test_collision_and_strict(tmp_path: Path) -> None:
 
     relaxed, strict = built(root), ran(root, "--strict")
 
-    warning = "`same.py` comes from a and from b with other content: that of b ships"
+    warning = "`same.py` comes from a and from b with different content: the one from b ships"
     assert (relaxed["warnings"], strict.code) == ([warning], 8)
     assert f"- {warning}\n" in strict.errors
 
@@ -603,7 +604,7 @@ def test_collision_of_bytecode(tmp_path: Path) -> None:
     report = built(root, "--bytecode-only", "--runtime", HOST)
 
     assert report["warnings"] == [
-        "`same.py` comes from a and from b with other content: that of b ships"
+        "`same.py` comes from a and from b with different content: the one from b ships"
     ]
 
 

@@ -169,7 +169,7 @@ def test_script_as_wheel(tmp_path: Path) -> None:
     )
 
     assert run.code == 6
-    assert "is not a package: there is nothing to build a wheel of" in run.errors
+    assert "is not a package: there is nothing to build a wheel from" in run.errors
     assert '`project = "source"`' in run.errors
     assert not (root / "dist").exists()
 
@@ -214,8 +214,8 @@ def test_collision(tmp_path: Path) -> None:
     report = json.loads(run.output)
 
     assert report["warnings"] == [
-        "`dep/__init__.py` comes from dep and from the project project with other content: that "
-        "of the project project ships"
+        "`dep/__init__.py` comes from dep and from the project project with different content: "
+        "the one from the project project ships"
     ]
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         assert archive.read("dep/__init__.py") == b"OURS = 1\n"

@@ -20,7 +20,7 @@ from fakes.sources import a_source
 from fakes.wheels import a_wheel, an_sdist
 
 from lambda_build_plugin.config.tables import read_toml
-from lambda_build_plugin.lock.poetry import content_hash
+from lambda_build_plugin.lock.poetry_freshness import content_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable

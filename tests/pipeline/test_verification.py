@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from fakes.wheels import FakeWheel
 
 HINT_CODE = (
-    "hint: take a version of the package that has a wheel for the target, or leave the file out "
-    "where nothing loads it\n"
+    "hint: use a version of the package that has a wheel for the target, or leave the file out "
+    "if nothing loads it\n"
 )
 
 
@@ -90,7 +90,7 @@ def test_library_that_the_runtime_lacks_is_a_warning(tmp_path: Path) -> None:
     assert run.code == 0
     assert (
         "warning: view 1.0: `view.abi3.so`: needs libGL.so.1, which neither the artifact nor the "
-        "runtime holds: ship it at the root, in `lib/`, or in `lib/` of a layer\n"
+        "runtime contains: ship it at the root, in `lib/`, or in `lib/` of a layer\n"
     ) in run.output
 
 
@@ -118,7 +118,7 @@ def test_version_that_the_lock_overrides_is_a_warning(tmp_path: Path) -> None:
     )
 
     assert run.code == 0
-    assert "warning: outer 1.0 requires inner<2, and 2.0 ships\n" in run.output
+    assert "warning: outer 1.0 requires inner<2, but 2.0 ships\n" in run.output
 
 
 def test_what_a_uv_lock_overrides_is_not_missed(tmp_path: Path) -> None:
@@ -328,7 +328,7 @@ def test_handler_that_is_not_defined(tmp_path: Path) -> None:
         8,
         [
             "error: the handler `demo.app.main` is not defined",
-            "  why: nothing in `demo/app.py` binds `main`: the runtime answers "
+            "  why: nothing in `demo/app.py` defines `main`: the runtime answers "
             "Runtime.HandlerNotFound",
         ],
     )
@@ -346,14 +346,14 @@ def test_all_failures_are_told_together(tmp_path: Path) -> None:
         "       a file with machine code cannot load on python3.13 arm64:\n"
         "       fast 2.0: `fast/_fast.so` is made for 64-bit x86_64, not for aarch64\n"
         "       the handler `gone.handler` is not in the artifact:\n"
-        "       none of these is there: gone.py, gone/__init__.py, gone.pyc\n"
+        "       none of these files exists: gone.py, gone/__init__.py, gone.pyc\n"
         "\n"
-        "hint: make the lock again so that it holds them for this target: a lock made for one "
+        "hint: lock again so that the lock contains them for this target: a lock made for one "
         "machine, or by hand, may lack what another one needs; name the zips of layers that "
-        "have it (`provided-by`; `lambda-build inspect --layer`), and what is left out on "
-        "purpose in the setting `provided` (--provided NAME)\n"
-        "      take a version of the package that has a wheel for the target, or leave the file "
-        "out where nothing loads it\n"
+        "contain them (`provided-by`; `lambda-build inspect --layer`), and list what is left "
+        "out on purpose in the setting `provided` (--provided NAME)\n"
+        "      use a version of the package that has a wheel for the target, or leave the file "
+        "out if nothing loads it\n"
         "      check the setting `handler` (--handler): `package.module.function`\n",
     )
 
@@ -364,8 +364,7 @@ def test_module_that_shadows_the_standard_library(tmp_path: Path) -> None:
 
     assert run.code == 0
     assert (
-        "warning: `enum/__init__.py` (of enum34 1.1) takes the place of `enum` of the standard "
-        "library\n"
+        "warning: `enum/__init__.py` (of enum34 1.1) shadows `enum` of the standard library\n"
     ) in run.output
 
 
@@ -391,8 +390,8 @@ def test_wheels_that_can_never_fit_are_not_fetched(tmp_path: Path) -> None:
     assert (run.code, run.errors) == (
         8,
         "error: the artifact would be too large: its wheels have 300,000,000 bytes before they "
-        "are unzipped, Lambda wants less than 262,144,000 afterwards\n"
-        "  why: the biggest are:\n"
+        "are unzipped, Lambda requires less than 262,144,000 afterwards\n"
+        "  why: the largest are:\n"
         "       - larger 1.0: 190.7 MB\n"
         "       - large 1.0: 95.4 MB\n"
         "\nhint: leave out what the function does not need, or deploy a container image\n",

@@ -293,20 +293,20 @@ def test_wheel_goes_before_sdist() -> None:
         pytest.param(
             a_target("python3.11"),
             ["cp311-cp311-manylinux_2_28_x86_64", "cp312-abi3-manylinux_2_28_x86_64"],
-            "needs glibc 2.28, python3.11 has 2.26: "
+            "needs glibc 2.28, but python3.11 has 2.26: "
             "use python3.12 or newer, or lock an older version",
             id="glibc",
         ),
         pytest.param(
             a_target("python3.11"),
             ["cp311-cp311-manylinux_2_28_x86_64.manylinux_2_27_x86_64"],
-            "needs glibc 2.27, python3.11 has 2.26: lock an older version",
+            "needs glibc 2.27, but python3.11 has 2.26: lock an older version",
             id="lowest-glibc-of-a-set",
         ),
         pytest.param(
             a_target("python3.11", "arm64"),
             ["cp311-cp311-manylinux_2_28_aarch64", "cp312-cp312-manylinux_2_28_aarch64"],
-            "needs glibc 2.28, python3.11 has 2.26: use python3.12, or lock an older version",
+            "needs glibc 2.28, but python3.11 has 2.26: use python3.12, or lock an older version",
             id="glibc-and-one-runtime",
         ),
         pytest.param(
@@ -385,10 +385,10 @@ def test_reason_in_plain_words(target: Target, offered: list[str], reason: str) 
 @pytest.mark.parametrize(
     ("package", "reason"),
     [
-        pytest.param(a_package(), "demo 1.0: the lock offers no file at all", id="nothing"),
+        pytest.param(a_package(), "demo 1.0: the lock contains no file for it", id="nothing"),
         pytest.param(
             a_package("demo-2.0-py3-none-any.whl", "Demo.whl"),
-            "demo 1.0: the lock offers only files of another name or version: "
+            "demo 1.0: the lock contains only files with another name or version: "
             "Demo.whl, demo-2.0-py3-none-any.whl",
             id="strangers",
         ),

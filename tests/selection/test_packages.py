@@ -201,7 +201,7 @@ def test_virtual_package_ships_its_needs_only() -> None:
 
     assert [package.name for package in result.packages] == ["b"]
     assert result.left_out[0] == LeftOut(
-        name="a", version="1", reason="it is no package: only what it needs ships"
+        name="a", version="1", reason="it is not a package: only its dependencies ship"
     )
 
 
@@ -215,8 +215,8 @@ def test_everything_left_out_has_its_reason() -> None:
 
     assert [(item.name, item.reason) for item in walked(lock).left_out] == [
         ("a", "the project needs it only if python_version < '3.9'"),
-        ("b", "only an extra that was not asked for needs it"),
-        ("c", "only a dependency group that was not asked for needs it"),
+        ("b", "it is needed only by an extra that was not requested"),
+        ("c", "it is needed only by a dependency group that was not requested"),
         ("d", "nothing that ships needs it"),
     ]
 
@@ -277,7 +277,7 @@ def test_fork_without_one_answer_is_an_error(markers: tuple[str | None, ...], co
         str(caught.value)
         == f"""\
 error: cannot read the lock uv.lock
-  why: the project needs a, and {count} of its 2 entries hold for the target
+  why: the project needs a, but {count} of its 2 entries apply to the target
 
 hint: lock again: `uv lock`"""
     )
@@ -308,12 +308,12 @@ def test_two_versions_reached_are_an_error() -> None:
     assert (
         str(caught.value)
         == """\
-error: the lock uv.lock holds `a` more than once for python3.13 arm64
+error: the lock uv.lock has `a` more than once for python3.13 arm64
   why: a 1: package[0], marker: none
        a 2: package[1], marker: none
 
-hint: if extras or groups conflict, ask for one of them; else lock again, so that markers \
-exclude each other: `uv lock`"""
+hint: if extras or groups conflict, ask for only one of them; otherwise lock again, so that \
+the markers exclude each other: `uv lock`"""
     )
 
 

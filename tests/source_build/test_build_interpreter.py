@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lambda_build_plugin.source_build.interpreter import Interpreter, find
+from lambda_build_plugin.source_build.interpreter import find
+from lambda_build_plugin.system.interpreters import Interpreter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,10 +33,22 @@ def a_python(
     *,
     implementation: str = "cpython",
     free_threaded: bool = False,
-    can_seed: bool = True,
+    release_level: str = "final",
+    has_ensurepip: bool = True,
 ) -> Path:
     """Write a program that says what a Python would."""
-    told = [str(path), version, implementation, "linux-x86_64", free_threaded, can_seed]
+    told = {
+        "path": str(path),
+        "version": version,
+        "build": f"{version} (main, today)",
+        "implementation": implementation,
+        "release_level": release_level,
+        "abi_flags": "",
+        "free_threaded": free_threaded,
+        "platform": "linux-x86_64",
+        "magic": "2a0d0d0a",
+        "has_ensurepip": has_ensurepip,
+    }
     return a_program(path, f"echo '{json.dumps(told)}'")
 
 
@@ -62,9 +75,29 @@ def test_python_on_the_path(tmp_path: Path) -> None:
     a_python(tmp_path / "c" / "python3.99")
     environ = {"PATH": f"{tmp_path / 'a'}:{path.parent}:{tmp_path / 'c'}"}
 
-    assert find(_MINOR, environ=environ, home=tmp_path) == Interpreter(
-        path=path, version="3.99.1", implementation="cpython", platform="linux-x86_64"
+    interpreter = find(_MINOR, environ=environ, home=tmp_path)
+
+    assert (interpreter.path, str(interpreter), interpreter.platform) == (
+        path,
+        "Python 3.99.1",
+        "linux-x86_64",
     )
+
+
+def test_beta(tmp_path: Path) -> None:
+    """A beta compiles extension modules for its minor version: preview runtimes need that."""
+    path = a_python(tmp_path / "a" / "python3.99", "3.99.0b1", release_level="beta")
+
+    assert found(tmp_path, "a") == path
+
+
+def test_python_without_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without uv, a Python that cannot create an environment with pip is passed over."""
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))  # so no uv lies beside it
+    a_python(tmp_path / "a" / "python3.99", has_ensurepip=False)
+    path = a_python(tmp_path / "b" / "python3.99")
+
+    assert found(tmp_path, "a", "b") == path
 
 
 def test_shim_that_fails_is_passed_over(tmp_path: Path) -> None:

@@ -235,7 +235,7 @@ def test_known_backend(tmp_path: Path, backend: str) -> None:
     wheel = built(a_project(tmp_path / "demo", backend), reporter=notes)
 
     path = tmp_path / "out" / "demo_app-1.0-py3-none-any.whl"
-    assert notes.texts == [f"demo-app is built with {backend} in this process"]
+    assert notes.texts == [f"building demo-app with {backend} in this process"]
     assert wheel == Wheel(
         name=wheel.name,
         version=Version("1.0"),
@@ -268,8 +268,8 @@ def test_here_is_as_in_isolation(tmp_path: Path, backend: str) -> None:
     both = [contents(built(root, reporter=notes).path) for root in (here, apart)]
 
     assert notes.texts == [
-        f"demo-app is built with {backend} in this process",
-        f"build demo-app with {_BACKENDS[backend]} in isolation",
+        f"building demo-app with {backend} in this process",
+        f"building demo-app with {_BACKENDS[backend]} in isolation",
     ]
     assert both[0] == both[1]
 
@@ -306,7 +306,7 @@ def test_isolated_where_it_would_differ(
     with pytest.raises(BackendError):
         built(a_project(tmp_path / "demo", backend, requires=requires, more=more), reporter=notes)
 
-    assert notes.texts == [f"build demo-app with {_BACKENDS[backend]} in isolation"]
+    assert notes.texts == [f"building demo-app with {_BACKENDS[backend]} in isolation"]
 
 
 @pytest.mark.usefixtures("offline")
@@ -673,8 +673,7 @@ def test_extension_that_is_not_optional(tmp_path: Path) -> None:
     assert caught.value.why.splitlines() == [
         f"built with Python {python}: demo-1.0-cp313-cp313-linux_x86_64.whl",
         f"  it was compiled for Python {python}, not for Python 3.13",
-        f"built with Python {python}, the compiler out of reach: "
-        "demo-1.0-cp313-cp313-linux_x86_64.whl",
+        f"built with Python {python}, without a compiler: demo-1.0-cp313-cp313-linux_x86_64.whl",
         f"  it was compiled for Python {python}, not for Python 3.13",
     ]
 
@@ -719,7 +718,9 @@ def test_wheel_without_code(tmp_path: Path) -> None:
     with pytest.raises(EmptyWheelError) as caught:
         built(root)
 
-    assert caught.value.why == f"{filename} holds metadata alone: backend found no code to put in"
+    assert (
+        caught.value.why == f"{filename} contains only metadata: backend found no code to package"
+    )
 
 
 @pytest.mark.parametrize(
@@ -792,8 +793,8 @@ def test_excluded_python(tmp_path: Path, specifier: str) -> None:
         built(root)
 
     assert (caught.value.what, caught.value.why) == (
-        "the wheel of demo does not admit python3.13 x86_64",
-        f"its Requires-Python is `{specifier}`, python3.13 has Python {_TARGET.python_version}",
+        "the wheel of demo does not support python3.13 x86_64",
+        f"its Requires-Python is `{specifier}`, but python3.13 has Python {_TARGET.python_version}",
     )
 
 
@@ -812,7 +813,7 @@ def test_unreadable_metadata(tmp_path: Path, wheel: dict[str, Any]) -> None:
     with pytest.raises(BackendError, match="building demo failed in backend") as caught:
         built(root)
 
-    assert caught.value.why.startswith("the metadata of demo-1.0-py3-none-any.whl cannot be read: ")
+    assert caught.value.why.startswith("cannot read the metadata of demo-1.0-py3-none-any.whl: ")
 
 
 @pytest.mark.parametrize("has_uv", [pytest.param(True, id="uv"), pytest.param(False, id="pip")])
@@ -849,7 +850,7 @@ def test_offline(
             built(root, offline=True)
 
         assert [request.path for request in index.requests] == []
-    assert caught.value.what == "what demo-app is built with is not at hand"
+    assert caught.value.what == "cannot find the build requirements of demo-app"
     assert caught.value.hint.startswith("`--offline` forbids fetching the build requirements")
 
 
@@ -968,5 +969,5 @@ def test_no_package(tmp_path: Path) -> None:
     with pytest.raises(NotAPackageError) as caught:
         built(tmp_path / "scripts")
 
-    assert caught.value.what == "scripts is not a package: there is nothing to build a wheel of"
+    assert caught.value.what == "scripts is not a package: there is nothing to build a wheel from"
     assert "--contents dependencies" in caught.value.hint

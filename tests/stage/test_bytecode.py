@@ -21,7 +21,8 @@ from fakes.wheels import a_wheel
 from lambda_build_plugin.config.settings import Host
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.runtime.limits import UNZIPPED_LIMIT
-from lambda_build_plugin.runtime.target import RUNTIMES
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.source_build.context import BuildContext
 from lambda_build_plugin.stage.bytecode import BytecodeOversizeError, CompilerError, with_bytecode
 from lambda_build_plugin.stage.contents import write_folder
 from lambda_build_plugin.stage.tree import Entry
@@ -81,12 +82,16 @@ def compiled(
     return with_bytecode(
         tree,
         full=full or tree,
-        runtime=runtime,
         only=only,
-        host=host,
-        cache=Cache(host.cache_dir),
-        scratch=folder / scratch,
-        reporter=reporter or Reporter(),
+        context=BuildContext(
+            target=Target(runtime=runtime, architecture=Architecture.X86_64),
+            folder=folder / scratch,
+            cache=Cache(host.cache_dir),
+            home=host.home,
+            environ=host.environ,
+            offline=False,
+            reporter=reporter or Reporter(),
+        ),
     )
 
 
@@ -321,13 +326,16 @@ def test_no_modules(tmp_path: Path) -> None:
 def test_broken_interpreter(tmp_path: Path) -> None:
     """An interpreter that breaks down is named, with what it said last."""
     answer = {
-        "executable": str(tmp_path / "python3.2"),
-        "implementation": "cpython",
-        "python": [3, 2],
-        "level": "final",
-        "flags": "",
+        "path": str(tmp_path / "python3.2"),
         "version": "3.2.0",
+        "build": "3.2.0",
+        "implementation": "cpython",
+        "release_level": "final",
+        "abi_flags": "",
+        "free_threaded": False,
+        "platform": "linux-x86_64",
         "magic": "00",
+        "has_ensurepip": True,
     }
     program = tmp_path / "python3.2"
     program.write_text(
@@ -345,7 +353,7 @@ def test_broken_interpreter(tmp_path: Path) -> None:
         )
 
     assert (caught.value.what, caught.value.why) == (
-        "the bytecode of `demo` cannot be made",
+        "cannot compile the bytecode of `demo`",
         f"{program} (3.2.0): no",
     )
 

@@ -210,7 +210,7 @@ def test_failing_command(tmp_path: Path, hook: str) -> None:
         "100000",
         "to https://index.example/",
         "",
-        f"hint: try it alone, and mend `{name}` in [tool.lambda-build.hooks]",
+        f"hint: run it on its own, and fix `{name}` in [tool.lambda-build.hooks]",
     ]
     assert len(result.errors) < 20_000
     assert not (tmp_path / "a.zip").exists()
@@ -219,7 +219,7 @@ def test_failing_command(tmp_path: Path, hook: str) -> None:
 @pytest.mark.parametrize(
     ("command", "why"),
     [
-        pytest.param('"cat; exit 4"', "it ended with 4 and said nothing", id="reads input"),
+        pytest.param('"cat; exit 4"', "it exited with 4 and printed nothing", id="reads input"),
         pytest.param(
             '["no-such-program-at-all"]',
             f"it cannot be started: {NO_FILE}",

@@ -127,7 +127,7 @@ def test_collision(tmp_path: Path) -> None:
 
     assert b"from two import main" in shipped(tree, tmp_path / "a.zip")["bin/run"]
     assert tree.warnings == (
-        "`bin/run` comes from one and from two with other content: that of two ships",
+        "`bin/run` comes from one and from two with different content: the one from two ships",
     )
     listed = [record_of(tree, f"{name}-1.0.dist-info") for name in ("one", "two")]
     assert [["bin/run" in [row[0] for row in rows]] for rows in listed] == [[False], [True]]
@@ -137,7 +137,7 @@ def test_file_in_the_way(tmp_path: Path) -> None:
     """A file that is called `bin` leaves no place for scripts."""
     fake = a_wheel(files={"bin": ""}, entry_points=_ENTRY_POINTS)
 
-    with pytest.raises(StageError, match="`bin` is a file and a folder at once"):
+    with pytest.raises(StageError, match="`bin` is both a file and a folder"):
         with_scripts(a_tree(tmp_path, fake), _RUNTIME)
 
 
@@ -156,7 +156,7 @@ def test_unreadable_entry_points(tmp_path: Path, text: str) -> None:
     assert paths(tree) == ["demo/__init__.py"]
     (warning,) = tree.warnings
     assert warning.startswith(
-        "demo-1.0-py3-none-any.whl brings no commands: its entry_points.txt cannot be read ("
+        "demo-1.0-py3-none-any.whl ships no commands, because its entry_points.txt cannot be read ("
     )
 
 

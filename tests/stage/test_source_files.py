@@ -11,12 +11,9 @@ import pytest
 
 from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.errors import SettingsError
-from lambda_build_plugin.stage.source_files import (
-    Choice,
-    NoCodeError,
-    UnfitFileError,
-    plain_project,
-)
+from lambda_build_plugin.stage.plain_files import UnfitFileError
+from lambda_build_plugin.stage.project_walk import Choice
+from lambda_build_plugin.stage.source_files import NoCodeError, plain_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -115,25 +112,25 @@ packages = [
     ("table", "problem"),
     [
         pytest.param(
-            'include = "gone"', "packages[0].include: `gone` is not in {root}", id="absent"
+            'include = "gone"', "packages[0].include: `gone` matches nothing in {root}", id="absent"
         ),
         pytest.param(
             'include = ""',
-            "packages[0].include: `` is no pattern: Unacceptable pattern: ''",
+            "packages[0].include: `` is not a valid pattern: Unacceptable pattern: ''",
             id="empty",
         ),
         pytest.param(
             'include = "main.py"\nto = "../up"',
-            "packages[0]: `../up/main.py` would lie outside of the artifact",
+            "packages[0]: `../up/main.py` would be outside the artifact",
             id="target outside",
         ),
         pytest.param(
             'include = "main.py"\nto = "/"',
-            "packages[0]: `/main.py` would lie outside of the artifact",
+            "packages[0]: `/main.py` would be outside the artifact",
             id="absolute target",
         ),
         pytest.param(
-            'include = ".."', "packages[0]: `..` would lie outside of the artifact", id="above"
+            'include = ".."', "packages[0]: `..` would be outside the artifact", id="above"
         ),
     ],
 )
@@ -373,10 +370,10 @@ def test_modes(tmp_path: Path) -> None:
     [
         pytest.param(b"caf\xe9.txt", "its name is not UTF-8 text", id="not UTF-8"),
         pytest.param(
-            b"a\\b.txt", "its name holds a `\\` or a drive, as paths of Windows do", id="backslash"
+            b"a\\b.txt", "its name contains a `\\` or a drive, as Windows paths do", id="backslash"
         ),
         pytest.param(
-            b"c:a.txt", "its name holds a `\\` or a drive, as paths of Windows do", id="drive"
+            b"c:a.txt", "its name contains a `\\` or a drive, as Windows paths do", id="drive"
         ),
     ],
 )

@@ -292,7 +292,7 @@ def test_collision(tmp_path: Path, *, reverse: bool) -> None:
 
     found = contents(tree, tmp_path)
     assert tree.warnings == (
-        "`same.py` comes from a and from b with other content: that of b ships",
+        "`same.py` comes from a and from b with different content: the one from b ships",
     )
     assert code(found) == {"a.py": "", "b.py": "", "same.py": "b"}
 
@@ -341,8 +341,8 @@ def test_paths_that_differ_in_case(tmp_path: Path) -> None:
 
     assert {"pkg/A.py", "pkg/a.py"} <= set(paths(tree))
     assert tree.warnings == (
-        "`pkg/A.py` of a and `pkg/a.py` of b differ in case only: unpacked on Windows or macOS "
-        "they are one file",
+        "`pkg/A.py` of a and `pkg/a.py` of b differ only in case: on Windows and macOS "
+        "they unpack to one file",
     )
 
 
@@ -351,7 +351,7 @@ def test_collision_of_three(tmp_path: Path) -> None:
     fakes = (a_wheel(name, files={"same.py": name}) for name in ("c", "a", "b"))
 
     assert staged(tmp_path, *fakes).warnings == (
-        "`same.py` comes from a, b and from c with other content: that of c ships",
+        "`same.py` comes from a, b and from c with different content: the one from c ships",
     )
 
 
@@ -363,8 +363,8 @@ def test_file_where_a_folder_is(tmp_path: Path) -> None:
         staged(tmp_path, *fakes)
 
     assert (caught.value.what, caught.value.why) == (
-        "`same` is a file and a folder at once",
-        "a brings the file, b brings `same/deep/file.py`",
+        "`same` is both a file and a folder",
+        "a contains the file, b contains `same/deep/file.py`",
     )
 
 

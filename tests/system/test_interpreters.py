@@ -20,13 +20,16 @@ _OTHER = (3, 2)
 def a_python(folder: Path, name: str = "python3.2", *, fails: bool = False, **said: object) -> Path:
     """Write a program that says of itself what a Python would."""
     answer = {
-        "executable": str(folder / name),
+        "path": str(folder / name),
+        "version": "3.2.1",
+        "build": "3.2.1 (main, today)",
         "implementation": "cpython",
-        "python": [3, 2],
-        "level": "final",
-        "flags": "",
-        "version": "3.2.1 (main,\n today)",
+        "release_level": "final",
+        "abi_flags": "",
+        "free_threaded": False,
+        "platform": "linux-x86_64",
         "magic": "2a0d0d0a",
+        "has_ensurepip": True,
     } | said
     folder.mkdir(parents=True, exist_ok=True)
     program = folder / name
@@ -50,7 +53,8 @@ def test_running_python() -> None:
     interpreter = find_interpreter(version, environ={"PATH": ""}, home=Path("/"), need="this")
 
     assert interpreter.path == Path(sys.executable)
-    assert interpreter.version == " ".join(sys.version.split())
+    assert interpreter == Interpreter.running()
+    assert interpreter.build == " ".join(sys.version.split())
 
 
 @_SHELL
@@ -59,7 +63,16 @@ def test_on_path(tmp_path: Path) -> None:
     program = a_python(tmp_path / "bin")
 
     assert found(tmp_path, tmp_path / "bin") == Interpreter(
-        path=program, version="3.2.1 (main, today)", magic="2a0d0d0a"
+        path=program,
+        version="3.2.1",
+        build="3.2.1 (main, today)",
+        implementation="cpython",
+        release_level="final",
+        abi_flags="",
+        free_threaded=False,
+        platform="linux-x86_64",
+        magic="2a0d0d0a",
+        has_ensurepip=True,
     )
 
 
@@ -69,10 +82,13 @@ def test_on_path(tmp_path: Path) -> None:
     [
         pytest.param({"fails": True}, id="does not run"),
         pytest.param({"implementation": "pypy"}, id="other implementation"),
-        pytest.param({"python": [3, 1]}, id="other version"),
-        pytest.param({"flags": "t"}, id="free-threaded"),
-        pytest.param({"flags": "d"}, id="debug build"),
-        pytest.param({"level": "beta"}, id="beta"),
+        pytest.param({"version": "3.1.4"}, id="other version"),
+        pytest.param({"abi_flags": "t"}, id="free-threaded"),
+        pytest.param({"free_threaded": True}, id="free-threaded, without flags as on Windows"),
+        pytest.param({"abi_flags": "d"}, id="debug build"),
+        pytest.param({"release_level": "beta"}, id="beta"),
+        pytest.param({"unknown": 1}, id="no answer to what was asked"),
+        pytest.param({"version": None}, id="no version"),
     ],
 )
 def test_passed_over(tmp_path: Path, said: dict[str, object]) -> None:

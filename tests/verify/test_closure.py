@@ -142,7 +142,7 @@ def test_layer_meets_a_requirement() -> None:
 @pytest.mark.parametrize(
     ("asked", "version", "warnings"),
     [
-        pytest.param("idna>=4", "3.7", ("demo 1.0 requires idna>=4, and 3.7 ships",), id="too old"),
+        pytest.param("idna>=4", "3.7", ("demo 1.0 requires idna>=4, but 3.7 ships",), id="too old"),
         pytest.param("idna>=3", "4.0rc1", (), id="pre-release"),
         pytest.param("idna==3.7", "3.7+local", (), id="local version"),
         pytest.param("idna>=3", "unknown", (), id="no version"),
@@ -165,8 +165,8 @@ def test_what_the_runtime_brings_is_doubtful() -> None:
 
     assert found == Findings(
         warnings=(
-            "demo 1.0 requires boto3>=1, which does not ship: the runtime's own is used, "
-            "any version",
+            "demo 1.0 requires boto3>=1, which does not ship: the runtime's own copy is used, "
+            "whatever its version",
         )
     )
 

@@ -59,8 +59,8 @@ def test_module_without_source(handler: str, path: str) -> None:
     """A module that is there without its source may define the name: a warning."""
     assert check(handler, {path: HANDLER}) == Findings(
         warnings=(
-            f"whether the handler `{handler}` is defined in `{path}` cannot be told: its source is "
-            "not there",
+            f"cannot tell whether the handler `{handler}` is defined in `{path}`: its source "
+            "does not ship",
         )
     )
 
@@ -81,7 +81,7 @@ def test_missing_handler(path: str) -> None:
     assert (type(error), error.what, error.why) == (
         HandlerError,
         "the handler `pkg.app.handler` is not in the artifact",
-        "none of these is there: pkg/app.py, pkg/app/__init__.py, pkg/app.pyc",
+        "none of these files exists: pkg/app.py, pkg/app/__init__.py, pkg/app.pyc",
     )
 
 
@@ -164,24 +164,24 @@ def test_undefined_handler(source: str) -> None:
 
     assert (type(error), error.why) == (
         UndefinedHandlerError,
-        "nothing in `app.py` binds `handler`: the runtime answers Runtime.HandlerNotFound",
+        "nothing in `app.py` defines `handler`: the runtime answers Runtime.HandlerNotFound",
     )
 
 
 @pytest.mark.parametrize(
     ("source", "reason"),
     [
-        pytest.param("from a import *", "the module fills itself when it runs", id="import of all"),
+        pytest.param("from a import *", "the module defines names at run time", id="import of all"),
         pytest.param(
-            "def __getattr__(name): ...", "the module fills itself when it runs", id="PEP 562"
+            "def __getattr__(name): ...", "the module defines names at run time", id="PEP 562"
         ),
         pytest.param(
-            "globals()['handler'] = 1", "the module fills itself when it runs", id="globals"
+            "globals()['handler'] = 1", "the module defines names at run time", id="globals"
         ),
-        pytest.param("exec('handler = 1')", "the module fills itself when it runs", id="exec"),
+        pytest.param("exec('handler = 1')", "the module defines names at run time", id="exec"),
         pytest.param(
             "import sys\nsys.modules[__name__] = 1",
-            "the module fills itself when it runs",
+            "the module defines names at run time",
             id="modules",
         ),
         pytest.param("def handler(", "this Python cannot parse it", id="syntax"),
@@ -195,6 +195,6 @@ def test_cannot_be_told(source: str, reason: str) -> None:
 
     assert found == Findings(
         warnings=(
-            f"whether the handler `app.handler` is defined in `app.py` cannot be told: {reason}",
+            f"cannot tell whether the handler `app.handler` is defined in `app.py`: {reason}",
         )
     )

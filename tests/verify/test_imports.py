@@ -35,7 +35,7 @@ def check(files: Mapping[str, str], *, minor: int = 13, root: str = "") -> Findi
 def test_shadow(path: str, module: str) -> None:
     """A file that is imported in place of the standard library's is a warning."""
     assert check({path: ""}) == Findings(
-        warnings=(f"`{path}` (of odd 1.0) takes the place of `{module}` of the standard library",)
+        warnings=(f"`{path}` (of odd 1.0) shadows `{module}` of the standard library",)
     )
 
 
@@ -71,7 +71,7 @@ def test_shadow_in_a_layer() -> None:
         pytest.param(
             "odd.pth",
             "/home/me/odd\n",
-            ["points to `/home/me/odd`, which is not there when the function runs"],
+            ["points to `/home/me/odd`, which does not exist when the function runs"],
             id="path elsewhere",
         ),
         pytest.param("odd.pth", "sub/folder\n", [], id="path inside"),

@@ -118,7 +118,7 @@ def test_foreign_file_beside_one_that_fits() -> None:
 
     assert found == Findings(
         warnings=(
-            "fast 1.0 brings machine code for others than python3.13 arm64: "
+            "fast 1.0 contains machine code for targets other than python3.13 arm64: "
             "`linux-x64/a.so` is made for 64-bit x86_64, not for aarch64",
         )
     )
@@ -169,7 +169,7 @@ def test_windows_programs_are_a_warning() -> None:
     assert found == Findings(
         warnings=(
             "fast 1.0: `demo/windows/helper.exe`, `demo/windows/manager.exe`: programs for "
-            "Windows, which nothing can start",
+            "Windows, which Lambda cannot run",
         )
     )
 
@@ -200,7 +200,7 @@ def test_many_files_of_one_package_are_counted() -> None:
     (error,) = check({f"{name}.so": an_elf("x86_64") for name in "abcde"}).errors
 
     assert error.what == "5 files with machine code cannot load on python3.13 arm64"
-    assert error.why.splitlines()[-1] == "fast 1.0: 2 files more"
+    assert error.why.splitlines()[-1] == "fast 1.0: 2 more files"
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_many_files_of_one_package_are_counted() -> None:
         pytest.param(
             an_elf("x86_64", needed=["libc.so.6", "libexpat.so.1", "libown.so.1"]),
             "fast 1.0: `a.so`: needs libexpat.so.1, which neither the artifact nor the runtime "
-            "holds: ship it at the root, in `lib/`, or in `lib/` of a layer",
+            "contains: ship it at the root, in `lib/`, or in `lib/` of a layer",
             id="library",
         ),
         pytest.param(
@@ -244,7 +244,7 @@ def test_what_several_files_of_one_package_miss() -> None:
 
     assert found.warnings == (
         "fast 1.0: `a.so`, `b.so`, `c.so` and 1 more: need libGL.so.1, libX11.so.6, libSM.so.6, "
-        "which neither the artifact nor the runtime holds: ship them at the root, in `lib/`, or "
+        "which neither the artifact nor the runtime contains: ship them at the root, in `lib/`, or "
         "in `lib/` of a layer",
     )
 

@@ -106,7 +106,7 @@ def test_oversize(*, size: int, layer: bool) -> None:
         check_tree(tree, layer=layer)
 
     assert caught.value.what == (
-        f"the artifact is too large: {size:,} bytes unzipped, Lambda wants less than 262,144,000"
+        f"the artifact is too large: {size:,} bytes unzipped, Lambda requires less than 262,144,000"
     )
 
 
@@ -118,9 +118,9 @@ def test_size_of_a_function_with_layers() -> None:
         check_tree(tree, layer=False, beside={"`deps`": 200_000_000})
 
     assert (caught.value.what, caught.value.why.splitlines()[0]) == (
-        "the artifact is too large: 62,144,000 bytes unzipped, 262,144,000 with what provides "
-        "for it, Lambda wants less than 262,144,000",
-        "`deps`, which is there too, has 200,000,000 bytes unzipped",
+        "the artifact is too large: 62,144,000 bytes unzipped, 262,144,000 with the other "
+        "artifacts, Lambda requires less than 262,144,000",
+        "`deps`, which is used with it, has 200,000,000 bytes unzipped",
     )
 
 
@@ -129,7 +129,7 @@ def test_a_function_and_layers_close_to_the_limit() -> None:
     tree = a_tree(an_entry("a.py", 62_143_999))
 
     assert check_tree(tree, layer=False, beside={"deps": 200_000_000}) == (
-        "unzipped size together with what provides for it is 100.0% of Lambda's limit",
+        "unzipped size together with the other artifacts is 100.0% of Lambda's limit",
     )
 
 
@@ -149,7 +149,7 @@ def test_biggest_distributions() -> None:
         ("e", 2),
     )
     assert caught.value.why.splitlines()[:3] == [
-        "the biggest distributions are:",
+        "the largest distributions are:",
         "- c: 286.1 MB",
         "- d: 2.0 MB",
     ]
@@ -204,25 +204,25 @@ def test_equal_version(tmp_path: Path, version: str) -> None:
     [
         pytest.param(
             _METADATA.replace("1.0", "1.1"),
-            f"{_DIST_INFO} says it is demo-app 1.1, chosen was 1.0",
+            f"{_DIST_INFO} says it is demo-app 1.1, but 1.0 was selected",
             id="another version",
         ),
         pytest.param(
             _METADATA.replace("1.0", "newest"),
-            f"{_DIST_INFO} says it is demo-app newest, chosen was 1.0",
+            f"{_DIST_INFO} says it is demo-app newest, but 1.0 was selected",
             id="no version",
         ),
         pytest.param(
             "Name: demo-app\n\nVersion: 1.0\n",
-            f"{_DIST_INFO} says it is demo-app None, chosen was 1.0",
+            f"{_DIST_INFO} says it is demo-app None, but 1.0 was selected",
             id="version in the text only",
         ),
         pytest.param(
             _METADATA.replace("Demo.App", "other"),
-            f"{_DIST_INFO} is of `other`, which was not chosen",
+            f"{_DIST_INFO} belongs to `other`, which was not selected",
             id="another name",
         ),
-        pytest.param("", f"{_DIST_INFO} is of ``, which was not chosen", id="nothing"),
+        pytest.param("", f"{_DIST_INFO} belongs to ``, which was not selected", id="nothing"),
     ],
 )
 def test_wrong_metadata(tmp_path: Path, metadata: str, problem: str) -> None:
@@ -248,7 +248,7 @@ def test_stranger(tmp_path: Path, prefix: str) -> None:
     with pytest.raises(ArtifactError) as caught:
         check(tree, a_zip(tmp_path, files))
 
-    assert caught.value.why == "other-2.0.dist-info is of `other`, which was not chosen"
+    assert caught.value.why == "other-2.0.dist-info belongs to `other`, which was not selected"
 
 
 def test_two_metadata_folders(tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def test_two_metadata_folders(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError) as caught:
         check(tree, a_zip(tmp_path, files))
 
-    assert caught.value.why == "`demo-app` is there 2 times"
+    assert caught.value.why == "`demo-app` is present 2 times"
 
 
 def test_no_metadata(tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ def test_unreadable_zip(tmp_path: Path) -> None:
     path = tmp_path / "artifact.zip"
     path.write_bytes(b"no zip")
 
-    with pytest.raises(ArtifactError, match="is not what was to be built"):
+    with pytest.raises(ArtifactError, match="is not what should have been built"):
         check(a_tree(), path)
 
 
@@ -317,7 +317,8 @@ def test_zipped_size(*, size: int, warned: bool) -> None:
 def test_zipped_size_text() -> None:
     """The warning says what to do."""
     assert large_zip(60_000_000) == (
-        "the zip has 60,000,000 bytes; from 52,428,800 on it has to be uploaded through S3",
+        "the zip has 60,000,000 bytes; a zip of 52,428,800 bytes or more must be uploaded "
+        "through S3",
     )
 
 

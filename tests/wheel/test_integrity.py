@@ -120,7 +120,7 @@ def test_more_than_declared(tmp_path: Path, declared: int) -> None:
     """A member that inflates to more than its headers say is refused."""
     assert problem(tmp_path, a_bomb(2_000_000, declared=declared)) == (
         "bomb.bin",
-        f"it holds more than the {declared:,} bytes that it declares",
+        f"it contains more than the {declared:,} bytes that it declares",
     )
 
 
@@ -144,7 +144,7 @@ def test_less_than_declared(tmp_path: Path) -> None:
 
     assert problem(tmp_path, saying(fake, "a.py", size=601)) == (
         "a.py",
-        "it holds 600 bytes and declares 601",
+        "it contains 600 bytes but declares 601",
     )
 
 
@@ -263,7 +263,7 @@ def test_own_wheel(tmp_path: Path) -> None:
 
     assert notes(tmp_path) == 0
     assert caught.value.hint == (
-        "this wheel was just built of the project itself: look at its build backend"
+        "this wheel was just built from the project itself: look at its build backend"
     )
 
 
@@ -372,7 +372,7 @@ def test_moved_member(tmp_path: Path) -> None:
 
     assert problem(tmp_path, replace(fake, content=bytes(content))) == (
         "a.py",
-        "no local header is where the directory says",
+        "there is no local header where the directory says",
     )
 
 

@@ -1,7 +1,8 @@
-"""Two zips → what is not the same, down to why their sha256 differ.
+"""Two zips → their differences, down to the reasons why their sha256 differ.
 
-Each side is what its directory says (APPNOTE 4.3.12), contents by their sha256. It does
-not matter which tool made a zip, nor whether it is a function or a layer.
+Members are compared by what the directory of the zip says about them (APPNOTE 4.3.12), and
+their contents by sha256. It does not matter which tool made a zip, or whether it is a
+function or a layer.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING, TypedDict
 
 from packaging.utils import canonicalize_name
 
+from lambda_build_plugin.commands.inspected_zip import raising
 from lambda_build_plugin.errors import SettingsError, printable
 from lambda_build_plugin.system.hashes import check_file
-from lambda_build_plugin.wheel.file import BROKEN_ZIP, read_text
+from lambda_build_plugin.wheel.file import read_text
 from lambda_build_plugin.wheel.metadata import headers
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 
 
 class Field(TypedDict):
-    """One thing in which a member differs."""
+    """One property of a member that differs."""
 
     what: str
     """`content`, `mode`, `compression`, `date`, `compressed size` or `header`."""
@@ -46,36 +48,36 @@ class Field(TypedDict):
 
 
 class Change(TypedDict):
-    """A package or a file that is not the same on both sides."""
+    """A package or a file that is not the same in both zips."""
 
     name: str
     change: str
     """`added`, `removed` or `changed`."""
 
     differs: list[Field]
-    """Of a package its `version`; empty for what is on one side only."""
+    """For a package, its `version`; empty if only one of the zips has it."""
 
 
 class Difference(TypedDict):
-    """Everything in which two zips differ."""
+    """All differences between two zips."""
 
     schema: int
     same: bool
     """Whether they are equal byte by byte."""
 
     files_are_same: bool
-    """Whether names and contents are equal, whatever else is not."""
+    """Whether names and contents are equal; dates and modes, for example, may differ."""
 
     sha256: list[str]
-    """Hexadecimal, of both."""
+    """Of both zips, hexadecimal."""
 
     size: list[int]
-    """Bytes of both."""
+    """Of both zips, in bytes."""
 
     packages: list[Change]
     files: list[Change]
     why: list[str]
-    """The reasons for another sha256, in sentences; empty where it is the same."""
+    """The reasons why the sha256 differ, as sentences; empty if they are the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +91,10 @@ class _Member:
     compressed_size: int
     date: tuple[int, ...]
     header: tuple[object, ...]
-    """What else the directory says."""
+    """What else the directory says about it."""
 
     def fields(self) -> Mapping[str, tuple[object, str]]:
-        """List what is compared: the value, and how it is shown."""
+        """List the compared properties, each with its value and how it is shown."""
         moment = "{:04}-{:02}-{:02} {:02}:{:02}:{:02}".format(*self.date)
         content = f"{self.size:,} bytes, sha256 {self.sha256[:_SHORT]}…"
         header = "flags {}, system {}, extra {}, comment {}".format(*self.header)
@@ -107,13 +109,13 @@ class _Member:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Zip:
-    """One side."""
+class _Contents:
+    """What one of the zips contains."""
 
     sha256: str
     size: int
     members: Mapping[str, _Member]
-    """By name, in their order; of a name that is there again with its number behind it."""
+    """By name, in their order; a repeated name has a number behind it."""
 
     packages: Mapping[str, str]
     """Name → versions."""
@@ -123,7 +125,7 @@ def compare(one: Path, other: Path) -> Difference:
     """Compare two zips.
 
     Raises:
-        SettingsError: One of them cannot be read, or is no sound zip.
+        SettingsError: One of them cannot be read, or is not an undamaged zip.
     """
     before, after = _read(one), _read(other)
     same = before.sha256 == after.sha256
@@ -132,7 +134,7 @@ def compare(one: Path, other: Path) -> Difference:
     return Difference(
         schema=SCHEMA,
         same=same,
-        files_are_same=not any(_is_of_content(file) for file in files),
+        files_are_same=not any(_affects_contents(file) for file in files),
         sha256=[before.sha256, after.sha256],
         size=[before.size, after.size],
         packages=packages,
@@ -141,28 +143,20 @@ def compare(one: Path, other: Path) -> Difference:
     )
 
 
-def _read(path: Path) -> _Zip:
-    try:
+def _read(path: Path) -> _Contents:
+    with raising(lambda problem: _unreadable(path, problem)):
         checked = check_file(path)
         with zipfile.ZipFile(path) as archive:
-            return _Zip(
+            return _Contents(
                 sha256=checked.sha256,
                 size=checked.size,
                 members=_members(archive),
                 packages=_packages(archive),
             )
-    except BROKEN_ZIP as error:
-        raise _unreadable(path, str(error) or type(error).__name__) from error
-    except OSError as error:
-        raise _unreadable(path, error.strerror or str(error)) from error
-    except Exception as error:
-        if type(error).__module__ in {"lzma", "_lzma", "compression.zstd"}:
-            raise _unreadable(path, str(error)) from error
-        raise
 
 
 def _unreadable(path: Path, problem: str) -> SettingsError:
-    return SettingsError([f"{path} cannot be compared: {problem}"], hint="name two sound zips")
+    return SettingsError([f"{path} cannot be compared: {problem}"], hint="name two undamaged zips")
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, _Member]:
@@ -178,7 +172,7 @@ def _members(archive: zipfile.ZipFile) -> dict[str, _Member]:
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
     hashing = hashlib.sha256()
-    with archive.open(info) as stream:  # which holds the CRC against the content
+    with archive.open(info) as stream:  # which also checks the CRC
         while block := stream.read(_CHUNK):
             hashing.update(block)
     return _Member(
@@ -193,7 +187,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member:
 
 
 def _packages(archive: zipfile.ZipFile) -> dict[str, str]:
-    """Find the distributions, wherever in the zip they lie (core metadata)."""
+    """Find the distributions by their core metadata, wherever they are in the zip."""
     found: dict[str, list[str]] = {}
     for info in archive.infolist():
         if info.filename.endswith(_METADATA):
@@ -217,7 +211,7 @@ def _differs(one: _Member, other: _Member) -> list[Field]:
     fields, others = one.fields(), other.fields()
     differing = [what for what in fields if fields[what][0] != others[what][0]]
     if {"content", "compression"} & set(differing) and "compressed size" in differing:
-        differing.remove("compressed size")  # of course
+        differing.remove("compressed size")  # follows from the other one
     return [Field(what=what, before=fields[what][1], after=others[what][1]) for what in differing]
 
 
@@ -236,14 +230,14 @@ def _on_one_side(name: str, *, added: bool) -> Change:
     return Change(name=name, change="added" if added else "removed", differs=[])
 
 
-def _is_of_content(change: Change) -> bool:
+def _affects_contents(change: Change) -> bool:
     return not change["differs"] or any(field["what"] == "content" for field in change["differs"])
 
 
 def _why(
-    before: _Zip, after: _Zip, packages: Sequence[Change], files: Sequence[Change]
+    before: _Contents, after: _Contents, packages: Sequence[Change], files: Sequence[Change]
 ) -> list[str]:
-    """Say in sentences why the bytes are other ones, what weighs most first."""
+    """Say in sentences why the bytes differ, the most important reason first."""
     kinds = Counter(package["change"] for package in packages)
     kinds_of_files = Counter(file["change"] for file in files)
     reasons = [
@@ -253,17 +247,17 @@ def _why(
         if counts[kind]
     ]
     if kinds["changed"]:
-        reasons.append(f"{_count(kinds['changed'], 'package')} of another version")
+        reasons.append(f"{_count(kinds['changed'], 'package')} with a different version")
     fields = Counter(field["what"] for file in files for field in file["differs"])
     reasons += [
-        f"{_count(count, 'file')} with another {what}"
+        f"{_count(count, 'file')} whose {what} differs"
         for what, count in sorted(fields.items(), key=lambda item: (item[0] != "content", item[0]))
     ]
     if set(before.members) == set(after.members) and list(before.members) != list(after.members):
-        reasons.append("the files are in another order")
+        reasons.append("the files are in a different order")
     return reasons or [
-        "all files, their order and what is said of them are the same: "
-        "the compressed data or the bytes between the files are not"
+        "all files, their order and their properties are the same: "
+        "the compressed data or the bytes between the files differ"
     ]
 
 
@@ -277,7 +271,7 @@ def as_json(difference: Difference) -> str:
 
 
 def as_text(difference: Difference, names: Sequence[str], *, verbose: bool) -> str:
-    """Write the difference for people; without `verbose` long lists are cut."""
+    """Write the difference for people; long lists are cut unless `verbose` is set."""
     lines = [
         f"{sign} {name}: {size:,} bytes, sha256 {sha256}"
         for sign, name, size, sha256 in zip(
@@ -288,10 +282,12 @@ def as_text(difference: Difference, names: Sequence[str], *, verbose: bool) -> s
         if changes:
             lines += ["", f"{title}:", *_listed(changes, verbose=verbose)]
     if difference["same"]:
-        lines += ["", "The same bytes."]
+        lines += ["", "The zips are identical."]
     else:
-        same = "The files are the same, the zips are not" if difference["files_are_same"] else "Why"
-        lines += ["", f"{same}:", *(f"  {reason}" for reason in difference["why"])]
+        title = "Reasons"
+        if difference["files_are_same"]:
+            title = "The files are the same, but the zips differ"
+        lines += ["", f"{title}:", *(f"  {reason}" for reason in difference["why"])]
     return printable("\n".join(lines)) + "\n"
 
 
@@ -306,5 +302,5 @@ def _listed(changes: Sequence[Change], *, verbose: bool) -> list[str]:
         for change in shown
     ]
     if len(changes) > len(shown):
-        lines.append(f"  … and {len(changes) - len(shown):,} more, which -v and --json list")
+        lines.append(f"  … and {len(changes) - len(shown):,} more; use -v or --json to list them")
     return lines

@@ -1,8 +1,8 @@
 """pyproject.toml → `pylock.lambda.toml`: one lock for every Lambda target of a project.
 
-uv resolves, for all platforms at once and from the oldest Python that the project admits;
-what it wrote is read by our own reader and held against each runtime and architecture
-before it appears. Nothing else of this package resolves anything.
+uv resolves for all platforms at once, from the oldest Python that the project admits. Our
+own reader reads the result and checks it for each runtime and architecture, before the lock
+appears. Nothing else in this package resolves anything.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import LockError, SettingsError
 from lambda_build_plugin.lock import pylock
+from lambda_build_plugin.lock.formats import FORMATS
 from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.runtime.target import Architecture, Target, admitted
 from lambda_build_plugin.selection.packages import reached
@@ -36,46 +37,46 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_NAME", "Locked", "NoUvError", "ResolverError", "write_lock"]
 
-DEFAULT_NAME = "pylock.lambda.toml"
-"""The first name that is searched for; PEP 751 lets a service `lambda` look for it."""
+DEFAULT_NAME = FORMATS["pylock.toml"].default_names[0]
+"""The first name in the search order; PEP 751 allows such a name for a service."""
 
 _BY_UV = 'created-by = "uv"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Locked:
-    """The lock that was written."""
+    """A lock that was written."""
 
     path: Path
     packages: int
     runtimes: tuple[str, ...]
-    """The runtimes that it was made for, on both architectures."""
+    """The runtimes that it supports, on both architectures."""
 
     warnings: tuple[str, ...]
-    """Which package has no wheel for which target."""
+    """Packages without a wheel, with the targets concerned."""
 
 
 class NoUvError(LockError):
-    """The program that resolves is not there."""
+    """The resolver is not installed."""
 
     def __init__(self) -> None:
         super().__init__(
-            "there is no `uv` to lock with",
-            why="`lambda-build lock` resolves with uv, which is neither on PATH nor beside Python",
-            hint="install it: `pip install uv`; or make the lock with the project's own tool",
+            "cannot find `uv`",
+            why="`lambda-build lock` needs uv, which is neither on PATH nor next to Python",
+            hint="install it with `pip install uv`, or make the lock with the project's own tool",
         )
 
 
 class ResolverError(LockError):
-    """uv has failed."""
+    """uv failed."""
 
     def __init__(self, project: Project, output: str) -> None:
         self.project, self.output = project, output
         super().__init__(
             f"uv could not lock {project.name}",
-            why=redacted_text(output).strip() or "it said nothing",
-            hint="mend the requirements in pyproject.toml, or how uv reaches the index; "
-            "where versions locked earlier are in the way, let `--upgrade` forget them",
+            why=redacted_text(output).strip() or "uv printed no reason",
+            hint="fix the requirements in pyproject.toml, or the configuration of uv's indexes; "
+            "use `--upgrade` if versions in the existing lock cause the conflict",
         )
 
 
@@ -87,31 +88,31 @@ def write_lock(
     upgrade: bool = False,
     also: Iterable[Runtime] = (),
 ) -> Locked:
-    """Lock the project's dependencies, its extras and the groups that the settings name.
+    """Lock the project's dependencies, its extras, and the groups that the settings name.
 
-    Versions that an earlier lock at the same place holds are kept where they fit.
+    Versions in an existing lock at the same path are kept if they fit.
 
     Args:
-        settings: Name the project, its groups, and the runtime that counts in any case.
-        output: Where the lock goes; the name has to be one of PEP 751.
-        extras: None for all.
-        upgrade: Whether earlier versions are forgotten.
-        also: Further runtimes that count in any case.
+        settings: Name the project, its groups, and a runtime that is locked in any case.
+        output: The path of the lock, with a file name of PEP 751.
+        extras: The extras to lock; None for all.
+        upgrade: Whether to ignore the versions in an existing lock.
+        also: More runtimes that are locked in any case.
 
     Raises:
         LockError: uv is missing or fails, or its lock cannot be read.
         SettingsError: The project has no `[project]` table.
-        StageError: The place cannot be written.
+        StageError: The lock cannot be written.
     """
     project, environ = settings.project, settings.host.environ
     if "project" not in project.pyproject:
         raise SettingsError(
             [f"{project.root} has no pyproject.toml with a [project] table"],
-            hint="lock with the tool that keeps the project's dependencies",
+            hint="lock with the tool that manages the project's dependencies",
         )
     runtimes = _runtimes(settings, {settings.target.runtime, *also})
     with moved_in(output) as temporary:
-        # uv wants a name of PEP 751, and writes paths that start from the lock's folder.
+        # uv requires a name of PEP 751, and writes paths relative to the lock's folder.
         draft = temporary.with_name(f"pylock.{secrets.token_hex(8)}.toml")
         try:
             if output.is_file() and not upgrade:
@@ -121,7 +122,7 @@ def write_lock(
             text = text.replace(_BY_UV, f'created-by = "{pylock.OURS}"', 1)
             draft.write_text(text, encoding="utf-8")
             lock = read_lock(draft, project, environ)
-            warnings = tuple(_unserved(lock, runtimes))
+            warnings = tuple(_find_missing_wheels(lock, runtimes))
             temporary.write_text(text, encoding="utf-8")
         finally:
             draft.unlink(missing_ok=True)
@@ -136,8 +137,8 @@ def write_lock(
 def _runtimes(settings: Settings, named: AbstractSet[Runtime]) -> tuple[Runtime, ...]:
     """Choose the runtimes to lock for, the oldest first.
 
-    A project that names no Python gets those that AWS still patches. Those that the
-    settings name are among them whatever their age.
+    A project without requires-python gets the runtimes that AWS still patches. Those that
+    the settings name are always included.
     """
     requires_python, today = settings.project.requires_python, settings.host.today
     chosen = {
@@ -164,12 +165,12 @@ def _run_uv(
         *(f"--group=pyproject.toml:{group}" for group in sorted(settings.groups)),
         *(("--offline",) if settings.offline else ()),
     ]
-    ran = _finished(command, settings)
+    ran = _run(command, settings)
     if ran.returncode != 0:
         raise ResolverError(settings.project, ran.stderr)
 
 
-def _finished(command: Sequence[str], settings: Settings) -> subprocess.CompletedProcess[str]:
+def _run(command: Sequence[str], settings: Settings) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(
             command,
@@ -192,18 +193,18 @@ def _uv(environ: Mapping[str, str]) -> str:
     return found
 
 
-def _unserved(lock: Lock, runtimes: Iterable[Runtime]) -> Iterator[str]:
-    """Say which package has no wheel for which target.
+def _find_missing_wheels(lock: Lock, runtimes: Iterable[Runtime]) -> Iterator[str]:
+    """List the packages without a wheel, with the targets concerned.
 
     Raises:
-        LockError: The lock excludes a target, or holds a package twice for it.
+        LockError: The lock excludes a target, or contains a package twice for it.
     """
     missing: dict[str, list[str]] = {}
     for runtime in runtimes:
         for architecture in Architecture:
             target = Target(runtime=runtime, architecture=architecture)
-            there = reached(lock, target, extras=frozenset(), groups=frozenset())
-            for package in there.packages:
+            packages = reached(lock, target, extras=frozenset(), groups=frozenset())
+            for package in packages.packages:
                 if (package.wheels or package.sdist) and best_wheel(package, target) is None:
                     missing.setdefault(str(package), []).append(str(target))
     for name, targets in missing.items():

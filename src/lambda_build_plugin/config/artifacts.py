@@ -17,7 +17,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.config.read_settings import ARTIFACTS, SettingsSource, read_settings
+from lambda_build_plugin.config.read_settings import read_settings
+from lambda_build_plugin.config.sources import ARTIFACTS, SettingsSource
 from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.errors import SettingsError
 
@@ -89,8 +90,8 @@ def _tables(project: Project, problems: list[str]) -> Mapping[str, SettingsSourc
         for name in tables:
             if not _NAME.fullmatch(name):
                 problems.append(
-                    f"[{_TABLE}] {name}: is no name of an artifact: it has letters, digits, "
-                    "`.`, `_` and `-`, and begins with one of the first two"
+                    f"[{_TABLE}] {name}: is not a valid artifact name: use letters, digits, "
+                    "`.`, `_` and `-`, and begin with a letter or digit"
                 )
             found[name] = _layer(project, name)
     except TableError as error:
@@ -110,7 +111,7 @@ def _layer(project: Project, name: str) -> SettingsSource:
 
 def _unknown(names: Sequence[str], there: Iterable[str]) -> str:
     asked = ", ".join(f"`{name}`" for name in names)
-    return f"--artifact: there is no {asked}; {_listing(there)}"
+    return f"--artifact: there is no artifact {asked}; {_listing(there)}"
 
 
 def _listing(names: Iterable[str]) -> str:
@@ -155,7 +156,7 @@ def for_one_target(layers: Sequence[SettingsSource], *, door: str) -> tuple[Sett
     if several:
         raise SettingsError(
             [
-                f"{layer.spell(key)}: names several: {names}; {door} builds for one"
+                f"{layer.spell(key)}: has several values: {names}; {door} builds for one"
                 for key, names in several.items()
                 if (layer := _first(layers, key)) is not None
             ],
@@ -231,12 +232,12 @@ def _provider_problems(planned: Sequence[_Planned], names: Iterable[str]) -> Ite
                     yield f"{origin}: `{item}` is not built for {settings.target}"
                 continue
             if not item.suffix and not os.path.lexists(item):  # a zip may yet be made, by a hook
-                yield f"{origin}: `{item.name}` is no artifact and no zip; {_listing(names)}"
+                yield f"{origin}: `{item.name}` is neither an artifact nor a zip; {_listing(names)}"
             other = zips.get(_real(item))
             if other is each:
                 yield f"{origin}: an artifact cannot provide itself: {item} is its own zip"
             elif other is not None:
-                yield f"{origin}: {item} is the zip of {other.settings.label}: write its name"
+                yield f"{origin}: {item} is the zip of {other.settings.label}: use its name instead"
 
 
 def _place_problems(planned: Sequence[_Planned]) -> Iterator[str]:
@@ -250,7 +251,7 @@ def _place_problems(planned: Sequence[_Planned]) -> Iterator[str]:
         artifacts = dict.fromkeys(each.settings.label for each, _ in claims)
         if len(artifacts) > 1:
             keys = dict.fromkeys(each.origin(key) for each, key in claims)
-            yield f"{', '.join(keys)}: {place} is the place of {' and of '.join(artifacts)}"
+            yield f"{', '.join(keys)}: {place} would be written by {' and by '.join(artifacts)}"
 
 
 def _place(planned: _Planned) -> Path:

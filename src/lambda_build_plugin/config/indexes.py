@@ -1,4 +1,4 @@
-"""What a lock or a host says about package indexes."""
+"""Package indexes as a lock or a host describes them."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ __all__ = ["IndexAccess", "IndexOptions"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexAccess:
-    """How a host has been told to reach one index; counts for its origin alone."""
+    """How a host is configured to reach one index; applies to its origin only."""
 
     url: str
     """Without credentials."""
 
     name: str = ""
-    """What the user calls it, for messages."""
+    """Name that the user gave it, for messages."""
 
     username: str | None = field(default=None, repr=False)  # may be a token
     password: str | None = field(default=None, repr=False)
     ca_file: str | None = None
     client_certificate: str | None = None
     client_key: str | None = None
-    """The file of its key, where the certificate's own does not hold it."""
+    """File of the private key, if the certificate file does not contain it."""
 
     verify: bool = True
-    """False where the user wants the server's certificate not to be checked."""
+    """False if the user turned off checking the certificate of the server."""
 
     flat: bool = False
-    """Whether it lists the files of many packages, as `--find-links` has it."""
+    """Whether it is one page with files of many packages, as for `--find-links`."""
 
     explicit: bool = False
-    """Whether it is asked for the packages alone that are locked to it."""
+    """Whether it is only used for packages that are locked to it."""
 
     include: tuple[str, ...] = ()
-    """Patterns (`fnmatch`) of normalized names: these packages come from here alone."""
+    """Patterns (`fnmatch`) of normalized names: these packages come only from this index."""
 
     exclude: tuple[str, ...] = ()
-    """Patterns of names that it is not asked for, unless `include` has them."""
+    """Patterns of names that it is not used for, unless `include` matches them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexOptions:
-    """What a lock itself says about where files are to be had."""
+    """Where files can be found, according to the lock itself."""
 
     index_url: str | None = field(default=None, repr=False)
-    """Like the others a URL that may hold a password."""
+    """Like the other URLs, it may contain a password."""
 
     extra_index_urls: tuple[str, ...] = field(default=(), repr=False)
     find_links: tuple[str, ...] = field(default=(), repr=False)
@@ -59,14 +59,14 @@ class IndexOptions:
     """Indexes to ask when no other one has a package."""
 
     named: tuple[tuple[str, str], ...] = ()
-    """Each index that the project gives a name, with its URL: credentials go by the name."""
+    """Named indexes of the project, each with its URL; credentials are looked up by name."""
 
     access: tuple[IndexAccess, ...] = field(default=(), repr=False)
-    """What is known of indexes beside their URLs; what the host knows wins."""
+    """What the lock says about indexes beside their URLs; the host's settings win."""
 
     @classmethod
     def of(cls, access: Sequence[IndexAccess], *, alone: bool) -> IndexOptions:
-        """Ask these indexes in their order; if not `alone`, the configured default one after."""
+        """Use these indexes in order; if not `alone`, the configured default index comes last."""
         indexes = [index.url for index in access if not index.flat]
         return cls(
             index_url=indexes[-1] if alone and indexes else None,

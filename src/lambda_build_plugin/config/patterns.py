@@ -50,13 +50,13 @@ def parse_pattern(text: str) -> Pattern:
     if text.startswith("#"):
         raise ValueError(f"is a comment: write `\\{text}` for a name that begins with `#`")
     if "\0" in body or "\n" in body:
-        raise ValueError("holds a character that no path has")
+        raise ValueError("contains a character that no path can have")
     if ".." in body.split("/") or "." in body.split("/"):
-        raise ValueError("has a part `.` or `..`, which no path in the archive has")
+        raise ValueError("contains a part `.` or `..`, which no path in the archive has")
     try:
         patterns = tuple(GitIgnoreSpec.from_lines([text]).patterns)
     except (ValueError, re.error) as error:  # the latter of ranges such as `[z-a]`
-        raise ValueError("is no pattern as in .gitignore") from error
+        raise ValueError("is not a valid .gitignore pattern") from error
     if len(patterns) != 1 or patterns[0].include is None:
         raise ValueError("matches nothing")
     return Pattern(text, negated, patterns[0].match_file)

@@ -64,7 +64,7 @@ class Constraint:
         try:
             return cls(tuple(tuple(_comparisons(part)) for part in _OR.split(text.strip())))
         except (InvalidVersion, _NotReadError) as error:
-            raise ValueError(f"`{text}` is no version constraint of Poetry") from error
+            raise ValueError(f"`{text}` is not a Poetry version constraint") from error
 
     def admits(self, version: Version) -> bool:
         """Tell whether a locked version answers it; pre-releases do where they are in range."""
@@ -129,7 +129,7 @@ def platform_marker(text: str) -> str:
             if match is not None
         ]
         if len(comparisons) < len(matches):
-            raise ValueError(f"`{text}` is no platform constraint of Poetry")
+            raise ValueError(f"`{text}` is not a Poetry platform constraint")
         alternatives.append(" and ".join(comparisons))
     return " or ".join(alternatives)
 

@@ -106,10 +106,10 @@ def read_project(root: Path) -> Project:
         return _read(root.resolve())
     except TableError as error:
         file = error.at.partition(":")[0]
-        raise SettingsError([str(error)], hint=f"mend {root / file}") from error
+        raise SettingsError([str(error)], hint=f"fix {root / file}") from error
     except OSError as error:
         raise SettingsError(
-            [f"{error.filename or root} cannot be read: {error.strerror}"],
+            [f"cannot read {error.filename or root}: {error.strerror}"],
             hint="name another folder, or check its permissions",
         ) from error
 
@@ -149,7 +149,7 @@ def group_requirements(project: Project, group: NormalizedName) -> tuple[Require
     try:
         return tuple(_of_group(project.pyproject.table("dependency-groups"), group, ()))
     except TableError as error:
-        raise SettingsError([str(error)], hint=f"mend {project.root / 'pyproject.toml'}") from error
+        raise SettingsError([str(error)], hint=f"fix {project.root / 'pyproject.toml'}") from error
 
 
 def named_requirements(
@@ -170,7 +170,7 @@ def named_requirements(
     try:
         yield from _of_hosts(project.tool, groups, main=main)
     except TableError as error:
-        raise SettingsError([str(error)], hint=f"mend {project.root / 'pyproject.toml'}") from error
+        raise SettingsError([str(error)], hint=f"fix {project.root / 'pyproject.toml'}") from error
 
 
 def _of_hosts(
@@ -202,17 +202,27 @@ def _extras(table: Table, name: str) -> Iterator[str]:
 
 
 def _of_group(groups: Table, group: str, above: tuple[str, ...]) -> Iterator[Requirement]:
+    """Yield the requirements of a group and of the groups that it includes.
+
+    Not by the library `dependency-groups`: its errors do not say where in the file a mistake
+    is, and it lets through what `packaging` raises of overlong numbers and deep markers.
+    """
     name = canonicalize_name(group)
-    spelled = next((key for key in groups if canonicalize_name(key) == name), None)
-    if spelled is None or name in above:
-        problem = "includes itself" if name in above else "is included and not there"
+    spellings = [key for key in groups if canonicalize_name(key) == name]
+    if not spellings or name in above:
+        problem = "includes itself" if name in above else "is included, but does not exist"
         raise TableError(groups.place(group), problem)
+    spelled, *others = spellings
+    if others:
+        raise TableError(groups.place(spelled), f"is the same group as `{others[0]}`")
     items = groups.raw(spelled)
     if not isinstance(items, list):
         raise TableError(groups.place(spelled), "must be a list")
     for index, item in enumerate(items):
         if isinstance(item, dict):
             included = Table(item, at=f"{groups.place(spelled)}[{index}]")
+            if unknown := sorted({*item} - {"include-group"}):
+                raise TableError(included.place(unknown[0]), "is not known here: see PEP 735")
             yield from _of_group(groups, included.required_text("include-group"), (*above, name))
         else:
             yield from _requirements(Table({spelled: [item]}, at=groups.at), spelled)
@@ -263,7 +273,9 @@ def _name(data: Table) -> NormalizedName | None:
             try:
                 return canonicalize_name(text, validate=True)
             except InvalidName as error:
-                raise TableError(table.place("name"), f"`{text}` is no name (PEP 508)") from error
+                raise TableError(
+                    table.place("name"), f"`{text}` is not a valid name (PEP 508)"
+                ) from error
     return None
 
 
@@ -274,7 +286,7 @@ def _version(data: Table) -> str | None:
                 return str(Version(text))
             except ValueError as error:
                 raise TableError(
-                    table.place("version"), f"`{excerpt(text)}` is no version (PEP 440)"
+                    table.place("version"), f"`{excerpt(text)}` is not a valid version (PEP 440)"
                 ) from error
     return None
 
@@ -346,7 +358,7 @@ def _requires_python(project: Table) -> SpecifierSet | None:
     except ValueError as error:
         raise TableError(
             project.place("requires-python"),
-            f"`{excerpt(text or '')}` is no version specifier (PEP 440)",
+            f"`{excerpt(text or '')}` is not a valid version specifier (PEP 440)",
         ) from error
     return found
 
@@ -370,7 +382,8 @@ def _pipfile_python(path: Path) -> SpecifierSet | None:
         return SpecifierSet(f"=={text}.*") if text else None
     except ValueError as error:
         raise TableError(
-            requires.place("python_version"), f"`{excerpt(text or '')}` is no version (PEP 440)"
+            requires.place("python_version"),
+            f"`{excerpt(text or '')}` is not a valid version (PEP 440)",
         ) from error
 
 

@@ -33,23 +33,23 @@ __all__ = [
 ]
 
 HANDLER = re.compile(r"[^\s./]+(?:[./][^\s./]+)*\.[^\s./]+")
-"""What the runtime can split into module and name."""
+"""Handlers that the runtime can split into a module and a name."""
 
 DEFAULT_JOBS = 8
 
 Command = str | tuple[str, ...]
-"""A line for the shell, or a program with its arguments."""
+"""A shell command line, or a program with its arguments."""
 
 
 class Layout(enum.Enum):
-    """Where the importable files lie in the zip."""
+    """Whether the zip is a function or a layer, which decides where importable files go."""
 
     FUNCTION = "function"
     LAYER = "layer"
 
 
 class Contents(enum.Enum):
-    """Which distributions go in."""
+    """Which distributions are packaged."""
 
     ALL = "all"
     DEPENDENCIES = "dependencies"
@@ -57,14 +57,14 @@ class Contents(enum.Enum):
 
 
 class LocalDependencies(enum.Enum):
-    """What becomes of the folders of source code that the lock names."""
+    """What to do with folders of source code that the lock names."""
 
     BUILD = "build"
     SKIP = "skip"
 
 
 class Form(enum.Enum):
-    """What the project ships as."""
+    """Whether the project ships as a wheel or as its source files."""
 
     WHEEL = "wheel"
     SOURCE = "source"
@@ -72,14 +72,14 @@ class Form(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hooks:
-    """The user's own commands, in their order."""
+    """Commands of the user, in the order in which they run."""
 
     before_build: tuple[Command, ...] = ()
     after_stage: tuple[Command, ...] = ()
 
 
 class Preset(enum.Enum):
-    """Ready sets of files to leave out; `filters` says what each one means."""
+    """Ready-made sets of files to leave out; `stage.presets` defines each one."""
 
     TESTS = "tests"
     STUBS = "stubs"
@@ -88,14 +88,14 @@ class Preset(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """What the frontend knows of the machine; the core asks nobody else."""
+    """What the frontend knows about this machine; the core uses no other source."""
 
     cwd: Path
     home: Path
     cache_dir: Path
     today: datetime.date
     environ: Mapping[str, str] = field(repr=False)
-    """The process environment; holds credentials, so it is never shown."""
+    """The process environment; it contains credentials, so it is never shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,42 +114,42 @@ class Settings:
     groups: frozenset[NormalizedName] = frozenset()
     local_dependencies: LocalDependencies = LocalDependencies.BUILD
     include_local: tuple[Path, ...] = ()
-    """Wheels, or folders of source code, that ship although no lock names them."""
+    """Wheels, or folders of source code, that ship although they are not in the lock."""
 
     only_binary: bool = False
-    """Whether what the lock has no wheel of may not be built; the user's own folders may."""
+    """Whether packages without a locked wheel are an error; local folders are built anyway."""
 
     main: bool = True
-    """Whether the main dependencies ship; not with Poetry's `--only` or PDM's `--no-default`."""
+    """Whether the main dependencies ship; false for Poetry's `--only` and PDM's `--no-default`."""
 
     lock_is_fresh: bool = False
-    """Whether the host has already held the lock against pyproject.toml, by its own means."""
+    """Whether the host itself has already checked the lock against pyproject.toml."""
 
     exclude: tuple[str, ...] = ()
-    """Lines as in `.gitignore` over the paths below `prefix`; each one can be read."""
+    """Valid .gitignore patterns for the paths below `prefix`."""
 
     include: tuple[str, ...] = ()
-    """Such lines, without `!`, for what ships whatever `exclude` and the presets say."""
+    """Patterns without `!` for files that ship even if `exclude` or a preset matches them."""
 
     exclude_presets: tuple[Preset, ...] = ()
     scripts: bool = False
     bytecode: bool = False
     bytecode_only: bool = False
-    """Whether sources stay out; only together with `bytecode`."""
+    """Whether sources are left out; implies `bytecode`."""
 
     handler: str | None = None
     artifact: str | None = None
-    """Its name among the artifacts of the project; None where there are no others."""
+    """Its name among the artifacts of the project; None if the project names none."""
 
     provided: frozenset[NormalizedName] = frozenset()
-    """What the runtime has already: it stays out, with everything that it alone needs."""
+    """Packages of the runtime: they are left out, with everything that only they need."""
 
     provided_by: tuple[str | Path, ...] = ()
-    """Artifacts that will be there too: names of others of the project, or zips."""
+    """Artifacts that are deployed together with this one: names in this project, or zips."""
 
     lock: Path | None = None
     output: Path | None = None
-    """The zip, or a folder for the default name where `output_is_folder`."""
+    """The zip, or the folder for a zip of the default name if `output_is_folder`."""
 
     output_is_folder: bool = False
     unpacked: Path | None = None
@@ -161,33 +161,33 @@ class Settings:
     jobs: int = DEFAULT_JOBS
     access: tuple[IndexAccess, ...] = field(default=(), repr=False)
     access_is_all: bool = False
-    """Whether no index but those of `access` is asked, whatever the lock says."""
+    """Whether only the indexes of `access` are used, whatever the lock says."""
 
     installers: bool = True
-    """Whether pip's and uv's indexes are asked; else those of `access` take their place."""
+    """Whether the indexes of pip and uv are used; otherwise those of `access` replace them."""
 
     host: Host = field(repr=False)
 
     @property
     def prefix(self) -> str:
-        """Where the importable files lie in the zip; empty, or with a slash at its end."""
+        """Folder of the importable files in the zip; empty, or ending in a slash."""
         return f"{self.layer_prefix}/" if self.layout is Layout.LAYER else ""
 
     @property
     def needs_lock(self) -> bool:
-        """Whether the lock has a say: in what ships, or in what another artifact is to hold."""
+        """Whether a lock is needed: for what ships, or to check what another artifact contains."""
         return self.contents is not Contents.PROJECT or bool(self.provided_by)
 
     @property
     def label(self) -> str:
-        """What to call the artifact where there are several."""
+        """Name of the artifact in messages when there are several."""
         return f"`{self.artifact}` for {self.target}" if self.artifact else str(self.target)
 
     def zip_path(self, version: str | None) -> Path:
-        """Say where the zip of the project at a version goes.
+        """Return the path of the zip for a version of the project.
 
-        Without another word that is, with `-{artifact}` after the version where it has a
-        name, `dist/{name}-{version}-{layout}-{runtime}-{architecture}.zip`.
+        The default is `dist/{name}-{version}-{layout}-{runtime}-{architecture}.zip`, with
+        `-{artifact}` after the version if the artifact has a name.
         """
         if self.output is not None and not self.output_is_folder:
             return self.output

@@ -150,4 +150,4 @@ class Table:
     def _check_nul(self, key: str, *values: str) -> None:
         """Refuse what no name, path or address may hold, before the system does."""
         if any("\0" in value for value in values):
-            raise TableError(self.place(key), "holds a NUL character")
+            raise TableError(self.place(key), "contains a NUL character")

@@ -1,1 +1,1 @@
-"""Selected files → verified files on this machine. `fetcher.Fetcher` is the door."""
+"""Fetch selected files and check their digests. Start with `fetcher.Fetcher`."""

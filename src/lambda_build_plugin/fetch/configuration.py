@@ -1,26 +1,32 @@
-"""Read where files may come from: the lock's options, the host, uv, pip, netrc and proxies."""
+"""Read where files may come from: the lock, the host, uv, pip, netrc and proxies.
+
+The configuration files and variables of uv and pip count, so that a machine that is set
+up for one of them needs nothing else. Their own rules are in `uv_config` and `pip_config`.
+"""
 
 from __future__ import annotations
 
 import netrc
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
 
 from lambda_build_plugin.config.indexes import IndexOptions
-from lambda_build_plugin.fetch.gathered import Gathered
+from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.fetch.pip_config import add_pip
+from lambda_build_plugin.fetch.raw_sources import RawSources
 from lambda_build_plugin.fetch.sources import (
     Credentials,
     Login,
-    Places,
     Restriction,
     Sources,
     Tls,
     index_key,
+    login_in,
 )
 from lambda_build_plugin.fetch.uv_config import add_uv
-from lambda_build_plugin.urls import origin_of
+from lambda_build_plugin.urls import origin_of, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,10 +34,25 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.indexes import IndexAccess
     from lambda_build_plugin.urls import Origin
 
-__all__ = ["DEFAULT_INDEX", "read_sources"]
+__all__ = ["DEFAULT_INDEX", "HostIndexes", "read_sources"]
 
 DEFAULT_INDEX = "https://pypi.org/simple/"
-"""The index that is asked where none is configured."""
+"""The index that is used if none is configured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostIndexes:
+    """What the host (Poetry, Hatch, PDM) knows about its indexes."""
+
+    access: Sequence[IndexAccess] = field(default=(), repr=False)
+    """How to reach them; wins over what the lock and the other tools say."""
+
+    are_all: bool = False
+    """Whether exactly these indexes are searched, whatever the lock says."""
+
+    installers: bool = True
+    """Whether the configuration of uv and pip counts. If not, the indexes of `access` are
+    used in its place, in their order, except explicit ones."""
 
 
 def read_sources(
@@ -41,132 +62,168 @@ def read_sources(
     home: Path,
     project: Path,
     etc: Path = Path("/etc"),
-    access: Sequence[IndexAccess] = (),
-    access_is_all: bool = False,
-    installers: bool = True,
+    host: HostIndexes | None = None,
 ) -> Sources:
-    """Read where files may come from: the lock's own options, uv's, then pip's.
+    """Read where files may come from: the lock's own options first, then uv's, then pip's.
 
-    With several indexes the extra ones are asked before the default one, so that a
-    public package cannot take the place of a private one of the same name. A lock
-    that names its index means that one and its own extra ones alone, as in pip.
+    If there are several indexes, the extra ones are searched before the default one, so
+    that a public package cannot replace a private one with the same name. A lock that
+    names its index means only that one and its own extra ones, as in pip.
 
     Args:
         options: What the lock says.
-        environ: The environment.
-        home: The user's folder.
-        project: The folder in which uv begins to look; relative paths begin there too.
-        etc: The folder of the machine's configuration, where the system has one.
-        access: What the host knows of its indexes; it wins.
-        access_is_all: Whether these are the indexes to ask, whatever the lock says.
-        installers: Whether the configuration of uv and pip counts. If not, the indexes of
-            `access` are asked in its place, in their order, but for explicit ones.
+        environ: The environment variables.
+        home: The user's home folder.
+        project: The folder in which uv begins to search; relative paths start there too.
+        etc: The folder of the machine's configuration, on systems that have one.
+        host: What the host says, if there is one.
 
     Raises:
-        SettingsError: A configuration file cannot be read, or holds no URL where one is due.
+        SettingsError: A configuration file cannot be read, or has an invalid URL.
     """
-    of_host = access
-    if access_is_all:
-        options = IndexOptions.of(access, alone=True)
-    else:
-        access = (*options.access, *access)
-    gathered = Gathered(no_index=options.no_index, find_links=list(options.find_links))
-    if installers:
-        add_uv(gathered, environ, home=home, project=project, etc=etc)
-        add_pip(gathered, environ, home=home, etc=etc)
-    elif not access_is_all:
-        _add_host(gathered, of_host)
-    _add_poetry(gathered, options, environ)
-    for index in access:
-        if index.name:
-            gathered.names[index_key(index.url)] = index.name
-        if index.username or index.password:
-            gathered.logins[index_key(index.url)] = Login(
-                username=index.username or "", password=index.password or ""
-            )
-    sources = _sources(gathered, options, environ, home=home, project=project)
+    host = host or HostIndexes()
+    if host.are_all:
+        options = IndexOptions.of(host.access, alone=True)
+    access = host.access if host.are_all else (*options.access, *host.access)
+    raw = RawSources(no_index=options.no_index, find_links=list(options.find_links))
+    if host.installers:
+        add_uv(raw, environ, home=home, project=project, etc=etc)
+        add_pip(raw, environ, home=home, etc=etc)
+    elif not host.are_all:
+        _add_host(raw, host.access)
+    _add_poetry(raw, options, environ)
+    _add_access(raw, access)
+    locations = _Locations(home=home, project=project, logins=raw.logins)
+    sources = _merge(raw, options, environ, locations)
     return replace(
         sources,
         tls_by_origin=_tls_by_origin(access, sources.tls),
-        restrictions=_restrictions(access, Places(home=home, project=project, logins={})),
+        restrictions=_restrictions(access, replace(locations, logins={})),
     )
 
 
-def _sources(
-    gathered: Gathered,
-    options: IndexOptions,
-    environ: Mapping[str, str],
-    *,
-    home: Path,
-    project: Path,
+def _merge(
+    raw: RawSources, options: IndexOptions, environ: Mapping[str, str], locations: _Locations
 ) -> Sources:
-    places = Places(home=home, project=project, logins=gathered.logins)
-    own_extras = [places.index(url) for url in options.extra_index_urls]
-    extras = [places.index(url) for url in gathered.extras]
-    defaults = [places.index(url) for url in gathered.defaults]
+    of_lock = [locations.index(url) for url in options.extra_index_urls]
+    extras = [locations.index(url) for url in raw.extras]
+    defaults = [locations.index(url) for url in raw.defaults]
     if options.index_url:
-        indexes = [*own_extras, places.index(options.index_url)]
+        indexes = [*of_lock, locations.index(options.index_url)]
     else:
-        indexes = [*own_extras, *extras, *(defaults or [DEFAULT_INDEX])]
-    indexes += [places.index(url) for url in options.supplemental_urls]
-    explicit = [places.index(url) for url in (*gathered.explicit, *dict(options.named).values())]
-    links = [places.links(url) for url in gathered.find_links]
+        indexes = [*of_lock, *extras, *(defaults or [DEFAULT_INDEX])]
+    indexes += [locations.index(url) for url in options.supplemental_urls]
+    explicit = [locations.index(url) for url in (*raw.explicit, *dict(options.named).values())]
+    links = [locations.find_links(url) for url in raw.find_links]
     named = {origin_of(url) for url in (*indexes, *extras, *defaults, *explicit, *links)}
     proxies = _proxies(environ)
-    if gathered.proxy:
-        proxies = {"all": gathered.proxy, "no": proxies.get("no", "")}
+    if raw.proxy:
+        proxies = {"all": raw.proxy, "no": proxies.get("no", "")}
     netrc_file = environ.get("NETRC")
     return Sources(
-        indexes=() if gathered.no_index else tuple(dict.fromkeys(indexes)),
+        indexes=() if raw.no_index else tuple(dict.fromkeys(indexes)),
         find_links=tuple(dict.fromkeys(links)),
         credentials=Credentials(
-            by_index=gathered.logins,
-            by_host=_read_netrc(Path(netrc_file) if netrc_file else _default_netrc(home)),
+            by_index=raw.logins,
+            by_host=_read_netrc(Path(netrc_file) if netrc_file else _default_netrc(locations.home)),
             unencrypted=frozenset(origin for origin in named if origin[0] == "http"),
         ),
         tls=Tls(
             ca_file=_first(
                 environ.get("SSL_CERT_FILE"),
-                gathered.ca_file,
+                raw.ca_file,
                 environ.get("REQUESTS_CA_BUNDLE"),
                 environ.get("CURL_CA_BUNDLE"),
             ),
             ca_folder=environ.get("SSL_CERT_DIR") or None,
-            client_certificate=_first(environ.get("SSL_CLIENT_CERT"), gathered.client_certificate),
-            trusted_hosts=frozenset(gathered.trusted_hosts),
+            client_certificate=_first(environ.get("SSL_CLIENT_CERT"), raw.client_certificate),
+            trusted_hosts=frozenset(raw.trusted_hosts),
         ),
-        names=gathered.names,
+        names=raw.names,
         proxies=proxies,
     )
 
 
-def _add_host(gathered: Gathered, access: Sequence[IndexAccess]) -> None:
-    """Ask what the host would, where the lock names no index."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Locations:
+    """Turn configured locations into URLs without a login and absolute paths."""
+
+    home: Path
+    project: Path
+    logins: dict[str, Login] = field(repr=False)
+    """By URL without a login; receives the logins that are found in URLs."""
+
+    def index(self, text: str) -> str:
+        """Read the root of an index, which is a folder whether or not it ends with a slash."""
+        location = self.find_links(text)
+        if "://" not in location:
+            return location
+        parts = urlsplit(location)
+        return urlunsplit(parts._replace(path=parts.path.rstrip("/") + "/"))
+
+    def find_links(self, text: str) -> str:
+        """Read a `--find-links` location: a folder, or the URL of a page.
+
+        Raises:
+            SettingsError: The URL is invalid.
+        """
+        if "://" not in text:
+            path = Path(text)
+            if path.parts[:1] == ("~",):
+                path = self.home.joinpath(*path.parts[1:])
+            return str(self.project / path)
+        try:
+            origin_of(text)
+        except ValueError as error:
+            raise SettingsError(
+                [f"`{redacted(text)}` is not a valid index URL: {error}"],
+                hint="fix it where it is configured: uv.toml, pip.conf, a variable or the lock",
+            ) from error
+        login = login_in(text)
+        if login is not None:
+            self.logins.setdefault(index_key(text), login)
+        parts = urlsplit(text)
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
+
+
+def _add_access(raw: RawSources, access: Sequence[IndexAccess]) -> None:
+    """Add the names and credentials that the lock's tool or the host knows."""
+    for index in access:
+        if index.name:
+            raw.names[index_key(index.url)] = index.name
+        if index.username or index.password:
+            raw.logins[index_key(index.url)] = Login(
+                username=index.username or "", password=index.password or ""
+            )
+
+
+def _add_host(raw: RawSources, access: Sequence[IndexAccess]) -> None:
+    """Add the indexes that the host itself would search if the lock names none."""
     asked = [index for index in access if not index.explicit]
     urls = [index.url for index in asked if not index.flat]
-    gathered.extras += urls[:-1]
-    gathered.defaults += urls[-1:]
-    gathered.find_links += [index.url for index in asked if index.flat]
+    raw.extras += urls[:-1]
+    raw.defaults += urls[-1:]
+    raw.find_links += [index.url for index in asked if index.flat]
 
 
-def _add_poetry(gathered: Gathered, options: IndexOptions, environ: Mapping[str, str]) -> None:
-    """Read the credentials that Poetry takes from the environment, by the name of a source."""
+def _add_poetry(raw: RawSources, options: IndexOptions, environ: Mapping[str, str]) -> None:
+    """Add the credentials that Poetry reads from variables, by the name of a source."""
     for name, url in options.named:
-        gathered.names[index_key(url)] = name
+        raw.names[index_key(url)] = name
         key = "POETRY_HTTP_BASIC_" + name.upper().replace("-", "_")
         username = environ.get(f"{key}_USERNAME", "")
         password = environ.get(f"{key}_PASSWORD", "")
         if username or password:
-            gathered.logins[index_key(url)] = Login(username=username, password=password)
+            raw.logins[index_key(url)] = Login(username=username, password=password)
 
 
-def _restrictions(access: Sequence[IndexAccess], places: Places) -> tuple[Restriction, ...]:
-    """Read which packages each place serves; nothing at all where none is restricted."""
+def _restrictions(access: Sequence[IndexAccess], locations: _Locations) -> tuple[Restriction, ...]:
+    """Read which packages each index serves; empty if none is restricted."""
     if not any(index.include or index.exclude for index in access):
         return ()
     return tuple(
         Restriction(
-            place=places.links(index.url) if index.flat else places.index(index.url),
+            place=locations.find_links(index.url) if index.flat else locations.index(index.url),
             include=index.include,
             exclude=index.exclude,
         )
@@ -191,11 +248,10 @@ def _tls_by_origin(access: Sequence[IndexAccess], general: Tls) -> dict[Origin, 
     }
 
 
-# --- the environment ------------------------------------------------------------------
 def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
     """Read `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`; lower case wins.
 
-    `HTTP_PROXY` in upper case is passed over under CGI, where a request sets it.
+    `HTTP_PROXY` in upper case is ignored under CGI, where a request can set it.
     """
     found: dict[str, str] = {}
     for scheme in ("http", "https", "all", "no"):
@@ -216,9 +272,9 @@ def _default_netrc(home: Path) -> Path | None:
 
 
 def _read_netrc(path: Path | None) -> dict[str, Login]:
-    """Read a netrc file; one that is not right is no reason to fail, as in curl.
+    """Read a netrc file; an invalid one is ignored, as in curl.
 
-    Its `default` entry would give one login to every server, and is passed over.
+    So is its `default` entry, which would send one login to every server.
     """
     if path is None:
         return {}

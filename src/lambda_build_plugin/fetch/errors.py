@@ -1,4 +1,4 @@
-"""What can go wrong between the lock and a verified file."""
+"""Errors that can happen between the lock and a verified file."""
 
 from __future__ import annotations
 
@@ -33,41 +33,42 @@ class DigestMismatchError(FetchError):
         super().__init__(
             f"{filename} is not what was locked",
             why=f"from {where}\nlocked:   {locked}\nreceived: {found}",
-            hint="do not ship it: find out who changed it; lock again only if the change is known",
+            hint="do not ship it: find out who changed it, and lock again only if the change is "
+            "intended",
         )
 
 
 class FileGoneError(FetchError):
-    """No index that may serve a package has the locked file."""
+    """None of the indexes that may serve a package has the locked file."""
 
     def __init__(
         self, filename: str, asked: Sequence[str], *, failed: Sequence[FetchError] = ()
     ) -> None:
         self.filename, self.asked = filename, tuple(asked)
         super().__init__(
-            f"{filename} is not to be had",
+            f"cannot find {filename}",
             why="\n".join(self.asked) or "no index and no --find-links location is configured",
             hint="\n".join(dict.fromkeys(error.hint for error in failed))
-            or "if it lies on another index, name that one where the project's tool has its "
+            or "if it is on another index, add that index where your tool keeps its "
             "sources ([[tool.poetry.source]], [[tool.pdm.source]], uv.toml, pip.conf, "
             "--extra-index-url in the requirements file); if it was deleted, lock again",
         )
 
 
 class LocalFileGoneError(FetchError):
-    """A file that is locked by its path is not there, or cannot be read."""
+    """A file that is locked by its path does not exist or cannot be read."""
 
     def __init__(self, path: Path, reason: str) -> None:
         self.path = path
         super().__init__(
-            f"{path.name} is not to be had",
+            f"cannot read {path.name}",
             why=f"{path}: {reason}",
-            hint="bring it to that place, or change its path and lock again",
+            hint="put it there, or change its path and lock again",
         )
 
 
 class NotCachedError(FetchError):
-    """Offline, and the file is not in the cache."""
+    """The build is offline, and the file is not in the cache."""
 
     def __init__(self, what: str) -> None:
         super().__init__(
@@ -78,7 +79,7 @@ class NotCachedError(FetchError):
 
 
 class UnreachableError(FetchError):
-    """A server does not answer, or not to the end."""
+    """A server does not respond, or its response is incomplete."""
 
     def __init__(self, url: str, reason: str) -> None:
         self.url, self.reason = url, reason
@@ -86,12 +87,12 @@ class UnreachableError(FetchError):
             f"cannot reach {url}",
             why=reason,
             hint="check the network, the proxy (HTTPS_PROXY, NO_PROXY) and the certificates "
-            "(SSL_CERT_FILE); `--offline` uses the cache alone",
+            "(SSL_CERT_FILE); `--offline` uses only the cache",
         )
 
 
 class AccessDeniedError(FetchError):
-    """A server wants other credentials."""
+    """A server requires other credentials."""
 
     def __init__(self, url: str, status: int, *, name: str = "", sent: bool) -> None:
         self.url, self.status, self.name = url, status, name
@@ -100,7 +101,7 @@ class AccessDeniedError(FetchError):
             f"the source {name} ({url}) refuses access (HTTP {status})"
             if name
             else f"{url} refuses access (HTTP {status})",
-            why="the credentials that were sent are not accepted"
+            why="the server did not accept the credentials"
             if sent
             else "no credentials are known for this server",
             hint="credentials are taken from the index URL, "
@@ -113,19 +114,19 @@ class AccessDeniedError(FetchError):
 
 
 class HttpError(FetchError):
-    """A server answers with a status that is no file."""
+    """A server responds with an unexpected status."""
 
     def __init__(self, url: str, status: int) -> None:
         self.url, self.status = url, status
         super().__init__(
-            f"{url} answers with HTTP {status}",
+            f"{url} responded with HTTP {status}",
             why=_phrase(status),
             hint="try again later; if the file moved, lock again",
         )
 
 
 class CertificatesError(FetchError):
-    """The certificates that the user named cannot be read."""
+    """The certificates that the user has configured cannot be read."""
 
     def __init__(self, path: str, reason: str) -> None:
         self.path, self.reason = path, reason
@@ -133,12 +134,12 @@ class CertificatesError(FetchError):
             f"cannot read the certificates in {path}",
             why=reason,
             hint="SSL_CERT_FILE, SSL_CERT_DIR, SSL_CLIENT_CERT, REQUESTS_CA_BUNDLE and pip's "
-            "`cert` and `client-cert` name PEM files",
+            "`cert` and `client-cert` must name PEM files",
         )
 
 
 class SeveralFilesError(FetchError):
-    """Several files failed, each for its own reason."""
+    """Several files could not be fetched, each for its own reason."""
 
     def __init__(self, errors: Sequence[FetchError]) -> None:
         self.errors = tuple(errors)

@@ -1,7 +1,7 @@
-"""Selected files → verified files, from the cache, the locked URL or an index page.
+"""Fetch selected files from the cache, the locked URL or an index, and verify them.
 
-The digest of the lock decides: whichever index serves a file, its bytes are what was
-locked or the build fails. A file with a wrong digest is never looked for elsewhere.
+The digest in the lock decides: whichever index serves a file, its bytes are what was
+locked or the build fails. A file with a wrong digest is never searched for elsewhere.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 _LARGEST_FILE = 1 << 31
-"""Bytes after which a body is taken for an endless one; Lambda takes an eighth of that."""
+"""Bytes after which a body is considered endless; Lambda accepts an eighth of that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """A selected file on this machine, its digest right: a wheel, an sdist or an archive.
+    """A selected file on this machine whose digest was checked: a wheel, an sdist or an archive.
 
-    Its path may be one in the cache, which says nothing of the file's name.
+    Its path may be in the cache, where files do not have their own names.
     """
 
     selected: Selected
@@ -69,17 +69,17 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
-    """One location that may list a package's files."""
+class _Location:
+    """One location that may list the files of a package."""
 
     url: str
-    """A page's address, or a folder's path."""
+    """The address of a page, or the path of a folder."""
 
     shown: str
-    """The same for messages, without credentials."""
+    """The same without credentials, for messages."""
 
     flat: bool
-    """Lists the files of many packages (`--find-links`), not one as an index does."""
+    """Whether it lists the files of many packages (`--find-links`), not of one as an index."""
 
     @property
     def folder(self) -> Path | None:
@@ -89,7 +89,7 @@ class _Place:
 
 
 class Fetcher:
-    """Brings files; nothing it returns has an unchecked digest."""
+    """Fetch files; each file that is returned has the right digest."""
 
     def __init__(
         self,
@@ -109,23 +109,23 @@ class Fetcher:
         self._connected = client
         self._connecting = threading.Lock()
         self._listed_urls: dict[str, str] = {}
-        """Digest → address, of the files whose names were looked up in this run."""
+        """Addresses by digest, of the files whose names were looked up in this run."""
 
         self._wanted: frozenset[str] = frozenset()
         self._yanked: dict[str, str] = {}
-        """File name → the place that says so."""
+        """By file name, the location that says so."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What pages that had to be asked say against the files that were fetched."""
+        """Warnings about yanked files, from the pages that had to be read."""
         return tuple(
-            f"{filename} was yanked from {shown} (PEP 592); it is locked, and ships"
+            f"{filename} was yanked from {shown} (PEP 592); it ships because it is locked"
             for filename, shown in sorted(self._yanked.items())
             if filename in self._wanted
         )
 
     def named(self, packages: Sequence[LockedPackage]) -> tuple[LockedPackage, ...]:
-        """Find the names of files that the lock knows by digest or version alone.
+        """Find the names of files of which the lock has only the digest or the version.
 
         The connections stay open for `fetch`.
 
@@ -139,10 +139,10 @@ class Fetcher:
             raise
 
     def fetch(self, selected: Sequence[Selected]) -> tuple[Fetched, ...]:
-        """Bring the selected files, several at a time.
+        """Fetch the selected files, several at a time.
 
         Raises:
-            FetchError: With every file that cannot be had or is not what was locked.
+            FetchError: With every file that cannot be fetched or is not what was locked.
         """
         self._reporter.fetching(files=len(selected))
         self._wanted = frozenset(item.filename for item in selected)
@@ -152,13 +152,13 @@ class Fetcher:
             self.close()
 
     def close(self) -> None:
-        """End the connections, where none of the above has done so."""
+        """Close the connections, if `named` and `fetch` have not done so."""
         with self._connecting:
             if self._connected is not None:
                 self._connected.close()
 
     def _each(self, work: Callable[[_T], _R], items: Sequence[_T]) -> list[_R]:
-        """Work on all items in threads and report all failures together."""
+        """Process all items in threads and report all failures together."""
 
         def guarded(item: _T) -> _R | FetchError:
             try:
@@ -172,7 +172,7 @@ class Fetcher:
         try:
             results = list(threads.map(guarded, items))
         finally:
-            # An interrupted build does not wait for what is still on its way.
+            # An interrupted build does not wait for downloads that are still running.
             threads.shutdown(wait=False, cancel_futures=True)
         errors = [result for result in results if isinstance(result, FetchError)]
         if errors:
@@ -191,7 +191,7 @@ class Fetcher:
         elif (found := self._cache.find(digest) if digest else None) is not None:
             checked, cached = found, True
         else:
-            checked, cached = self._brought(selected), False
+            checked, cached = self._fetched_anew(selected), False
         self._reporter.fetched(selected.filename, cached=cached)
         return Fetched(selected=selected, path=checked.path, sha256=checked.sha256)
 
@@ -203,8 +203,8 @@ class Fetcher:
             raise LocalFileGoneError(path, error.strerror or str(error)) from error
         return _right(checked, selected.filename, digest, str(path))
 
-    def _brought(self, selected: Selected) -> Checked:
-        """Get a file that is not in the cache."""
+    def _fetched_anew(self, selected: Selected) -> Checked:
+        """Fetch a file that is not in the cache."""
         url = selected.file.url or self._listed_urls.get(str(selected.file.digest))
         if url is None:
             url = self._link(selected).url
@@ -229,7 +229,7 @@ class Fetcher:
         return _right(checked, selected.filename, digest, redacted(url))
 
     def _noted_digest(self, url: str) -> Digest | None:
-        """Tell what an address without a digest brought the last time."""
+        """Return the digest of what an address without one served the last time."""
         note = self._cache.note("digests", url)
         return Digest(note["digest"]) if note and "digest" in note else None
 
@@ -243,26 +243,26 @@ class Fetcher:
             yield chunk
 
     def _link(self, selected: Selected) -> Link:
-        """Find the address of a file that the lock names without one."""
+        """Find the address of a file that is locked without one."""
         asked: list[str] = []
         failed: list[FetchError] = []
         digest = str(selected.file.digest)
         sha256 = digest.removeprefix("sha256:") if digest.startswith("sha256:") else None
         namesake: tuple[Link, str] | None = None
-        for place in self._places(selected.package):
+        for location in self._locations(selected.package):
             try:
-                links = self._matching(place, selected, sha256)
+                links = self._matching(location, selected, sha256)
             except FetchError as error:
                 failed.append(error)
-                asked.append(f"{place.shown}: {error.why}")
+                asked.append(f"{location.shown}: {error.why}")
                 continue
             for link in links:
                 if sha256 is None or link.sha256 in {None, sha256}:
-                    self._note_yanked(link, place)
+                    self._note_yanked(link, location)
                     return link
-                namesake = (link, place.shown)
+                namesake = (link, location.shown)
             known = "listed with another digest" if links else "not listed"
-            asked.append(f"{place.shown}: {known}")
+            asked.append(f"{location.shown}: {known}")
         if self._offline:
             raise NotCachedError(selected.filename)
         if failed:
@@ -274,9 +274,9 @@ class Fetcher:
             )
         raise FileGoneError(selected.filename, asked)
 
-    def _matching(self, place: _Place, selected: Selected, sha256: str | None) -> list[Link]:
-        """Get the links of a place for a file: by digest first, then by name."""
-        page = self._page(place, selected.package)
+    def _matching(self, location: _Location, selected: Selected, sha256: str | None) -> list[Link]:
+        """Find the links for a file at one location, by digest or else by name."""
+        page = self._page(location, selected.package)
         if sha256 is not None and (link := _by_sha256(page, sha256)) is not None:
             return [link]
         return [link for link in _links(page) if link.filename == selected.filename]
@@ -291,7 +291,7 @@ class Fetcher:
                 package.name,
                 str(package.version),
                 *sorted(str(file.digest) for file in package.unnamed),
-                *(place.url for place in self._places(package)),
+                *(location.url for location in self._locations(package)),
             )
         )
         note = self._cache.note("names", key)
@@ -302,21 +302,21 @@ class Fetcher:
         return _filled(package, names)
 
     def _listed(self, package: LockedPackage) -> dict[str, str]:
-        """Ask the places for the files whose digests are locked: digest → file name.
+        """Look up the files whose digests are locked; return file names by digest.
 
-        A place that cannot be asked may have what is missing elsewhere. To go on
-        without it would let the weather decide which file ships.
+        A location that cannot be reached may have what the others lack. Continuing
+        without it would let the state of the network decide which file ships.
         """
         missing = {str(file.digest) for file in package.unnamed}
         names: dict[str, str] = {}
         asked: list[str] = []
         failed: list[FetchError] = []
-        for place in self._places(package):
+        for location in self._locations(package):
             try:
-                page = self._page(place, package)
+                page = self._page(location, package)
             except FetchError as error:
                 failed.append(error)
-                asked.append(f"{place.shown}: {error.why}")
+                asked.append(f"{location.shown}: {error.why}")
                 continue
             for digest in sorted(missing):
                 link = _by_sha256(page, digest.removeprefix("sha256:"))
@@ -324,12 +324,12 @@ class Fetcher:
                     names[digest] = link.filename
                     self._listed_urls[digest] = link.url
                     missing.remove(digest)
-                    self._note_yanked(link, place)
+                    self._note_yanked(link, location)
             if not missing:
                 return names
             namesakes = any(_is_of(link.filename, package) for link in _links(page))
             known = "listed with other digests" if namesakes else "not listed"
-            asked.append(f"{place.shown}: {known}")
+            asked.append(f"{location.shown}: {known}")
         if failed:
             if self._offline:
                 raise NotCachedError(f"the list of files of {package}")
@@ -339,35 +339,35 @@ class Fetcher:
         return names
 
     def _listed_unhashed(self, package: LockedPackage) -> dict[str, str]:
-        """Ask the places for the files of a version: URL → file name.
+        """Look up the files of a version; return file names by URL.
 
-        The first place that has the version decides, and none steps in for one that
-        is only out of reach.
+        The first location that has the version decides, and no other replaces one that
+        cannot be reached.
         """
         asked: list[str] = []
-        for place in self._places(package):
+        for location in self._locations(package):
             try:
-                page = self._page(place, package)
+                page = self._page(location, package)
             except NotCachedError as error:
                 raise NotCachedError(f"the list of files of {package}") from error
             links = [link for link in _links(page) if _is_of(link.filename, package)]
             if links:
-                # A pin with `==` admits what was yanked (PEP 592).
+                # A pin with `==` allows yanked files (PEP 592).
                 for link in links:
-                    self._note_yanked(link, place)
+                    self._note_yanked(link, location)
                 return {_unhashed_key(link): link.filename for link in links}
-            asked.append(f"{place.shown}: not listed")
+            asked.append(f"{location.shown}: not listed")
         raise FileGoneError(str(package), asked)
 
-    def _note_yanked(self, link: Link, place: _Place) -> None:
-        """Remember a file that its index would rather not have used (PEP 592)."""
+    def _note_yanked(self, link: Link, location: _Location) -> None:
+        """Remember a file that its index advises against (PEP 592)."""
         if link.yanked:
-            self._yanked[link.filename] = place.shown
-            self._reporter.note(f"{link.filename} was yanked from {place.shown}")
+            self._yanked[link.filename] = location.shown
+            self._reporter.note(f"{link.filename} was yanked from {location.shown}")
 
-    # --- places -----------------------------------------------------------------------
+    # --- locations -------------------------------------------------------------------
 
-    def _places(self, package: LockedPackage) -> list[_Place]:
+    def _locations(self, package: LockedPackage) -> list[_Location]:
         sources = self._sources
         serving = sources.places_of(package.name)
         indexes = (
@@ -378,23 +378,23 @@ class Fetcher:
         bases = [url if url.endswith("/") else f"{url}/" for url in indexes]
         return [
             *(
-                _Place(url=link, shown=redacted(link), flat=True)
+                _Location(url=link, shown=redacted(link), flat=True)
                 for link in sources.find_links
                 if link in serving and not package.index
             ),
             *(
-                _Place(url=f"{base}{package.name}/", shown=redacted(base), flat=False)
+                _Location(url=f"{base}{package.name}/", shown=redacted(base), flat=False)
                 for base in bases
             ),
         ]
 
-    def _page(self, place: _Place, package: LockedPackage) -> Page | list[Link]:
-        """Get what a place lists; an empty list where it does not know the package."""
-        folder = place.folder
+    def _page(self, location: _Location, package: LockedPackage) -> Page | list[Link]:
+        """Return what a location lists; an empty list if it does not have the package."""
+        folder = location.folder
         if folder is not None:
-            return _folder_page(folder, package, flat=place.flat)
+            return _folder_page(folder, package, flat=location.flat)
         if self._offline:
-            raise NotCachedError(place.shown)
+            raise NotCachedError(location.shown)
 
         def parse(response: Response) -> Page:
             body = response.read()
@@ -402,19 +402,19 @@ class Fetcher:
             try:
                 return Page(body, url=response.url, content_type=response.content_type)
             except UnknownPageError as error:
-                raise UnreachableError(place.shown, str(error)) from error
+                raise UnreachableError(location.shown, str(error)) from error
 
-        self._reporter.note(f"get {redacted(place.url)}")
+        self._reporter.note(f"get {redacted(location.url)}")
         page = self._client.get(
-            place.url, parse, headers={"Accept": ACCEPT, "Accept-Encoding": "gzip"}
+            location.url, parse, headers={"Accept": ACCEPT, "Accept-Encoding": "gzip"}
         )
         return [] if page is None else page
 
     @property
     def _client(self) -> HttpClient:
-        with self._connecting:  # all threads begin at once, and are to share connections
+        with self._connecting:  # all threads start at once, and must share the connections
             if self._connected is None:
-                # urllib3 and the certificates are loaded only where the cache does not do.
+                # urllib3 and the certificates are loaded only if something is not in the cache.
                 from lambda_build_plugin.fetch.http import HttpClient
 
                 self._connected = HttpClient(
@@ -434,7 +434,7 @@ def _together(errors: Sequence[FetchError]) -> FetchError:
 
 
 def _failed(what: str, asked: Sequence[str], failed: Sequence[FetchError]) -> FetchError:
-    """Tell of places that could not be asked: in their own words where it is but one."""
+    """Make the error for locations that could not be reached; a single one keeps its own."""
     return failed[0] if len(asked) == 1 else FileGoneError(what, asked, failed=failed)
 
 
@@ -449,7 +449,7 @@ def _links(page: Page | list[Link]) -> Iterator[Link]:
 
 
 def _folder_page(folder: Path, package: LockedPackage, *, flat: bool) -> Page | list[Link]:
-    """List a folder: the index.html of an index, else those of its files that may be meant."""
+    """List a folder: the index.html of an index, else its files of the package."""
     files = [] if folder.is_file() else _files_of(folder, package)
     if flat and files:
         return files
@@ -463,9 +463,9 @@ def _folder_page(folder: Path, package: LockedPackage, *, flat: bool) -> Page | 
 
 
 def _files_of(folder: Path, package: LockedPackage) -> list[Link]:
-    """Get the files of a package in a folder, with the digests that they have now."""
+    """List the files of a package in a folder, with their current digests."""
     links: list[Link] = []
-    with suppress(OSError):  # no such folder, or a file that cannot be read, offers nothing
+    with suppress(OSError):  # a missing folder or an unreadable file lists nothing
         for path in sorted(folder.iterdir()):
             if _is_of(path.name, package, local=True):
                 sha256 = check_file(path).sha256
@@ -474,13 +474,13 @@ def _files_of(folder: Path, package: LockedPackage) -> list[Link]:
 
 
 def _is_of(filename: str, package: LockedPackage, *, local: bool = False) -> bool:
-    """Tell whether a file name is one of the package at its version, local ones on request."""
+    """Check whether a file belongs to a package at its version, or also a local version of it."""
     suffix = _suffix(filename)
     try:
         if filename.endswith(".whl"):
             name, version, _, _ = parse_wheel_filename(filename)
         elif suffix is not None:
-            # The parser knows but the two kinds that may still be uploaded (PEP 527).
+            # The parser knows only the two kinds that may still be uploaded (PEP 527).
             name, version = parse_sdist_filename(f"{filename.removesuffix(suffix)}.tar.gz")
         else:
             return False
@@ -496,9 +496,9 @@ def _unhashed_key(link: Link) -> str:
 
 
 def _filled(package: LockedPackage, names: Mapping[str, str]) -> LockedPackage:
-    """Put the named files in the place of those known by digest or version."""
+    """Replace what is known only by digest or version with the named files."""
     files = {_named(key, filename): filename for key, filename in sorted(names.items())}
-    # Old versions also have eggs, installers, and archives of what was built elsewhere.
+    # Old versions also have eggs, installers, and archives with compiled code.
     sdists = [file for file, name in files.items() if _suffix(name) and _is_of(name, package)]
     return replace(
         package,
@@ -510,13 +510,13 @@ def _filled(package: LockedPackage, names: Mapping[str, str]) -> LockedPackage:
 
 
 def _preference(sdist: LockedFile) -> tuple[int, str]:
-    """Prefer one kind of archive where a version has several, whatever the order of a page."""
+    """Order the archives of a version by kind, whatever their order on the page."""
     filename = sdist.filename or ""
     return sdist_suffixes.index(_suffix(filename) or ""), filename
 
 
 def _suffix(filename: str) -> str | None:
-    """Get the ending of a source archive; None for any other file."""
+    """Return the suffix of a source archive; None for any other file."""
     return next((suffix for suffix in sdist_suffixes if filename.endswith(suffix)), None)
 
 

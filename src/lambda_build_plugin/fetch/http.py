@@ -1,7 +1,7 @@
 """HTTP for the fetcher: retries, redirects, proxies, certificates, credentials by origin.
 
-Redirects are followed here and not in urllib3, because each hop decides anew which
-credentials its origin has. urllib3 1.26 and 2 behave the same for what is used.
+Redirects are followed here and not in urllib3, because each of them may lead to another
+origin, which has other credentials. Only what urllib3 1.26 and 2 have in common is used.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ _T = TypeVar("_T")
 
 _ATTEMPTS = 4
 _FIRST_PAUSE = 0.4  # seconds, doubled each time
-_LONGEST_PAUSE = 60  # seconds; who wants to be asked later is not waited for
+_LONGEST_PAUSE = 60  # seconds; if a server asks for a longer pause, the request fails
 _MOST_REDIRECTS = 10
 _CONNECT_SECONDS, _READ_SECONDS = 15.0, 60.0
-_CHUNK = 1 << 16  # bytes, each to come within the read time: some 1 KiB a second
-_LARGEST_PAGE = 1 << 28  # bytes, decoded; the largest known ones have a tenth of that
+_CHUNK = 1 << 16  # bytes, each of which must arrive within the read time: about 1 KiB per second
+_LARGEST_PAGE = 1 << 28  # bytes, decoded; about ten times as many as the largest known pages have
 _GONE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 _DENIED = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED}
@@ -62,7 +62,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class _AgainError(Exception):
-    """One attempt failed in a way that another may not."""
+    """An attempt failed for a reason that may be gone at the next one."""
 
     def __init__(self, reason: str, *, pause: int = 0) -> None:
         super().__init__(reason)
@@ -72,10 +72,10 @@ class _AgainError(Exception):
 
 
 class _Watch:
-    """Hangs up where an answer does not go on in time.
+    """Close a connection if the next part of a response does not arrive in time.
 
-    A socket's own limit counts anew with each byte, so that a server that sends one
-    now and then would hold a build for days.
+    A socket's own timeout starts again with each byte, so that a server that sends one
+    now and then could keep a build waiting for days.
     """
 
     def __init__(self, wire: object, seconds: float) -> None:
@@ -95,11 +95,11 @@ class _Watch:
             raise self.error()
 
     def goes_on(self) -> None:
-        """Hear that another piece has come."""
+        """Restart the timeout, because another part has arrived."""
         self._until = time.monotonic() + self._seconds
 
     def error(self) -> _AgainError:
-        return _AgainError("the answer comes too slowly: less than 1 KiB a second")
+        return _AgainError("the response is too slow: less than 1 KiB per second")
 
     def _run(self) -> None:
         while not self._over.wait(max(0.0, self._until - time.monotonic())):
@@ -107,33 +107,37 @@ class _Watch:
                 self.has_hung_up = True
                 if isinstance(self._wire, socket.socket):
                     with suppress(OSError):
-                        # That of SSLSocket would take the encryption off a read that waits.
+                        # SSLSocket.shutdown would make a waiting read continue without encryption.
                         socket.socket.shutdown(self._wire, socket.SHUT_RDWR)
                 return
 
 
 class Response:
-    """A body that is being received."""
+    """A response whose body is being received."""
 
     def __init__(self, raw: urllib3.response.BaseHTTPResponse, url: str, watch: _Watch) -> None:
         self._raw = raw
         self._watch = watch
         self.url = url
-        """Where it came from in the end, without credentials."""
+        """The address after all redirects, without credentials."""
 
         self.content_type = raw.headers.get("Content-Type", "").lower()
 
     def read(self) -> bytes:
-        """Receive the whole body, content encoding undone."""
+        """Receive the whole body, and undo its content encoding.
+
+        Raises:
+            UnreachableError: The body is larger than any index page.
+        """
         body = bytearray()
         for chunk in self._chunks(decode=True):
             body += chunk
             if len(body) > _LARGEST_PAGE:
-                raise UnreachableError(self.url, f"its answer exceeds {_LARGEST_PAGE:,} bytes")
+                raise UnreachableError(self.url, f"its response exceeds {_LARGEST_PAGE:,} bytes")
         return bytes(body)
 
     def chunks(self) -> Iterator[bytes]:
-        """Receive the body as it is sent, piece by piece."""
+        """Receive the body as it was sent, piece by piece."""
         return self._chunks(decode=False)
 
     def _chunks(self, *, decode: bool) -> Iterator[bytes]:
@@ -142,15 +146,15 @@ class Response:
             yield chunk
         if self._watch.has_hung_up:
             raise self._watch.error()
-        # urllib3 1.26 takes a body that is cut short for the whole, and a gzip stream
-        # without its end too; so what came over the wire is counted, not what it decodes to.
+        # urllib3 1.26 does not notice a truncated body or gzip stream, so the bytes that
+        # were received are counted, before they are decoded.
         announced, received = self._raw.headers.get("Content-Length", ""), self._raw.tell()
         if announced.isdecimal() and received != int(announced):
-            raise _AgainError(f"the answer ends after {received} of {announced} bytes")
+            raise _AgainError(f"the response ended after {received} of {announced} bytes")
 
 
 class HttpClient:
-    """Gets what lies behind URLs. Safe to use from several threads."""
+    """Request URLs. Safe to use from several threads."""
 
     def __init__(
         self,
@@ -173,10 +177,10 @@ class HttpClient:
     def get(
         self, url: str, use: Callable[[Response], _T], *, headers: Mapping[str, str]
     ) -> _T | None:
-        """Request a URL and hand the answer to `use`; again where that may help.
+        """Request a URL and pass the response to `use`; retry if that may help.
 
-        None means that the server does not have it (404, 410). `use` is called anew
-        for each attempt that gets as far as a body.
+        Returns None if the server does not have it (404, 410). `use` is called again in
+        each attempt that receives a body.
 
         Raises:
             FetchError: No attempt succeeded, or access is denied.
@@ -185,7 +189,7 @@ class HttpClient:
         for attempt in range(_ATTEMPTS):
             if attempt:
                 pause = max(_FIRST_PAUSE * 2 ** (attempt - 1), asked_pause)
-                self._note(f"get {redacted(url)} again in {pause:g} s: {reason}")
+                self._note(f"retrying {redacted(url)} in {pause:g} s: {reason}")
                 self._sleep(pause)
                 asked_pause = 0
             try:
@@ -200,7 +204,7 @@ class HttpClient:
         raise UnreachableError(redacted(url), f"{reason} ({_ATTEMPTS} attempts)")
 
     def close(self) -> None:
-        """End the connections; the next request opens new ones."""
+        """Close the connections; the next request opens new ones."""
         with self._lock:
             managers = list(self._managers.values())
             self._managers.clear()
@@ -214,7 +218,7 @@ class HttpClient:
         encrypted = False
         for _ in range(_MOST_REDIRECTS):
             scheme = origin_of(url)[0]
-            # Whoever was asked over https must not make the client speak in clear.
+            # A server that was reached over https must not get the client to send a login in clear.
             login = None if encrypted and scheme == "http" else credentials.of(url)
             encrypted |= scheme == "https"
             sent = dict(headers)
@@ -226,7 +230,7 @@ class HttpClient:
                     try:
                         yield Response(raw, redacted(url), watch)
                     except BaseException:
-                        raw.close()  # half a body must not be taken for the next answer
+                        raw.close()  # the rest of the body must not be read as the next response
                         raise
                     raw.release_conn()
                     return
@@ -259,22 +263,20 @@ class HttpClient:
                 retries=False,
             )
         except ValueError as error:
-            # An address that urllib3 cannot take; for early ones of 1.26 that is
-            # also an IP address whose certificate is to be checked.
+            # urllib3 does not accept the URL; early versions of 1.26 also do not accept IP
+            # addresses whose certificates must be checked.
             raise UnreachableError(redacted(url), str(error)) from error
 
     def _manager_for(self, url: str) -> urllib3.PoolManager:
-        """Get the connections for a URL: its proxy, and how its server proves itself."""
+        """Return the connection pool for the proxy and the certificates of a URL."""
         scheme, host, port = origin_of(url)
         if scheme not in {"http", "https"}:
-            raise UnreachableError(
-                redacted(url), f"addresses of the kind `{scheme}:` are not known"
-            )
+            raise UnreachableError(redacted(url), f"`{scheme}:` URLs are not supported")
         proxies = self._sources.proxies
         proxy = proxies.get(scheme) or proxies.get("all")
         if proxy and proxy_bypass_environment(f"{host}:{port}", {"no": proxies.get("no", "")}):
             proxy = None
-        tls, checked = self._sources.tls_of(url), None  # None: certificates play no part
+        tls, checked = self._sources.tls_of(url), None  # None: no certificates involved
         if scheme == "https" or (proxy or "").startswith("https:"):
             checked = not {host, f"{host}:{port}"} & tls.trusted_hosts
         key = (proxy, tls, checked)
@@ -288,16 +290,14 @@ class HttpClient:
         if checked is not None:
             options["ssl_context"] = _context(tls, checked=checked)
         if checked is False:
-            # The user has said so by name; a warning for each request tells nothing new.
+            # The user has asked for this; a warning for each request would say nothing new.
             urllib3.disable_warnings(InsecureRequestWarning)
         if proxy is None:
             return self._watched(urllib3.PoolManager(**options))  # type: ignore[arg-type]
         url = _address(proxy if "://" in proxy else f"http://{proxy}")
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"}:
-            raise UnreachableError(
-                redacted(url), f"proxies of the kind `{parts.scheme}:` are not supported"
-            )
+            raise UnreachableError(redacted(url), f"`{parts.scheme}:` proxies are not supported")
         headers = {}
         if parts.username:
             login = _basic(unquote(parts.username), unquote(parts.password or ""))
@@ -308,7 +308,7 @@ class HttpClient:
         return self._watched(manager)
 
     def _watched(self, manager: urllib3.PoolManager) -> urllib3.PoolManager:
-        """Let the connections watch over the head of an answer, and show their sockets."""
+        """Make connections limit the time for a response's headers, and expose their sockets."""
         seconds = self._read_seconds
 
         class Plain(_WatchedHead, HTTPConnection):
@@ -328,23 +328,23 @@ class HttpClient:
 
 
 class _WatchedHead(HTTPConnection):
-    """A connection whose server has to be done with the head of an answer in time."""
+    """A connection that limits the time for the headers of a response."""
 
     head_seconds: float
     wire: object = None
-    """The socket, which `sock` is no longer once an answer ends the connection."""
+    """The socket, also after the response has closed the connection and reset `sock`."""
 
     def getresponse(self) -> Any:
         self.wire = self.sock
         with _Watch(self.wire, self.head_seconds) as watch:
             answer = super().getresponse()
-        if watch.has_hung_up:  # http.client takes the head as far as it came for the whole
+        if watch.has_hung_up:  # http.client does not notice truncated headers
             raise watch.error()
         return answer
 
 
 def _context(tls: Tls, *, checked: bool) -> ssl.SSLContext:
-    """Make the TLS context: the user's certificates where named, else the system's."""
+    """Make the TLS context, with the user's certificates if configured, else the system's."""
     file, folder = tls.ca_file, tls.ca_folder
     if file and Path(file).is_dir():  # REQUESTS_CA_BUNDLE may be either
         file, folder = None, file
@@ -375,7 +375,7 @@ def _system_has_certificates() -> bool:
 
 
 def _add_certifi(context: ssl.SSLContext) -> None:
-    """Pythons that bring their own OpenSSL may know no certificates at all."""
+    """Add certifi's certificates: a Python with its own OpenSSL may have none."""
     try:
         import certifi  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
@@ -384,44 +384,46 @@ def _add_certifi(context: ssl.SSLContext) -> None:
 
 
 def _basic(username: str, password: str) -> str:
-    """Spell the credentials of a request (RFC 7617), whatever letters they have."""
+    """Encode the credentials of a request (RFC 7617); they may be any text."""
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode("ascii")
 
 
 def _pause(headers: Mapping[str, str]) -> int | None:
-    """Read how many seconds the server asks to wait (RFC 9110, 10.2.3); None without a word.
+    """Read how many seconds the server asks to wait (RFC 9110, 10.2.3); None if it does not.
 
-    A date counts from the server's own, whatever the clock here says.
+    A date is compared with the server's own date, since the clock here may be wrong.
     """
     asked = headers.get("Retry-After", "").strip()
     if asked.isascii() and asked.isdecimal():
         return int(asked[:9])
     try:
         pause = parsedate_to_datetime(asked) - parsedate_to_datetime(headers.get("Date", ""))
-    except (TypeError, ValueError):  # no dates, or one has a time zone and the other has none
+    except (TypeError, ValueError):  # not dates, or only one has a time zone
         return None
     return max(0, int(pause.total_seconds()))
 
 
 def _failure(status: int, url: str, *, name: str, sent: bool, pause: int | None) -> Exception:
-    """Tell what a status other than success means: an end, or another attempt."""
+    """Make the error for a status other than success, which may ask for another attempt."""
     if status == HTTPStatus.TOO_MANY_REQUESTS and pause is not None and pause <= _LONGEST_PAUSE:
-        return _AgainError(f"the server answers with HTTP {status}", pause=pause)
+        return _AgainError(f"the server responded with HTTP {status}", pause=pause)
     if status in _DENIED:
         return AccessDeniedError(redacted(url), status, name=name, sent=sent)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         pause = pause if pause is not None and pause <= _LONGEST_PAUSE else 0
-        return _AgainError(f"the server answers with HTTP {status}", pause=pause)
+        return _AgainError(f"the server responded with HTTP {status}", pause=pause)
     return HttpError(redacted(url), status)
 
 
 def _address(url: str, location: str = "") -> str:
-    """Resolve what a server or a page names against where it stood."""
+    """Resolve a reference from a server or a page against its own address."""
     try:
         joined = urljoin(url, location)
         origin_of(joined)
     except ValueError as error:
-        raise UnreachableError(redacted(location or url), f"it is no address: {error}") from error
+        raise UnreachableError(
+            redacted(location or url), f"it is not a valid URL: {error}"
+        ) from error
     return joined
 
 
@@ -431,7 +433,7 @@ def _without_userinfo(url: str) -> str:
 
 
 def _plain(error: Exception) -> str:
-    """Say in the system's own words why a connection failed."""
+    """Return the system's own message for a failed connection."""
     cause = _root(error)
     if isinstance(cause, ssl.SSLCertVerificationError):
         text = f"its certificate is not trusted: {cause.verify_message}"
@@ -443,7 +445,7 @@ def _plain(error: Exception) -> str:
 
 
 def _root(error: BaseException) -> BaseException:
-    """Find the system's error behind those that urllib3 wraps around it."""
+    """Find the system's error that urllib3's errors wrap."""
     while not isinstance(error, OSError):
         inner = [getattr(error, "reason", None), *error.args, error.__cause__, error.__context__]
         found = next((item for item in inner if isinstance(item, BaseException)), None)

@@ -12,37 +12,40 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import SettingsError
-from lambda_build_plugin.fetch.gathered import is_true
+from lambda_build_plugin.fetch.raw_sources import is_true
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from lambda_build_plugin.fetch.gathered import Gathered
+    from lambda_build_plugin.fetch.raw_sources import RawSources
 
 __all__ = ["add_pip"]
 
 _PIP_FILE = "pip.ini" if sys.platform == "win32" else "pip.conf"
 
 
-# --- pip ------------------------------------------------------------------------------
-def add_pip(gathered: Gathered, environ: Mapping[str, str], *, home: Path, etc: Path) -> None:
-    """Add what `pip.conf` and the variables `PIP_*` say."""
+def add_pip(raw: RawSources, environ: Mapping[str, str], *, home: Path, etc: Path) -> None:
+    """Add what `pip.conf` and the variables `PIP_*` configure.
+
+    Raises:
+        SettingsError: A file cannot be read.
+    """
     values = _pip_values(environ, _pip_files(environ, home=home, etc=etc))
     if url := values.get("index-url"):
-        gathered.defaults.append(url)
-    gathered.extras.extend(values.get("extra-index-url", "").split())
-    gathered.find_links.extend(values.get("find-links", "").split())
-    gathered.no_index |= is_true(values.get("no-index"))
-    gathered.trusted_hosts.update(values.get("trusted-host", "").split())
-    gathered.ca_file = values.get("cert") or None
-    gathered.client_certificate = values.get("client-cert") or None
-    gathered.proxy = values.get("proxy") or None
+        raw.defaults.append(url)
+    raw.extras.extend(values.get("extra-index-url", "").split())
+    raw.find_links.extend(values.get("find-links", "").split())
+    raw.no_index |= is_true(values.get("no-index"))
+    raw.trusted_hosts.update(values.get("trusted-host", "").split())
+    raw.ca_file = values.get("cert") or None
+    raw.client_certificate = values.get("client-cert") or None
+    raw.proxy = values.get("proxy") or None
 
 
 def _pip_values(environ: Mapping[str, str], files: Iterable[Path]) -> Mapping[str, str]:
-    """Merge pip's files, the weakest first, and its variables over them.
+    """Merge pip's files, of which later ones win, and its variables, which win over all.
 
-    A command's section wins over `[global]`, whichever files they stand in.
+    A command's section wins over `[global]`, whichever files they are in.
     """
     sections: dict[str, dict[str, str]] = {"global": {}, "install": {}, "download": {}}
     for path in files:
@@ -51,7 +54,7 @@ def _pip_values(environ: Mapping[str, str], files: Iterable[Path]) -> Mapping[st
             parser.read(path, encoding="utf-8")
         except (configparser.Error, UnicodeDecodeError) as error:
             raise SettingsError(
-                [f"{path}: {error}"], hint="mend the configuration of pip"
+                [f"{path}: {error}"], hint="fix the configuration of pip"
             ) from error
         for section, values in sections.items():
             if parser.has_section(section):
@@ -68,7 +71,11 @@ def _pip_values(environ: Mapping[str, str], files: Iterable[Path]) -> Mapping[st
 
 
 def _pip_files(environ: Mapping[str, str], *, home: Path, etc: Path) -> Iterator[Path]:
-    """Yield where pip looks: the machine, the user unless a file is named, the environment."""
+    """Yield the paths that pip reads, of which later ones win.
+
+    They are those of the machine, of the user (unless PIP_CONFIG_FILE names an existing
+    file), of the virtual environment, and the named one.
+    """
     named = environ.get("PIP_CONFIG_FILE")
     if named == os.devnull:
         return

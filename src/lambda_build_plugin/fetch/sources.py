@@ -1,12 +1,7 @@
-"""Where files may come from: indexes and credentials as pip and uv are configured.
+"""Where files may come from: indexes, credentials, certificates, proxies.
 
-Reads the configuration files and variables of both tools, so that a machine set up
-for one of them needs nothing more:
-
-* pip: https://pip.pypa.io/en/stable/topics/configuration/
-* uv: https://docs.astral.sh/uv/reference/settings/ and /reference/environment/
-
-Credentials are taken out of the URLs at once and kept by origin.
+`configuration.read_sources` makes these values. Credentials are removed from URLs as soon
+as they are read, and are sent only to the origin that they belong to.
 """
 
 from __future__ import annotations
@@ -14,21 +9,17 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
-from lambda_build_plugin.errors import SettingsError
-from lambda_build_plugin.urls import origin_of, redacted, without_login
+from lambda_build_plugin.urls import origin_of, without_login
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from lambda_build_plugin.urls import Origin
 
-__all__ = ["Credentials", "Login", "Restriction", "Sources", "Tls", "redacted"]
-
-TRUE = {"1", "true", "yes", "on", "y", "t"}
+__all__ = ["Credentials", "Login", "Restriction", "Sources", "Tls", "index_key", "login_in"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,37 +30,45 @@ class Login:
     password: str = field(repr=False)
 
 
+def login_in(url: str) -> Login | None:
+    """Return the credentials that a URL contains."""
+    parts = urlsplit(url)
+    if parts.username is None and parts.password is None:
+        return None
+    return Login(username=unquote(parts.username or ""), password=unquote(parts.password or ""))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    """How servers prove who they are."""
+    """Which certificates servers must have, and which one the client sends."""
 
     ca_file: str | None = None
     ca_folder: str | None = None
     client_certificate: str | None = None
     client_key: str | None = None
-    """The file of its key, where the certificate's own does not hold it."""
+    """The file with its key, if the certificate's file does not contain it."""
 
     trusted_hosts: frozenset[str] = frozenset()
-    """`host` or `host:port` whose certificate the user wants not to be checked."""
+    """`host` or `host:port` for which the user has turned off the check of certificates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """Logins by index; none is ever given to another origin."""
+    """Logins by index, which are never sent to another origin."""
 
     by_index: Mapping[str, Login] = field(default_factory=dict)
-    """By URL; where several indexes share an origin, the nearest path counts, as in pip."""
+    """By URL; if several indexes share an origin, the longest common path wins, as in pip."""
 
     by_host: Mapping[str, Login] = field(default_factory=dict)
-    """From netrc, which knows neither scheme nor port."""
+    """From netrc, which has neither schemes nor ports."""
 
     unencrypted: frozenset[Origin] = frozenset()
-    """The `http` origins that the configuration names: no other hears what netrc holds."""
+    """The `http` origins that the configuration names: logins of netrc go to no others."""
 
     def of(self, url: str) -> Login | None:
-        """Find the login for a URL: that of the index on its origin which it is nearest to."""
+        """Find the login for a URL: of the index on its origin with most of its path."""
         origin = origin_of(url)
-        if (index := nearest(url, self.by_index)) is not None:
+        if (index := _nearest(url, self.by_index)) is not None:
             return self.by_index[index]
         scheme, host, _ = origin
         if scheme == "https" or origin in self.unencrypted:
@@ -77,7 +76,7 @@ class Credentials:
         return None
 
     def with_login_of(self, url: str) -> Credentials:
-        """Add the login that a URL itself holds, for its own origin."""
+        """Add the login that a URL itself contains, for its own origin."""
         login = login_in(url)
         if login is None:
             return self
@@ -86,7 +85,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restriction:
-    """Which packages one place is asked for, by patterns of their normalized names."""
+    """Which packages an index serves, by patterns (`fnmatch`) of their normalized names."""
 
     place: str
     """As in `Sources.indexes` or `Sources.find_links`."""
@@ -95,7 +94,7 @@ class Restriction:
     exclude: tuple[str, ...] = ()
 
     def verdict(self, name: str) -> bool | None:
-        """Tell whether a package comes from here (True), not from here, or maybe (None)."""
+        """Return True if the index is for the package, False if not, None if it may be used."""
         if any(fnmatchcase(name, pattern) for pattern in self.include):
             return True
         return False if any(fnmatchcase(name, pattern) for pattern in self.exclude) else None
@@ -103,10 +102,10 @@ class Restriction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """Everything the fetcher needs to know about the world outside."""
+    """Everything that the fetcher needs to know about indexes and how to reach them."""
 
     indexes: tuple[str, ...]
-    """URLs of simple indexes without credentials, in the order in which to ask."""
+    """URLs of simple indexes without credentials, the first to search first."""
 
     find_links: tuple[str, ...] = ()
     """Folders, or URLs of pages, that list files."""
@@ -114,21 +113,22 @@ class Sources:
     credentials: Credentials = field(repr=False)
     tls: Tls = Tls()
     tls_by_origin: Mapping[Origin, Tls] = field(default_factory=dict)
-    """For indexes whose certificates are configured one by one."""
+    """For indexes that have certificates of their own configured."""
 
     proxies: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """By scheme, `all` for any, and `no` for the hosts that need none."""
+    """By scheme; `all` is for any scheme, and `no` lists the hosts that need no proxy."""
 
     names: Mapping[str, str] = field(default_factory=dict, compare=False)
-    """What the user calls an index, by its URL; for messages alone."""
+    """What the user calls an index, by its URL; only for messages."""
 
     restrictions: tuple[Restriction, ...] = ()
-    """Of the places that do not serve every package; a place may have several."""
+    """For indexes that do not serve every package; an index may have several."""
 
     def places_of(self, name: str) -> frozenset[str]:
-        """Choose the places for a package: those that claim it, else all that do not refuse it.
+        """Choose where to search for a package.
 
-        That is what PDM does with `include_packages` and `exclude_packages`.
+        If an index includes it, only such indexes are searched, else all that do not
+        exclude it, as PDM does with `include_packages` and `exclude_packages`.
         """
         places = frozenset((*self.find_links, *self.indexes))
         restricted: dict[str, list[bool | None]] = {}
@@ -140,22 +140,22 @@ class Sources:
         return places - {place for place, verdicts in restricted.items() if None not in verdicts}
 
     def name_of(self, url: str) -> str:
-        """Find what the user calls the index that a URL belongs to; empty where it has no name."""
-        index = nearest(url, self.names)
+        """Return the name of the index that a URL belongs to; empty if it has none."""
+        index = _nearest(url, self.names)
         return "" if index is None else self.names[index]
 
     def tls_of(self, url: str) -> Tls:
-        """Find how the server of a URL proves who it is."""
+        """Return the certificates to use for the server of a URL."""
         return self.tls_by_origin.get(origin_of(url), self.tls)
 
 
 def index_key(index: str) -> str:
-    """Spell the URL of an index in one way, without its login."""
+    """Return the URL of an index without its login, with one slash at the end."""
     return without_login(index).rstrip("/") + "/"
 
 
-def nearest(url: str, indexes: Iterable[str]) -> str | None:
-    """Choose the index on the origin of a URL that has most of its path; None if none has it."""
+def _nearest(url: str, indexes: Iterable[str]) -> str | None:
+    """Return the index on the origin of a URL that shares most of its path, if there is one."""
     origin, path = origin_of(url), _steps(url)
 
     def shared(index: str) -> int:
@@ -170,55 +170,9 @@ def nearest(url: str, indexes: Iterable[str]) -> str | None:
 def _is_at(url: str, origin: Origin) -> bool:
     try:
         return origin_of(url) == origin
-    except ValueError:  # it is none; that is reported where it is asked
+    except ValueError:  # not a URL, which is reported when it is requested
         return False
 
 
 def _steps(url: str) -> list[str]:
     return [step for step in urlsplit(url).path.split("/") if step]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
-    """Brings what is configured into one form: bare URLs, and absolute paths."""
-
-    home: Path
-    project: Path
-    logins: dict[str, Login] = field(repr=False)
-    """By URL without a login; filled on the way."""
-
-    def index(self, text: str) -> str:
-        """Read the root of an index, which is a folder whether or not it ends like one."""
-        place = self.links(text)
-        if "://" not in place:
-            return place
-        parts = urlsplit(place)
-        return urlunsplit(parts._replace(path=parts.path.rstrip("/") + "/"))
-
-    def links(self, text: str) -> str:
-        """Read a `--find-links` location: a folder, or the URL of a page."""
-        if "://" not in text:
-            path = Path(text)
-            if path.parts[:1] == ("~",):
-                path = self.home.joinpath(*path.parts[1:])
-            return str(self.project / path)
-        try:
-            origin_of(text)
-        except ValueError as error:
-            raise SettingsError(
-                [f"`{redacted(text)}` is no URL of an index: {error}"],
-                hint="mend it where it is configured: uv.toml, pip.conf, a variable or the lock",
-            ) from error
-        login = login_in(text)
-        if login is not None:
-            self.logins.setdefault(index_key(text), login)
-        parts = urlsplit(text)
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
-
-
-def login_in(url: str) -> Login | None:
-    """Get the credentials that a URL holds."""
-    parts = urlsplit(url)
-    if parts.username is None and parts.password is None:
-        return None
-    return Login(username=unquote(parts.username or ""), password=unquote(parts.password or ""))

@@ -14,45 +14,44 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.tables import TableError, read_toml
 from lambda_build_plugin.errors import SettingsError
-from lambda_build_plugin.fetch.gathered import is_true
+from lambda_build_plugin.fetch.raw_sources import is_true
 from lambda_build_plugin.fetch.sources import Login, index_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from lambda_build_plugin.config.tables import Table
-    from lambda_build_plugin.fetch.gathered import Gathered
+    from lambda_build_plugin.fetch.raw_sources import RawSources
 
 __all__ = ["add_uv"]
 
 
-# --- uv -------------------------------------------------------------------------------
 def add_uv(
-    gathered: Gathered, environ: Mapping[str, str], *, home: Path, project: Path, etc: Path
+    raw: RawSources, environ: Mapping[str, str], *, home: Path, project: Path, etc: Path
 ) -> None:
-    """Add what `uv.toml`, `[tool.uv]` and the variables `UV_*` say."""
+    """Add what `uv.toml`, `[tool.uv]` and the variables `UV_*` configure.
+
+    Raises:
+        SettingsError: A file cannot be read, or a setting has a wrong type.
+    """
     named: dict[str, str] = {}
-    _add_uv_environment(gathered, environ, named)
+    _add_uv_environment(raw, environ, named)
     try:
         for table, base in _uv_tables(environ, home=home, project=project, etc=etc):
-            _add_uv_table(gathered, table, base, named)
+            _add_uv_table(raw, table, base, named)
     except TableError as error:
-        raise SettingsError([str(error)], hint="mend the configuration of uv") from error
+        raise SettingsError([str(error)], hint="fix the configuration of uv") from error
     for name, url in named.items():
-        gathered.names[index_key(url)] = name
+        raw.names[index_key(url)] = name
         key = re.sub(r"[^A-Z0-9]", "_", name.upper())
         username = environ.get(f"UV_INDEX_{key}_USERNAME")
         password = environ.get(f"UV_INDEX_{key}_PASSWORD")
         if username or password:
-            # Variables win over what stands in the URL.
-            gathered.logins[index_key(url)] = Login(
-                username=username or "", password=password or ""
-            )
+            # Variables win over what is in the URL.
+            raw.logins[index_key(url)] = Login(username=username or "", password=password or "")
 
 
-def _add_uv_environment(
-    gathered: Gathered, environ: Mapping[str, str], named: dict[str, str]
-) -> None:
+def _add_uv_environment(raw: RawSources, environ: Mapping[str, str], named: dict[str, str]) -> None:
     def url_of(text: str) -> str:
         name, equals, url = text.partition("=")
         if equals and re.fullmatch(r"[\w.-]+", name):
@@ -61,33 +60,33 @@ def _add_uv_environment(
         return text
 
     for key in ("UV_DEFAULT_INDEX", "UV_INDEX_URL"):
-        gathered.defaults.extend(url_of(text) for text in environ.get(key, "").split()[:1])
+        raw.defaults.extend(url_of(text) for text in environ.get(key, "").split()[:1])
     for key in ("UV_INDEX", "UV_EXTRA_INDEX_URL"):
-        gathered.extras.extend(url_of(text) for text in environ.get(key, "").split())
-    gathered.find_links.extend(filter(None, re.split(r"[,\s]+", environ.get("UV_FIND_LINKS", ""))))
-    gathered.no_index |= is_true(environ.get("UV_NO_INDEX"))
-    gathered.trusted_hosts.update(environ.get("UV_INSECURE_HOST", "").split())
+        raw.extras.extend(url_of(text) for text in environ.get(key, "").split())
+    raw.find_links.extend(filter(None, re.split(r"[,\s]+", environ.get("UV_FIND_LINKS", ""))))
+    raw.no_index |= is_true(environ.get("UV_NO_INDEX"))
+    raw.trusted_hosts.update(environ.get("UV_INSECURE_HOST", "").split())
 
 
-def _add_uv_table(gathered: Gathered, table: Table, base: Path, named: dict[str, str]) -> None:
+def _add_uv_table(raw: RawSources, table: Table, base: Path, named: dict[str, str]) -> None:
     for index in table.tables("index"):
         url = _uv_url(index.required_text("url"), base)
         name = index.text("name")
         if name:
             named.setdefault(name, url)
         if index.text("format") == "flat":
-            gathered.find_links.append(url)
+            raw.find_links.append(url)
         elif index.flag("explicit"):
-            gathered.explicit.append(url)
+            raw.explicit.append(url)
         else:
-            (gathered.defaults if index.flag("default") else gathered.extras).append(url)
+            (raw.defaults if index.flag("default") else raw.extras).append(url)
     for section in (table, table.table("pip")):
         if default := section.text("index-url"):
-            gathered.defaults.append(_uv_url(default, base))
-        gathered.extras.extend(_uv_url(url, base) for url in section.texts("extra-index-url"))
-        gathered.find_links.extend(_uv_url(url, base) for url in section.texts("find-links"))
-        gathered.no_index |= section.flag("no-index") or False
-        gathered.trusted_hosts.update(section.texts("allow-insecure-host"))
+            raw.defaults.append(_uv_url(default, base))
+        raw.extras.extend(_uv_url(url, base) for url in section.texts("extra-index-url"))
+        raw.find_links.extend(_uv_url(url, base) for url in section.texts("find-links"))
+        raw.no_index |= section.flag("no-index") or False
+        raw.trusted_hosts.update(section.texts("allow-insecure-host"))
 
 
 def _uv_url(text: str, base: Path) -> str:
@@ -97,7 +96,7 @@ def _uv_url(text: str, base: Path) -> str:
 def _uv_tables(
     environ: Mapping[str, str], *, home: Path, project: Path, etc: Path
 ) -> Iterator[tuple[Table, Path]]:
-    """Yield uv's configuration: the project's or its workspace's, the user's, the system's."""
+    """Yield uv's configuration: of the project or its workspace, the user, the system."""
     if is_true(environ.get("UV_NO_CONFIG")):
         return
     if named := environ.get("UV_CONFIG_FILE"):
@@ -115,7 +114,7 @@ def _uv_tables(
 
 
 def _uv_workspace(project: Path) -> Path | None:
-    """Find the root of the workspace: what its members configure does not count."""
+    """Find the root of the workspace: the configuration of its members is ignored."""
     for folder in (project, *project.parents):
         if (folder / "uv.lock").is_file():
             with suppress(OSError, TableError):
@@ -127,7 +126,7 @@ def _uv_workspace(project: Path) -> Path | None:
 
 
 def _uv_table_in(folder: Path) -> Table | None:
-    """Get a project folder's settings: uv.toml wins over `[tool.uv]`."""
+    """Read the settings in a project's folder: uv.toml wins over `[tool.uv]`."""
     if (folder / "uv.toml").is_file():
         return _toml(folder / "uv.toml")
     if (folder / "pyproject.toml").is_file():
@@ -152,6 +151,6 @@ def _toml(path: Path) -> Table:
     try:
         return read_toml(path)
     except TableError as error:
-        raise SettingsError([f"{path}: {error.problem}"], hint="mend this file") from error
+        raise SettingsError([f"{path}: {error.problem}"], hint="fix this file") from error
     except OSError as error:
         raise SettingsError([f"{path}: {error.strerror}"], hint="check its path") from error

@@ -1,7 +1,7 @@
 """The console script `lambda-build`: argv → `Settings` → build → text or JSON.
 
-At module level it imports argparse and the list of options, nothing of the core, so
-that `--help` and `--version` answer at once.
+At module level it imports argparse and the list of options, and nothing of the core, so
+that `--help` and `--version` answer immediately.
 """
 
 from __future__ import annotations
@@ -24,44 +24,44 @@ if TYPE_CHECKING:
 
     _Run: TypeAlias = Callable[[argparse.Namespace, Mapping[str, str]], int]
 
-__all__ = ["entry_point", "main", "written"]
+__all__ = ["entry_point", "main", "write_output"]
 
 _UNEXPECTED = 1
 _UNWRITABLE = 7
 _SIGNALLED = 128
-"""With the number of the signal added, as shells have it."""
+"""The number of the signal is added, as shells do."""
 
 _COMMANDS = {
     "diff": "lambda_build_plugin.frontends.cli_diff",
     "inspect": "lambda_build_plugin.frontends.cli_inspect",
     "lock": "lambda_build_plugin.frontends.cli_lock",
 }
-"""Sub-commands by the first argument; a folder of that name is `./lock`.
+"""Commands by the first argument; a folder with such a name is spelled `./lock`.
 
-Each module has a `parser()`, with a switch `verbose` among its options, and a
-`run(arguments, environ)`, as this one has them for the command without a name.
+Each module has a function `parser()`, whose options include a switch `verbose`, and a
+function `run(arguments, environ)`.
 """
 
 _DESCRIPTION = """\
 Turn a locked Python project into an AWS Lambda zip: exactly the locked
-dependencies, in the files that fit the runtime and architecture, from any host."""
+dependencies, with the files that fit the runtime and architecture, from any host."""
 
 _EPILOG = """\
 commands: `lambda-build lock` makes a lock for all Lambda targets; `lambda-build inspect ZIP`
-checks any zip as a build checks its own; `lambda-build diff A.zip B.zip` tells what is
-not the same in two artifacts.
+checks any zip as a build checks its own; `lambda-build diff A.zip B.zip` shows the
+differences between two artifacts.
 
-Options of target, contents and output (but --json and --report) can also stand in
-[tool.lambda-build] of pyproject.toml or in the environment as LAMBDA_BUILD_<KEY>;
-a flag wins over the environment, that over the table.
+The options for target, contents and output (except --json and --report) can also be set in
+[tool.lambda-build] of pyproject.toml, or in the environment as LAMBDA_BUILD_<KEY>.
+A flag wins over the environment, and the environment over the table.
 
 exit codes: 0 done; 2 settings or usage; 3 lock; 4 no file for the target; 5 fetch;
 6 building a source; 7 staging; 8 verification; 130 interrupted (129, 143: by a signal);
-1 a failure that nobody foresaw"""
+1 an unexpected failure"""
 
 
 class _Signalled(KeyboardInterrupt):
-    """A signal asks to end; takes the way of Ctrl-C, which cleans up."""
+    """A signal asks the process to end; handled like Ctrl-C, which cleans up."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class _Signalled(KeyboardInterrupt):
 
 
 class _Arguments(argparse.Namespace):
-    """What argparse finds; the options of `OPTIONS` are read by their key."""
+    """The parsed arguments; those of `OPTIONS` are read by their key."""
 
     folder: str
     quiet: bool
@@ -78,57 +78,57 @@ class _Arguments(argparse.Namespace):
 
 def entry_point() -> None:
     """Run the console script."""
-    # The process ends with the build and makes hardly any cycles: collecting them
-    # would cost a tenth of the run.
+    # The process ends with the build and makes hardly any cycles; collecting garbage
+    # would take a tenth of the time.
     gc.disable()
     _open_standard_streams()
-    _heed_signals()
+    _handle_signals()
     code = main(sys.argv[1:])
     if code > _SIGNALLED:
-        # At a normal end the interpreter would wait for downloads that nobody wants.
+        # A normal exit would wait for downloads that are no longer needed.
         os._exit(code)
     sys.exit(code)
 
 
 def main(argv: Sequence[str]) -> int:
-    """Build what the arguments ask for and return the exit code."""
+    """Run what the arguments ask for and return the exit code."""
     try:
-        return _answered(argv)
+        return _run_command(argv)
     except KeyboardInterrupt as error:
-        _say("interrupted")
+        _print_error("interrupted")
         return error.exit_code if isinstance(error, _Signalled) else _SIGNALLED + signal.SIGINT
 
 
 def _open_standard_streams() -> None:
-    """Open streams that were closed at the start: other files would get their numbers."""
+    """Open streams that are closed, or else other files would get their descriptors."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - to the end
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - stays open
             setattr(sys, name, stream)
 
 
-def _heed_signals() -> None:
-    """Clean up before the end also when it is asked for by SIGTERM or a lost terminal."""
+def _handle_signals() -> None:
+    """Clean up also when SIGTERM or a lost terminal ends the process."""
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    asked = False
+    is_ending = False
 
     def end(number: int, _: FrameType | None) -> None:
-        nonlocal asked
-        if not asked:  # a second one would stop the cleaning
-            asked = True
+        nonlocal is_ending
+        if not is_ending:  # a second signal would interrupt the cleanup
+            is_ending = True
             raise _Signalled(number)
 
     for each in numbers:
-        if signal.getsignal(each) is signal.SIG_DFL:  # `nohup` has SIGHUP ignored
+        if signal.getsignal(each) is signal.SIG_DFL:  # `nohup` ignores SIGHUP
             signal.signal(each, end)
 
 
-def _answered(argv: Sequence[str]) -> int:
+def _run_command(argv: Sequence[str]) -> int:
     parser, run, rest = _command(argv)
     try:
         arguments = parser.parse_args(rest)
     except SystemExit:
-        if code := written(sys.stdout.flush):
+        if code := write_output(sys.stdout.flush):
             return code
         raise
     from lambda_build_plugin.errors import LambdaBuildError
@@ -136,15 +136,15 @@ def _answered(argv: Sequence[str]) -> int:
     try:
         return run(arguments, os.environ)
     except LambdaBuildError as error:
-        _say(str(error))
+        _print_error(str(error))
         return error.exit_code
-    except Exception as error:  # noqa: BLE001 - the last net: no traceback unless asked for
-        _say(_unexpected(error, verbose=arguments.verbose))
+    except Exception as error:  # noqa: BLE001 - a traceback is shown only with `-v`
+        _print_error(_unexpected(error, verbose=arguments.verbose))
         return _UNEXPECTED
 
 
 def _command(argv: Sequence[str]) -> tuple[argparse.ArgumentParser, _Run, Sequence[str]]:
-    """Choose what to do by the first argument, and give the arguments that are left for it."""
+    """Choose the command by the first argument, and return its parser, function and arguments."""
     if not argv or argv[0] not in _COMMANDS:
         return _parser(), _run, argv
     module = importlib.import_module(_COMMANDS[argv[0]])
@@ -152,7 +152,7 @@ def _command(argv: Sequence[str]) -> tuple[argparse.ArgumentParser, _Run, Sequen
 
 
 def _unexpected(error: Exception, *, verbose: bool) -> str:
-    """Describe a failure that the core has no words for."""
+    """Describe a failure that the core has no message for."""
     import traceback
 
     from lambda_build_plugin.errors import LambdaBuildError
@@ -161,38 +161,38 @@ def _unexpected(error: Exception, *, verbose: bool) -> str:
     text = ": ".join(part for part in (type(error).__name__, str(error)) if part)
     shown = LambdaBuildError(
         f"unexpected failure: {text}",
-        why="this is a mistake of lambda-build: it should have said what is wrong, and did not",
-        hint="report it with the traceback" + ("" if verbose else ", which `-v` prints"),
+        why="this is a bug in lambda-build, which should have explained what is wrong",
+        hint="please report it with the traceback" + ("" if verbose else ", which `-v` prints"),
     )
     trace = "".join(traceback.format_exception(error)) if verbose else ""
     return redacted_text(f"{trace}{shown}")
 
 
-def _say(text: str) -> None:
-    """Write to standard error, as far as somebody listens."""
+def _print_error(text: str) -> None:
+    """Write to standard error, if it can still be written."""
     try:
         print(text, file=sys.stderr, flush=True)
     except OSError:
-        _lead_to_nowhere(sys.stderr)
+        _discard(sys.stderr)
 
 
-def written(write: Callable[[], object]) -> int:
-    """Write to standard output, and tell by an exit code how that went."""
+def write_output(write: Callable[[], object]) -> int:
+    """Write to standard output and return an exit code."""
     try:
         write()
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read the report has gone; the artifact is there.
-        _lead_to_nowhere(sys.stdout)
+        # The reader of the report has gone away, but the artifact is built.
+        _discard(sys.stdout)
     except OSError as error:
-        _lead_to_nowhere(sys.stdout)
-        _say(f"error: standard output cannot be written: {error.strerror}")
+        _discard(sys.stdout)
+        _print_error(f"error: cannot write to standard output: {error.strerror}")
         return _UNWRITABLE
     return 0
 
 
-def _lead_to_nowhere(stream: TextIO) -> None:
-    """Let what a stream still holds vanish: at the end it would be written again, and fail."""
+def _discard(stream: TextIO) -> None:
+    """Discard buffered output, which would otherwise be written at exit and fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
@@ -208,13 +208,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"lambda-build {__version__}")
     parser.add_argument(
-        "folder", nargs="?", default=".", metavar="PROJECT_DIR", help="default: this folder"
+        "folder", nargs="?", default=".", metavar="PROJECT_DIR", help="default: the current folder"
     )
     _add_options(parser)
     parser.add_argument(
-        "-q", "--quiet", action="store_true", help="print errors only (and what --json asks for)"
+        "-q", "--quiet", action="store_true", help="print errors only (and the report of --json)"
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="say each step")
+    parser.add_argument("-v", "--verbose", action="store_true", help="show each step")
     return parser
 
 
@@ -242,7 +242,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from lambda_build_plugin.config.artifacts import read_artifacts
     from lambda_build_plugin.config.project import read_project
-    from lambda_build_plugin.config.read_settings import environment_source, table_source
+    from lambda_build_plugin.config.sources import environment_source, table_source
     from lambda_build_plugin.frontends.session import Session
     from lambda_build_plugin.pipeline.build import build_all
 
@@ -250,10 +250,10 @@ def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     session = Session.of(vars(arguments), environ, quiet=arguments.quiet, verbose=arguments.verbose)
     host = session.host
     project = read_project(host.cwd / arguments.folder)
-    layers = [session.flags(), environment_source(host), table_source(project)]
-    artifacts = read_artifacts(project, layers, host, wanted=session.wanted)
-    session.check_places(artifacts)
+    sources = [session.flags(), environment_source(host), table_source(project)]
+    artifacts = read_artifacts(project, sources, host, wanted=session.artifact_names)
+    session.check_report_file(artifacts)
     reporter = session.reporter(sys.stderr)
     with reporter.live():
         results = build_all(artifacts, reporter)
-    return written(lambda: session.show(results, sys.stdout, sys.stderr))
+    return write_output(lambda: session.show(results, sys.stdout, sys.stderr))

@@ -1,4 +1,4 @@
-"""The sub-command `lambda-build diff`: argv → what is not the same in two zips."""
+"""The command `lambda-build diff`: argv → the differences between two zips."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["parser", "run"]
 _DIFFERENT = 1
 
 _DESCRIPTION = """\
-Compare two zips, whatever made them: packages and files that were added, removed or
-changed (version, content, mode, compression, date, order), and why their sha256 differ."""
+Compare two zips, whatever tool made them: show packages and files that were added, removed
+or changed (version, content, mode, compression, date, order), and why their sha256 differ."""
 
-_EPILOG = "exit codes: 0 the same bytes; 1 not the same; 2 usage, or one cannot be read"
+_EPILOG = "exit codes: 0 identical; 1 different; 2 usage, or a zip cannot be read"
 
 
 class _Arguments(argparse.Namespace):
-    """What argparse finds."""
+    """The parsed arguments."""
 
     before: str
     after: str
@@ -32,7 +32,7 @@ class _Arguments(argparse.Namespace):
 
 
 def parser() -> argparse.ArgumentParser:
-    """Make the parser of the sub-command."""
+    """Make the parser of the command."""
     made = argparse.ArgumentParser(
         prog="lambda-build diff",
         description=_DESCRIPTION,
@@ -47,14 +47,14 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: ARG001 - the form of all
+def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: ARG001 - all commands have it
     """Show the difference and return the exit code.
 
     Raises:
         SettingsError: One of the zips cannot be read.
     """
     from lambda_build_plugin.commands.diff import as_json, as_text, compare
-    from lambda_build_plugin.frontends.cli import written
+    from lambda_build_plugin.frontends.cli import write_output
 
     arguments = _Arguments(**vars(found))
     names = (arguments.before, arguments.after)
@@ -66,4 +66,4 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: 
     )
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    return written(lambda: sys.stdout.write(text)) or (0 if difference["same"] else _DIFFERENT)
+    return write_output(lambda: sys.stdout.write(text)) or (0 if difference["same"] else _DIFFERENT)

@@ -1,9 +1,8 @@
-"""The sub-command `lambda-build inspect`: argv → checks of any zip → text or JSON."""
+"""The command `lambda-build inspect`: argv → checks of any zip → text or JSON."""
 
 from __future__ import annotations
 
 import argparse
-import datetime
 import io
 import sys
 from pathlib import Path
@@ -19,17 +18,17 @@ __all__ = ["parser", "run"]
 _FAILED = 8
 
 _DESCRIPTION = """\
-Check the zip of a function or a layer, whatever made it: size, members and modes,
-requirements, machine code, handler, names that disturb imports. It is the check that
-every build makes of its own zip."""
+Check the zip of a function or a layer, whatever tool made it: size, members and modes,
+requirements, machine code, handler, and names that break imports. Every build checks its
+own zip in the same way."""
 
 _EPILOG = """\
-exit codes: 0 nothing fails (there may be warnings); 2 usage; 8 a check fails, or with
---strict there is a warning"""
+exit codes: 0 no check fails (there may be warnings); 2 usage; 8 a check fails, or there is
+a warning with --strict"""
 
 
 class _Arguments(argparse.Namespace):
-    """What argparse finds."""
+    """The parsed arguments."""
 
     zip: str
     runtime: str | None
@@ -42,7 +41,7 @@ class _Arguments(argparse.Namespace):
 
 
 def parser() -> argparse.ArgumentParser:
-    """Make the parser of the sub-command."""
+    """Make the parser of the command."""
     made = argparse.ArgumentParser(
         prog="lambda-build inspect",
         description=_DESCRIPTION,
@@ -51,13 +50,13 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     made.add_argument("zip", metavar="ZIP")
-    made.add_argument("--runtime", metavar="NAME", help="default: guessed from what it holds")
+    made.add_argument("--runtime", metavar="NAME", help="default: guessed from the contents")
     made.add_argument(
         "--arch",
         "--architecture",
         dest="architecture",
         metavar="NAME",
-        help="x86_64 or arm64; default: guessed from what it holds",
+        help="x86_64 or arm64; default: guessed from the contents",
     )
     made.add_argument("--handler", metavar="NAME", help="package.module.function")
     made.add_argument(
@@ -65,23 +64,26 @@ def parser() -> argparse.ArgumentParser:
         dest="layers",
         action="append",
         metavar="ZIP",
-        help="a layer that the function has; may be repeated",
+        help="the zip of a layer that the function uses; may be repeated",
     )
     made.add_argument("--json", action="store_true", help="print the report as JSON (schema 1)")
-    made.add_argument("--strict", action="store_true", help="fail on warnings, too")
-    made.add_argument("-v", "--verbose", action="store_true", help="show unexpected failures whole")
+    made.add_argument("--strict", action="store_true", help="treat warnings as errors")
+    made.add_argument(
+        "-v", "--verbose", action="store_true", help="show tracebacks of unexpected failures"
+    )
     return made
 
 
-def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: ARG001 - the form of all
+def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: ARG001 - all commands have it
     """Show the report and return the exit code.
 
     Raises:
-        LambdaBuildError: An argument is wrong, or a file is no zip.
+        LambdaBuildError: An argument is wrong, or a file is not a zip.
     """
     from lambda_build_plugin.commands.inspection import as_json, as_text, inspect
     from lambda_build_plugin.errors import SettingsError
-    from lambda_build_plugin.frontends.cli import written
+    from lambda_build_plugin.frontends.cli import write_output
+    from lambda_build_plugin.pipeline.host import today
     from lambda_build_plugin.runtime.target import RUNTIMES, Architecture
 
     arguments = _Arguments(**vars(found))
@@ -90,7 +92,7 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: 
     def chosen(option: str, value: str | None, known: Mapping[str, _T]) -> _T | None:
         if value is None or value in known:
             return None if value is None else known[value]
-        problems.append(f"{option}: is `{value}`; known are {', '.join(known)}")
+        problems.append(f"{option}: is `{value}`: use one of {', '.join(known)}")
         return None
 
     runtime = chosen("--runtime", arguments.runtime, RUNTIMES)
@@ -111,20 +113,20 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: 
         architecture=architecture,
         handler=arguments.handler,
         layers=layers,
-        today=datetime.datetime.now(tz=datetime.timezone.utc).date(),
+        today=today(),
     )
     text = as_json(report) if arguments.json else as_text(report)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     fails = report["failures"] or (arguments.strict and report["warnings"])
-    return written(lambda: sys.stdout.write(text)) or (_FAILED if fails else 0)
+    return write_output(lambda: sys.stdout.write(text)) or (_FAILED if fails else 0)
 
 
 def _problem(path: Path) -> str:
-    """Say why a path names no file; empty where it names one."""
+    """Say why a path cannot be read as a file; empty if it can."""
     try:
         if path.is_file():
             return ""
-        return "is a folder: name a zip" if path.is_dir() else "there is no such file"
+        return "is a folder: name a zip" if path.is_dir() else "file not found"
     except OSError as error:  # such as a name that is too long
         return error.strerror or str(error)

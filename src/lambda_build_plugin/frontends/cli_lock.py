@@ -1,4 +1,4 @@
-"""The sub-command `lambda-build lock`: argv → a lock for all Lambda targets."""
+"""The command `lambda-build lock`: argv → a lock for all Lambda targets."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["parser", "run"]
 
 _DESCRIPTION = """\
 Lock the dependencies in pyproject.toml for every Lambda runtime that requires-python
-admits, on both architectures, into pylock.lambda.toml (PEP 751). uv does the resolving,
-with the indexes that it is configured with; it has to be installed."""
+admits, on both architectures, and write pylock.lambda.toml (PEP 751). The resolver is uv,
+which must be installed, with the indexes that it is configured to use."""
 
 
 class _Arguments(argparse.Namespace):
-    """What argparse finds."""
+    """The parsed arguments."""
 
     project: str
     extras: list[str] | None
@@ -32,7 +32,7 @@ class _Arguments(argparse.Namespace):
 
 
 def parser() -> argparse.ArgumentParser:
-    """Make the parser of the sub-command."""
+    """Make the parser of the command."""
     made = argparse.ArgumentParser(
         prog="lambda-build lock",
         description=_DESCRIPTION,
@@ -40,35 +40,37 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     made.add_argument(
-        "project", nargs="?", default=".", metavar="PROJECT_DIR", help="default: this folder"
+        "project", nargs="?", default=".", metavar="PROJECT_DIR", help="default: the current folder"
     )
     made.add_argument(
         "--extra",
         dest="extras",
         action="append",
         metavar="NAME",
-        help="lock this extra alone; may be repeated; default: all",
+        help="lock only this extra; may be repeated; default: all",
     )
     made.add_argument(
         "--group",
         dest="groups",
         action="append",
         metavar="NAME",
-        help="lock a dependency group as well; may be repeated; default: `groups` of "
+        help="also lock a dependency group; may be repeated; default: `groups` in "
         "[tool.lambda-build]",
     )
     made.add_argument(
         "-o",
         "--output",
         metavar="FILE",
-        help="pylock.toml or pylock.NAME.toml; default: pylock.lambda.toml of the project",
+        help="pylock.toml or pylock.NAME.toml; default: pylock.lambda.toml in the project",
     )
     made.add_argument(
-        "-U", "--upgrade", action="store_true", help="forget the versions of an earlier lock"
+        "-U", "--upgrade", action="store_true", help="ignore the versions in an existing lock"
     )
-    made.add_argument("--offline", action="store_true", help="use uv's cache alone")
+    made.add_argument("--offline", action="store_true", help="use only uv's cache")
     made.add_argument("-q", "--quiet", action="store_true", help="print errors only")
-    made.add_argument("-v", "--verbose", action="store_true", help="show unexpected failures whole")
+    made.add_argument(
+        "-v", "--verbose", action="store_true", help="show tracebacks of unexpected failures"
+    )
     return made
 
 
@@ -76,12 +78,12 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Write the lock and return the exit code.
 
     Raises:
-        LambdaBuildError: With the reason and the remedy.
+        LambdaBuildError: With the reason and how to fix it.
     """
     from lambda_build_plugin.commands.locking import DEFAULT_NAME, write_lock
     from lambda_build_plugin.config.artifacts import read_artifacts
     from lambda_build_plugin.config.project import read_project
-    from lambda_build_plugin.config.read_settings import environment_source, table_source
+    from lambda_build_plugin.config.sources import environment_source, table_source
     from lambda_build_plugin.errors import SettingsError
     from lambda_build_plugin.frontends.session import Session
 
@@ -90,15 +92,15 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     session = Session.of(given, environ, quiet=arguments.quiet, verbose=False)
     host = session.host
     project = read_project(host.cwd / arguments.project)
-    layers = [session.flags(), environment_source(host), table_source(project)]
-    artifacts = read_artifacts(project, layers, host)
+    sources = [session.flags(), environment_source(host), table_source(project)]
+    artifacts = read_artifacts(project, sources, host)
     # One lock serves all artifacts.
     groups = frozenset(group for each in artifacts for group in each.groups)
     settings = replace(artifacts[0], groups=groups)
     output = host.cwd / arguments.output if arguments.output else project.root / DEFAULT_NAME
     if not (output.name == "pylock.toml" or fnmatch(output.name, "pylock.?*.toml")):
         raise SettingsError(
-            [f"--output: `{output.name}` is no name of such a lock (PEP 751)"],
+            [f"--output: `{output.name}` is not a file name for such a lock (PEP 751)"],
             hint="name it pylock.toml or pylock.NAME.toml",
         )
     locked = write_lock(

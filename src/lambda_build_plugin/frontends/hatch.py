@@ -1,7 +1,7 @@
-"""The build target `lambda` of hatchling: what Hatch loads, and no more.
+"""The build target `lambda` of hatchling: the part that hatchling always loads.
 
-`hatch build -t lambda` runs hatchling in the project's build environment, which loads this
-module when a target's name is not one of its own; the core is imported when it builds.
+`hatch build -t lambda` runs hatchling in the project's build environment. Hatchling loads
+this module for any target that is not its own, so the core is imported only for a build.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ __all__ = ["LambdaBuilder", "hatch_register_builder"]
 
 
 class LambdaBuilder(BuilderInterface[BuilderConfig, PluginManager]):
-    """Translates from hatchling and back."""
+    """Translates between hatchling and the core."""
 
     PLUGIN_NAME = "lambda"
 
     is_given = False
-    """Whether the folder was named for this build, and not in a table."""
+    """Whether the output folder was given for this build, and not in a table."""
 
     def get_version_api(self) -> dict[str, Callable[..., str]]:
-        """Name what can be built: `-t lambda:layer`, `-t lambda:function,layer`."""
+        """List what can be built: `-t lambda:layer`, `-t lambda:function,layer`."""
         return {name: partial(self.build_version, name) for name in ("function", "layer")}
 
     def get_default_versions(self) -> list[str]:
-        """Build the layout that is configured."""
+        """Build the configured layout by default."""
         from lambda_build_plugin.frontends.hatch_handler import configured_layout
 
         return [configured_layout(self)]
@@ -43,7 +43,7 @@ class LambdaBuilder(BuilderInterface[BuilderConfig, PluginManager]):
     def build(
         self, *, directory: str | None = None, versions: list[str] | None = None, **options: Any
     ) -> Generator[str, None, None]:
-        """Build each version, and name mistakes in a message where hatchling has a traceback."""
+        """Build each version; a mistake is a message, where hatchling would show a traceback."""
         from lambda_build_plugin.frontends.hatch_handler import checked_versions
 
         self.is_given = directory is not None or BuildEnvVars.LOCATION in os.environ
@@ -52,13 +52,13 @@ class LambdaBuilder(BuilderInterface[BuilderConfig, PluginManager]):
         )
 
     def build_version(self, version: str, directory: str, **_: Any) -> str:
-        """Build one zip and give its path."""
+        """Build one zip and return its path."""
         from lambda_build_plugin.frontends.hatch_handler import build_zip
 
         return build_zip(self, version, directory)
 
     def clean(self, directory: str, versions: list[str]) -> None:
-        """Remove earlier zips of these versions."""
+        """Remove the zips of these versions that earlier builds have written."""
         from lambda_build_plugin.frontends.hatch_handler import remove_zips
 
         remove_zips(self, directory, versions)
@@ -66,5 +66,5 @@ class LambdaBuilder(BuilderInterface[BuilderConfig, PluginManager]):
 
 @hookimpl
 def hatch_register_builder() -> type[LambdaBuilder]:
-    """Answer hatchling's question for builders."""
+    """Register the builder with hatchling."""
     return LambdaBuilder

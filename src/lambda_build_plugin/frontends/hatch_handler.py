@@ -1,8 +1,8 @@
-"""The build target `lambda`: hatchling's words → `Settings` → build → a zip.
+"""The build target `lambda`: hatchling's configuration → `Settings` → build → a zip.
 
-Loaded when the target is built. What is asked of hatchling: the tables of the target, the
-folder to build into, and the project's wheel, as `-t wheel` would write it. The rest is
-the core's, so that all doors write the same bytes.
+Loaded when the target is built. Hatchling provides the tables of the target, the output
+folder, and the project's wheel, as `-t wheel` would write it. The core does the rest, so
+that all frontends write the same bytes.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from hatchling.builders.wheel import WheelBuilder
 
 from lambda_build_plugin.config.artifacts import for_one_target
 from lambda_build_plugin.config.project import read_project
-from lambda_build_plugin.config.read_settings import (
+from lambda_build_plugin.config.read_settings import read_settings
+from lambda_build_plugin.config.sources import (
     ARTIFACTS,
     SettingsSource,
     environment_source,
-    read_settings,
     table_source,
 )
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
@@ -45,10 +45,10 @@ if TYPE_CHECKING:
 __all__ = ["build_zip", "checked_versions", "configured_layout", "remove_zips"]
 
 _INTERRUPTED = 130
-_DOOR = "`hatch build -t lambda`"
+_COMMAND = "`hatch build -t lambda`"
 _TABLE = "tool.hatch.build.targets.lambda"
 
-_HATCHLINGS = frozenset(
+_HATCHLING_KEYS = frozenset(
     {
         "artifacts",
         "dependencies",
@@ -69,35 +69,35 @@ _HATCHLINGS = frozenset(
         "versions",
     }
 )
-"""What hatchling itself reads in the table of any target (`builders/config.py`)."""
+"""Keys that hatchling itself reads in the table of any target (`builders/config.py`)."""
 
 
 def checked_versions(builder: LambdaBuilder, versions: Sequence[str] | None) -> list[str]:
-    """Choose the versions to build; ends with a message where a setting is wrong."""
-    with _answered(builder):
+    """Choose the versions to build; a wrong setting ends the command with a message."""
+    with _reporting_errors(builder):
         chosen = _versions(builder, versions)
         settings = _settings(builder, _session(builder), None)
         if len(chosen) > 1 and not _is_folder(builder, settings):
             raise SettingsError(
-                [f"`output` names one file, and {len(chosen)} versions are to be built"],
-                hint="leave `output` out: hatchling's `directory` takes them",
+                [f"`output` is a single file, but {len(chosen)} versions are requested"],
+                hint="remove `output`: the zips go into hatchling's `directory`",
             )
         if ARTIFACTS in settings.project.tool.table("lambda-build"):
             builder.app.display_warning(
-                f"warning: [tool.lambda-build.{ARTIFACTS}] is passed over: {_DOOR} builds one zip "
-                "a version, `lambda-build` builds the artifacts"
+                f"warning: [tool.lambda-build.{ARTIFACTS}] is ignored: {_COMMAND} builds one zip "
+                "per version; use `lambda-build` to build the artifacts"
             )
     return chosen
 
 
 def configured_layout(builder: LambdaBuilder) -> str:
-    """Get the layout that the settings name, or its default."""
+    """Return the layout of the settings, or the default."""
     return _settings(builder, _session(builder), None).layout.value
 
 
 def build_zip(builder: LambdaBuilder, version: str, directory: str) -> str:
-    """Build one version into hatchling's folder and give the path of the zip."""
-    with _answered(builder):
+    """Build one version into hatchling's folder and return the path of the zip."""
+    with _reporting_errors(builder):
         session = _session(builder)
         settings = _settings(builder, session, version)
         if _is_folder(builder, settings) and (builder.is_given or settings.output is None):
@@ -110,14 +110,14 @@ def build_zip(builder: LambdaBuilder, version: str, directory: str) -> str:
                 reporter,
                 builder=partial(_write_wheel, builder, settings.project, session.verbose),
             )
-        # hatchling keeps standard output for what other programs read.
+        # hatchling reserves standard output for other programs.
         session.show([result], sys.stderr, sys.stderr)
     return result["artifact"]
 
 
 def remove_zips(builder: LambdaBuilder, directory: str, versions: Sequence[str]) -> None:
-    """Remove the zips of these versions that earlier builds wrote under their default name."""
-    with _answered(builder):
+    """Remove zips of these versions that earlier builds wrote under the default name."""
+    with _reporting_errors(builder):
         name = re.escape(read_project(Path(builder.root)).name.replace("-", "_"))
         pattern = re.compile(
             rf"{name}(-[^-]+)?-({'|'.join(versions)})-python3\.\d+-(x86_64|arm64)\.zip"
@@ -128,44 +128,44 @@ def remove_zips(builder: LambdaBuilder, directory: str, versions: Sequence[str])
 
 
 @contextmanager
-def _answered(builder: LambdaBuilder) -> Iterator[None]:
-    """End hatchling with a message and our exit code where it would show a traceback."""
-    # As in the console script: the process is about to end, collecting is not worth it.
+def _reporting_errors(builder: LambdaBuilder) -> Iterator[None]:
+    """End hatchling with our message and exit code, where it would show a traceback."""
+    # As in the console script: collecting garbage is not worth it, the process ends soon.
     gc.disable()
     try:
         yield
     except LambdaBuildError as error:
-        builder.app.abort(_in_words_of_hatch(error), code=error.exit_code)
+        builder.app.abort(_message_for_hatch(error), code=error.exit_code)
     except KeyboardInterrupt:
         builder.app.abort("interrupted", code=_INTERRUPTED)
     finally:
         gc.enable()
 
 
-def _in_words_of_hatch(error: LambdaBuildError) -> str:
+def _message_for_hatch(error: LambdaBuildError) -> str:
     return str(error).replace(
         "`lambda-build --help` lists the options and their values",
-        f"they stand in [{_TABLE}], [tool.lambda-build], or the environment as LAMBDA_BUILD_<KEY>",
+        f"set them in [{_TABLE}], [tool.lambda-build], or the environment as LAMBDA_BUILD_<KEY>",
     )
 
 
 def _versions(builder: LambdaBuilder, versions: Sequence[str] | None) -> list[str]:
-    """Choose the versions, and let hatchling look at its tables before it builds.
+    """Choose the versions, and let hatchling check its tables before the build.
 
     Raises:
-        SettingsError: A table is not as hatchling has it, or a version is not known.
+        SettingsError: Hatchling rejects a table, or a version is unknown.
     """
     try:
         builder.metadata.validate_fields()
         builder.get_build_hooks(builder.config.directory)
         chosen = list(versions or builder.config.versions)
     except (OSError, TypeError, ValueError) as error:
-        raise SettingsError([str(error)], hint="mend pyproject.toml or hatch.toml") from error
-    there = builder.get_version_api()
-    if unknown := sorted(set(chosen) - set(there)):
+        raise SettingsError([str(error)], hint="fix pyproject.toml or hatch.toml") from error
+    known = builder.get_version_api()
+    if unknown := sorted(set(chosen) - set(known)):
         raise SettingsError(
             [f"the target `lambda` has no version {', '.join(f'`{name}`' for name in unknown)}"],
-            hint=f"the versions are: {', '.join(there)} (`-t lambda:layer`)",
+            hint=f"the versions are: {', '.join(known)} (`-t lambda:layer`)",
         )
     return chosen
 
@@ -176,27 +176,27 @@ def _session(builder: LambdaBuilder) -> Session:
 
 
 def _settings(builder: LambdaBuilder, session: Session, version: str | None) -> Settings:
-    """Read the settings; the version is a layout, like a flag.
+    """Read the settings; the version sets the layout, and is as strong as a flag.
 
     Raises:
         SettingsError: With every mistake.
     """
     project = read_project(Path(builder.root))
-    layers = [
+    sources = [
         SettingsSource(
             values={"layout": version},
             spell=lambda _: f"the version `{version}` of the target",
             base=project.root,
         ),
         environment_source(session.host),
-        _target_layer(builder, project),
+        _target_source(builder, project),
         table_source(project),
     ]
-    return read_settings(project, for_one_target(layers, door=_DOOR), session.host)
+    return read_settings(project, for_one_target(sources, door=_COMMAND), session.host)
 
 
-def _target_layer(builder: LambdaBuilder, project: Project) -> SettingsSource:
-    """Read the target's own table, of pyproject.toml or hatch.toml."""
+def _target_source(builder: LambdaBuilder, project: Project) -> SettingsSource:
+    """Read the target's own table in pyproject.toml or hatch.toml."""
     try:
         table = builder.target_config
     except TypeError as error:
@@ -204,13 +204,13 @@ def _target_layer(builder: LambdaBuilder, project: Project) -> SettingsSource:
     if isinstance(table.get(ARTIFACTS), dict):
         raise SettingsError(
             [
-                f"[{_TABLE}] {ARTIFACTS}: is a table, and hatchling's own key of that name is a "
+                f"[{_TABLE}] {ARTIFACTS}: is a table, but hatchling's own key with that name is a "
                 "list of patterns"
             ],
-            hint=f"[tool.lambda-build.{ARTIFACTS}] has artifacts, which `lambda-build` builds",
+            hint=f"define artifacts in [tool.lambda-build.{ARTIFACTS}]; `lambda-build` builds them",
         )
     return SettingsSource(
-        values={key: value for key, value in table.items() if key not in _HATCHLINGS},
+        values={key: value for key, value in table.items() if key not in _HATCHLING_KEYS},
         spell=lambda key: f"[{_TABLE}] {key}",
         base=project.root,
         is_table=True,
@@ -226,7 +226,7 @@ def _write_wheel(builder: LambdaBuilder, project: Project, verbose: bool, folder
     """Build the project's wheel with the hooks of the target `wheel`.
 
     Raises:
-        SourceBuildError: hatchling or a hook fails.
+        SourceBuildError: Hatchling or a hook fails.
     """
     wheels = WheelBuilder(
         builder.root,
@@ -235,8 +235,8 @@ def _write_wheel(builder: LambdaBuilder, project: Project, verbose: bool, folder
         app=builder.app,
     )
     try:
-        # The folder is new: there is nothing to clean, also where the variable asks for it.
+        # The folder is new, so there is nothing to clean even if the variable asks for it.
         list(wheels.build(directory=str(folder), versions=["standard"], clean=False))
     except Exception as error:  # whatever hatchling or a hook raises
-        said = traceback.format_exc() if verbose else f"{type(error).__name__}: {error}"
-        raise BackendError(of_project(project), "hatchling", said) from error
+        output = traceback.format_exc() if verbose else f"{type(error).__name__}: {error}"
+        raise BackendError(of_project(project), "hatchling", output) from error

@@ -1,7 +1,7 @@
-"""`pdm build --lambda`: what PDM loads at every start, and no more.
+"""`pdm build --lambda`: the part that PDM loads at every start.
 
-PDM imports this module whatever command is run; at module level it knows PDM's own
-command and the list of options.
+PDM imports this module for all of its commands, so at module level it imports nothing but
+PDM's own command and the list of options.
 """
 
 from __future__ import annotations
@@ -22,50 +22,50 @@ if TYPE_CHECKING:
 
 __all__ = ["BuildCommand", "dest", "register"]
 
-_OWN_WORDS = frozenset({"extras", "groups"})
-"""Keys for which PDM has words of its own."""
+_HOST_KEYS = frozenset({"extras", "groups"})
+"""Keys for which PDM has options of its own."""
 
-_OWN_HELP = {"lock": "default: PDM's own, pdm.lock or pylock.toml"}
+_HOST_HELP = {"lock": "default: the lock of PDM, pdm.lock or pylock.toml"}
 
 
 def dest(key: str) -> str:
-    """Name the attribute of an option: PDM's own names are taken, and `lambda` is a keyword."""
+    """Name the attribute of an option: PDM uses the plain names, and `lambda` is a keyword."""
     return f"lambda_{key}"
 
 
 class BuildCommand(Command):  # type: ignore[misc]
-    """Build artifacts for distribution, or an AWS Lambda zip with --lambda"""  # noqa: D415 - PDM shows it beside its own
+    """Build artifacts for distribution, or an AWS Lambda zip with --lambda"""  # noqa: D415 - PDM shows it in its help
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add our options to PDM's, in a group of their own."""
         super().add_arguments(parser)
-        before = len(parser._actions)  # noqa: SLF001 - argparse has no other way to ask
+        before = len(parser._actions)  # noqa: SLF001 - argparse has no public way
         group = parser.add_argument_group("Lambda options")
         group.add_argument(
             "--lambda",
             dest=dest("build"),
             action="store_true",
-            help="Turn the project and what is locked for it into an AWS Lambda zip; "
-            "the options below are for this alone",
+            help="Build an AWS Lambda zip from the project and its locked dependencies; "
+            "the options below are only for this",
         )
         _add_groups(group)
         for option in OPTIONS:
-            if option.key in _OWN_WORDS:
+            if option.key in _HOST_KEYS:
                 continue
             names = tuple(f"{'-' * min(len(name), 2)}{name}" for name in option.names)
             value: dict[str, Any] = {"action": "store_const", "const": True}
             if option.metavar is not None:
                 action = "append" if option.repeated else "store"
                 value = {"metavar": option.metavar, "action": action}
-            help_text = _OWN_HELP.get(option.key, option.help)
+            help_text = _HOST_HELP.get(option.key, option.help)
             group.add_argument(*names, dest=dest(option.key), help=help_text, **value)
         _keep_abbreviations(parser, frozenset(map(id, parser._actions[before:])))  # noqa: SLF001
 
     def handle(self, project: Project, options: argparse.Namespace) -> None:
-        """Build as PDM does, or a zip.
+        """Build a zip with `--lambda`, and what PDM builds otherwise.
 
         Raises:
-            PdmUsageError: One of our options is given, but not `--lambda`.
+            PdmUsageError: One of our options is given without `--lambda`.
         """
         given = vars(options)
         if not given[dest("build")]:
@@ -82,7 +82,7 @@ class BuildCommand(Command):  # type: ignore[misc]
 
 
 def _add_groups(group: argparse._ArgumentGroup) -> None:
-    """Add the words that choose groups in `pdm install`, as far as they are free here."""
+    """Add the options that choose groups in `pdm install`, unless `pdm build` uses the names."""
     group.add_argument(
         "-G",
         "--group",
@@ -119,11 +119,11 @@ def _spelled(attribute: str) -> str:
 
 
 def _keep_abbreviations(parser: argparse.ArgumentParser, ours: frozenset[int]) -> None:
-    """Let `pdm build --proj` mean what it did: our options cannot be abbreviated."""
-    candidates = parser._get_option_tuples  # noqa: SLF001 - there is no public switch for some
+    """Keep PDM's abbreviations such as `--proj` unambiguous: ours cannot be abbreviated."""
+    candidates = parser._get_option_tuples  # noqa: SLF001 - `allow_abbrev` is for all options
 
     def of_pdm(option_string: str) -> list[Any]:
-        # A short one comes here with its value: `-Gdev`.
+        # A short option comes here together with its value: `-Gdev`.
         return [
             found
             for found in candidates(option_string)
@@ -134,5 +134,5 @@ def _keep_abbreviations(parser: argparse.ArgumentParser, ours: frozenset[int]) -
 
 
 def register(core: Core) -> None:
-    """Take the place of `pdm build`; what PDM calls under the entry point `pdm`."""
+    """Replace the command `pdm build`; PDM calls this through the entry point `pdm`."""
     core.register_command(BuildCommand, "build")

@@ -1,37 +1,36 @@
-"""What the doors have in common: the machine, the flags, the report to show.
+"""What all frontends share: the flags, the progress, and the report to show.
 
-The one place that looks at the working directory, the home folder and the clock;
-the core is told. What doors inside of a host share stands at the end.
+The last part is for frontends inside a host: Poetry and PDM.
 """
 
 from __future__ import annotations
 
-import datetime
 import gc
 import os
 import sys
 from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from lambda_build_plugin.config.read_settings import KEYS, SettingsSource
-from lambda_build_plugin.config.settings import Host
+from lambda_build_plugin.config.options import KEYS
+from lambda_build_plugin.config.sources import SettingsSource
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.terminal import TerminalReporter
 from lambda_build_plugin.lock.errors import NotLockedError, StaleLockError
+from lambda_build_plugin.pipeline.host import read_host
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.report import as_json, as_text
 from lambda_build_plugin.system.output import moved_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
-    from lambda_build_plugin.config.settings import Settings
+    from lambda_build_plugin.config.settings import Host, Settings
     from lambda_build_plugin.report import BuildReport
 
-__all__ = ["Session", "told", "with_lock_of_host"]
+__all__ = ["Session", "run_command", "with_host_lock"]
 
 _INTERRUPTED = 130
 
@@ -56,23 +55,21 @@ class Session:
         quiet: bool,
         verbose: bool,
     ) -> Session:
-        """Look at the machine once and keep what was seen."""
-        cwd = _cwd()
+        """Start a session on this machine.
+
+        Raises:
+            SettingsError: The current folder does not exist, or there is no folder for the cache.
+        """
+        cache_dir = options.get("cache-dir")
         return cls(
             options=options,
-            host=Host(
-                cwd=cwd,
-                home=_home(cwd),
-                cache_dir=_cache_dir(cwd, options.get("cache-dir"), environ),
-                today=datetime.datetime.now(tz=datetime.timezone.utc).date(),
-                environ=dict(environ),
-            ),
+            host=read_host(environ, str(cache_dir) if cache_dir else None),
             quiet=quiet,
             verbose=verbose,
         )
 
     def flags(self) -> SettingsSource:
-        """Make the strongest layer of settings."""
+        """Return the flags as the strongest source of settings."""
         names = {option.key: option.names[0] for option in OPTIONS}
         return SettingsSource(
             values={key: self.options.get(key) for key in KEYS},
@@ -81,66 +78,66 @@ class Session:
         )
 
     def reporter(self, stream: TextIO, *, plain: bool = False) -> Reporter:
-        """Choose how to show progress; `plain` is without a moving line."""
+        """Choose how to show progress; with `plain`, no line is overwritten."""
         if self.quiet:
             return Reporter()
         live = stream.isatty() and not plain
         return TerminalReporter(stream, verbose=self.verbose, live=live)
 
-    def check_places(self, artifacts: Sequence[Settings]) -> None:
-        """Refuse a place for the report that cannot serve, before anything is built.
+    def check_report_file(self, artifacts: Sequence[Settings]) -> None:
+        """Check before the build that the report can be written to the file of `--report`.
 
         Raises:
-            SettingsError: It is that of an artifact, a folder, or below something else.
+            SettingsError: The path is that of an artifact, or a folder, or cannot be written.
         """
         file = self._report_file()
         if file is None:
             return
-        existing = next(place for place in (file, *file.parents) if os.path.lexists(place))
+        existing = next(path for path in (file, *file.parents) if os.path.lexists(path))
         problem = ""
-        places = {
-            os.path.realpath(place)
+        outputs = {
+            os.path.realpath(path)
             for settings in artifacts
-            for place in (settings.zip_path(settings.project.version), settings.unpacked)
-            if place is not None
+            for path in (settings.zip_path(settings.project.version), settings.unpacked)
+            if path is not None
         }
-        if unnamed := _cannot_be_named(file):
-            problem = f"cannot be written: {unnamed}"
-        elif os.path.realpath(file) in places:
-            problem = "is the place of the artifact"
+        if name_problem := _name_problem(file):
+            problem = f"cannot be written: {name_problem}"
+        elif os.path.realpath(file) in outputs:
+            problem = "is also the path of the artifact"
         elif file.is_dir():
             problem = "is a folder"
         elif existing != file and not (existing.is_dir() and os.access(existing, os.W_OK)):
-            problem = f"cannot be written: {existing} is no folder that may be written to"
+            problem = f"cannot be written: {existing} is not a writable folder"
         if problem:
-            raise SettingsError([f"--report: `{file}` {problem}"], hint="name another file")
+            raise SettingsError([f"--report: `{file}` {problem}"], hint="choose another file")
 
     @property
-    def wanted(self) -> Sequence[str]:
-        """The names of the artifacts to build; none where all are."""
+    def artifact_names(self) -> Sequence[str]:
+        """The names of the artifacts to build; empty to build all."""
         named = self.options.get("artifact")
         return [str(name) for name in named] if isinstance(named, (list, tuple)) else []
 
     def build(self, artifacts: Sequence[Settings], *, plain: bool = False) -> None:
-        """Build, show how it goes, and show the report.
+        """Build, show the progress, and show the report.
 
         Raises:
-            LambdaBuildError: With the reason and the remedy; nothing is left behind.
+            LambdaBuildError: With the reason and how to fix it. Nothing is left behind.
         """
         from lambda_build_plugin.pipeline.build import build_all
 
-        self.check_places(artifacts)
+        self.check_report_file(artifacts)
         reporter = self.reporter(sys.stderr, plain=plain)
         with reporter.live():
             results = build_all(artifacts, reporter)
         self.show(results, sys.stdout, sys.stderr)
 
     def show(self, results: Sequence[BuildReport], output: TextIO, errors: TextIO) -> None:
-        """Write the report where it was asked for."""
+        """Write the report where the options ask for it."""
         if (file := self._report_file()) is not None:
             _write_report(file, as_json(results))
         if self.options.get("json"):
-            # Standard output holds the report alone, for machines, which asked for it.
+            # Standard output contains nothing but the report, for the program that reads it.
             warnings = chain.from_iterable(result["warnings"] for result in results)
             if not self.quiet:
                 lines = (f"warning: {warning}\n" for warning in dict.fromkeys(warnings))
@@ -155,8 +152,8 @@ class Session:
         return None if named is None else self.host.cwd / str(named)
 
 
-def _cannot_be_named(file: Path) -> str:
-    """Say why the system takes no such path, be there a file or none; empty where it does."""
+def _name_problem(file: Path) -> str:
+    """Say why the system does not accept a path, such as too long a name; empty if it does."""
     try:
         file.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -167,7 +164,7 @@ def _cannot_be_named(file: Path) -> str:
 
 
 def _write(stream: TextIO, text: str) -> None:
-    """Write what the stream's encoding has, and spell out the rest."""
+    """Write a text, with escapes for characters that the stream's encoding does not have."""
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()
@@ -175,53 +172,21 @@ def _write(stream: TextIO, text: str) -> None:
 
 def _write_report(file: Path, text: str) -> None:
     if file.exists() and not file.is_file():
-        file.write_text(text, encoding="utf-8")  # a pipe or a terminal: nothing to move in
+        file.write_text(text, encoding="utf-8")  # a pipe or a terminal cannot be replaced
         return
     with moved_in(file) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _cwd() -> Path:
-    try:
-        return Path.cwd()
-    except OSError as error:
-        raise SettingsError(
-            ["the current folder is gone"], hint="change to a folder that is there"
-        ) from error
+# --- frontends inside a host ----------------------------------------------------------
 
 
-def _home(cwd: Path) -> Path:
-    """Find the user's folder; a user without one has no configuration there either."""
-    try:
-        return Path.home()
-    except RuntimeError:
-        return cwd
-
-
-def _cache_dir(cwd: Path, named: object, environ: Mapping[str, str]) -> Path:
-    chosen = named or environ.get("LAMBDA_BUILD_CACHE_DIR")
-    if chosen:
-        return cwd / str(chosen)
-    from platformdirs import user_cache_path
-
-    folder = user_cache_path("lambda-build", appauthor=False)
-    if not folder.is_absolute():  # no HOME, and no entry for the user
-        raise SettingsError(
-            ["there is no home folder to keep the cache in"],
-            hint="name a folder: `--cache-dir` or LAMBDA_BUILD_CACHE_DIR",
-        )
-    return folder
-
-
-# --- doors inside of a host -----------------------------------------------------------
-
-
-def told(work: Callable[[], None], *, command: str) -> int:
-    """Do the work of a host's command, tell of a failure in its words, give the exit code."""
-    # As in the console script: the process is about to end, collecting is not worth it.
+def run_command(build: Callable[[], None], *, command: str) -> int:
+    """Run the build of a host's command and return the exit code; failures go to stderr."""
+    # As in the console script: collecting garbage is not worth it, the process ends soon.
     gc.disable()
     try:
-        work()
+        build()
     except LambdaBuildError as error:
         print(str(error).replace("`lambda-build --", f"`{command} --"), file=sys.stderr)
         return error.exit_code
@@ -233,7 +198,7 @@ def told(work: Callable[[], None], *, command: str) -> int:
     return 0
 
 
-def with_lock_of_host(
+def with_host_lock(
     settings: Settings,
     path: Path,
     *,
@@ -242,18 +207,18 @@ def with_lock_of_host(
     judge: str,
     remedy: str,
 ) -> Settings:
-    """Take the host's own lock unless another one is named, and ask the host about it.
+    """Use the host's own lock, unless the settings name another one, and have the host check it.
 
     Args:
-        settings: As asked for.
-        path: Where the host keeps its lock.
-        is_locked: Whether there is one.
-        is_fresh: Whether it answers pyproject.toml.
-        judge: What the host goes by, such as `Poetry's content hash`.
+        settings: As the user requested them.
+        path: The path of the host's lock.
+        is_locked: Tells whether that lock exists.
+        is_fresh: Tells whether it matches pyproject.toml.
+        judge: What tells that, such as `Poetry's content hash`.
         remedy: The command that makes or refreshes the lock.
 
     Raises:
-        LockError: It is missing or stale.
+        LockError: The lock is missing or out of date.
     """
     if settings.lock is not None and settings.lock.resolve() != path.resolve():
         return settings

@@ -1,4 +1,4 @@
-"""Progress for people: one line that moves on a terminal, plain notes elsewhere."""
+"""Progress for people: a line that is overwritten on a terminal, plain notes elsewhere."""
 
 from __future__ import annotations
 
@@ -18,50 +18,50 @@ _CLEAR = "\r\x1b[K"
 
 
 class TerminalReporter(Reporter):
-    """Show each step: on a terminal as a line that is overwritten."""
+    """Show each step in a line that is overwritten, if the stream is a terminal."""
 
     def __init__(self, stream: TextIO, *, verbose: bool, live: bool) -> None:
         self._stream = stream
         self._verbose = verbose
         self._live = live
         self._lock = threading.Lock()
-        self._wanted = self._here = self._received = 0
+        self._expected = self._done = self._received = 0
 
     def stage(self, name: str) -> None:
-        """Name the stage."""
+        """Show the stage."""
         self._draw(f"{name} …")
 
     def note(self, text: str) -> None:
-        """Write the note on a line of its own, with `--verbose`."""
+        """Write the note on its own line, with `--verbose`."""
         if self._verbose:
             with self._lock:
                 self._stream.write(f"{_CLEAR if self._live else ''}{text}\n")
                 self._stream.flush()
 
     def fetching(self, *, files: int) -> None:
-        """Remember how many files there are to come; the next may be asked for later."""
+        """Count the expected files; more may follow later."""
         with self._lock:
-            self._wanted += files
+            self._expected += files
 
     def received(self, size: int) -> None:
-        """Move the line."""
+        """Show how much has been downloaded."""
         with self._lock:
             self._received += size
         self._draw(self._fetch_line())
 
     def fetched(self, filename: str, *, cached: bool) -> None:
-        """Count the file."""
+        """Count the file as done."""
         with self._lock:
-            self._here += 1
+            self._done += 1
         self.note(f"have {filename}" + (" (cached)" if cached else ""))
 
     def building(self, name: str) -> None:
-        """Name the package."""
+        """Show the package."""
         self._draw(f"build {name} …")
 
     @contextmanager
     def live(self) -> Iterator[None]:
-        """Clear the line whatever happens."""
+        """Clear the line at the end, also after a failure."""
         try:
             yield
         finally:
@@ -70,7 +70,7 @@ class TerminalReporter(Reporter):
                 self._stream.flush()
 
     def _fetch_line(self) -> str:
-        return f"fetch {self._here}/{self._wanted} files, {size_text(self._received)}"
+        return f"fetch {self._done}/{self._expected} files, {size_text(self._received)}"
 
     def _draw(self, text: str) -> None:
         if not self._live:

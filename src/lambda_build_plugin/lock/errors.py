@@ -1,4 +1,4 @@
-"""What can be wrong with a lock, each with its remedy."""
+"""The errors about locks, each with a hint that says how to fix it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.errors import LockError
+from lambda_build_plugin.lock.formats import DEFAULT_NAMES, commands_by_tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,17 +32,6 @@ __all__ = [
     "well_formed",
 ]
 
-_RECIPES = {
-    "uv": "uv lock",
-    "poetry": "poetry lock",
-    "pdm": "pdm lock",
-    "hatch": "lambda-build lock",
-    "pip-tools": "pip-compile --generate-hashes -o requirements.txt pyproject.toml "
-    "(on Linux: it locks for its own system alone)",
-    "pipenv": "pipenv lock",
-}
-"""How to make a lock that this version reads, by tool."""
-
 _FOR_ALL_MACHINES = """\
 lock for all machines: run `lambda-build lock`, or add this to pyproject.toml and run
 `hatch -e lambda lock`; both write pylock.lambda.toml
@@ -51,26 +41,25 @@ installer = "uv"
 locked = true{python}
 [tool.uv.pip]
 universal = true"""
-"""Without a template of its own an environment has the dependencies of `default` as well."""
+"""Without its own template, an environment also has the dependencies of `default`."""
 
 _COMPILE = "uv pip compile --universal --generate-hashes pyproject.toml -o requirements.txt"
 
 
 class LockNotFoundError(LockError):
-    """The project has no lock, and has dependencies or says nothing of them."""
+    """The project has no lock, and has dependencies or does not declare any."""
 
-    def __init__(self, folder: Path, names: Sequence[str], *, declared: bool = True) -> None:
+    def __init__(self, folder: Path, *, declared: bool = True) -> None:
         self.folder = folder
-        nothing = "or, if it has no dependencies, say so with an empty requirements.txt"
-        width = max(map(len, _RECIPES))
+        nothing = "or, if the project has no dependencies, say so with an empty requirements.txt"
         super().__init__(
-            f"no lock in {folder}",
-            why=f"none of these is there: {', '.join(names)}",
+            f"cannot find a lock in {folder}",
+            why=f"none of these files exists: {', '.join(DEFAULT_NAMES)}",
             hint="\n".join(
                 (
-                    "make one with the project's own tool:",
-                    *(f"{f'{tool}:':{width + 1}} {recipe}" for tool, recipe in _RECIPES.items()),
-                    "or name one that lies elsewhere: lambda-build --lock PATH",
+                    "make one with the tool that the project uses:",
+                    *commands_by_tool(),
+                    "or name a lock that is somewhere else: lambda-build --lock PATH",
                     *(() if declared else (nothing,)),
                 )
             ),
@@ -78,19 +67,19 @@ class LockNotFoundError(LockError):
 
 
 class NotLockedError(LockError):
-    """The project has dependencies, and its own tool has not locked them."""
+    """The project has dependencies, but its own tool has not locked them."""
 
     def __init__(self, path: Path, *, remedy: str) -> None:
         self.path = path
         super().__init__(
-            f"no {path.name} in {path.parent}",
-            why="the dependencies of the project are not locked",
-            hint=f"lock them: `{remedy}`, or name another lock with `--lock`",
+            f"cannot find {path.name} in {path.parent}",
+            why="the project's dependencies are not locked",
+            hint=f"lock them with `{remedy}`, or name another lock with `--lock`",
         )
 
 
 class InvalidLockError(LockError):
-    """The lock is not what its format says."""
+    """The lock does not follow its format."""
 
     def __init__(self, path: Path, problem: str, *, hint: str) -> None:
         self.path = path
@@ -99,29 +88,31 @@ class InvalidLockError(LockError):
 
 @contextmanager
 def well_formed(path: Path, *, remedy: str) -> Iterator[None]:
-    """Say of a value that is not what its format asks for that the lock is broken.
+    """Turn a wrong value found while reading into an error about the lock.
 
     Raises:
-        InvalidLockError: One is not; the hint names the command that makes the lock.
+        InvalidLockError: A value is wrong; the hint names the command that makes the lock.
     """
     try:
         yield
     except TableError as error:
         raise InvalidLockError(
-            path, str(error), hint=f"make it again: `{remedy}`; a lock is not edited by hand"
+            path,
+            str(error),
+            hint=f"make it again with `{remedy}`; locks are not meant to be edited by hand",
         ) from error
 
 
 class UnsupportedLockError(LockError):
-    """The lock is of a format or version that cannot be read."""
+    """The format or version of the lock is not supported."""
 
     def __init__(self, path: Path, problem: str, *, hint: str) -> None:
         self.path = path
-        super().__init__(f"the lock {path.name} cannot be used", why=problem, hint=hint)
+        super().__init__(f"cannot use the lock {path.name}", why=problem, hint=hint)
 
 
 class StaleLockError(LockError):
-    """The project asks for something else than what was locked."""
+    """The project asks for something other than what was locked."""
 
     def __init__(
         self,
@@ -133,64 +124,64 @@ class StaleLockError(LockError):
     ) -> None:
         self.path, self.differences = path, tuple(differences)
         super().__init__(
-            f"the lock {path.name} is stale",
+            f"the lock {path.name} is out of date",
             why="\n".join((f"{source} and the lock differ:", *differences)),
-            hint=f"run `{remedy}` and look at what changed",
+            hint=f"run `{remedy}` and review the changes",
         )
 
 
 class MissingHashError(LockError):
-    """A locked file has no digest that vouches for it."""
+    """A locked file has no hash, or none that is strong enough."""
 
     def __init__(self, path: Path, places: Iterable[str], *, remedy: str) -> None:
         self.path, self.places = path, tuple(places)
         super().__init__(
-            f"the lock {path.name} vouches for too little",
-            why="\n".join(f"{place}: has no sha256 or stronger digest" for place in self.places),
+            f"the lock {path.name} does not have a hash for every file",
+            why="\n".join(f"{place}: has no sha256 or stronger hash" for place in self.places),
             hint=f"lock again with hashes: `{remedy}`",
         )
 
 
 class UnlockedRequirementError(LockError):
-    """Lines of a requirements file leave the version open."""
+    """Lines of a requirements file do not pin a version."""
 
     def __init__(self, path: Path, lines: Sequence[str], *, remedy: str = _COMPILE) -> None:
         self.path, self.lines = path, tuple(lines)
         pin = "pin every line with `==`"
         if any("git+" in line for line in lines):
-            pin += ", a repository with a commit (`…@` and its 40 digits)"
+            pin += ", and repositories with a commit (`…@` and its 40 digits)"
         super().__init__(
-            f"{path.name} is not a lock: it leaves versions open",
+            f"{path.name} is not a lock: it does not pin every version",
             why="\n".join(lines),
-            hint=f"{pin}, best by a tool and with hashes:\n{remedy}",
+            hint=f"{pin}; a tool can do that, with hashes:\n{remedy}",
         )
 
 
 class UnknownGroupError(LockError):
-    """An extra or a dependency group was asked for that the lock does not have."""
+    """The user asked for an extra or dependency group that the lock does not have."""
 
     def __init__(
         self, lock: Lock, kind: str, asked: Sequence[str], known: Iterable[str] | None
     ) -> None:
         self.lock, self.asked = lock, tuple(asked)
-        what = f"{lock} holds no {kind} {', '.join(f'`{name}`' for name in asked)}"
+        what = f"{lock} has no {kind} {', '.join(f'`{name}`' for name in asked)}"
         if known is None:
             super().__init__(
                 what,
-                why=f"a {lock.kind} does not tell what belongs to which {kind}",
-                hint=f"name the {kind} to the tool that makes the lock, and not here",
+                why=f"a {lock.kind} does not say which packages belong to which {kind}",
+                hint=f"pass the {kind} to the tool that makes the lock instead",
             )
             return
         super().__init__(
             what,
-            why=f"it holds: {', '.join(sorted(known)) or f'no {kind}s at all'}",
-            hint=f"check the spelling; if the {kind} is new, lock again: "
+            why=f"it has: {', '.join(sorted(known)) or f'no {kind}s at all'}",
+            hint=f"check the spelling, or lock again if the {kind} is new: "
             f"`{lock.group_remedy or lock.remedy}`",
         )
 
 
 class UnresolvedPackageError(LockError):
-    """The target needs packages of which the lock holds no file."""
+    """The target needs packages for which the lock has no file."""
 
     def __init__(self, lock: Lock, target: Target, packages: Sequence[LockedPackage]) -> None:
         self.lock, self.target, self.packages = lock, target, tuple(packages)
@@ -199,43 +190,44 @@ class UnresolvedPackageError(LockError):
         super().__init__(
             f"the lock {lock} has no file of {names} for {target}",
             why="\n".join(lines),
-            hint="what was resolved on another platform is not locked for this one: run "
-            f"`{lock.remedy}` on Linux, take it from an index, or leave it out by a marker",
+            hint="the lock was made on another platform: run "
+            f"`{lock.remedy}` on Linux, take the package from an index, or "
+            "exclude it with a marker",
         )
 
 
 class ExcludedTargetError(LockError):
-    """The lock says itself that it does not serve the target."""
+    """The lock itself says that it does not cover the target."""
 
-    def __init__(self, lock: Lock, target: Target, reason: str, *, mend: str = "") -> None:
+    def __init__(self, lock: Lock, target: Target, reason: str, *, hint: str = "") -> None:
         self.lock, self.target = lock, target
         super().__init__(
-            f"the lock {lock} does not serve {target}",
+            f"the lock {lock} does not cover {target}",
             why=reason,
-            hint=mend
-            or f"choose another runtime, or let the project admit this one "
+            hint=hint
+            or f"choose another runtime, or change the project to support this one "
             f"and lock again: `{lock.remedy}`",
         )
 
 
 class HostOnlyLockError(LockError):
-    """The lock of an environment was made for one machine, and the target is another."""
+    """The lock of an environment was made for a machine other than the target."""
 
     def __init__(
         self, lock: Lock, target: Target, reason: str, *, wrong_python: bool = False
     ) -> None:
         self.lock, self.target = lock, target
-        # An environment is locked for its own Python and all later ones.
+        # An environment is locked for its own Python version and all later ones.
         python = '\npython = "{}.{}"'.format(*target.runtime.python) if wrong_python else ""
         super().__init__(
-            f"the lock {lock} was made for another machine than {target}",
+            f"the lock {lock} was made for a machine other than {target}",
             why=reason,
             hint=_FOR_ALL_MACHINES.format(python=python),
         )
 
 
 class AmbiguousPackageError(LockError):
-    """Two entries of one package hold for the target."""
+    """Two entries for one package apply to the target."""
 
     def __init__(
         self, lock: Lock, target: Target, clashes: Sequence[Sequence[LockedPackage]]
@@ -248,8 +240,8 @@ class AmbiguousPackageError(LockError):
         ]
         names = ", ".join(dict.fromkeys(f"`{clash[0].name}`" for clash in clashes))
         super().__init__(
-            f"the lock {lock} holds {names} more than once for {target}",
+            f"the lock {lock} has {names} more than once for {target}",
             why="\n".join(lines),
-            hint="if extras or groups conflict, ask for one of them; else lock again, so that "
-            f"markers exclude each other: `{lock.remedy}`",
+            hint="if extras or groups conflict, ask for only one of them; otherwise lock again, so "
+            f"that the markers exclude each other: `{lock.remedy}`",
         )

@@ -1,4 +1,4 @@
-"""Tell whether two markers mean the same, by asking both in every environment they tell apart."""
+"""Compare markers by meaning, in every environment that they can tell apart."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ _VERSIONS = ("python_version", "python_full_version", "implementation_version")
 
 _ALWAYS = "python_version >= '0'"
 
-_MOST = 20_000
-"""More environments than that are not tried: the markers count as different."""
+_MOST_ENVIRONMENTS = 20_000
+"""With more environments than this, markers count as different."""
 
 _OPERATOR = r"\s*(?:[=<>!~]+|\bnot\s+in\b|\bin\b)\s*"
 
@@ -58,14 +58,14 @@ _COMPARISON = re.compile(
 _Environment = dict[str, str]
 
 _Values = dict[str, set[str]]
-"""What markers compare each variable with."""
+"""The values that markers compare each variable with."""
 
 
 def same_meaning(one: Sequence[str], other: Sequence[str], requires_python: SpecifierSet) -> bool:
     """Tell whether two lists of alternative markers hold in the same environments.
 
-    Only versions that `requires_python` admits count, because uv leaves out of a
-    marker what it already says.
+    Only versions that `requires_python` admits count, because uv omits from a marker
+    what `requires_python` already says.
     """
     if {*one} == {*other}:
         return True
@@ -73,16 +73,16 @@ def same_meaning(one: Sequence[str], other: Sequence[str], requires_python: Spec
         ours, theirs = {*map(_normalized, one)}, {*map(_normalized, other)}
         return ours == theirs or _agree(ours, theirs, requires_python)
     except (UndefinedComparison, ValueError, RecursionError):
-        return False  # compares what has no order or is no marker, and the texts differ
+        return False  # not comparable or not a marker, and the texts differ
 
 
 def _normalized(text: str) -> str:
-    """Spell a marker as packaging does, whatever quotes and parentheses it has."""
+    """Normalize the quotes and parentheses of a marker, as packaging does."""
     return str(Marker(text)) if text else ""
 
 
 def _agree(one: Collection[str], other: Collection[str], requires_python: SpecifierSet) -> bool:
-    """Tell whether two lists of alternatives answer alike wherever they could differ."""
+    """Tell whether two lists of alternatives agree wherever they could differ."""
     compared = _compared_in((*one, *other))
     environments = _environments(compared, requires_python)
     if environments is None:
@@ -103,7 +103,7 @@ def _holds(alternatives: Iterable[Marker], environment: _Environment) -> bool:
 
 
 class _Compared(NamedTuple):
-    """What a list of markers compares."""
+    """The comparisons in a list of markers."""
 
     comparisons: frozenset[tuple[str, str]]
     """Each with its variable."""
@@ -126,10 +126,10 @@ def _compared_in(markers: Iterable[str]) -> _Compared:
 def _environments(
     compared: _Compared, requires_python: SpecifierSet
 ) -> Sequence[_Environment] | None:
-    """List the environments that the markers can tell apart; None where there are too many.
+    """List the environments that the markers can tell apart; None if there are too many.
 
-    What varies together is a group of rows. Of the rows for which each comparison has
-    the same answer one will do, so the product stays small.
+    Variables that vary together form a group of rows. One row is enough for all rows
+    that give the same result in each comparison, so the product stays small.
     """
     values = compared.values
     groups = (
@@ -140,19 +140,19 @@ def _environments(
         _singles("platform_release", ("5.10",), values),
         _singles("platform_version", ("0",), values),
     )
-    told_apart = [_told_apart(rows, compared.comparisons) for rows in groups]
-    if math.prod(map(len, told_apart)) > _MOST:
+    distinct = [_distinct_rows(rows, compared.comparisons) for rows in groups]
+    if math.prod(map(len, distinct)) > _MOST_ENVIRONMENTS:
         return None
     return [
         {key: value for row in rows for key, value in row.items()}
-        for rows in itertools.product(*told_apart)
+        for rows in itertools.product(*distinct)
     ]
 
 
-def _told_apart(
+def _distinct_rows(
     rows: Sequence[_Environment], comparisons: Iterable[tuple[str, str]]
 ) -> list[_Environment]:
-    """Keep one row of those that answer alike to each comparison of their variables."""
+    """Keep one of the rows that give the same result in each comparison."""
     markers = [Marker(text) for variable, text in sorted(comparisons) if variable in rows[0]]
     kept: dict[tuple[bool, ...], _Environment] = {}
     for row in rows:
@@ -184,7 +184,7 @@ def _pythons(values: _Values, requires_python: SpecifierSet) -> list[_Environmen
 
 
 def _rows(known: Sequence[dict[str, str]], values: _Values) -> list[dict[str, str]]:
-    """Get the known rows, and one for each value that is in none of them."""
+    """Get the known rows, and one for each value that none of them has."""
     variables = list(known[0])
     there = {value for row in known for value in row.values()}
     mentioned = {value for variable in variables for value in values.get(variable, ())}

@@ -1,9 +1,9 @@
-"""Markers of locks: PEP 508 plus the gates of PEP 751, on any packaging from 24.2.
+"""Markers of locks: PEP 508 plus the `extras` and `dependency_groups` of PEP 751.
 
 PEP 751 adds `"name" in extras` and `"name" in dependency_groups`, which packaging
-knows from 25.0 on only, and lets several extras be active at once, which its
-`extra == "name"` does not. So both are answered here, for the active names, by a
-constant that is true or false everywhere, and packaging evaluates the rest.
+supports only from 25.0 on, and lets several extras be active at once, which its
+`extra == "name"` does not. So both are replaced here, according to the active names,
+by a constant that is always true or always false; packaging evaluates the rest.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MEMBERSHIP = re.compile(
 _EXTRA_FIRST = re.compile(r"\bextra\s*(?P<operator>==|!=)\s*" + _QUOTED)
 _EXTRA_LAST = re.compile(_QUOTED + r"\s*(?P<operator>==|!=)\s*extra\b")
 _PROBE = {
-    # Any environment will do: whether a comparison is defined does not hang on it.
+    # Any environment will do: whether a comparison is defined does not depend on it.
     "implementation_name": "cpython",
     "implementation_version": "3.13.0",
     "os_name": "posix",
@@ -51,7 +51,7 @@ _PROBE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activated:
-    """What the user asked for beside the main dependencies."""
+    """The extras and groups that the user asked for besides the main dependencies."""
 
     extras: frozenset[str] = frozenset()
     """Normalized; `package[extra]` for an extra of another package."""
@@ -65,14 +65,14 @@ class LockMarker:
 
     text: str
     shown: str = field(default="", compare=False)
-    """How the lock itself spells it, where a reader had to translate."""
+    """How the lock itself spells it, if a reader had to translate it."""
 
     @classmethod
     def parse(cls, text: str) -> LockMarker:
-        """Check that a marker is one and can be evaluated.
+        """Parse a marker, and check that it can be evaluated.
 
         Raises:
-            ValueError: It is not one, or compares what has no order.
+            ValueError: It is not a marker, or compares values that cannot be compared.
         """
         marker = cls(text)
         try:
@@ -82,9 +82,9 @@ class LockMarker:
                 raise ValueError(f"`{excerpt(text)}` is nested too deep") from error
             raise ValueError(f"`{excerpt(text)}` is not a marker (PEP 508)") from error
         except (UndefinedComparison, ValueError) as error:
-            # A version that is none, or a number with more digits than Python reads.
+            # An invalid version, or a number with more digits than Python reads.
             raise ValueError(
-                f"`{excerpt(text)}` compares what cannot be compared (PEP 508)"
+                f"`{excerpt(text)}` compares values that cannot be compared (PEP 508)"
             ) from error
         return marker
 
@@ -92,13 +92,13 @@ class LockMarker:
         return self.shown or self.text
 
     def holds(self, environment: Mapping[str, str], activated: Activated) -> bool:
-        """Evaluate it for a target, all of whose eleven variables are given."""
+        """Evaluate it for a target, whose eleven variables must all be given."""
         # packaging 24.2 fails on the empty version of a platform, later ones call it false.
         version = environment["platform_version"] or "0"
         return self.answered(activated).evaluate({**environment, "platform_version": version})
 
     def answered(self, activated: Activated) -> Marker:
-        """Answer the gates alone: what is left hangs on the environment."""
+        """Replace extras and groups, so that only the environment is left to decide."""
         return _marker(_folded(self.text, activated))
 
 
@@ -108,7 +108,7 @@ def _marker(text: str) -> Marker:
 
 
 def _folded(text: str, activated: Activated) -> str:
-    """Replace each gate by a constant that answers it."""
+    """Replace each test of extras or groups by a constant."""
 
     def membership(match: re.Match[str]) -> str:
         active = activated.extras if match["variable"] == "extras" else activated.groups
@@ -120,7 +120,7 @@ def _folded(text: str, activated: Activated) -> str:
 
 
 def with_extras(text: str, extras: frozenset[str]) -> str:
-    """Answer each `extra == "name"` of a marker's text for a given set of extras."""
+    """Replace each `extra == "name"` in a marker by a constant, for a given set of extras."""
 
     def comparison(match: re.Match[str]) -> str:
         active = canonicalize_name(match["name"]) in extras

@@ -1,9 +1,9 @@
 """The one model of a lock, shaped like PEP 751.
 
-Every reader fills it, everything behind it knows nothing else. Two additions to
-PEP 751: a file known only by its digest, and the indexes that may serve a
-package. Locks that keep their markers on the edges of a graph (uv.lock) bring
-the edges along; `walk.reached` flattens both kinds for one target.
+Every reader produces it, and later stages know nothing else about locks. It adds two
+things to PEP 751: files known only by their digest, and the indexes that may serve a
+package. Locks that keep their markers on the edges of a graph (such as uv.lock) include
+the edges; `selection.packages` flattens both kinds for one target.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.system.hashes import Digest
 
 __all__ = [
+    "VCS_KINDS",
     "Edge",
     "Lock",
     "LockedDirectory",
@@ -39,30 +40,33 @@ __all__ = [
     "sdist_suffixes",
 ]
 
+VCS_KINDS = ("git", "hg", "svn", "bzr")
+"""The version control systems that locks name."""
+
 sdist_suffixes = (".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedFile:
-    """A wheel, an sdist or an archive that the lock vouches for."""
+    """A wheel, an sdist or an archive, with the digest that the lock requires."""
 
     digest: Digest | None
-    """None only in a requirements file without hashes and for files in uv's `find-links`."""
+    """None only for requirements files without hashes and for uv's `find-links`."""
 
     filename: str | None = None
-    """None where the lock knows the digest alone."""
+    """None if the lock has only the digest."""
 
     url: str | None = field(default=None, repr=False)
-    """Without credentials of its own, unless the lock has them."""
+    """Without credentials, unless the lock contains them."""
 
     path: Path | None = None
-    """Absolute, where the file lies on this machine."""
+    """Absolute path, if the file is on this machine."""
 
     size: int | None = None
-    """Bytes, where the lock says so."""
+    """In bytes, if the lock says so."""
 
     subdirectory: str | None = None
-    """Where in an archive the project lies, if not at its top."""
+    """Where the project is in an archive, if not at its root."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +88,7 @@ class LockedVcs:
     """`git`, `hg`, …"""
 
     url: str = field(repr=False)
-    """May hold a password or a token."""
+    """May contain a password or a token."""
 
     commit: str
     subdirectory: str | None = None
@@ -96,7 +100,7 @@ class Edge:
 
     name: NormalizedName
     candidates: tuple[int, ...]
-    """Places in `Lock.packages` that may answer it; markers choose among them."""
+    """Indexes in `Lock.packages` of the packages that may satisfy it; markers choose."""
 
     extras: frozenset[NormalizedName] = frozenset()
     marker: LockMarker | None = None
@@ -104,36 +108,36 @@ class Edge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedPackage:
-    """One version of one package, with all files that the lock allows for it."""
+    """One version of a package, with all files that the lock allows for it."""
 
     name: NormalizedName
     version: Version | None = None
-    """None for sources whose version is known only when they are built."""
+    """None for sources whose version is known only after they are built."""
 
     at: str
-    """Its place in the lock, for messages."""
+    """Where it stands in the lock, for messages."""
 
     marker: LockMarker | None = None
     requires_python: SpecifierSet | None = None
     index: str | None = None
-    """The one index that may serve it; None where any configured one may."""
+    """The one index that may serve it; None if any configured index may."""
 
     wheels: tuple[LockedFile, ...] = ()
     sdist: LockedFile | None = None
     unnamed: tuple[LockedFile, ...] = ()
-    """Files known by digest alone: wheels or sdists, the index will tell."""
+    """Files known only by digest; whether they are wheels or sdists, the index tells."""
 
     archive: LockedFile | None = None
     directory: LockedDirectory | None = None
     vcs: LockedVcs | None = None
     unhashed: bool = False
-    """Pinned by version only: the index decides which files there are."""
+    """Whether it is pinned only by version, so that the index decides which files exist."""
 
     unresolved: str = ""
-    """Why the lock holds nothing of it, where it was made for another platform."""
+    """Why the lock has no file for it, if the lock was made on another platform."""
 
     virtual: bool = False
-    """Nothing of its own to ship, only what it needs (uv: `package = false`)."""
+    """Whether it ships nothing itself, only its requirements (uv: `package = false`)."""
 
     edges: tuple[Edge, ...] = ()
     extra_edges: Mapping[NormalizedName, tuple[Edge, ...]] = field(default_factory=dict)
@@ -143,19 +147,19 @@ class LockedPackage:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What to sort packages by, whatever the lock's order is."""
+        """The sort key of packages, independent of their order in the lock."""
         return (self.name, str(self.version or ""))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roots:
-    """Where the walk through a lock with edges begins."""
+    """The edges at which the walk through a lock begins."""
 
     main: tuple[Edge, ...] = ()
     extras: Mapping[NormalizedName, tuple[Edge, ...]] = field(default_factory=dict)
     groups: Mapping[NormalizedName, tuple[Edge, ...]] = field(default_factory=dict)
     loose: bool = False
-    """Whether several entries may answer an edge, as where a lock keeps ranges of versions."""
+    """Whether several entries may satisfy one edge, as in locks that keep version ranges."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,13 +168,13 @@ class Lock:
 
     path: Path
     kind: str
-    """The format as a person names it, such as `uv.lock` or `requirements file`."""
+    """The name of the format, such as `uv.lock` or `requirements file`."""
 
     remedy: str
-    """The command that makes or refreshes a lock of this kind."""
+    """The command that makes or updates a lock of this kind."""
 
     group_remedy: str = ""
-    """The command that locks groups and extras which are not in the lock, if it is another."""
+    """The command that locks missing groups and extras, if it is a different one."""
 
     target_remedy: str = ""
     """The command that adds a target, with `{platform}` and `{python}` to be filled in."""
@@ -178,28 +182,28 @@ class Lock:
     packages: tuple[LockedPackage, ...]
     requires_python: SpecifierSet | None = None
     environments: tuple[LockMarker, ...] = ()
-    """Where not empty, one of them has to hold."""
+    """If not empty, one of them must match the target."""
 
     extras: frozenset[NormalizedName] | None = None
-    """The extras that can be asked for; None where the format does not say."""
+    """The extras that can be requested; None if the format does not say."""
 
     groups: frozenset[NormalizedName] | None = None
     default_groups: frozenset[NormalizedName] = frozenset()
     roots: Roots | None = None
     project: int | None = None
-    """Place of the project itself in `packages`; it never ships from the lock."""
+    """Index of the project itself in `packages`; it is never shipped from the lock."""
 
     of_environment: bool = False
-    """Whether it mixes what the project needs with other things, as Hatch's locks do.
+    """Whether it mixes what the project needs with other packages, as Hatch's locks do.
 
-    What ships of it is what the requirements of the project lead to.
+    Only packages that the requirements of the project lead to are shipped.
     """
 
     overridden: frozenset[NormalizedName] = frozenset()
-    """Packages that the user wants locked otherwise than metadata asks for, or not at all."""
+    """Packages that the user locks differently from what metadata asks for, or excludes."""
 
     rewritten: frozenset[NormalizedName] = frozenset()
-    """Packages whose requirements the user states in the place of their metadata."""
+    """Packages whose requirements the user states in place of their metadata."""
 
     indexes: IndexOptions = field(default_factory=IndexOptions)
     warnings: tuple[str, ...] = ()

@@ -1,9 +1,9 @@
-"""Does a lock that PDM made still answer what pyproject.toml asks for?
+"""Check that a lock made by PDM still matches pyproject.toml.
 
-PDM locks a hash of the tables that bear on resolution, or, where the project sets
+PDM locks a hash of the tables that affect resolution, or, if the project sets
 `lock_inputs = true` in `[tool.pdm.resolution]` (from PDM 2.29), these inputs themselves.
-The hash is computed as PDM computes it; the inputs are compared by meaning, since PDM
-writes markers and ranges in a spelling of its own.
+The hash is computed as PDM computes it. The inputs are compared by meaning, because PDM
+writes markers and ranges in its own spelling.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from packaging.version import Version
 
 from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.config.tables import read_toml
+from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.lock.marker_meaning import same_meaning
 from lambda_build_plugin.lock.pdm_groups import dev_dependencies, lines_by_group
 
@@ -42,6 +43,7 @@ __all__ = [
     "content_hash",
     "differences",
     "is_foreign",
+    "is_workspace",
     "locked_project",
 ]
 
@@ -49,21 +51,21 @@ NEWEST = Version("4.5.1")
 """The newest version of `pdm.lock` that is known."""
 
 MORE_GROUPS = "pdm lock -G :all"
-"""What locks every group; a plain `pdm lock` keeps to those that were locked before."""
+"""The command that locks every group; `pdm lock` only updates the groups in the lock."""
 
 ONE_MORE_TARGET = 'pdm lock --platform {platform} --python "{python}" --append'
-"""What adds a target to a lock."""
+"""The command that adds a target to a lock."""
 
 _HASHED_WHOLE_RESOLUTION_FROM = Version("4.4.2")
-_HASH_DIFFERS = ("- the content hash of pyproject.toml is not the one in the lock",)
+_HASH_DIFFERS = ("- the content hash of pyproject.toml does not match the one in the lock",)
 _PYTHONS = tuple(Version(f"3.{minor}.{patch}") for minor in range(6, 21) for patch in range(31))
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _LOGIN = ("username", "password")
 _OPAQUE = "url-sha256:"
-"""Begins what PDM notes of a requirement that names a place."""
+"""The prefix of what PDM stores for a requirement with a path or URL."""
 
-_Asked = dict[tuple["NormalizedName", frozenset[str]], list[str]]
-"""Name and extras of requirements, with the markers of all lines that ask for them."""
+_Requirements = dict[tuple["NormalizedName", frozenset[str]], list[str]]
+"""Name and extras of each requirement, with the markers of all its lines."""
 
 
 def is_foreign(project: Project) -> bool:
@@ -74,7 +76,7 @@ def is_foreign(project: Project) -> bool:
 def locked_project(folder: Path, project: Project) -> Project:
     """Get the project that a lock in a folder was made for.
 
-    That is the root of a workspace if the given one is among its members, else itself.
+    That is the root of the workspace that the given project is a member of, or itself.
 
     Raises:
         SettingsError: The project in the folder cannot be read.
@@ -87,6 +89,14 @@ def locked_project(folder: Path, project: Project) -> Project:
     return root if any(root.root / member == project.root for member in members) else project
 
 
+def is_workspace(folder: Path, project: Project) -> bool:
+    """Tell whether a folder is the root of a PDM workspace with the project as a member."""
+    try:
+        return locked_project(folder, project) is not project
+    except (LambdaBuildError, OSError, ValueError):
+        return False
+
+
 def differences(
     project: Project,
     locked: Table,
@@ -95,19 +105,19 @@ def differences(
     packages: Sequence[LockedPackage],
     version: Version = NEWEST,
 ) -> Sequence[str]:
-    """List in what pyproject.toml and a lock differ.
+    """List the differences between pyproject.toml and a lock.
 
     Args:
         project: The project as it is now.
-        locked: The table that holds `lock_inputs`, if there are any.
+        locked: The table that contains `lock_inputs`, if there are any.
         locked_hash: The content hash, without its algorithm.
-        packages: What is locked.
+        packages: The locked packages.
         version: Of the lock's format, which tells how PDM hashed.
     """
     if "lock_inputs" in locked:
         inputs = locked.table("lock_inputs").table("project")
         return tuple(_input_differences(project, inputs, packages))
-    # PDM takes a lock without inputs for stale where the project asks for them.
+    # If the project asks for inputs, a lock without them is out of date for PDM.
     asks = project.tool.table("pdm").table("resolution").flag("lock_inputs")
     return _HASH_DIFFERS if asks or locked_hash not in _hashes(project, version) else ()
 
@@ -115,37 +125,37 @@ def differences(
 def content_hash(
     pyproject: Table, *, with_groups: bool = True, whole_resolution: bool = True
 ) -> str:
-    """Compute what PDM locks as `content_hash`, as hexadecimal digits.
+    """Compute the `content_hash` of PDM, as hexadecimal digits.
 
     PDM before 2.20 left `[dependency-groups]` out, and with locks before 4.4.2 it
     hashed the overrides of `[tool.pdm.resolution]` alone.
     """
     project, pdm = pyproject.table("project"), pyproject.table("tool").table("pdm")
     resolution = pdm.table("resolution")
-    groups = dev_dependencies(pyproject) if with_groups else _raw(pdm, "dev-dependencies", {})
+    groups = dev_dependencies(pyproject) if with_groups else _value_or(pdm, "dev-dependencies", {})
     relevant = {
-        "sources": _raw(pdm, "source", []),
-        "dependencies": _raw(project, "dependencies", []),
+        "sources": _value_or(pdm, "source", []),
+        "dependencies": _value_or(project, "dependencies", []),
         "dev-dependencies": groups,
-        "optional-dependencies": _raw(project, "optional-dependencies", {}),
-        "requires-python": _raw(project, "requires-python", ""),
+        "optional-dependencies": _value_or(project, "optional-dependencies", {}),
+        "requires-python": _value_or(project, "requires-python", ""),
     }
     if whole_resolution:
-        relevant["resolution"] = _raw(pdm, "resolution", {})
+        relevant["resolution"] = _value_or(pdm, "resolution", {})
     else:
-        relevant["overrides"] = _raw(resolution, "overrides", {})
-    # A date is what PDM cannot hash: it makes no lock of this kind then.
+        relevant["overrides"] = _value_or(resolution, "overrides", {})
+    # PDM cannot hash dates, so it never makes such a lock from a project with one.
     text = json.dumps(relevant, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _raw(table: Table, key: str, otherwise: object) -> object:
+def _value_or(table: Table, key: str, otherwise: object) -> object:
     value = table.raw(key)
     return otherwise if value is None else value
 
 
 def _hashes(project: Project, version: Version) -> Iterator[str]:
-    """Compute the hash in each way that a PDM which writes this version may have had."""
+    """Compute the hash in each way that a PDM that writes this lock version may have."""
     pyproject = project.pyproject
     yield _hash_of_workspace(project)
     if version >= NEWEST or "dependency-groups" in pyproject:
@@ -156,7 +166,7 @@ def _hashes(project: Project, version: Version) -> Iterator[str]:
 
 
 def _hash_of_workspace(project: Project) -> str:
-    """Hash a workspace's members along with its root."""
+    """Hash the members of a workspace along with its root."""
     own = content_hash(project.pyproject)
     workspace = project.tool.table("pdm").table("workspace")
     if not set(workspace):
@@ -187,23 +197,23 @@ def _input_differences(
     pdm = project.tool.table("pdm")
     python = project.pyproject.table("project").text("requires-python") or ""
     if not _same_range(python, locked.text("requires-python") or ""):
-        yield f"- requires-python: {python or 'none'} now"
+        yield f"- requires-python: now {python or 'none'}"
     sources = [_source_input(source) for source in pdm.tables("source")]
     if sources != [_dict(source) for source in locked.tables("sources")]:
         yield "- [[tool.pdm.source]]"
     resolution = _dict(pdm.table("resolution"))
     resolution.pop("lock_inputs", None)
-    if _printed(resolution) != _dict(locked.table("resolution")):
+    if _as_locked(resolution) != _dict(locked.table("resolution")):
         yield "- [tool.pdm.resolution]"
     admitted = project.requires_python or SpecifierSet()
     now, then = lines_by_group(project), locked.table("groups")
     for name in sorted({*now, *map(canonicalize_name, then)}):
         if name not in now or name not in then:
-            yield f"- group `{name}`: {'gone' if name not in now else 'new'}"
+            yield f"- group `{name}`: {'removed' if name not in now else 'added'}"
         elif not _same_requirements(now[name], then.texts(name), admitted):
-            yield f"- group `{name}`: its requirements"
+            yield f"- group `{name}`: its requirements changed"
         else:
-            yield from _unanswered(now[name], packages, pdm.table("resolution"))
+            yield from _unmatched(now[name], packages, pdm.table("resolution"))
 
 
 def _same_range(one: str, other: str) -> bool:
@@ -215,8 +225,8 @@ def _same_range(one: str, other: str) -> bool:
 
 
 def _same_requirements(now: Iterable[str], then: Iterable[str], admitted: SpecifierSet) -> bool:
-    """Compare names, extras and markers; of what names a place, PDM keeps a digest alone."""
-    (ours, our_places), (theirs, their_places) = _asked(now), _asked(then)
+    """Compare names, extras and markers; for paths and URLs PDM only keeps a digest."""
+    (ours, our_places), (theirs, their_places) = _read_requirements(now), _read_requirements(then)
     return (
         our_places == their_places
         and ours.keys() == theirs.keys()
@@ -224,8 +234,8 @@ def _same_requirements(now: Iterable[str], then: Iterable[str], admitted: Specif
     )
 
 
-def _asked(lines: Iterable[str]) -> tuple[_Asked, int]:
-    """Read requirements; those that name a place are counted."""
+def _read_requirements(lines: Iterable[str]) -> tuple[_Requirements, int]:
+    """Read requirements, and count those with a path or URL."""
     asked: defaultdict[tuple[NormalizedName, frozenset[str]], list[str]] = defaultdict(list)
     places = 0
     for line in lines:
@@ -239,18 +249,18 @@ def _asked(lines: Iterable[str]) -> tuple[_Asked, int]:
 
 
 def _requirement(line: str) -> Requirement | None:
-    """Read a requirement on an index; None where it names a place."""
+    """Read a requirement from an index; None if it names a path or URL."""
     try:
         requirement = Requirement(line)
     except InvalidRequirement:
-        return None  # a path or a URL, maybe editable
+        return None  # a path or URL, perhaps editable
     return None if requirement.url else requirement
 
 
-def _unanswered(
+def _unmatched(
     lines: Iterable[str], packages: Sequence[LockedPackage], resolution: Table
 ) -> Iterator[str]:
-    """Find the requirements whose range admits no locked version."""
+    """Find the requirements that no locked version satisfies."""
     replaced = set(map(canonicalize_name, resolution.table("overrides")))
     replaced |= set(map(canonicalize_name, resolution.texts("excludes")))
     for line in lines:
@@ -266,27 +276,27 @@ def _unanswered(
 
 
 def _source_input(source: Table) -> dict[str, object]:
-    """Give a source in the form in which PDM locks it: without login, its URL as a digest."""
+    """Convert a source as PDM locks it: without its login, and with a digest of its URL."""
     found = {key: value for key, value in _dict(source).items() if key not in _LOGIN}
     if url := source.text("url"):
         found["url"] = _fingerprint(url)
     for key in ("include_packages", "exclude_packages"):
         if key in source:
             found[key] = sorted(source.texts(key))
-    return {key: _printed(value) for key, value in found.items()}
+    return {key: _as_locked(value) for key, value in found.items()}
 
 
 def _dict(table: Table) -> dict[str, object]:
     return {key: table.raw(key) for key in table}
 
 
-def _printed(value: object) -> object:
-    """Replace dates by texts and URLs by digests, at every depth."""
+def _as_locked(value: object) -> object:
+    """Replace dates by text and URLs by digests, at every level."""
     match value:
         case dict():
-            return {key: _printed(item) for key, item in value.items()}
+            return {key: _as_locked(item) for key, item in value.items()}
         case list():
-            return [_printed(item) for item in value]
+            return [_as_locked(item) for item in value]
         case datetime.date() | datetime.time():
             return value.isoformat()
         case str() if _URL.search(value):

@@ -1,8 +1,9 @@
-"""The groups of a project as PDM has them: main dependencies, extras and dependency groups.
+"""The groups of a project as PDM sees them: main dependencies, extras, dependency groups.
 
-They share one space of names, in which the main dependencies are `default`. An extra
-may ask for others as `project[extra]`, a dependency group for others as
-`{include-group = …}` (PEP 735); here each group is spelled out.
+They share one namespace, in which the main dependencies are `default`. An extra may
+include others as `project[extra]`, a dependency group as `{include-group = …}` (PEP 735);
+here each group is expanded. The library dependency-groups is not used, because it knows
+neither the shared namespace nor PDM's own lines, such as `-e file:///…`.
 """
 
 from __future__ import annotations
@@ -36,17 +37,17 @@ def extras_of(project: Project) -> frozenset[NormalizedName]:
 
 
 def dev_dependencies(pyproject: Table) -> dict[NormalizedName, list[object]]:
-    """Join `[dependency-groups]` and `[tool.pdm.dev-dependencies]`, as they are written.
+    """Join `[dependency-groups]` and `[tool.pdm.dev-dependencies]`, without expanding them.
 
     Raises:
-        TableError: A group is no list, or there twice.
+        TableError: A group is not a list, or is defined twice.
     """
     groups: dict[NormalizedName, list[object]] = {}
     standard = pyproject.table("dependency-groups")
     for key in standard:
         name = canonicalize_name(key)
         if name in groups:
-            raise TableError(standard.place(key), f"the group `{name}` is there twice")
+            raise TableError(standard.place(key), f"the group `{name}` is defined twice")
         groups[name] = [*_items(standard, key)]
     own = pyproject.table("tool").table("pdm").table("dev-dependencies")
     for key in own:
@@ -55,10 +56,10 @@ def dev_dependencies(pyproject: Table) -> dict[NormalizedName, list[object]]:
 
 
 def lines_by_group(project: Project) -> dict[NormalizedName, tuple[str, ...]]:
-    """List the requirements of each group with those of the groups that it includes.
+    """List the requirements of each group, including those of the groups that it includes.
 
     Raises:
-        TableError: A group includes one that is not there, or itself.
+        TableError: A group includes itself, or one that does not exist.
     """
     pyproject = project.pyproject
     table = pyproject.table("project")
@@ -91,12 +92,14 @@ def _spelled_out(
     if name in within:
         raise TableError(at, f"the group `{name}` includes itself")
     if name not in groups:
-        raise TableError(at, f"the group `{within[-1]}` includes `{name}`, which is not there")
+        raise TableError(at, f"the group `{within[-1]}` includes `{name}`, which does not exist")
     for item in groups[name]:
         included = _included(item, project)
         if included is None:
             if not isinstance(item, str):
-                raise TableError(at, f"the group `{name}` holds what is no requirement")
+                raise TableError(
+                    at, f"the group `{name}` contains an item that is not a requirement"
+                )
             yield item
             continue
         for other in included:
@@ -104,7 +107,7 @@ def _spelled_out(
 
 
 def _included(item: object, project: NormalizedName) -> list[NormalizedName] | None:
-    """Name the groups that an item of a group stands for; None where it is a requirement."""
+    """Name the groups that an item includes; None if it is a requirement."""
     if isinstance(item, dict):
         other = item.get("include-group")
         return [canonicalize_name(other)] if isinstance(other, str) and len(item) == 1 else None

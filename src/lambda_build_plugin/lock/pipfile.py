@@ -1,10 +1,10 @@
-"""`Pipfile.lock` → `Lock`: pipenv's flat lock, `pipfile-spec` 6.
+"""Read a `Pipfile.lock`, pipenv's flat lock (`pipfile-spec` 6).
 
 Each section is a group: `default` ships by default, `develop` and the user's own
-categories when they are named. Files are known by digest alone. pipenv resolves for the
-machine that it runs on: what is for another platform only stands there without version
-and hashes, and what comes from a URL has no hash in any case. The Pipfile beside the
-lock says whether it is fresh, and under which markers such an entry is wanted.
+categories when they are requested. Files are known only by digest. pipenv resolves for
+the machine that it runs on: packages for other platforms are listed without version and
+hashes, and files from URLs never have a hash. The Pipfile beside the lock tells whether
+the lock is up to date, and under which markers such a package is needed.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ from lambda_build_plugin.config.tables import Table, TableError, read_toml
 from lambda_build_plugin.errors import excerpt
 from lambda_build_plugin.lock import fields
 from lambda_build_plugin.lock.errors import StaleLockError, UnsupportedLockError, well_formed
+from lambda_build_plugin.lock.formats import FORMATS
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import (
+    VCS_KINDS,
     Lock,
     LockedDirectory,
     LockedFile,
     LockedPackage,
     LockedVcs,
-    sdist_suffixes,
 )
 from lambda_build_plugin.system.hashes import digest
 
@@ -45,16 +46,16 @@ if TYPE_CHECKING:
 
 __all__ = ["pipfile_hash", "read"]
 
-_REMEDY = "pipenv lock"
+_FORMAT = FORMATS["Pipfile.lock"]
+_REMEDY = _FORMAT.command
 _SPEC = 6
 _META, _DEFAULT = "_meta", "default"
 _SECTIONS = {"default": "packages", "develop": "dev-packages"}
-"""How the Pipfile calls what the lock calls otherwise."""
+"""The sections of the lock that have another name in the Pipfile."""
 
 _NO_CATEGORIES = frozenset(
     ("source", "packages", "dev-packages", "requires", "scripts", "pipfile", "pipenv")
 )
-_VCS = ("git", "hg", "svn", "bzr")
 _VARIABLE = re.compile(r"\$\{(?P<braced>\w+)\}|\$(?P<plain>\w+)")
 _EXACT = re.compile(r"===?\s*(?P<version>[^*\s]+)")
 _MARKER_KEYS = (
@@ -70,21 +71,21 @@ _MARKER_KEYS = (
     "python_version",
     "sys_platform",
 )
-"""Variables of markers (PEP 508) that an entry may have as keys of their own."""
+"""Variables of markers (PEP 508) that may be keys of an entry."""
 
 
 def read(path: Path, context: Context) -> Lock:
     """Read a Pipfile.lock, and the Pipfile beside it if there is one.
 
     Raises:
-        LockError: It cannot be read, is of another version, or stale.
+        LockError: It cannot be read, has an unknown version, or is out of date.
     """
     with well_formed(path, remedy=_REMEDY):
         return _Reader(path, context).lock()
 
 
 class _Reader:
-    """Reads one file; holds what every part of it needs to know."""
+    """Reads one file, and keeps what all its parts need."""
 
     def __init__(self, path: Path, context: Context) -> None:
         self._path = path
@@ -93,7 +94,7 @@ class _Reader:
         self._meta = self._data.table(_META)
         self._pipfile = _pipfile_beside(path)
         self._sources = {
-            source.text("name") or "": self._filled(source.required_text("url"))
+            source.text("name") or "": self._fill_in(source.required_text("url"))
             for source in self._meta.tables("sources")
         }
 
@@ -104,15 +105,15 @@ class _Reader:
         groups = [section for section in self._data if section != _META]
         return Lock(
             path=self._path,
-            kind="Pipfile.lock",
+            kind=_FORMAT.name,
             remedy=_REMEDY,
             requires_python=_requires_python(self._meta.table("requires")),
-            packages=tuple(_merged(self._packages(groups))),
+            packages=tuple(_merge(self._packages(groups))),
             groups=frozenset(map(canonicalize_name, groups)),
             default_groups=frozenset({canonicalize_name(_DEFAULT)}),
             indexes=IndexOptions(
                 index_url=urls[0] if urls else None,
-                # pipenv keeps to the first one; the digests vouch for what the others have.
+                # pipenv only uses the first one; digests protect the files of the others.
                 supplemental_urls=tuple(urls[1:]),
                 named=tuple((name, url) for name, url in self._sources.items() if name),
             ),
@@ -123,8 +124,9 @@ class _Reader:
         if spec != _SPEC:
             raise UnsupportedLockError(
                 self._path,
-                f"its pipfile-spec is {spec}; this version of lambda-build-plugin reads {_SPEC}",
-                hint=f"lock again with a pipenv of today: `{_REMEDY}`",
+                f"its pipfile-spec is {spec}, "
+                f"but this version of lambda-build-plugin reads {_SPEC}",
+                hint=f"lock again with a current pipenv: `{_REMEDY}`",
             )
 
     def _check_fresh(self) -> None:
@@ -137,13 +139,13 @@ class _Reader:
         if locked not in hashes:
             raise StaleLockError(
                 self._path,
-                ["- the hash of the Pipfile is not the one in the lock"],
+                ["- the hash of the Pipfile does not match the one in the lock"],
                 remedy=_REMEDY,
                 source="Pipfile",
             )
 
-    def _filled(self, url: str) -> str:
-        """Fill in the variables of a source's URL, as pipenv does; an unset one stays."""
+    def _fill_in(self, url: str) -> str:
+        """Fill in the variables of a source's URL, as pipenv does; unset ones stay."""
         environ = self._context.environ
         return _VARIABLE.sub(
             lambda match: environ.get(match["braced"] or match["plain"]) or match[0], url
@@ -162,40 +164,40 @@ class _Reader:
         package = LockedPackage(
             name=canonicalize_name(name), at=table.at, marker=self._marker(table, name, group)
         )
-        for kind in _VCS:
+        for kind in VCS_KINDS:
             if (url := table.text(kind)) is not None:
                 return replace(package, vcs=_commit(table, kind, url))
         location = table.text("path") or table.text("file")
         if location is not None:
-            return self._of_place(package, table, location)
+            return self._package_at(package, table, location)
         version = _EXACT.fullmatch(table.text("version") or "")
         if version is None:
-            return replace(package, unresolved="pipenv has locked no version of it")
+            return replace(package, unresolved="pipenv did not lock a version for it")
         package = replace(package, version=_version(table, version["version"]))
         digests = tuple(_digests(table))
         if not digests:
-            return replace(package, unresolved="pipenv has locked no hash of it")
+            return replace(package, unresolved="pipenv did not lock a hash for it")
         return replace(
             package,
             index=self._index(table),
             unnamed=tuple(LockedFile(digest=found) for found in digests),
         )
 
-    def _of_place(
+    def _package_at(
         self, package: LockedPackage, table: Table, location: str
     ) -> LockedPackage | None:
-        """Read what comes from a place on this machine, or from a URL."""
+        """Read a package that comes from a path on this machine or from a URL."""
         filename = fields.filename(table, location.partition("#")[0])
         file = LockedFile(digest=next(_digests(table), None), filename=filename)
         if "://" in location and not location.startswith("file:"):
             if file.digest is None:
-                return replace(package, unresolved="pipenv locks no hash of what lies at a URL")
+                return replace(package, unresolved="pipenv does not lock hashes for files at URLs")
             file = replace(
                 file, url=location.partition("#")[0], subdirectory=table.text("subdirectory")
             )
         else:
-            place = self._place(table, location)
-            if not filename.endswith((".whl", *sdist_suffixes)):
+            place = self._local_path(table, location)
+            if not fields.is_archive(filename):
                 if fields.is_project(place, self._context.project):
                     return None
                 folder = LockedDirectory(
@@ -205,11 +207,9 @@ class _Reader:
                 )
                 return replace(package, directory=folder)
             file = replace(file, path=place)
-        if filename.endswith(".whl"):
-            return replace(package, wheels=(file,))
-        return replace(package, archive=file)
+        return fields.with_file(package, file)
 
-    def _place(self, table: Table, location: str) -> Path:
+    def _local_path(self, table: Table, location: str) -> Path:
         if not location.startswith("file:"):
             return self._path.parent / location
         try:
@@ -222,12 +222,14 @@ class _Reader:
         if name is None:
             return None
         if name not in self._sources:
-            raise TableError(table.place("index"), f"`{excerpt(name)}` is none of `_meta.sources`")
+            raise TableError(
+                table.place("index"), f"`{excerpt(name)}` is not one of `_meta.sources`"
+            )
         return self._sources[name]
 
     def _marker(self, table: Table, name: str, group: str) -> LockMarker:
-        """Join the markers of an entry, and gate them by its group (PEP 751)."""
-        conditions = [*_conditions(table), *self._wanted(name, group)]
+        """Join the markers of an entry and its group into one marker (PEP 751)."""
+        conditions = [*_conditions(table), *self._pipfile_markers(name, group)]
         gate = f'"{canonicalize_name(group)}" in dependency_groups'
         text = " and ".join((gate, *(f"({condition})" for condition in conditions)))
         try:
@@ -236,8 +238,8 @@ class _Reader:
             raise TableError(table.place("markers"), str(error)) from error
         return replace(marker, shown=" and ".join(conditions)) if conditions else marker
 
-    def _wanted(self, name: str, group: str) -> Iterator[str]:
-        """Yield the markers under which the Pipfile itself asks for a package."""
+    def _pipfile_markers(self, name: str, group: str) -> Iterator[str]:
+        """Yield the markers that the Pipfile itself has for a package."""
         if self._pipfile is None:
             return
         section = self._pipfile.table(_SECTIONS.get(group, group))
@@ -249,12 +251,12 @@ class _Reader:
 
 
 def pipfile_hash(pipfile: Table, sources: object, *, as_written: bool = False) -> str:
-    """Compute what pipenv locks as `_meta.hash.sha256`.
+    """Compute the hash that pipenv stores as `_meta.hash.sha256`.
 
     Args:
         pipfile: The whole Pipfile.
-        sources: What to take where the Pipfile names no source.
-        as_written: Whether names count as they are spelled; so it was before 2026.
+        sources: The sources to use if the Pipfile does not name any.
+        as_written: Whether to keep names unnormalized, as pipenv did before 2026.
     """
 
     def named(section: str) -> Mapping[str, object]:
@@ -294,17 +296,17 @@ def _pipfile_beside(path: Path) -> Table | None:
 
 
 def _requires_python(requires: Table) -> SpecifierSet | None:
-    """Read the one Python that pipenv has resolved for."""
+    """Read the one Python version that pipenv resolved for."""
     full, short = requires.text("python_full_version"), requires.text("python_version")
     text = f"=={full}" if full else f"=={short}.*" if short else ""
     try:
         return SpecifierSet(text) if text else None
     except ValueError as error:
-        raise TableError(requires.at, f"`{excerpt(text)}` is no version (PEP 440)") from error
+        raise TableError(requires.at, f"`{excerpt(text)}` is not a version (PEP 440)") from error
 
 
 def _conditions(table: Table) -> Iterator[str]:
-    """Yield the markers of an entry: as a whole, or a variable a key."""
+    """Yield the markers of an entry, from `markers` or from keys for single variables."""
     if markers := table.text("markers"):
         yield markers
     for key in _MARKER_KEYS:
@@ -337,24 +339,24 @@ def _version(table: Table, text: str) -> Version:
         return Version(text)
     except ValueError as error:
         raise TableError(
-            table.place("version"), f"`{excerpt(text)}` is no version (PEP 440)"
+            table.place("version"), f"`{excerpt(text)}` is not a version (PEP 440)"
         ) from error
 
 
-def _merged(packages: Iterator[LockedPackage]) -> Iterator[LockedPackage]:
-    """Make one of what two sections lock alike."""
+def _merge(packages: Iterator[LockedPackage]) -> Iterator[LockedPackage]:
+    """Merge packages that two sections lock alike."""
     merged: list[LockedPackage] = []
     for package in packages:
         for index, other in enumerate(merged):
             if replace(other, at="", marker=None) == replace(package, at="", marker=None):
-                merged[index] = replace(other, marker=_either(other, package))
+                merged[index] = replace(other, marker=_either_marker(other, package))
                 break
         else:
             merged.append(package)
     yield from merged
 
 
-def _either(one: LockedPackage, other: LockedPackage) -> LockMarker | None:
+def _either_marker(one: LockedPackage, other: LockedPackage) -> LockMarker | None:
     if one.marker is None or other.marker is None:
         return None
     shown = " or ".join(filter(None, (one.marker.shown, other.marker.shown)))

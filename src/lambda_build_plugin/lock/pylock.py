@@ -1,4 +1,4 @@
-"""`pylock.toml` (PEP 751) → `Lock`."""
+"""Read a `pylock.toml` (PEP 751)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lambda_build_plugin.lock.errors import (
     StaleLockError,
     UnsupportedLockError,
 )
-from lambda_build_plugin.lock.markers import LockMarker
+from lambda_build_plugin.lock.formats import FORMATS
 from lambda_build_plugin.lock.model import (
     Lock,
     LockedDirectory,
@@ -33,25 +33,26 @@ if TYPE_CHECKING:
 __all__ = ["OURS", "read"]
 
 OURS = "lambda-build-plugin"
-"""What `created-by` says of a lock that `lambda-build lock` made."""
+"""The `created-by` of locks that `lambda-build lock` made."""
 
 _REMEDY = "uv export --format pylock.toml --no-default-groups --no-emit-project -o pylock.toml"
-"""For a lock whose maker is not known; `uv` reads any project with standard tables.
+"""For locks made by an unknown tool; `uv` reads any project with standard tables.
 
-Without the default groups, as the format could not tell them from what the project needs.
+It leaves out the default groups, because the format cannot tell them from the
+dependencies of the project.
 """
 
-_REMEDY_HERE = "lambda-build lock"
+_FORMAT = FORMATS["pylock.toml"]
 
 _REMEDIES = {
     "uv": _REMEDY,
-    "pdm": "pdm lock",
+    "pdm": FORMATS["pdm.lock"].command,
     "poetry-plugin-export": "poetry export --format pylock.toml --output pylock.toml",
     "pip": "pip lock",
 }
 
-_TELLING = ("extras", "dependency-groups", "default-groups")
-"""Keys by which a lock says what belongs to what."""
+_MEMBERSHIP_KEYS = ("extras", "dependency-groups", "default-groups")
+"""Keys that say which package belongs to which extra or group."""
 
 _REQUIREMENT = re.compile(
     r"""\s*(?:-|[a-z0-9][\w.-]*(?:\[[^]]*\])?\s*(?:[=<>~!]=|[<>@])[^"']*$)""", re.IGNORECASE
@@ -62,7 +63,7 @@ def read(path: Path, context: Context) -> Lock:
     """Read a pylock.toml.
 
     Raises:
-        LockError: It is not one, of a version that is not known, or without digests.
+        LockError: It is not valid, has an unknown version, or lacks digests.
     """
     try:
         data = read_toml(path)
@@ -79,11 +80,11 @@ def _hint(path: Path) -> str:
             "this looks like a requirements file: give it a name that ends in .txt, such as "
             f"requirements.txt, or make a real pylock.toml: `{_REMEDY}`"
         )
-    return "make it again with the tool that wrote it; a lock is not edited by hand"
+    return "make it again with the tool that wrote it; locks are not meant to be edited by hand"
 
 
 class _Reader:
-    """Reads one file; holds what every part of it needs to know."""
+    """Reads one file, and keeps what all its parts need."""
 
     def __init__(self, path: Path, data: Table, context: Context) -> None:
         self._path = path
@@ -93,7 +94,7 @@ class _Reader:
         self._created_by = data.text("created-by") or ""
         self._of_environment = self._is_of_environment()
         self._remedy = (
-            _REMEDY_HERE if self._of_environment else _REMEDIES.get(self._created_by, _REMEDY)
+            _FORMAT.command if self._of_environment else _REMEDIES.get(self._created_by, _REMEDY)
         )
 
     def lock(self) -> Lock:
@@ -104,7 +105,7 @@ class _Reader:
         by_pdm = data.text("created-by") == "pdm"
         lock = Lock(
             path=self._path,
-            kind="pylock.toml",
+            kind=_FORMAT.name,
             remedy=self._remedy,
             group_remedy=pdm_freshness.MORE_GROUPS if by_pdm else "",
             target_remedy=pdm_freshness.ONE_MORE_TARGET if by_pdm else "",
@@ -113,7 +114,7 @@ class _Reader:
             else IndexOptions(),
             requires_python=fields.specifier(data, "requires-python"),
             environments=tuple(
-                _marker(data, f"environments[{index}]", text)
+                fields.parsed_marker(text, data.place(f"environments[{index}]"))
                 for index, text in enumerate(data.texts("environments"))
             ),
             extras=fields.names(data, "extras"),
@@ -133,14 +134,14 @@ class _Reader:
         return lock
 
     def _is_of_environment(self) -> bool:
-        """Tell whether the project's own needs have to be found in the lock.
+        """Tell whether the lock mixes the project's requirements with others.
 
         `hatch lock` mixes them with the dependencies of an environment, and our own lock
-        holds those of all extras and groups that were named to it; the format could tell
-        them apart, but uv, which makes both, does not. Elsewhere a lock is its maker's word.
+        has those of all extras and groups that it was made for. The format could tell them
+        apart, but uv, which makes both, does not. Locks of other tools are taken as they are.
         """
         project = self._context.project
-        if "project" not in project.pyproject or any(key in self._data for key in _TELLING):
+        if "project" not in project.pyproject or any(key in self._data for key in _MEMBERSHIP_KEYS):
             return False
         return (
             self._created_by == OURS
@@ -149,7 +150,7 @@ class _Reader:
         )
 
     def _check_fresh(self, lock: Lock) -> None:
-        """Compare with pyproject.toml where PDM noted of what it made the lock."""
+        """Compare with pyproject.toml, if PDM noted what it made the lock from."""
         noted, project = self._data.table("tool").table("pdm"), self._context.project
         if self._context.lock_is_fresh or not {"hashes", "lock_inputs"} & set(noted):
             return
@@ -171,11 +172,11 @@ class _Reader:
         if major != "1":
             raise UnsupportedLockError(
                 self._path,
-                f"its lock-version is {version}; this version reads 1.x (PEP 751)",
+                f"its lock-version is {version}, but this version reads 1.x (PEP 751)",
                 hint="update lambda-build-plugin, or lock with an older version of the tool",
             )
         if minor != "0":
-            yield f"{self._path.name} has lock-version {version}; only 1.0 is known here"
+            yield f"{self._path.name} has lock-version {version}, but this version only knows 1.0"
 
     def _package(self, table: Table) -> LockedPackage | None:
         """Read one package; None for the project itself, which is built from its source."""
@@ -192,7 +193,10 @@ class _Reader:
         archive = self._file(table.table("archive")) if "archive" in table else None
         wheels = [self._file(wheel) for wheel in table.tables("wheels")]
         if archive is not None and (archive.filename or "").endswith(".whl"):
-            wheels, archive = [archive], None  # so PDM writes what a requirement names
+            wheels, archive = (
+                [archive],
+                None,
+            )  # PDM writes a wheel that a requirement names as an archive
         return LockedPackage(
             name=fields.name(table),
             version=fields.version(table),
@@ -245,10 +249,3 @@ class _Reader:
             commit=table.required_text("commit-id"),
             subdirectory=table.text("subdirectory"),
         )
-
-
-def _marker(data: Table, key: str, text: str) -> LockMarker:
-    try:
-        return LockMarker.parse(text)
-    except ValueError as error:
-        raise TableError(data.place(key), str(error)) from error

@@ -1,90 +1,69 @@
-"""Find the project's lock and read it with the reader of its format.
-
-A new format is one module beside this one and one line in `_FORMATS`.
-"""
+"""Find the project's lock and read it with the reader of its format (see `formats`)."""
 
 from __future__ import annotations
 
 import os
 import re
 from dataclasses import dataclass, replace
-from fnmatch import fnmatch
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin import urls
-from lambda_build_plugin.config.tables import TableError, read_toml
-from lambda_build_plugin.errors import LambdaBuildError, excerpt
+from lambda_build_plugin.errors import excerpt
 from lambda_build_plugin.lock.errors import (
     InvalidLockError,
     LockNotFoundError,
     UnsupportedLockError,
 )
 from lambda_build_plugin.lock.fields import Context
+from lambda_build_plugin.lock.formats import DEFAULT_NAMES, FORMATS, format_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from packaging.utils import NormalizedName
 
     from lambda_build_plugin.config.project import Project
+    from lambda_build_plugin.lock.formats import LockFormat
     from lambda_build_plugin.lock.model import Lock
 
 __all__ = ["Found", "find_lock", "read_lock"]
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?", re.IGNORECASE)
 
-_SEARCHED = (
-    "pylock.lambda.toml",
-    "pylock.toml",
-    "uv.lock",
-    "poetry.lock",
-    "pdm.lock",
-    "Pipfile.lock",
-    "requirements.lock",
-    "requirements.txt",
-)
-
-_FORMATS = (
-    ("pylock.toml", "pylock"),
-    ("pylock.*.toml", "pylock"),
-    ("uv.lock", "uv"),
-    ("poetry.lock", "poetry"),
-    ("pdm.lock", "pdm"),
-    ("Pipfile.lock", "pipfile"),
-    ("requirements*.lock", "requirements"),
-    ("*.txt", "requirements"),
-)
-"""Names of files, and the module beside this one whose `read` reads them."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """The lock to read, and all others that were passed over, read by this version or not."""
+    """The lock to read, and the names of all other locks that were passed over."""
 
     path: Path
     others: tuple[str, ...] = ()
 
 
 def find_lock(project: Project, named: Path | None, *, needed: bool = False) -> Found | None:
-    """Find the project's lock: the named one, else by the search order.
+    """Find the project's lock: the named one, or the first in the search order.
 
-    None where there is none and nothing to lock, unless one is needed all the same:
-    for extras or groups that were asked for.
+    Args:
+        project: The project to look in, and in the folders above it for a workspace.
+        named: The lock that the user named, if any.
+        needed: Whether a lock is needed even without dependencies, because extras or
+            groups were requested.
+
+    Returns:
+        The lock, or None if there is none and the project has nothing to lock.
 
     Raises:
-        LockError: There is none, and the project has dependencies.
+        LockError: There is no lock, and the project has dependencies.
     """
     if named is not None:
-        if not os.path.isfile(named):  # noqa: PTH113 - false for impossible names, too
+        if not os.path.isfile(named):  # noqa: PTH113 - also false for impossible names
             raise InvalidLockError(
                 named, f"{named} is not a file", hint="check the setting `lock` (--lock)"
             )
         return Found(path=named)
-    there = [name for name in _SEARCHED if (project.root / name).is_file()]
+    there = [name for name in DEFAULT_NAMES if (project.root / name).is_file()]
     if there:
         return Found(path=project.root / there[0], others=tuple(there[1:]))
     if (of_workspace := _workspace_lock(project)) is not None:
@@ -92,7 +71,7 @@ def find_lock(project: Project, named: Path | None, *, needed: bool = False) -> 
     if project.needs_no_lock and not needed:
         return None
     declared = project.is_package or project.dependencies is not None
-    raise LockNotFoundError(project.root, _SEARCHED, declared=declared)
+    raise LockNotFoundError(project.root, declared=declared)
 
 
 def read_lock(
@@ -101,47 +80,44 @@ def read_lock(
     """Read a lock of any format.
 
     Raises:
-        LockError: The format is not known, or the lock is not right.
+        LockError: The format is unknown, or the lock is not valid.
     """
     context = Context(project=project, environ=environ, lock_is_fresh=lock_is_fresh)
-    for pattern, module in _FORMATS:
-        if fnmatch(path.name, pattern):
-            # Loaded when it is due: nobody has locks of all formats.
-            reader = import_module(f"lambda_build_plugin.lock.{module}").read
-            return _with_overrides(_guarded(reader, path, context), project)
-    raise UnsupportedLockError(
-        path,
-        f"`{path.name}` is no file name of a lock that this version reads",
-        hint="name it pylock.toml or pylock.<name>.toml (PEP 751), uv.lock, poetry.lock, "
-        "pdm.lock, Pipfile.lock, requirements.lock, or give a requirements file a name that "
-        "ends in .txt",
-    )
+    lock_format = format_of(path)
+    if lock_format is None:
+        names = ", ".join(row.naming or row.name for row in FORMATS.values())
+        raise UnsupportedLockError(
+            path,
+            f"`{path.name}` is not the file name of a lock format that this version reads",
+            hint=f"use one of these names: {names}",
+        )
+    return _with_overrides(_read_guarded(lock_format, path, context), project)
 
 
 def _with_overrides(lock: Lock, project: Project) -> Lock:
-    """Add what pyproject.toml overrides: a lock that was exported does not tell.
+    """Add what pyproject.toml overrides, because exported locks do not say it.
 
     https://docs.astral.sh/uv/reference/settings/ (`override-dependencies`,
     `exclude-dependencies`, `dependency-metadata`) and
     https://pdm-project.org/latest/reference/pep621/#dependency-resolution (`overrides`,
-    `excludes`). Whoever reads these keys for good checks them; here what is no name is none.
+    `excludes`). The owning tool validates these keys; invalid names are ignored here.
     """
     of_uv, of_pdm = project.tool.raw("uv"), project.tool.raw("pdm")
     overridden = {
-        *_names(of_uv, "override-dependencies"),
-        *_names(of_uv, "exclude-dependencies"),
-        *_names(of_pdm, "resolution", "overrides"),
-        *_names(of_pdm, "resolution", "excludes"),
+        *_named_packages(of_uv, "override-dependencies"),
+        *_named_packages(of_uv, "exclude-dependencies"),
+        *_named_packages(of_pdm, "resolution", "overrides"),
+        *_named_packages(of_pdm, "resolution", "excludes"),
     }
     return replace(
         lock,
         overridden=lock.overridden | overridden,
-        rewritten=lock.rewritten | set(_names(of_uv, "dependency-metadata")),
+        rewritten=lock.rewritten | set(_named_packages(of_uv, "dependency-metadata")),
     )
 
 
-def _names(value: object, *keys: str) -> Iterator[NormalizedName]:
-    """Yield the packages that a list of requirements or tables, or the keys of a table, name."""
+def _named_packages(value: object, *keys: str) -> Iterator[NormalizedName]:
+    """Yield the package names in a list of requirements or tables, or in the keys of a table."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     for item in value if isinstance(value, (dict, list)) else ():
@@ -150,15 +126,15 @@ def _names(value: object, *keys: str) -> Iterator[NormalizedName]:
             yield canonicalize_name(match[0])
 
 
-def _guarded(reader: Callable[[Path, Context], Lock], path: Path, context: Context) -> Lock:
+def _read_guarded(lock_format: LockFormat, path: Path, context: Context) -> Lock:
     try:
-        return reader(path, context)
+        return lock_format.read(path, context)
     except OSError as error:
         raise InvalidLockError(
-            path, f"{path} cannot be read: {error.strerror}", hint="check its permissions"
+            path, f"cannot read {path}: {error.strerror}", hint="check its permissions"
         ) from error
     except (ValueError, RecursionError) as error:
-        # What a reader did not foresee of foreign text; the libraries may quote all of it.
+        # Text that the reader did not expect; libraries may quote all of it in their errors.
         problem = "it is nested too deep" if isinstance(error, RecursionError) else str(error)
         raise InvalidLockError(
             path,
@@ -168,30 +144,12 @@ def _guarded(reader: Callable[[Path, Context], Lock], path: Path, context: Conte
 
 
 def _workspace_lock(project: Project) -> Path | None:
-    """Find the lock of uv's or PDM's workspace whose member the project is."""
+    """Find the lock of the workspace that the project is a member of."""
     for folder in project.root.parents:
-        for name, is_workspace in (
-            ("uv.lock", _is_workspace_of_uv),
-            ("pdm.lock", _is_workspace_of_pdm),
-        ):
-            if (folder / name).is_file() and is_workspace(folder, project):
-                return folder / name
+        for row in FORMATS.values():
+            for name in row.default_names if row.workspace else ():
+                if (folder / name).is_file() and row.covers(folder, project):
+                    return folder / name
         if (folder / ".git").exists():
             return None
     return None
-
-
-def _is_workspace_of_uv(folder: Path, _: Project) -> bool:
-    try:
-        return "workspace" in read_toml(folder / "pyproject.toml").table("tool").table("uv")
-    except (OSError, TableError):
-        return False
-
-
-def _is_workspace_of_pdm(folder: Path, project: Project) -> bool:
-    from lambda_build_plugin.lock import pdm_freshness
-
-    try:
-        return pdm_freshness.locked_project(folder, project) is not project
-    except (LambdaBuildError, OSError, ValueError):
-        return False

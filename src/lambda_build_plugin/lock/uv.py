@@ -1,9 +1,9 @@
-"""`uv.lock` → `Lock`: a graph with markers on its edges, walked from the project.
+"""Read a `uv.lock`: a graph with markers on its edges, walked from the project.
 
-uv documents the file as its own; what is read here was observed in lock version 1,
-revisions 0 to 5. Conflicting extras and groups are encoded by uv as pseudo extras
-(`extra-<length>-<package>-<extra>`); they become the gates of PEP 751, and an extra of
-another package than the project the gate `"package[extra]" in extras`.
+uv does not specify the format; what is read here was observed in lock version 1,
+revisions 0 to 5. uv encodes conflicting extras and groups as pseudo extras
+(`extra-<length>-<package>-<extra>`). They become the markers of PEP 751; an extra of a
+package other than the project becomes `"package[extra]" in extras`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from lambda_build_plugin.lock.errors import (
     UnsupportedLockError,
     well_formed,
 )
-from lambda_build_plugin.lock.markers import LockMarker
+from lambda_build_plugin.lock.formats import FORMATS
 from lambda_build_plugin.lock.model import (
     Edge,
     Lock,
@@ -43,12 +43,15 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
+    from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.config.tables import Table
     from lambda_build_plugin.lock.fields import Context
+    from lambda_build_plugin.lock.markers import LockMarker
 
-__all__ = ["read"]
+__all__ = ["is_workspace", "read"]
 
-_REMEDY = "uv lock"
+_FORMAT = FORMATS["uv.lock"]
+_REMEDY = _FORMAT.command
 _LOCAL = ("editable", "directory", "virtual")
 _ALWAYS, _NEVER = "python_version >= '0'", "python_version < '0'"
 _CONFLICT = re.compile(
@@ -61,14 +64,22 @@ def read(path: Path, context: Context) -> Lock:
     """Read a uv.lock for the project, which may be any member of its workspace.
 
     Raises:
-        LockError: It cannot be read, does not know the project, or is stale.
+        LockError: It cannot be read, does not contain the project, or is out of date.
     """
     with well_formed(path, remedy=_REMEDY):
         return _Reader(path, read_toml(path), context).lock()
 
 
+def is_workspace(folder: Path, _project: Project) -> bool:
+    """Tell whether a folder is the root of a uv workspace; its lock names the members."""
+    try:
+        return "workspace" in read_toml(folder / "pyproject.toml").table("tool").table("uv")
+    except (OSError, TableError):
+        return False
+
+
 class _Reader:
-    """Reads one file; holds what every part of it needs to know."""
+    """Reads one file, and keeps what all its parts need."""
 
     def __init__(self, path: Path, data: Table, context: Context) -> None:
         self._path = path
@@ -89,11 +100,11 @@ class _Reader:
         manifest = self._data.table("manifest")
         lock = Lock(
             path=self._path,
-            kind="uv.lock",
+            kind=_FORMAT.name,
             remedy=_REMEDY,
             requires_python=fields.specifier(self._data, "requires-python"),
             environments=tuple(
-                _parsed(self._data, "supported-markers", text)
+                fields.parsed_marker(text, self._data.place("supported-markers"))
                 for text in self._data.texts("supported-markers")
             ),
             packages=tuple(self._package(table, edges) for table in tables),
@@ -120,7 +131,7 @@ class _Reader:
     def _unhashed_warning(self, folder: str) -> str:
         return (
             f"{self._path.name} has no hashes for the files in the folder {folder}: "
-            "uv writes none for find-links, so whatever lies there ships"
+            "uv does not lock any for find-links, so the build takes whatever is there"
         )
 
     def _check_version(self) -> None:
@@ -128,12 +139,12 @@ class _Reader:
         if version != 1:
             raise UnsupportedLockError(
                 self._path,
-                f"its version is {version}; this version of lambda-build-plugin reads 1",
+                f"its version is {version}, but this version of lambda-build-plugin reads only 1",
                 hint="update lambda-build-plugin, or lock again with another version of uv",
             )
 
     def _root(self, tables: Sequence[Table]) -> Table:
-        """Find the entry of the project, at the root or as a member of the workspace."""
+        """Find the entry of the project, which may be a member of the workspace."""
         for table in tables:
             source = table.table("source")
             for kind in _LOCAL:
@@ -145,7 +156,7 @@ class _Reader:
         if members := self._members(tables):
             raise UnsupportedLockError(
                 self._path,
-                f"it locks a workspace, and {self._context.project.root} itself is no project",
+                f"it locks a workspace, and {self._context.project.root} itself is not a project",
                 hint=f"name the folder of one of its members: {', '.join(members)}",
             )
         raise StaleLockError(
@@ -155,7 +166,7 @@ class _Reader:
         )
 
     def _members(self, tables: Sequence[Table]) -> list[str]:
-        """Get the folders of the workspace's members if the project is its root alone."""
+        """Get the folders of the workspace's members if the project is only its root."""
         members = self._data.table("manifest").texts("members")
         if not fields.is_project(self._path.parent, self._context.project):
             return []
@@ -192,7 +203,7 @@ class _Reader:
         )
 
     def _file(self, table: Table, source: Table, folder: Path | None) -> LockedFile:
-        """Read a file; what its own table leaves out, the package's source says."""
+        """Read a file; the package's source has what its own table leaves out."""
         url = table.text("url") or source.text("url")
         path, base = table.text("path"), folder or self._path.parent
         if path is None:
@@ -215,7 +226,7 @@ class _Reader:
 
 
 class _Edges:
-    """Turns dependency tables into edges, knowing all packages by name."""
+    """Turns dependency tables into edges, with all packages by name."""
 
     def __init__(
         self,
@@ -232,7 +243,7 @@ class _Edges:
         return {canonicalize_name(key): self.of(table, key) for key in table}
 
     def gated(self, text: str) -> str:
-        """Replace uv's encoding of conflicts by the gates of PEP 751."""
+        """Replace uv's encoding of conflicts by the markers of PEP 751."""
 
         def gate(match: re.Match[str]) -> str:
             length, wanted = int(match["length"]), match["operator"] == "=="
@@ -252,18 +263,18 @@ class _Edges:
             index for index, package in self._places.get(name, ()) if _answers(package, table)
         )
         if not candidates:
-            raise TableError(table.at, f"no entry of the lock answers to {name}")
+            raise TableError(table.at, f"no package in the lock matches {name}")
         text = table.text("marker")
         return Edge(
             name=name,
             candidates=candidates,
             extras=fields.names(table, "extra"),
-            marker=_parsed(table, "marker", self.gated(text)) if text else None,
+            marker=fields.parsed_marker(self.gated(text), table.place("marker")) if text else None,
         )
 
 
 def _answers(package: Table, dependency: Table) -> bool:
-    """Tell whether an entry is the one that an edge names by version and source."""
+    """Tell whether an entry has the version and source that an edge names."""
     return all(
         key not in dependency or dependency.raw(key) == package.raw(key)
         for key in ("version", "source")
@@ -274,14 +285,8 @@ def _any_of(table: Table, key: str, edges: _Edges) -> LockMarker | None:
     texts = table.texts(key)
     if not texts:
         return None
-    return _parsed(table, key, edges.gated(" or ".join(f"({text})" for text in texts)))
-
-
-def _parsed(table: Table, key: str, text: str) -> LockMarker:
-    try:
-        return LockMarker.parse(text)
-    except ValueError as error:
-        raise TableError(table.place(key), str(error)) from error
+    condition = edges.gated(" or ".join(f"({text})" for text in texts))
+    return fields.parsed_marker(condition, table.place(key))
 
 
 def _folder(source: Table) -> str | None:
@@ -289,7 +294,7 @@ def _folder(source: Table) -> str | None:
 
 
 def _registry_folder(base: Path, source: Table) -> Path | None:
-    """Where the registry is a folder of files (`--find-links`), get it."""
+    """Get the folder of a registry that is a folder of files (`--find-links`)."""
     registry = source.text("registry")
     if registry is None:
         return None

@@ -1,10 +1,10 @@
-"""Does a uv.lock still answer what pyproject.toml asks for?
+"""Check that a uv.lock still matches pyproject.toml.
 
-uv stores the requirements it locked for (`[package.metadata] requires-dist`), in
-a spelling of its own: markers are rewritten (`platform_system == "Windows"` becomes
+uv stores the requirements it locked for (`[package.metadata] requires-dist`) in
+its own spelling: markers are rewritten (`platform_system == "Windows"` becomes
 `sys_platform == "win32"`). So requirements are compared by meaning: two markers are
-equal if they agree in every environment that their own values can tell apart. What
-`[tool.uv.sources]` says of a requirement is part of it.
+equal if they agree in every environment that their values can tell apart. The source
+of a requirement in `[tool.uv.sources]` is part of it.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
 __all__ = ["differences"]
 
 _LOCAL = ("path", "directory", "editable", "virtual")
-"""Keys of a locked requirement that lies on this machine."""
+"""Keys of a locked requirement that is on this machine."""
 
 _SUBDIRECTORY = "#subdirectory="
 
 
-class _Asked(NamedTuple):
+class _Requested(NamedTuple):
     """What identifies a requirement, apart from its marker."""
 
     name: NormalizedName
     extras: frozenset[NormalizedName]
     specifier: SpecifierSet | None
-    """None where a source decides, not the version."""
+    """None if the source decides, and not the version."""
 
     source: str = ""
-    """The commit or file that it names; empty where that lies on this machine."""
+    """The commit or file that it names; empty if that is on this machine."""
 
     def __str__(self) -> str:
         extras = f"[{','.join(sorted(self.extras))}]" if self.extras else ""
@@ -55,32 +55,33 @@ class _Asked(NamedTuple):
         return f"{self.name}{extras}{self.specifier or ''}{source}"
 
     @property
-    def vague(self) -> _Asked:
-        """The same without the source, where that cannot be compared."""
+    def without_source(self) -> _Requested:
+        """The same requirement without its source, for when that cannot be compared."""
         return self._replace(specifier=None, source="")
 
 
-_Requirements = dict[_Asked, list[str]]
-"""Each requirement with the markers of the lines that ask for it; empty: always."""
+_Requirements = dict[_Requested, list[str]]
+"""Each requirement with the markers of its lines; an empty marker always holds."""
 
 
 def differences(project: Project, metadata: Table, lock: Table, *, inherits: bool) -> Sequence[str]:
     """List the requirements in which pyproject.toml and the lock differ.
 
-    A project whose dependencies are dynamic cannot be compared and is taken as it is.
-    One that `inherits` may have sources of the workspace's root, which are not known here.
+    A project with dynamic dependencies cannot be compared, so no differences are
+    reported. A project that `inherits` may have sources from the root of its workspace,
+    which are not known here.
     """
     if project.dependencies is None:
         return ()
     locked = list(_locked(metadata))
-    asked = list(_asked(project))
-    vague = _conditional_sources(project)
+    asked = list(_requested(project))
+    without_source = _conditional_sources(project)
     if inherits:
         own = {new.name for new, _ in asked if new.specifier is None}
-        vague |= {old.name for old, _ in locked if old.specifier is None} - own
+        without_source |= {old.name for old, _ in locked if old.specifier is None} - own
     return _compared(
-        _gathered(asked, vague),
-        _gathered(locked, vague),
+        _grouped(asked, without_source),
+        _grouped(locked, without_source),
         fields.specifier(lock, "requires-python") or SpecifierSet(),
     )
 
@@ -90,7 +91,7 @@ def _compared(
 ) -> list[str]:
     return [
         *(f"- {_line(new, asked[new])}: not in the lock" for new in asked if new not in locked),
-        *(f"- {_line(old, locked[old])}: in the lock only" for old in locked if old not in asked),
+        *(f"- {_line(old, locked[old])}: only in the lock" for old in locked if old not in asked),
         *(
             f"- {both}: asked for as {_condition(asked[both])}, "
             f"locked as {_condition(locked[both])}"
@@ -100,16 +101,16 @@ def _compared(
     ]
 
 
-def _gathered(
-    lines: Iterable[tuple[_Asked, str]], vague: Collection[NormalizedName]
+def _grouped(
+    lines: Iterable[tuple[_Requested, str]], without_source: Collection[NormalizedName]
 ) -> _Requirements:
-    found: defaultdict[_Asked, list[str]] = defaultdict(list)
+    found: defaultdict[_Requested, list[str]] = defaultdict(list)
     for asked, marker in lines:
-        found[asked.vague if asked.name in vague else asked].append(marker)
+        found[asked.without_source if asked.name in without_source else asked].append(marker)
     return dict(found)
 
 
-def _locked(metadata: Table) -> Iterator[tuple[_Asked, str]]:
+def _locked(metadata: Table) -> Iterator[tuple[_Requested, str]]:
     """Read `requires-dist`: each requirement with its marker."""
     for table in metadata.tables("requires-dist"):
         name = canonicalize_name(table.required_text("name"))
@@ -119,28 +120,31 @@ def _locked(metadata: Table) -> Iterator[tuple[_Asked, str]]:
         condition = marker.text if marker else ""
         if git is not None:
             location, _, query = git.partition("?")
-            yield _Asked(name, extras, None, _commit(location, dict(parse_qsl(query)))), condition
+            yield (
+                _Requested(name, extras, None, _commit(location, dict(parse_qsl(query)))),
+                condition,
+            )
         elif url is not None or any(key in table for key in _LOCAL):
-            yield _Asked(name, extras, None, _file(url or "")), condition
+            yield _Requested(name, extras, None, _file(url or "")), condition
         else:
             specifier = fields.specifier(table, "specifier") or SpecifierSet()
-            yield _Asked(name, extras, specifier), condition
+            yield _Requested(name, extras, specifier), condition
 
 
-def _asked(project: Project) -> Iterator[tuple[_Asked, str]]:
+def _requested(project: Project) -> Iterator[tuple[_Requested, str]]:
     """Read pyproject.toml: each requirement with its marker."""
     sources = project.tool.table("uv").table("sources")
     by_name = {canonicalize_name(key): sources.raw(key) for key in sources}
 
-    def read(requirement: Requirement, gate: str) -> tuple[_Asked, str]:
+    def read(requirement: Requirement, gate: str) -> tuple[_Requested, str]:
         name = canonicalize_name(requirement.name)
         extras = frozenset(map(canonicalize_name, requirement.extras))
         marker = f"({requirement.marker})" if requirement.marker else ""
         source = _source(requirement, by_name.get(name))
         asked = (
-            _Asked(name, extras, requirement.specifier)
+            _Requested(name, extras, requirement.specifier)
             if source is None
-            else _Asked(name, extras, None, source)
+            else _Requested(name, extras, None, source)
         )
         return asked, " and ".join(filter(None, (marker, gate)))
 
@@ -150,7 +154,7 @@ def _asked(project: Project) -> Iterator[tuple[_Asked, str]]:
 
 
 def _source(requirement: Requirement, table: object) -> str | None:
-    """Spell where a requirement comes from; None for an index."""
+    """Give the source of a requirement in one spelling; None for an index."""
     if requirement.url is not None:
         return _direct(requirement.url)
     if not isinstance(table, dict) or "index" in table:
@@ -161,7 +165,7 @@ def _source(requirement: Requirement, table: object) -> str | None:
 
 
 def _conditional_sources(project: Project) -> set[NormalizedName]:
-    """Name the requirements whose source hangs on a marker, an extra or a group."""
+    """Name the requirements whose source depends on a marker, an extra or a group."""
     sources = project.tool.table("uv").table("sources")
     return {
         canonicalize_name(key)
@@ -172,7 +176,7 @@ def _conditional_sources(project: Project) -> set[NormalizedName]:
 
 
 def _direct(url: str) -> str:
-    """Spell the URL of a requirement `name @ URL` (PEP 508)."""
+    """Give the URL of a requirement `name @ URL` (PEP 508) in one spelling."""
     if url.startswith("file:"):
         return ""
     if not url.startswith("git+"):
@@ -185,7 +189,7 @@ def _direct(url: str) -> str:
 
 
 def _commit(url: str, options: Mapping[str, object]) -> str:
-    """Spell a commit; uv writes no credentials into the lock."""
+    """Give a commit in one spelling, without credentials: uv does not lock them."""
     reference = next((options[key] for key in ("rev", "tag", "branch") if options.get(key)), "")
     subdirectory = options.get("subdirectory")
     return (
@@ -199,7 +203,7 @@ def _file(url: str) -> str:
     return unquote(urls.without_login(url).partition("#")[0])
 
 
-def _line(asked: _Asked, markers: Iterable[str]) -> str:
+def _line(asked: _Requested, markers: Iterable[str]) -> str:
     condition = _condition(markers)
     return str(asked) if condition == "always" else f"{asked} ({condition})"
 

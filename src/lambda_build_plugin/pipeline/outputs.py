@@ -1,4 +1,4 @@
-"""Where the artifact and its unpacked files go."""
+"""Check where the zip and the unpacked files go, before any work is done."""
 
 from __future__ import annotations
 
@@ -11,51 +11,49 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.config.settings import Settings
 
-__all__ = ["check_places"]
+__all__ = ["check_outputs"]
 
 
-def check_places(settings: Settings) -> None:
-    """Refuse places that hold something else before any work is done.
+def check_outputs(settings: Settings) -> None:
+    """Check that the build may write to its output paths.
 
     Raises:
-        OutputError: One of them does.
+        OutputError: Something else exists at one of them, or both are the same.
     """
     output, unpacked = settings.output, settings.unpacked
     try:
         if output is not None and not settings.output_is_folder:
-            _check_output(output)
+            _check_zip(output)
         if unpacked is not None and (unpacked.is_symlink() or unpacked.exists()):
-            _check_unpacked(unpacked)
+            _check_folder(unpacked)
     except OSError as error:
-        place = output if unpacked is None else unpacked
-        raise OutputError(place or settings.project.root, error.strerror or str(error)) from error
+        path = output if unpacked is None else unpacked
+        raise OutputError(path or settings.project.root, error.strerror or str(error)) from error
     if unpacked is not None and unpacked == output:
         raise OutputError(
             unpacked,
-            "the zip and the unpacked files are to go to the same place",
+            "the zip and the unpacked files cannot have the same path",
             hint="give `--output` and `--unpacked` different names",
         )
 
 
-def _check_output(output: Path) -> None:
-    if output.is_dir():
+def _check_zip(path: Path) -> None:
+    if path.is_dir():
         raise OutputError(
-            output, "it is a folder", hint="end the name with `/` to write the default name into it"
+            path, "it is a folder", hint="end the name with `/` to write the default name into it"
         )
-    if output.exists() and not output.is_file():
+    if path.exists() and not path.is_file():
         raise OutputError(
-            output, "it is a device or a pipe, and a zip cannot be moved there", hint="name a file"
+            path,
+            "it is a device or a pipe, and a zip cannot be moved there",
+            hint="name a file",
         )
 
 
-def _check_unpacked(unpacked: Path) -> None:
-    if unpacked.is_symlink() or not _is_empty_folder(unpacked):
+def _check_folder(path: Path) -> None:
+    if path.is_symlink() or not (path.is_dir() and not any(path.iterdir())):
         raise OutputError(
-            unpacked,
-            "it is there already and no empty folder",
+            path,
+            "it already exists and is not an empty folder",
             hint="remove it first, or choose another folder with `--unpacked`",
         )
-
-
-def _is_empty_folder(path: Path) -> bool:
-    return path.is_dir() and not any(path.iterdir())

@@ -1,63 +1,74 @@
-"""What the artifacts of one run have in common: each thing is done once."""
+"""A run and the build of each of its artifacts: what stages share, so that it is done once."""
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.config.settings import Contents
+from lambda_build_plugin.progress import Clock
 from lambda_build_plugin.selection.provided import read_artifact
+from lambda_build_plugin.source_build.context import BuildContext
 from lambda_build_plugin.source_build.wheels import build_project
+from lambda_build_plugin.system.cache import Cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import ExitStack
-    from pathlib import Path
 
     from lambda_build_plugin.config.settings import Command, Settings
     from lambda_build_plugin.lock.model import Lock
-    from lambda_build_plugin.progress import Clock, Reporter
+    from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.selection.provided import Provider
-    from lambda_build_plugin.source_build.context import BuildContext
     from lambda_build_plugin.wheel.file import Wheel
 
-__all__ = ["ProjectWheel", "Run"]
+__all__ = ["ArtifactBuild", "Run"]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Run:
-    """One run, and what it has done so far."""
+    """One call of `build_all`, and what has been done in it so far."""
 
     folder: Path
-    """For what lasts until all artifacts are written."""
+    """For temporary files that are needed until all artifacts are written."""
 
     reporter: Reporter
     builder: Callable[[Path], object] | None
-    places: ExitStack
-    """Moves all artifacts in at its end, or none."""
+    """Writes the project's wheel into a folder, if the host is the project's build backend."""
+
+    outputs: ExitStack
+    """Moves all artifacts into place when it is closed, or none of them after a failure."""
 
     locks: dict[Path, Lock] = field(default_factory=dict)
-    wheels: dict[Target, Wheel] = field(default_factory=dict)
-    """Of the project."""
-
+    project_wheels: dict[Target, Wheel] = field(default_factory=dict)
     built: dict[tuple[str, Target], Provider] = field(default_factory=dict)
-    """By name and target."""
+    """The artifacts that are written, by name and target."""
 
     hooks: set[tuple[Command, ...]] = field(default_factory=set)
-    """Commands before the build that have run."""
+    """The `before-build` commands that have run."""
 
-    def artifacts(self, settings: Settings) -> list[Provider]:
-        """Get the artifacts that provide for another one."""
-        return [
+    def providers(self, settings: Settings) -> tuple[Provider, ...]:
+        """Get the artifacts that `provided-by` names: built in this run, or read from a zip.
+
+        Raises:
+            SettingsError: A zip cannot be read.
+        """
+        return tuple(
             self.built[item, settings.target]
             if isinstance(item, str)
             else read_artifact(item, settings.target)
             for item in settings.provided_by
-        ]
+        )
 
-    def wheel_for(self, target: Target) -> Wheel | None:
-        """Get the project's wheel if it is built: one for any machine serves all of its Python."""
-        for other, wheel in self.wheels.items():
+    def project_wheel(self, target: Target) -> Wheel | None:
+        """Get the project's wheel if one that is already built works on the target.
+
+        A wheel for any platform works on all targets with the same Python version.
+        """
+        for other, wheel in self.project_wheels.items():
             if other == target or (
                 other.runtime == target.runtime and wheel.filename.endswith("-any.whl")
             ):
@@ -65,25 +76,59 @@ class Run:
         return None
 
 
-@dataclass(slots=True)
-class ProjectWheel:
-    """The project's wheel, built when it is first asked for."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArtifactBuild:
+    """The build of one artifact: what each stage needs to know beside its input."""
 
     settings: Settings
     run: Run
     context: BuildContext
-    clock: Clock
+    """For wheels that are built from source, with the cache and the temporary folder."""
 
-    def wheel(self) -> Wheel:
-        """Give the wheel.
+    clock: Clock
+    providers: tuple[Provider, ...]
+    """Artifacts that will be installed together with this one (`provided-by`)."""
+
+    @classmethod
+    def start(cls, settings: Settings, run: Run) -> ArtifactBuild:
+        """Prepare the build of one artifact of a run.
 
         Raises:
-            SourceBuildError: It cannot be built.
+            SettingsError: A zip that `provided-by` names cannot be read.
+        """
+        host = settings.host
+        folder = Path(tempfile.mkdtemp(dir=run.folder))
+        return cls(
+            settings=settings,
+            run=run,
+            context=BuildContext(
+                target=settings.target,
+                folder=folder,
+                cache=Cache(host.cache_dir, spare=folder / "cache"),
+                home=host.home,
+                environ=host.environ,
+                offline=settings.offline,
+                reporter=run.reporter,
+            ),
+            clock=Clock(run.reporter),
+            providers=run.providers(settings),
+        )
+
+    @property
+    def ships_project(self) -> bool:
+        """Whether the project's own code is in the artifact."""
+        return self.settings.contents is not Contents.DEPENDENCIES
+
+    def project_wheel(self) -> Wheel:
+        """Get the project's wheel; it is built when it is first requested.
+
+        Raises:
+            SourceBuildError: The build fails.
         """
         run, target = self.run, self.settings.target
-        built = run.wheel_for(target)
+        built = run.project_wheel(target)
         if built is None:
             with self.clock.stage("build"):
                 built = build_project(self.settings.project, self.context, builder=run.builder)
-            run.wheels[target] = built
+            run.project_wheels[target] = built
         return built

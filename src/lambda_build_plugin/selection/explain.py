@@ -1,4 +1,4 @@
-"""Say in words why no wheel of a package loads in a target."""
+"""Explain why no wheel of a package loads in a target."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _FAMILIES = {
 
 
 class NoMatchingFileError(SelectionError):
-    """Locked packages have no file that the target can load; reports all of them."""
+    """Some locked packages have no file that the target can load; lists all of them."""
 
     def __init__(self, target: Target, packages: Sequence[LockedPackage]) -> None:
         self.target, self.packages = target, tuple(packages)
@@ -62,7 +62,7 @@ class NoMatchingFileError(SelectionError):
 
 
 def is_of_one_machine(packages: Iterable[LockedPackage]) -> bool:
-    """Tell whether all wheels are such as one single machine could have chosen."""
+    """Check whether all wheels fit one single machine, as in the lock of an environment."""
     systems: set[str] = set()
     machines: set[str] = set()
     for tag in (
@@ -75,7 +75,7 @@ def is_of_one_machine(packages: Iterable[LockedPackage]) -> bool:
 
 
 def explain(package: LockedPackage, target: Target) -> str:
-    """Say in plain words why no wheel of a package loads in a target."""
+    """Explain in plain words why no wheel of a package loads in a target."""
     wheels = list(offered_wheels(package))
     lines = [f"{package}: {_reason(package, wheels, target)}"]
     if wheels:
@@ -84,7 +84,7 @@ def explain(package: LockedPackage, target: Target) -> str:
 
 
 def _offered(wheels: Sequence[OfferedWheel], target: Target) -> str:
-    """List the tags, those of the target's machine alone where there are any."""
+    """List the tags, and only those for the target's machine if there are any."""
     near = [
         wheel for wheel in wheels if any(_on_machine(tag.platform, target) for tag in wheel.tags)
     ]
@@ -96,9 +96,9 @@ def _offered(wheels: Sequence[OfferedWheel], target: Target) -> str:
 
 def _reason(package: LockedPackage, wheels: Sequence[OfferedWheel], target: Target) -> str:
     if not any(wheel_files(package)):
-        return "the lock offers no file at all"
+        return "the lock contains no file for it"
     if not wheels:
-        return "the lock offers only files of another name or version: " + ", ".join(
+        return "the lock contains only files with another name or version: " + ", ".join(
             sorted(file.filename or "?" for file in package.wheels)
         )
     tags = {tag for wheel in wheels for tag in wheel.tags}
@@ -108,20 +108,20 @@ def _reason(package: LockedPackage, wheels: Sequence[OfferedWheel], target: Targ
         obstacle, remedy = _missing(tags, target), "lock another version"
     else:
         runtime = target.runtime
-        obstacle = f"needs glibc {needed}, {runtime.name} has {runtime.glibc}"
+        obstacle = f"needs glibc {needed}, but {runtime.name} has {runtime.glibc}"
         remedy = "lock an older version"
     return f"{obstacle}: {f'use {elsewhere}, or {remedy}' if elsewhere else remedy}"
 
 
 def _needed_glibc(tags: Iterable[Tag], target: Target) -> Glibc | None:
-    """Get the lowest glibc that a wheel asks for which fits the target but for that."""
+    """Return the lowest glibc that is required by wheels which otherwise fit the target."""
     loadable = {(tag.interpreter, tag.abi) for tag in target.tags}
     asked = (_glibc(tag.platform, target) for tag in tags if (tag.interpreter, tag.abi) in loadable)
     return min((glibc for glibc in asked if glibc and glibc > target.runtime.glibc), default=None)
 
 
 def _missing(tags: Iterable[Tag], target: Target) -> str:
-    """Say which Python has no wheel; or, where no Python has one, which platform."""
+    """Say that the Python has no wheel, or the platform if it has none for any Python."""
     system = f"Linux {target.architecture.machine}"
     pythons = {f"{tag.interpreter}-{tag.abi}" for tag in tags if _on_machine(tag.platform, target)}
     if pythons:
@@ -133,7 +133,7 @@ def _missing(tags: Iterable[Tag], target: Target) -> str:
 
 
 def _other_targets(package: LockedPackage, target: Target) -> str:
-    """Name the runtimes that would find a wheel, else the architecture; empty if none."""
+    """Name the runtimes that have a wheel, else the architecture; empty if there are none."""
     supported = [
         runtime
         for runtime in RUNTIMES.values()
@@ -166,7 +166,7 @@ def _on_machine(platform: str, target: Target) -> bool:
 
 
 def _glibc(platform: str, target: Target) -> Glibc | None:
-    """Get the glibc that a manylinux tag of the target's machine asks for."""
+    """Return the glibc that a manylinux tag for the target's machine requires."""
     match = _PLATFORM.fullmatch(platform)
     if match is None or match["family"] != "manylinux" or not _on_machine(platform, target):
         return None
@@ -186,5 +186,5 @@ def _platform_text(platform: str) -> str:
 
 
 def _tag_text(filename: str) -> str:
-    """Get the tags of a file name as they stand there."""
+    """Return the tags in a file name as they are written there."""
     return "-".join(filename.removesuffix(".whl").split("-")[-3:])

@@ -1,8 +1,8 @@
 """Decide which one file of each locked package the target will load.
 
 Follows the installation steps of PEP 751 ("Installation", steps 9 and 10) for every
-lock format: the readers have already brought them to one model. Pure: it touches
-neither network nor clock, and asks nothing of the running machine.
+lock format, since the readers turn all of them into one model. Pure: it uses neither the
+network nor the clock, and does not depend on the running machine.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ __all__ = ["ForbiddenSourceError", "Selection", "select"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """What each package ships from."""
+    """What each package is installed from."""
 
     files: tuple[Selected, ...] = ()
-    """To be fetched: wheels, and source code to be built."""
+    """Files to fetch: wheels, and source code to build."""
 
     folders: tuple[tuple[LockedPackage, LockedDirectory], ...] = ()
     """Source code on this machine."""
 
     commits: tuple[tuple[LockedPackage, LockedVcs], ...] = ()
-    """Source code in repositories."""
+    """Source code in repositories of version control systems."""
 
     left_out: tuple[LeftOut, ...] = ()
 
 
 class ForbiddenSourceError(SelectionError):
-    """The lock holds packages that would have to be built, and `only-binary` forbids it."""
+    """The lock contains packages that must be built, which `only-binary` forbids."""
 
     def __init__(self, packages: Sequence[LockedPackage]) -> None:
         self.packages = tuple(packages)
         super().__init__(
-            "the lock holds sources, and `only-binary` forbids building them",
+            "the lock contains source code, and `only-binary` forbids building it",
             why="\n".join(f"{package} ({package.at}): {_source(package)}" for package in packages),
-            hint="lock a version that has wheels, let `include-local` name a wheel that was built "
-            "elsewhere, or switch `only-binary` off",
+            hint="lock a version that has wheels, add a wheel that was built elsewhere to "
+            "`include-local`, or turn off `only-binary`",
         )
 
 
@@ -60,12 +60,12 @@ def select(
     only_binary: bool = False,
     skip_folders: bool = False,
 ) -> Selection:
-    """Choose what each package ships from: a wheel where one fits, else its source.
+    """Choose what each package is installed from: a wheel if one fits, else its source.
 
     Args:
-        packages: Those that belong to the target.
+        packages: The packages that belong to the target.
         target: What has to load them.
-        only_binary: Whether nothing may be built; folders of the user's own are.
+        only_binary: Whether nothing may be built, except the user's own folders.
         skip_folders: Whether folders on this machine are left out.
 
     Raises:
@@ -87,7 +87,7 @@ def select(
 
 
 class _Sorter:
-    """Puts each package where it belongs, those without anything that ships among them."""
+    """Sort packages by what they are installed from, or by why they cannot be."""
 
     def __init__(self, target: Target, *, only_binary: bool, skip_folders: bool) -> None:
         self._target = target

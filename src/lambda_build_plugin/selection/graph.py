@@ -1,10 +1,9 @@
-"""Requirements of the chosen distributions, evaluated for the target.
+"""Follow the requirements of the chosen distributions, evaluated for the target.
 
-Core metadata (`Requires-Dist`) and a target go in; what it leads to, and what it asks
-for and nobody brings, comes out. The lock decides what ships; this tells when it does not
-know the project, which part of an environment's lock the project needs, and what goes
-together with packages that the runtime provides. Pure, but for reading the metadata of a
-wheel.
+The lock decides what ships. The requirements in core metadata (`Requires-Dist`) tell
+whether the lock covers the project, which part of an environment's lock the project
+needs, and what only packages that the runtime provides need. Pure, except for reading
+the metadata of wheels.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ if TYPE_CHECKING:
 __all__ = ["ASKED", "extras_of", "holds", "pruned", "reachable", "requirements_of"]
 
 ASKED = "the project"
-"""Who needs what nothing else asks for."""
+"""Who requires the roots."""
 
 
 def requirements_of(wheel: Path) -> tuple[Requirement, ...]:
-    """Read what a wheel requires; lines that are no requirement (PEP 508) ask for nothing."""
+    """Read what a wheel requires; invalid requirements (PEP 508) are ignored."""
     return tuple(_requirements(_values(wheel, "requires-dist")))
 
 
@@ -64,16 +63,16 @@ def reachable(
     *,
     ends: Collection[NormalizedName] = (),
 ) -> dict[NormalizedName, str]:
-    """Follow requirements from the roots; versions are the lock's to choose.
+    """Follow requirements from the roots, without versions, which the lock has chosen.
 
     Args:
-        roots: What is asked for, with its extras.
-        requirements: By distribution, as far as they are known: the walk ends at others.
-        target: For which markers are evaluated.
-        ends: Distributions at which the walk ends, too.
+        roots: What is requested, with its extras.
+        requirements: By distribution, as far as they are known; the walk ends at others.
+        target: The target for which markers are evaluated.
+        ends: Distributions at which the walk also ends.
 
     Returns:
-        Each name that the target needs, with the one that asked for it first.
+        Each name that the target needs, with the name that required it first.
     """
     return {name: needer for name, (needer, _) in _walk(roots, requirements, target, ends).items()}
 
@@ -84,14 +83,14 @@ def _walk(
     target: Target,
     ends: Collection[NormalizedName],
 ) -> dict[NormalizedName, tuple[str, set[str]]]:
-    """Give for each name that is needed who asked for it first, and its extras that are."""
+    """Return for each name that is needed who required it first, and its requested extras."""
     found: dict[NormalizedName, tuple[str, set[str]]] = {}
     todo: deque[tuple[str, Requirement]] = deque((ASKED, root) for root in roots)
     while todo:
         needer, requirement = todo.popleft()
         name = canonicalize_name(requirement.name)
         _, visited = found.setdefault(name, (needer, set()))
-        # A requirement of an extra holds for that extra alone (PEP 508), so each has its turn.
+        # A marker is evaluated for one extra at a time (PEP 508).
         for extra in ("", *sorted(map(canonicalize_name, requirement.extras))):
             if extra in visited:
                 continue
@@ -113,21 +112,21 @@ def pruned(
     *,
     offered: Mapping[NormalizedName, Collection[str]] | None = None,
 ) -> dict[NormalizedName, tuple[NormalizedName, ...]]:
-    """Find what nobody needs any more when some distributions are there without shipping.
+    """Find what need not ship if some distributions are provided.
 
-    What the roots ask for by name stays, and so does all that leads nowhere near a
-    provided distribution, with what it needs.
+    What the roots require by name stays, and so does everything that no provided
+    distribution leads to, with its own requirements.
 
     Args:
         provided: What the runtime has.
-        roots: What is asked for, with its extras.
-        requirements: Of every distribution that would ship.
-        target: For which markers are evaluated.
-        offered: Extras by distribution, where nobody knows which are asked for: all count.
+        roots: What is requested, with its extras.
+        requirements: By distribution, for all that would ship.
+        target: The target for which markers are evaluated.
+        offered: All extras by distribution; they count if the requested ones are unknown.
 
     Returns:
-        By distribution that need not ship, the provided ones that lead to it; for a
-        provided one itself nobody.
+        By distribution that need not ship, the provided ones that lead to it; empty for
+        a provided one itself.
     """
     gone = set(provided) & set(requirements)
     everything = [*roots, *map(Requirement, requirements)]
@@ -155,10 +154,9 @@ def _with_extras(name: NormalizedName, extras: Iterable[str]) -> Requirement:
 
 
 def holds(requirement: Requirement, target: Target, extras: frozenset[str]) -> bool:
-    """Tell whether a requirement is one for the target, with the extras that are asked for.
+    """Check whether a requirement applies to the target, with the requested extras.
 
-    A marker that compares what has no order, such as `sys_platform ~= "linux"`, asks for
-    nothing, as lines do that are no requirement.
+    A marker that cannot be evaluated, such as `sys_platform ~= "linux"`, is false.
     """
     marker = requirement.marker
     if marker is None:

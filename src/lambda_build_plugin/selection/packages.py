@@ -1,7 +1,7 @@
-"""Which packages of a lock belong to a target, its extras and its groups.
+"""Decide which packages of a lock belong to a target, with its extras and groups.
 
-For flat locks that is the marker of each package (PEP 751, "Installation", steps
-5 to 8); for locks with edges, a walk from the root. Pure: no network, no clock.
+In flat locks, the marker of each package decides (PEP 751, "Installation", steps 5 to 8);
+in locks with edges, a walk from the root. Pure: no network, no clock.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LeftOut", "Reached", "asked_for", "reached"]
 
-_UNASKED_EXTRA = "only an extra that was not asked for needs it"
-_UNASKED_GROUP = "only a dependency group that was not asked for needs it"
+_UNASKED_EXTRA = "it is needed only by an extra that was not requested"
+_UNASKED_GROUP = "it is needed only by a dependency group that was not requested"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reached:
-    """The packages that belong to the target, sorted by name; and all others."""
+    """The packages that belong to the target, sorted by name, and all others."""
 
     packages: tuple[LockedPackage, ...]
     left_out: tuple[LeftOut, ...]
@@ -70,8 +70,8 @@ def reached(
     ships by default: Poetry's `--only`, PDM's `--no-default`.
 
     Raises:
-        LockError: The lock excludes the target, lacks an extra or a group, or holds
-            one package twice.
+        LockError: The lock excludes the target, lacks an extra or a group, or contains
+            a package twice.
     """
     _check_names(lock, "extra", extras, lock.extras)
     _check_names(lock, "dependency group", groups, lock.groups)
@@ -115,10 +115,10 @@ def asked_for(
     groups: frozenset[NormalizedName],
     main: bool = True,
 ) -> tuple[Requirement, ...]:
-    """List what the project itself asks for, by a lock with edges, without versions.
+    """List what the project itself requires in a lock with edges, without versions.
 
-    What stands behind an entry that is no package (uv: `package = false`), or behind the
-    project's own name, is asked for by the project, too.
+    That includes the requirements of entries that are not packages (uv: `package = false`)
+    and of the project's own name.
     """
     activated = Activated(extras=extras, groups=groups | (lock.default_groups if main else set()))
     environment = target.marker_environment
@@ -150,25 +150,25 @@ def _check_names(
     asked: frozenset[NormalizedName],
     known: frozenset[NormalizedName] | None,
 ) -> None:
-    """Refuse names that the lock does not offer (PEP 751, steps 3 and 4)."""
+    """Check that the lock has these names (PEP 751, steps 3 and 4)."""
     if unknown := sorted(asked - (known or frozenset())):
         raise UnknownGroupError(lock, kind, unknown, known)
 
 
 def _check_python(lock: Lock, target: Target) -> None:
-    """Hold the lock's `requires-python` against the runtime (PEP 751, step 2)."""
+    """Check the lock's `requires-python` against the runtime (PEP 751, step 2)."""
     if lock.requires_python is None or lock.requires_python.contains(target.python_version):
         return
     raise ExcludedTargetError(
         lock,
         target,
-        f"it requires Python `{lock.requires_python}`, "
+        f"it requires Python `{lock.requires_python}`, but "
         f"{target.runtime.name} has {target.runtime.full_version}",
     )
 
 
 def _check_environments(lock: Lock, target: Target, activated: Activated) -> None:
-    """One of the environments that were locked for has to be the target (step 1)."""
+    """Check that the target is one of the locked environments (step 1)."""
     environment = target.marker_environment
     if lock.environments and not any(
         marker.holds(environment, activated) for marker in lock.environments
@@ -177,13 +177,13 @@ def _check_environments(lock: Lock, target: Target, activated: Activated) -> Non
         raise ExcludedTargetError(
             lock,
             target,
-            f"it was locked for these environments only:\n{listed}",
-            mend=_one_more_target(lock, target),
+            f"it was locked only for these environments:\n{listed}",
+            hint=_one_more_target(lock, target),
         )
 
 
 def _one_more_target(lock: Lock, target: Target) -> str:
-    """Say how to add the target, where the lock's own tool can do that."""
+    """Say how to add the target, if the lock's own tool can do that."""
     if not lock.target_remedy:
         return ""
     glibc, (major, minor) = target.runtime.glibc, target.runtime.python
@@ -191,24 +191,24 @@ def _one_more_target(lock: Lock, target: Target) -> str:
         platform=f"manylinux_{glibc.major}_{glibc.minor}_{target.architecture.machine}",
         python=f"=={major}.{minor}.*",
     )
-    return f"add it to the lock: `{command}`, or choose another runtime or architecture"
+    return f"add the target to the lock: `{command}`, or choose another runtime or architecture"
 
 
 def _check_requires_python(lock: Lock, target: Target, chosen: Iterable[LockedPackage]) -> None:
-    """Hold each package's own `requires-python` against the runtime (step 7)."""
+    """Check each package's own `requires-python` against the runtime (step 7)."""
     for package in chosen:
         specifier = package.requires_python
         if specifier is not None and not specifier.contains(target.python_version):
             raise ExcludedTargetError(
                 lock,
                 target,
-                f"{package} ({package.at}) requires Python `{specifier}`, "
+                f"{package} ({package.at}) requires Python `{specifier}`, but "
                 f"{target.runtime.name} has {target.runtime.full_version}",
             )
 
 
 def _check_unambiguous(lock: Lock, target: Target, chosen: Iterable[LockedPackage]) -> None:
-    """Refuse two entries of one name (PEP 751, step 8)."""
+    """Check that no name has two entries (PEP 751, step 8)."""
     by_name: defaultdict[str, list[LockedPackage]] = defaultdict(list)
     for package in chosen:
         by_name[package.name].append(package)
@@ -222,7 +222,7 @@ _Decision = tuple[list["LockedPackage"], _Reasons]
 
 
 def _by_marker(lock: Lock, environment: Mapping[str, str], activated: Activated) -> _Decision:
-    """Flat locks: a package ships if its own marker holds (PEP 751, step 6)."""
+    """Choose from a flat lock: a package ships if its marker is true (PEP 751, step 6)."""
     chosen: list[LockedPackage] = []
     reasons: _Reasons = {}
     for index, package in enumerate(lock.packages):
@@ -238,7 +238,7 @@ def _by_marker(lock: Lock, environment: Mapping[str, str], activated: Activated)
 def _why_false(
     lock: Lock, marker: LockMarker | None, environment: Mapping[str, str], activated: Activated
 ) -> str:
-    """Say whether a group, an extra, or the target itself is what a marker misses."""
+    """Say whether a group, an extra or the target is the reason why a marker is false."""
     extras, groups = lock.extras or frozenset(), lock.groups or frozenset()
     if _holds(marker, environment, replace(activated, groups=groups)):
         return _UNASKED_GROUP
@@ -250,10 +250,10 @@ def _why_false(
 def _by_edges(
     lock: Lock, roots: Roots, environment: Mapping[str, str], activated: Activated
 ) -> _Decision:
-    """Locks with edges: a package ships if a walk from the root reaches it.
+    """Choose from a lock with edges: a package ships if a walk from the root reaches it.
 
-    A marker may ask for an extra that an edge further on activates, so the walk is
-    repeated until it meets no new one.
+    A marker may need an extra that a later edge activates, so the walk is repeated until
+    it finds no new one.
     """
     while True:
         chosen, reasons, met = _walk(lock, roots, environment, activated)
@@ -265,7 +265,7 @@ def _by_edges(
 def _walk(
     lock: Lock, roots: Roots, environment: Mapping[str, str], activated: Activated
 ) -> tuple[list[LockedPackage], _Reasons, frozenset[str]]:
-    """Walk once; the third part is every extra that an edge on the way activates."""
+    """Walk once; the third result is every extra that an edge on the way activates."""
     reasons: _Reasons = {}
     chosen: dict[int, LockedPackage] = {}
     met: set[str] = set()
@@ -276,7 +276,7 @@ def _walk(
     _note_unasked(roots.groups.values(), reasons, _UNASKED_GROUP)
     while todo or undecided:
         needer, edge = todo.pop() if todo else _decided(lock, undecided, chosen)
-        # An edge to `lib[cpu]` holds for itself what its marker may ask: that `cpu` is active.
+        # The marker of an edge to `lib[cpu]` may itself require that `cpu` is active.
         own = _extras_of(lock, edge)
         if not _holds(edge.marker, environment, replace(activated, extras=activated.extras | own)):
             for index in edge.candidates:
@@ -290,7 +290,7 @@ def _walk(
         index = _candidate(lock, edge, fitting, needer)
         package = lock.packages[index]
         if package.virtual:
-            reasons[index] = "it is no package: only what it needs ships"
+            reasons[index] = "it is not a package: only its dependencies ship"
         elif index != lock.project:
             chosen[index] = package
         for extra, edges in _edges_of(package, edge.extras):
@@ -301,7 +301,7 @@ def _walk(
 
 
 def _extras_of(lock: Lock, edge: Edge) -> frozenset[str]:
-    """Name the extras that an edge activates, as markers name them."""
+    """Return the extras that an edge activates, spelled as in markers."""
     if lock.project in edge.candidates:
         return edge.extras
     return frozenset(f"{edge.name}[{extra}]" for extra in edge.extras)
@@ -334,11 +334,11 @@ def _edges_of(
 def _decided(
     lock: Lock, undecided: list[tuple[str, Edge]], chosen: Mapping[int, LockedPackage]
 ) -> tuple[str, Edge]:
-    """Take one edge off the list, when no other is left, and choose its entry.
+    """Remove one undecided edge from the list, and choose its entry.
 
-    One that ships already will do, else the newest that all who wait for the package
-    admit. That is how Poetry resolves within its lock; should it lead to two versions
-    of one package, that is an error later and never a guess.
+    An entry that already ships is used, else the newest one that all undecided edges to
+    the package allow. That is how Poetry resolves within its lock. If it leads to two
+    versions of one package, that is an error later and never a guess.
     """
     undecided.sort(key=lambda item: (item[1].name, item[0]))
     for place, (needer, edge) in enumerate(undecided):
@@ -363,16 +363,16 @@ def _fitting(
 
 
 def _candidate(lock: Lock, edge: Edge, fitting: Sequence[int], needer: str) -> int:
-    """Choose among forks of one package by their own markers."""
+    """Choose among the forks of a package by their markers."""
     if len(fitting) != 1 and len(edge.candidates) == 1:
-        # One entry only: its fork markers say where it was resolved, not where it is needed.
+        # A single entry: its fork markers say where it was resolved, not where it is needed.
         return edge.candidates[0]
     if len(fitting) == 1:
         return fitting[0]
     raise InvalidLockError(
         lock.path,
-        f"{needer} needs {edge.name}, and {len(fitting)} of its {len(edge.candidates)} "
-        "entries hold for the target",
+        f"{needer} needs {edge.name}, but {len(fitting)} of its {len(edge.candidates)} "
+        "entries apply to the target",
         hint=f"lock again: `{lock.remedy}`",
     )
 

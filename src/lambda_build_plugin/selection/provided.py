@@ -1,10 +1,10 @@
-"""What need not ship, because it is there already: in the runtime, or in another artifact.
+"""Leave out what is already provided by the runtime or by another artifact.
 
-Wheels that were chosen go in; those that ship, and the others with their reasons, come
-out. Names that the runtime provides (`provided`) take along what they alone need; an
-artifact (`provided-by`) takes what it holds at the same version, and another version is
-an error, because one of the two would win by the order of `sys.path`. Pure, but for
-reading metadata of wheels and artifacts.
+The chosen wheels are divided into those that ship, and the others with their reasons.
+What only packages of the runtime (`provided`) need is left out with them. What another
+artifact (`provided-by`) contains is left out if the version is the same; another version
+is an error, because the order of `sys.path` would decide which one wins. Pure, except
+for reading the metadata of wheels and artifacts.
 """
 
 from __future__ import annotations
@@ -50,28 +50,28 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """Another artifact that will be there when this one runs."""
+    """Another artifact that is present when this one runs."""
 
     label: str
     path: Path
-    """Its zip; of this run that beside its place, until all are moved in."""
+    """Its zip; if this run builds it, the temporary one until all outputs are in place."""
 
     size: int
     """Bytes, unzipped."""
 
     versions: Mapping[NormalizedName, str]
-    """Of the distributions that are importable from it."""
+    """By name, for the distributions that are importable from it."""
 
     digests: Mapping[NormalizedName, str] = field(default_factory=dict)
-    """sha256 of their wheels, where they are known, in hexadecimal."""
+    """The sha256 of their wheels, if known, in hexadecimal."""
 
     left_out: frozenset[str] = frozenset()
-    """Names of what it does not hold because the user wants it so, as far as that is known."""
+    """Names that the user has excluded from it, as far as that is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """What ships of the chosen wheels."""
+    """The chosen wheels that ship."""
 
     wheels: tuple[Wheel, ...]
     left_out: tuple[LeftOut, ...] = ()
@@ -79,18 +79,18 @@ class Kept:
 
 
 class OtherVersionError(VerificationError):
-    """What another artifact is to provide is there at another version."""
+    """Another artifact contains a provided package in another version."""
 
     def __init__(self, clashes: Sequence[tuple[str, str, Provider]]) -> None:
         self.clashes = tuple(clashes)
         lines = [
-            f"- {package} is locked, {artifact.label} holds {version}"
+            f"- {package} is locked, but {artifact.label} contains {version}"
             for package, version, artifact in clashes
         ]
         super().__init__(
-            "what is provided has other versions than the lock",
+            "provided packages have other versions than the lock",
             why="\n".join(lines),
-            hint="build that artifact again from this lock, or take it out of `provided-by`",
+            hint="rebuild that artifact from this lock, or remove it from `provided-by`",
         )
 
 
@@ -108,15 +108,15 @@ def without_provided(
     Args:
         wheels: What was chosen.
         provided: Names of what the runtime has.
-        target: For which markers are evaluated.
-        roots: What is asked for; where nobody knows, nothing.
-        project: What the project itself requires, by its name, where roots name it.
-        locked: Names of all packages of the lock, also of those that are not for the target.
+        target: The target for which markers are evaluated.
+        roots: What is requested; empty if that is unknown.
+        project: What the project itself requires, by its name, if a root names it.
+        locked: Names of all packages in the lock, including those for other targets.
     """
     requirements = {wheel.name: requirements_of(wheel.path) for wheel in wheels}
     offered = {wheel.name: extras_of(wheel.path) for wheel in wheels} if not roots else None
     gone = pruned(provided, roots, {**project, **requirements}, target, offered=offered)
-    # A lock from which it was taken on purpose does not hold it; somebody asks for it still.
+    # A package that was deliberately kept out of the lock may still be required.
     asked = {
         canonicalize_name(requirement.name)
         for each in (roots, *project.values(), *requirements.values())
@@ -149,28 +149,28 @@ def _reason(providers: Sequence[str]) -> str:
 
 
 def _split_sdk(gone: frozenset[NormalizedName], kept: set[NormalizedName]) -> Iterator[str]:
-    """Warn where the SDK would run with parts of other versions than it was locked with."""
+    """Warn if parts of the AWS SDK would come from the runtime and others from the lock."""
     of_runtime, shipped = sorted(SDK & gone), sorted(SDK & kept)
     if of_runtime and shipped and SDK_HEADS & {*of_runtime, *shipped}:
         yield (
-            f"the AWS SDK is split: {', '.join(of_runtime)} of the runtime would run with "
-            f"{', '.join(shipped)} of the artifact, at versions that nobody has tried together; "
+            f"the AWS SDK is split: {', '.join(of_runtime)} from the runtime would run with "
+            f"{', '.join(shipped)} from the artifact, in versions that were never tested together; "
             "ship all of it or none"
         )
 
 
 def without_artifacts(wheels: Sequence[Wheel], artifacts: Sequence[Provider]) -> Kept:
-    """Leave out what other artifacts hold at the same version.
+    """Leave out what other artifacts contain in the same version.
 
-    What is built from the user's own folders has no version that says what is in it: it
-    stays out only where the very same wheel is there, and ships otherwise; what ships in
-    the function is found first.
+    The version of what is built from the user's own folders does not identify its
+    contents: it is left out only if an artifact contains the very same wheel. If it
+    ships, Python finds the one in the function first.
 
     Raises:
-        VerificationError: One is there at another version.
+        VerificationError: An artifact contains another version.
     """
-    strange = [wheel for wheel in wheels if wheel.source != "local"]
-    held = _held({wheel.name: wheel.version for wheel in strange}, artifacts)
+    fetched = [wheel for wheel in wheels if wheel.source != "local"]
+    held = _held({wheel.name: wheel.version for wheel in fetched}, artifacts)
     for wheel in wheels:
         for artifact in artifacts:
             if wheel.source == "local" and artifact.digests.get(wheel.name) == wheel.sha256:
@@ -186,10 +186,10 @@ def without_artifacts(wheels: Sequence[Wheel], artifacts: Sequence[Provider]) ->
 
 
 def check_locked(packages: Iterable[LockedPackage], artifacts: Sequence[Provider]) -> Kept:
-    """Hold other artifacts against the lock, where nothing of the lock itself ships.
+    """Compare other artifacts with the lock, when nothing of the lock itself ships.
 
     Raises:
-        VerificationError: A locked package is there at another version.
+        VerificationError: An artifact contains a locked package in another version.
     """
     versions = {
         package.name: package.version
@@ -211,10 +211,10 @@ def check_locked(packages: Iterable[LockedPackage], artifacts: Sequence[Provider
 def _held(
     versions: Mapping[NormalizedName, Version], artifacts: Sequence[Provider]
 ) -> dict[NormalizedName, Provider]:
-    """Find which artifact has which package.
+    """Find which artifact contains which package.
 
     Raises:
-        VerificationError: One has another version.
+        VerificationError: An artifact contains another version.
     """
     found: dict[NormalizedName, Provider] = {}
     clashes: list[tuple[str, str, Provider]] = []
@@ -232,12 +232,12 @@ def _held(
 
 
 def read_artifact(path: Path, target: Target) -> Provider:
-    """Read what a zip holds: a function's files at the root, a layer's where Python looks.
+    """Read what a zip contains, in the root for functions and in Python's folders for layers.
 
     https://docs.aws.amazon.com/lambda/latest/dg/packaging-layers.html#packaging-layers-paths
 
     Raises:
-        SettingsError: It is not there, or no zip.
+        SettingsError: It does not exist, or is not a zip file.
     """
     versions: dict[NormalizedName, str] = {}
     metadata = re.compile(
@@ -256,10 +256,10 @@ def read_artifact(path: Path, target: Target) -> Provider:
 
 @contextmanager
 def reading(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open the zip of another artifact for as long as something is read from it.
+    """Open the zip of another artifact for reading.
 
     Raises:
-        SettingsError: It is not there, no zip, or damaged.
+        SettingsError: It does not exist, is not a zip file, or is damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -267,6 +267,6 @@ def reading(path: Path) -> Iterator[zipfile.ZipFile]:
     except (*BROKEN_ZIP, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SettingsError(
-            [f"provided-by: {path} cannot be read: {reason or type(error).__name__}"],
+            [f"provided-by: cannot read {path}: {reason or type(error).__name__}"],
             hint="name the zip of a layer or a function, or an artifact of this project",
         ) from error

@@ -1,4 +1,4 @@
-"""Choose the wheel of a package that a target loads, and prefers."""
+"""Choose the wheel of a package that fits a target best."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Selected:
 
     name: NormalizedName
     version: Version | None
-    """Of a wheel its own, of a source what the lock says."""
+    """From the file name of a wheel, or from the lock for a source."""
 
     file: LockedFile
     filename: str
@@ -49,13 +49,13 @@ class Selected:
 
     @property
     def is_wheel(self) -> bool:
-        """Whether it ships as it is; everything else is an archive of source code."""
+        """Whether it is a wheel; everything else is an archive of source code."""
         return self.filename.endswith(WHEEL_SUFFIX)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferedWheel:
-    """A locked wheel, its file name taken apart (PEP 427)."""
+    """A locked wheel with the parts of its file name (PEP 427)."""
 
     file: LockedFile
     filename: str
@@ -66,15 +66,15 @@ class OfferedWheel:
 
 
 def is_source(file: LockedFile) -> bool:
-    """Tell whether a locked file is no wheel: pylock.toml may have one as an archive."""
+    """Check that a locked file is not a wheel, which pylock.toml allows as an archive."""
     return not (file.filename or "").endswith(WHEEL_SUFFIX)
 
 
 def best_wheel(package: LockedPackage, target: Target) -> Selected | None:
-    """Choose the wheel with the most specific tag, and of those the highest build tag.
+    """Choose the wheel with the most specific tag, and among those the highest build tag.
 
-    What is left, such as one file at two places, is decided by its name, digest and
-    place, so that the order of the lock never counts.
+    If that is a tie, such as one file at two locations, its name, digest and location
+    decide, so that the order of the lock never matters.
     """
     best: tuple[_Preference, OfferedWheel] | None = None
     for wheel in offered_wheels(package):
@@ -96,9 +96,9 @@ def best_wheel(package: LockedPackage, target: Target) -> Selected | None:
 
 
 def _preference(wheel: OfferedWheel, rank: int, package: LockedPackage) -> _Preference:
-    """Make the key by which wheels are preferred: the greatest wins.
+    """Return the sort key of a wheel; the greatest wins.
 
-    The locked version itself goes before a local version of it (`1.0+cpu`, PEP 440).
+    The locked version itself is preferred to a local version of it (`1.0+cpu`, PEP 440).
     """
     file = wheel.file
     return (
@@ -110,14 +110,14 @@ def _preference(wheel: OfferedWheel, rank: int, package: LockedPackage) -> _Pref
 
 
 def offered_wheels(package: LockedPackage) -> Iterator[OfferedWheel]:
-    """Yield the wheels that belong to the package by their own file name.
+    """Yield the wheels that belong to the package according to their file names.
 
-    A file name of another package or version is a stranger, whatever the lock says.
+    Those with the name of another package or version are ignored, whatever the lock says.
     """
     for file in wheel_files(package):
         try:
             name, version, build, tags = parse_wheel_filename(file.filename or "")
-        except ValueError:  # InvalidWheelFilename, or a number of thousands of digits
+        except ValueError:  # InvalidWheelFilename, or a number with thousands of digits
             continue
         if name == package.name and package.version in {None, version, _public(version)}:
             yield OfferedWheel(
@@ -131,12 +131,12 @@ def offered_wheels(package: LockedPackage) -> Iterator[OfferedWheel]:
 
 
 def wheel_files(package: LockedPackage) -> Iterator[LockedFile]:
-    """List the locked files of a package that are wheels."""
+    """Yield the locked files of a package that are wheels."""
     yield from package.wheels
     if package.archive and not is_source(package.archive):
         yield package.archive
 
 
 def _public(version: Version) -> Version:
-    """Drop the local part: `==1.0` admits `1.0+cpu` (PEP 440)."""
+    """Remove the local part, because `==1.0` matches `1.0+cpu` (PEP 440)."""
     return type(version)(version.public) if version.local else version

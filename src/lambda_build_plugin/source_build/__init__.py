@@ -1,1 +1,1 @@
-"""Source code → wheels that the target loads: the project, path dependencies, sdists, commits."""
+"""Build wheels for the target from the project, path dependencies, sdists and commits."""

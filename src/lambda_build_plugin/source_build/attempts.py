@@ -1,10 +1,10 @@
-"""A source → the one wheel of it that the target loads, in up to three ways.
+"""Build a wheel that the target can load from a source, in up to three attempts.
 
-1. In this process, where that is what isolation would be.
-2. In isolation, with a Python of the target's minor version where there is one.
-3. The same with no compiler in reach, for packages whose extension is optional.
+1. In this process, if an isolated build would not differ.
+2. In isolation, with a Python of the target's minor version if there is one.
+3. The same without a compiler, for packages with optional extensions.
 
-The first wheel that fits is taken. Never an editable one: `build_wheel` is asked for.
+The first wheel that fits is used. It is never editable, since `build_wheel` is called.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from lambda_build_plugin.source_build.errors import (
     OutsideCodeError,
     WrongWheelError,
 )
-from lambda_build_plugin.source_build.in_process import backend_at_hand, built_here
+from lambda_build_plugin.source_build.in_process import build_in_process, usable_backend
 from lambda_build_plugin.source_build.isolation import build_in_isolation
 from lambda_build_plugin.source_build.process_state import no_input, scratch
 from lambda_build_plugin.system.hashes import check_file
@@ -50,32 +50,32 @@ if TYPE_CHECKING:
     from lambda_build_plugin.source_build.context import BuildContext
     from lambda_build_plugin.source_build.source import Source
 
-__all__ = ["made"]
+__all__ = ["build_wheel"]
 
 _LEFTOVERS = (".pdm-build", "__pycache__")
-"""What a backend or its hooks may leave at the root of a project."""
+"""What a backend or its hooks may leave behind in the folder of a project."""
 
 _WRITES_INTO_ROOT = frozenset({"pdm.backend"})
 """Backends that cannot build where the project's folder is read-only."""
 
 
-def made(
+def build_wheel(
     source: Source, context: BuildContext, *, builder: Callable[[Path], object] | None = None
 ) -> Wheel:
-    """Make the wheel of a source.
+    """Build the wheel of a source.
 
     Args:
         source: What to build.
-        context: Where and for what.
-        builder: Writes the wheel into a folder, in place of the first attempt.
+        context: Where to build it, and for which target.
+        builder: Writes the wheel into a folder; replaces the first attempt.
 
     Raises:
-        SourceBuildError: The backend fails, or no wheel of it fits the target.
+        SourceBuildError: The backend fails, or no wheel that it makes fits the target.
     """
-    with scratch() as temporary, no_input(), _no_trace_in(source.root):
+    with scratch() as temporary, no_input(), _leftovers_removed(source.root):
         root = _writable_root(source, context.reporter)
         try:
-            path = _Making(source, root, context, temporary, builder).fitting()
+            path = _Attempts(source, root, context, temporary, builder).fitting()
         except BackendError as error:
             if source.project and (outside := _code_outside(source.project)):
                 raise OutsideCodeError(source.project, outside, error.output) from error
@@ -87,8 +87,8 @@ def made(
 
 
 @dataclass(frozen=True, slots=True)
-class _Making:
-    """The attempts at one source."""
+class _Attempts:
+    """The attempts to build one source."""
 
     source: Source
     root: Path
@@ -97,9 +97,9 @@ class _Making:
     builder: Callable[[Path], object] | None
 
     def fitting(self) -> Path:
-        """Make wheels until one fits."""
-        wheel = self._here()
-        if wheel is None or not self._will_do(wheel):
+        """Build wheels until one fits."""
+        wheel = self._in_process()
+        if wheel is None or not self._is_final(wheel):
             wheel = self._in_isolation(compiler=True)
         problems = self._misfits(wheel)
         if not problems:
@@ -109,14 +109,14 @@ class _Making:
             raise WrongWheelError(self.source, [first], self.context.target)
         return self._pure(first)
 
-    def _will_do(self, wheel: Path) -> bool:
-        """Tell whether another Python would make nothing else of it than this one."""
+    def _is_final(self, wheel: Path) -> bool:
+        """Check that another Python would not build a different wheel."""
         pure = is_pure(wheel.name) and not self._misfits(wheel)
         return pure or self.context.interpreter.is_running
 
     def _pure(self, first: Attempt) -> Path:
-        """Make the wheel without a compiler; it fits if nothing in it is compiled."""
-        how = f"{self._how}, the compiler out of reach"
+        """Build the wheel without a compiler; it fits if nothing in it is compiled."""
+        how = f"{self._how}, without a compiler"
         try:
             wheel = self._in_isolation(compiler=False)
         except BackendError as error:
@@ -134,25 +134,25 @@ class _Making:
     def _how(self) -> str:
         return f"built with {self.context.interpreter}"
 
-    def _here(self) -> Path | None:
-        """Make the wheel in this process, where that is allowed and possible."""
+    def _in_process(self) -> Path | None:
+        """Build the wheel in this process, if that is allowed and possible."""
         source, folder = self.source, self._new_folder()
         if self.builder is not None:
             self.builder(folder)
             return self._only_wheel(folder)
-        backend = backend_at_hand(source.project) if source.project else None
-        if backend is None or not built_here(source, self.root, backend, folder):
+        backend = usable_backend(source.project) if source.project else None
+        if backend is None or not build_in_process(source, self.root, backend, folder):
             return None
-        self.context.reporter.note(f"{source.name} is built with {backend} in this process")
+        self.context.reporter.note(f"building {source.name} with {backend} in this process")
         return self._only_wheel(folder)
 
     def _in_isolation(self, *, compiler: bool) -> Path:
         source, context, folder = self.source, self.context, self._new_folder()
         python = context.interpreter
         context.reporter.note(
-            f"build {source.name} with {source.backend} in isolation"
+            f"building {source.name} with {source.backend} in isolation"
             + ("" if python.is_running else f" and {python}")
-            + ("" if compiler else ", the compiler out of reach")
+            + ("" if compiler else ", without a compiler")
         )
         build_in_isolation(
             source,
@@ -160,7 +160,7 @@ class _Making:
             folder,
             interpreter=python,
             environ=context.environ,
-            # A new one: what the attempt before has compiled would be packed again.
+            # A new one: what the last attempt has compiled would be packaged again.
             scratch=self._new_folder(),
             offline=context.offline,
             compiler=compiler,
@@ -184,30 +184,30 @@ class _Making:
         try:
             return misfits(wheel, self.context.target, lambda: self.context.interpreter)
         except zipfile.BadZipFile as error:
-            raise self._failure(f"{wheel.name} is no zip: {error}") from error
+            raise self._failure(f"{wheel.name} is not a zip file: {error}") from error
 
     def _failure(self, problem: str) -> BackendError:
         return BackendError(self.source, self.source.backend, problem)
 
 
 def _check_metadata(source: Source, context: BuildContext, path: Path) -> None:
-    """Hold `Requires-Python` against the target; take out what tells of this machine."""
+    """Check `Requires-Python`, and remove from the metadata what depends on this machine."""
     try:
         specifier = requires_python(path)
         take_traces_out(path)
     except (zipfile.BadZipFile, ValueError) as error:
-        problem = f"the metadata of {path.name} cannot be read: {error}"
+        problem = f"cannot read the metadata of {path.name}: {error}"
         raise BackendError(source, source.backend, problem) from error
     if not specifier.contains(context.target.python_version, prereleases=True):
         raise ExcludedPythonError(source, specifier, context.target)
 
 
 def _writable_root(source: Source, reporter: Reporter) -> Path:
-    """Get the source's folder, or a copy where its backend could not build in it."""
+    """Return the source's folder, or a copy if the backend needs to write into it and cannot."""
     root = source.root
     if source.backend not in _WRITES_INTO_ROOT or os.access(root, os.W_OK):
         return root
-    reporter.note(f"{root} is read-only: {source.name} is built from a copy")
+    reporter.note(f"{root} is read-only: building {source.name} from a copy")
     copy = Path(tempfile.mkdtemp(), root.name)
     try:
         shutil.copytree(root, copy, symlinks=True, ignore=_environments)
@@ -219,12 +219,12 @@ def _writable_root(source: Source, reporter: Reporter) -> Path:
 
 
 def _environments(folder: str, names: list[str]) -> list[str]:
-    """List the virtual environments in a folder: large, and no part of a project."""
+    """List the virtual environments in a folder: they are large and not part of a project."""
     return [name for name in names if Path(folder, name, "pyvenv.cfg").is_file()]
 
 
 def _code_outside(project: Project) -> list[str]:
-    """List the places of `[tool.poetry] packages` that are not below the project."""
+    """List the paths in `[tool.poetry] packages` that are not below the project."""
     with suppress(TableError):
         return [
             place
@@ -236,8 +236,8 @@ def _code_outside(project: Project) -> list[str]:
 
 
 @contextmanager
-def _no_trace_in(root: Path) -> Iterator[None]:
-    """Remove what a build leaves in the project, unless it was there before."""
+def _leftovers_removed(root: Path) -> Iterator[None]:
+    """Remove what a build leaves in the project, unless it existed before."""
     absent = [root / name for name in _LEFTOVERS if not (root / name).exists()]
     try:
         yield

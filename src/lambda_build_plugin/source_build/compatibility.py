@@ -1,7 +1,7 @@
-"""Whether a wheel that was built on this machine loads in the target.
+"""Check whether the target can load a wheel that was built on this machine.
 
-A tag `none-any` is believed. A `linux_*` tag says only that the wheel was made on some
-Linux: its ELF files are read, and what they need is held against the runtime.
+A wheel with the tag `none-any` fits. A `linux_*` tag only says that the wheel was made on
+some Linux, so its ELF files are read and what they need is compared with the runtime.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import re
 import zipfile
 from typing import TYPE_CHECKING
 
-from installer.utils import parse_metadata_file
 from packaging.specifiers import SpecifierSet
 from packaging.utils import parse_wheel_filename
 
 from lambda_build_plugin.wheel import elf
 from lambda_build_plugin.wheel.elf import Kind, UnreadableElfError, identify, read_elf
 from lambda_build_plugin.wheel.loadable import load_problems
+from lambda_build_plugin.wheel.metadata import headers
 from lambda_build_plugin.wheel.rewrite import rewrite
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lambda_build_plugin.runtime.target import Target
-    from lambda_build_plugin.source_build.interpreter import Interpreter
+    from lambda_build_plugin.system.interpreters import Interpreter
 
 __all__ = ["holds_code", "is_pure", "misfits", "requires_python", "without_machine_code"]
 
@@ -38,30 +38,30 @@ _PURE = "py3-none-any"
 
 
 def is_pure(filename: str) -> bool:
-    """Tell by its tags whether a wheel is for every platform.
+    """Check by its tags whether a wheel is for every platform.
 
     Raises:
-        InvalidWheelFilename: It is no wheel's name.
+        InvalidWheelFilename: It is not the file name of a wheel.
     """
     return all(tag.platform == "any" for tag in parse_wheel_filename(filename)[3])
 
 
 def misfits(path: Path, target: Target, interpreter: Callable[[], Interpreter]) -> tuple[str, ...]:
-    """Say why a wheel does not load in a target; nothing if it does.
+    """List the reasons why a target cannot load a wheel; empty if it can.
 
     Args:
         path: A wheel under its own name.
-        target: Where it is to load.
-        interpreter: Finds the Python that its backend was run by, which takes a while; a
-            wheel for every platform does not ask for it.
+        target: What has to load it.
+        interpreter: Finds the Python that ran its backend. That takes a while, and is
+            not needed for a wheel for every platform.
 
     Raises:
-        InvalidWheelFilename: It has not the name of a wheel.
-        BadZipFile: It is no zip.
+        InvalidWheelFilename: It does not have the file name of a wheel.
+        BadZipFile: It is not a zip file.
     """
     fitting = [tag for tag in parse_wheel_filename(path.name)[3] if tag in target.rank]
     if not fitting:
-        return (f"its tag is not one of {target}",)
+        return (f"its tags do not match {target}",)
     if any(tag.platform == "any" for tag in fitting):
         return ()
     unproven = all(tag.platform.startswith("linux_") for tag in fitting)
@@ -94,7 +94,7 @@ def _misfits_of(data: bytes, target: Target, bundled: Collection[str]) -> Iterat
 
 
 def holds_code(path: Path) -> bool:
-    """Tell whether a wheel has any file beside its metadata, scripts and data."""
+    """Check whether a wheel has any files other than metadata, scripts and data."""
     with zipfile.ZipFile(path) as archive:
         return any(
             not name.endswith("/") and not _NO_CODE.match(name) for name in archive.namelist()
@@ -102,23 +102,23 @@ def holds_code(path: Path) -> bool:
 
 
 def requires_python(path: Path) -> SpecifierSet:
-    """Read what the metadata says: backends know more than pyproject.toml does.
+    """Read `Requires-Python` from the metadata, where backends may add to pyproject.toml.
 
     Raises:
-        ValueError: There is no metadata, or it cannot be understood.
-        BadZipFile: It is no zip.
+        ValueError: There is no metadata, or it is invalid.
+        BadZipFile: It is not a zip file.
     """
     with zipfile.ZipFile(path) as archive:
         (name,) = filter(_METADATA.fullmatch, archive.namelist())
-        metadata = parse_metadata_file(archive.read(name).decode("utf-8"))
-    return SpecifierSet(metadata["Requires-Python"] or "")
+        metadata = headers(archive.read(name))
+    return SpecifierSet(metadata.get("requires-python", ""))
 
 
 def without_machine_code(path: Path) -> Path | None:
-    """Give a wheel the tag of a pure one if nothing in it is compiled, else None.
+    """Return the wheel with a pure tag if nothing in it is compiled, else None.
 
-    setuptools gives a platform's tag to every project that knows of an extension, even
-    where it was optional and has been left out. The new wheel lies beside the old one.
+    setuptools uses a platform tag for every project that declares an extension, even if
+    it was optional and was left out. The new wheel is written next to the old one.
     """
     with zipfile.ZipFile(path) as archive:
         if any(_is_compiled(archive, info) for info in archive.infolist()):

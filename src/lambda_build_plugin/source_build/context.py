@@ -1,4 +1,4 @@
-"""Where and for what sources are built: the same for all sources of one build."""
+"""What all sources of one build have in common: the target, the cache, the interpreter."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.runtime.target import Target
-    from lambda_build_plugin.source_build.interpreter import Interpreter
     from lambda_build_plugin.system.cache import Cache
+    from lambda_build_plugin.system.interpreters import Interpreter
 
 __all__ = ["BuildContext"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildContext:
-    """What every source that is built has in common."""
+    """Where sources are built, and for which target."""
 
     target: Target
     folder: Path
-    """Where the wheels go; it lasts until the artifact is written."""
+    """Where the wheels are written; it exists until the artifact is written."""
 
     cache: Cache
     home: Path
     environ: Mapping[str, str] = field(repr=False)
-    """What backends and installers see, but for what is ours."""
+    """The environment variables of backends and installers, to which some are added."""
 
     offline: bool
     reporter: Reporter
 
     @cached_property
     def interpreter(self) -> Interpreter:
-        """The Python to build with, searched for when the first source asks for it."""
+        """The Python to build with, found when the first source needs it."""
         return interpreter.find(self.target.runtime.python, environ=self.environ, home=self.home)

@@ -1,12 +1,14 @@
-"""A locked commit → a folder with its files, through the user's own git.
+"""Check out a locked commit with the user's own git.
 
-What was fetched once stays in the cache, one bare repository a commit, so that a second
-build asks nobody. Such a repository is made beside its place and never changed, which is
-why builds may share it without locks; its objects are hashed again each time they are used.
+What was fetched stays in the cache, in one bare repository per commit, so that the next
+build needs no network. Such a repository is moved into place when it is complete and never
+changed afterwards, so that builds can share it without locks. git verifies the hashes of
+its objects each time they are used.
 
-The user's ssh, credential helpers and `insteadOf` work as they do in a shell. Nothing asks,
-no hook runs, and a login in a URL travels to git in the environment: git hands URLs on to
-its helpers as arguments, which every user of the machine can list.
+The user's ssh, credential helpers and `insteadOf` work as they do in a shell. There are no
+prompts and no hooks, and a login in a URL is passed to git in the environment, because git
+passes URLs to its helpers as arguments, which every user of the machine can see. URLs that
+are rewritten by the user's own `insteadOf` may show there.
 """
 
 from __future__ import annotations
@@ -48,7 +50,7 @@ _SETTINGS = {
     "core.fsmonitor": "false",
     "protocol.ext.allow": "never",
     "safe.bareRepository": "all",
-    # The files of a commit are the same for everybody.
+    # The files of a commit must be the same on every machine.
     "core.autocrlf": "false",
     "core.eol": "lf",
     "core.attributesFile": os.devnull,
@@ -59,21 +61,21 @@ _SETTINGS = {
     "init.defaultBranch": "locked",
     "gc.auto": "0",
     "maintenance.auto": "false",
-    # A server that sends less than a byte a second for a minute is away.
+    # Give up on a server that sends less than one byte per second for a minute.
     "http.lowSpeedLimit": "1",
     "http.lowSpeedTime": "60",
 }
-"""What the user's own configuration of git may not decide."""
+"""Settings that the user's own configuration of git must not change."""
 
 _ENVIRONMENT = {
     "GIT_TERMINAL_PROMPT": "0",
-    # Empty, and not absent: git would turn to the next one.
+    # Empty and not absent, because git would use the next one.
     "GIT_ASKPASS": "",
     "SSH_ASKPASS": "",
     "SSH_ASKPASS_REQUIRE": "never",
     "GCM_INTERACTIVE": "never",
     "GIT_ATTR_NOSYSTEM": "1",
-    # Whether git-lfs is installed here is not to decide what is built: it never acts.
+    # What is built must not depend on whether git-lfs is installed, so it is never used.
     "GIT_LFS_SKIP_SMUDGE": "1",
 }
 
@@ -82,7 +84,7 @@ _OF_A_REPOSITORY = re.compile(
     "|ALTERNATE_OBJECT_DIRECTORIES|NAMESPACE|PREFIX|SHALLOW_FILE|GRAFT_FILE|REPLACE_REF_BASE"
     "|NO_REPLACE_OBJECTS|CEILING_DIRECTORIES|TEMPLATE_DIR|CONFIG|TRACE.*|CURL_VERBOSE)"
 )
-"""Variables of a repository that we may be started from (a hook's), and traces, which tell all."""
+"""Variables of a surrounding repository (set in its hooks), and traces, which show logins."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SHA256_LENGTH = 64
@@ -96,7 +98,7 @@ _ASKS_GIT = re.compile(
     rb"|git[-_. ]?describe|['\"]git['\"]",
     re.IGNORECASE,
 )
-"""What a project mentions whose backend asks git for its version: tags and history."""
+"""Words in projects whose backends derive the version from git's tags and history."""
 
 _DECLARATIONS = ("pyproject.toml", "setup.py", "setup.cfg")
 
@@ -109,7 +111,7 @@ _HELPER = (
     "!f() { if test \"$1\" = get; then printf 'username=%s\\npassword=%s\\n' "
     f'"${_USERNAME}" "${_PASSWORD}"; fi; }}; f'
 )
-"""A credential helper that reads the environment; `printf` is the shell's own."""
+"""A credential helper that reads the environment; `printf` is built into the shell."""
 
 
 class GitNotFoundError(FetchError):
@@ -117,18 +119,18 @@ class GitNotFoundError(FetchError):
 
     def __init__(self, shown: str) -> None:
         super().__init__(
-            "git is not to be found",
+            "cannot find git",
             why=f"the lock names a commit of {shown}, and there is no `git` on the PATH",
             hint="install git",
         )
 
 
 class UnusableVcsError(FetchError):
-    """A locked commit is one that cannot be asked for."""
+    """A locked commit cannot be requested from git."""
 
     def __init__(self, shown: str, problem: str, *, hint: str) -> None:
         self.problem = problem
-        super().__init__(f"{shown} cannot be checked out", why=problem, hint=hint)
+        super().__init__(f"cannot check out {shown}", why=problem, hint=hint)
 
 
 class CommitGoneError(FetchError):
@@ -138,7 +140,7 @@ class CommitGoneError(FetchError):
         self.commit = commit
         super().__init__(
             f"{shown} has no commit {commit}",
-            why="no branch and no tag leads to it, and the server does not give it out by its name",
+            why="no branch or tag contains it, and the server does not serve it by its hash",
             hint="a branch was rewritten, or the commit was never pushed: push it, or lock again",
         )
 
@@ -150,8 +152,8 @@ class GitError(FetchError):
         self.output = output
         super().__init__(
             f"git cannot check out {shown}",
-            why=output or "it said nothing",
-            hint="try `git ls-remote` with this address; git must get there without asking: "
+            why=output or "git wrote no output",
+            hint="try `git ls-remote` with this URL; git must log in without asking: "
             "through an ssh agent, a credential helper, ~/.netrc, or a token that the URL takes "
             "from an environment variable",
         )
@@ -159,15 +161,15 @@ class GitError(FetchError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Login:
-    """What a URL holds before its host."""
+    """The user name and password in a URL."""
 
     username: str = field(repr=False)
     password: str | None = field(repr=False)
-    """None where the URL has a name alone: a hint for a helper, or a token."""
+    """None if the URL has only a name, which is a hint for a helper, or a token."""
 
     @property
     def secrets(self) -> frozenset[str]:
-        """What must not be shown, in each spelling."""
+        """What must not be shown, in each spelling that may occur."""
         secret = self.username if self.password is None else self.password
         return frozenset({secret, quote(secret, safe="")} - {""})
 
@@ -180,7 +182,7 @@ class _Repository:
     """Without a login, except the user name of ssh."""
 
     logins: Mapping[str, _Login] = field(repr=False)
-    """By origin; that of a repository serves its submodules on the same server."""
+    """By origin; submodules on the same server use the login of their repository."""
 
     @property
     def shown(self) -> str:
@@ -196,14 +198,14 @@ class _Repository:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _WayIn:
+class _LoginMethod:
     """How one run of git is to log in."""
 
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """Here the secrets are."""
+    """Environment variables, which contain the secrets."""
 
     settings: tuple[tuple[str, str], ...] = ()
-    """These are seen by every user of the machine."""
+    """Options of the command, which every user of the machine can see."""
 
 
 def checked_out(
@@ -214,23 +216,23 @@ def checked_out(
     offline: bool,
     cache: Cache,
 ) -> Path:
-    """Check the locked commit out, with its submodules, and get the project in it.
+    """Check out the locked commit with its submodules, and return the project in it.
 
-    The folder is a repository of its own (`.git`), as backends that take versions or file
-    lists from git want it; where the project looks like one of these it has the history
-    and the tags, else this one commit. No login is in it.
+    The folder is a repository (`.git`), because some backends take versions or lists of
+    files from git. If the project seems to use one of these, the repository has the
+    history and the tags, else this one commit. It contains no login.
 
     Args:
-        vcs: The commit; only git is known.
-        folder: Where to; empty, made if absent.
-        environ: The user's variables.
-        offline: Take what the cache has, and ask nobody.
+        vcs: The commit; only git is supported.
+        folder: An empty folder for the files; created if it does not exist.
+        environ: The user's environment variables.
+        offline: Whether to use only the cache.
         cache: Where repositories are kept.
 
     Raises:
-        FetchError: There is no git, the server or the commit is not to be had, or offline
-            the cache does not have it.
-        SourceBuildError: The commit has no such sub-directory.
+        FetchError: There is no git, the server does not respond or does not have the
+            commit, or the build is offline and the cache does not have it.
+        SourceBuildError: The commit has no such subdirectory.
     """
     shown = redacted(vcs.url)
     commit = vcs.commit.lower()
@@ -253,26 +255,26 @@ def _check(vcs: LockedVcs, shown: str) -> None:
     if vcs.kind != "git":
         raise UnusableVcsError(
             shown,
-            f"it is a repository of the kind `{vcs.kind}`, and only git is known here",
-            hint="build a wheel of that commit, and lock the wheel",
+            f"it is a `{vcs.kind}` repository, and only git is supported",
+            hint="build a wheel from that commit, and lock the wheel",
         )
     if _COMMIT.fullmatch(vcs.commit.lower()) is None:
         raise UnusableVcsError(
             shown,
-            f"`{excerpt(vcs.commit)}` is no commit: it may be another thing tomorrow",
+            f"`{excerpt(vcs.commit)}` is not a commit: what it names may change",
             hint="lock again; a commit has 40 hexadecimal digits",
         )
 
 
 def _repository(url: str, logins: Mapping[str, _Login]) -> _Repository:
-    """Take the login out of the URL of a repository.
+    """Separate the login from the URL of a repository.
 
     Raises:
-        UnusableVcsError: It would be an option to git, or breaks lines.
+        UnusableVcsError: git would read it as an option, or it has control characters.
     """
     if url.startswith("-") or not url.isprintable() or not url:
         raise UnusableVcsError(
-            redacted(url), "it is no address of a repository", hint="mend the URL and lock again"
+            redacted(url), "it is not the URL of a repository", hint="fix the URL and lock again"
         )
     bare = without_login(url)
     scheme, separator, rest = url.partition("://")
@@ -280,19 +282,19 @@ def _repository(url: str, logins: Mapping[str, _Login]) -> _Repository:
         return _Repository(url=url, logins=logins)
     username, colon, password = rest[: len(url) - len(bare) - 1].partition(":")
     if scheme.lower() not in _HTTP:
-        # To ssh the name is part of the address, and a password is none of its business.
+        # For ssh the name is part of the address, and a password has no use.
         return _Repository(url=f"{scheme}://{username}@{bare.partition('://')[2]}", logins=logins)
     login = _Login(username=unquote(username), password=unquote(password) if colon else None)
     if not f"{login.username}{login.password}".isprintable():
         raise UnusableVcsError(
-            redacted(url), "its login holds control characters", hint="mend the login in the URL"
+            redacted(url), "its login contains control characters", hint="fix the login in the URL"
         )
     repository = _Repository(url=bare, logins={})
     return _Repository(url=bare, logins={**logins, repository.origin: login})
 
 
 def _asks_git(project: Path) -> bool:
-    """Tell whether a project's declarations mention what asks git for a version."""
+    """Check whether a project's declarations mention a tool that asks git for a version."""
     return any(
         path.is_file() and _ASKS_GIT.search(path.read_bytes()) is not None
         for path in (project / name for name in _DECLARATIONS)
@@ -300,7 +302,7 @@ def _asks_git(project: Path) -> bool:
 
 
 class _Git:
-    """Runs git, the same on every machine but for how to reach servers."""
+    """Run git in the same way on every machine, except for how servers are reached."""
 
     def __init__(self, executable: str, environ: Mapping[str, str], *, sha256: bool) -> None:
         kept = {
@@ -321,25 +323,25 @@ class _Git:
         self,
         *arguments: str,
         cwd: Path,
-        way: _WayIn | None = None,
+        method: _LoginMethod | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run git to its end, whatever its exit code."""
-        way = way or _WayIn()
-        pairs = (*_SETTINGS.items(), *way.settings)
+        """Run git until it ends, whatever its exit code is."""
+        method = method or _LoginMethod()
+        pairs = (*_SETTINGS.items(), *method.settings)
         options = [part for key, value in pairs for part in ("-c", f"{key}={value}")]
         command = (self._executable, *options, *arguments)
-        environ = {**self._environ, **way.variables}
+        environ = {**self._environ, **method.variables}
         try:
             return finished(command, cwd=cwd, environ=environ, timeout=_LONGEST_SECONDS)
         except subprocess.TimeoutExpired:
-            late = f"it has not come to an end after {_LONGEST_SECONDS:.0f} seconds"
+            late = f"it did not finish within {_LONGEST_SECONDS:.0f} seconds"
             return subprocess.CompletedProcess(command, 1, "", late)
         except OSError as error:
-            said = error.strerror or str(error)
-            return subprocess.CompletedProcess(command, 1, "", said)
+            message = error.strerror or str(error)
+            return subprocess.CompletedProcess(command, 1, "", message)
 
     def as_variables(self, key: str, value: str) -> dict[str, str]:
-        """Spell a setting as variables, which other users do not see (git 2.31)."""
+        """Return the variables for a setting, which other users cannot see (git 2.31)."""
         text = self._environ.get("GIT_CONFIG_COUNT", "")
         count = int(text) if text.isdecimal() else 0
         return {
@@ -354,7 +356,7 @@ class _Git:
 
 
 class _Checkouts:
-    """Lays commits out, each from a bare repository in the cache."""
+    """Check out commits, each from a bare repository in the cache."""
 
     def __init__(self, git: _Git, cache: Cache, *, offline: bool) -> None:
         self._git = git
@@ -362,9 +364,9 @@ class _Checkouts:
         self._offline = offline
 
     def lay_out(self, repository: _Repository, commit: str, folder: Path) -> None:
-        """Write the files of a commit and of its submodules into an empty folder."""
+        """Write the files of a commit and its submodules into an empty folder."""
         self._must(repository, "init", "--quiet", "--template=", cwd=folder)
-        # Relative addresses of submodules start from it.
+        # Relative URLs of submodules are resolved against it.
         self._must(repository, "config", "remote.origin.url", repository.url, cwd=folder)
         self._bring(repository, commit, folder, with_history=False)
         self._must(repository, "checkout", "--quiet", "--detach", commit, "--", cwd=folder)
@@ -373,13 +375,13 @@ class _Checkouts:
             self._lay_out_submodules(repository, folder)
 
     def add_history(self, repository: _Repository, commit: str, folder: Path) -> None:
-        """Add what came before a commit, and the tags."""
+        """Add the history of a commit, and the tags."""
         self._bring(repository, commit, folder, with_history=True)
 
     def _bring(
         self, repository: _Repository, commit: str, folder: Path, *, with_history: bool
     ) -> None:
-        """Fetch from the cache into a checkout; what is damaged there is fetched anew."""
+        """Fetch from the cache into a checkout; what is damaged there is fetched again."""
         kept = self._kept(repository, commit, with_history=with_history)
         if kept is not None:
             if self._copied(kept, folder, with_history=with_history).returncode == 0:
@@ -395,11 +397,11 @@ class _Checkouts:
     def _copied(
         self, kept: Path, folder: Path, *, with_history: bool
     ) -> subprocess.CompletedProcess[str]:
-        """Copy objects from the cache; git hashes each of them on the way."""
+        """Copy objects from the cache; git verifies the hash of each one."""
         refs = [f"+{_REF}:refs/remotes/origin/locked"]
         if not with_history:
             return self._fetch(folder, str(kept), refs, ["--depth=1"])
-        # A checkout of the first commit of all is not shallow.
+        # A checkout of the very first commit is not shallow.
         is_shallow = (folder / ".git" / "shallow").is_file()
         return self._fetch(folder, str(kept), [*refs, _TAGS], ["--unshallow"] if is_shallow else [])
 
@@ -407,7 +409,7 @@ class _Checkouts:
 
     def _lay_out_submodules(self, repository: _Repository, folder: Path) -> None:
         """Check out what `git submodule update --init --recursive` would."""
-        # It makes relative addresses absolute, and refuses names that are traps.
+        # It makes relative URLs absolute, and rejects malicious names.
         self._must(repository, "submodule", "--quiet", "init", cwd=folder)
         listed = self._must(repository, "ls-files", "--stage", "-z", cwd=folder)
         commits = {
@@ -422,17 +424,19 @@ class _Checkouts:
             if path in commits and name in urls and updates.get(name) != "none":
                 below = folder / path
                 if not below.resolve().is_relative_to(folder.resolve()) or not below.is_dir():
-                    raise GitError(repository.shown, f"its submodule `{path}` leads out of it")
+                    raise GitError(
+                        repository.shown, f"its submodule `{path}` leads out of the repository"
+                    )
                 submodule = _repository(urls[name], repository.logins)
                 self.lay_out(submodule, commits[path], below)
 
     def _submodules(
         self, repository: _Repository, folder: Path, key: str, where: str
     ) -> dict[str, str]:
-        """Get one setting of each submodule by its name."""
+        """Return one setting of each submodule, by the submodule's name."""
         pattern = rf"^submodule\..*\.{key}$"
         found = self._git.run("config", where, "-z", "--get-regexp", pattern, cwd=folder)
-        if found.returncode > 1:  # 1: there are none
+        if found.returncode > 1:  # 1: there are no submodules
             raise self._failed(repository, found)
         pairs = (item.partition("\n") for item in found.stdout.split("\0") if item)
         return {
@@ -452,18 +456,18 @@ class _Checkouts:
         return next((place for place in places if place.is_dir()), None)
 
     def _keep(self, repository: _Repository, commit: str, *, with_history: bool) -> Path:
-        """Fetch a commit into a repository of its own in the cache."""
+        """Fetch a commit into its own repository in the cache."""
         parent = self._place(repository, commit, with_history=with_history).parent
         with _cache_folder(parent) as temporary:
             self._must(repository, "init", "--quiet", "--bare", "--template=", cwd=temporary)
             has_history = self._fetched(repository, commit, temporary, with_history=with_history)
-            # It names the server, which does not matter any more.
+            # It contains the URL of the server, which is not needed any more.
             (temporary / "FETCH_HEAD").unlink(missing_ok=True)
             place = self._place(repository, commit, with_history=has_history)
             try:
                 temporary.rename(place)
             except OSError:
-                if not place.is_dir():  # or another build has been quicker
+                if not place.is_dir():  # else another build was faster
                     raise
         return place
 
@@ -472,18 +476,18 @@ class _Checkouts:
     def _fetched(
         self, repository: _Repository, commit: str, folder: Path, *, with_history: bool
     ) -> bool:
-        """Fetch a commit as `refs/heads/locked`, and tell whether its history came along.
+        """Fetch a commit as `refs/heads/locked`; return whether its history was fetched too.
 
-        By its name first, which is quick where the server agrees to that (protocol 2, or
-        `uploadpack.allowReachableSHA1InWant`); else through all branches and tags.
+        It is requested by its hash first, which is fast if the server allows it (protocol
+        2, or `uploadpack.allowReachableSHA1InWant`), else with all branches and tags.
         """
         wanted = f"+{commit}:{_REF}"
         refs, options = ([wanted, _TAGS], []) if with_history else ([wanted], ["--depth=1"])
         failures: list[GitError] = []
-        for way in _ways_in(repository, self._git):
-            if self._fetch(folder, repository.url, refs, options, way).returncode == 0:
+        for method in _login_methods(repository, self._git):
+            if self._fetch(folder, repository.url, refs, options, method).returncode == 0:
                 return with_history
-            everything = self._fetch(folder, repository.url, [_BRANCHES, _TAGS], [], way)
+            everything = self._fetch(folder, repository.url, [_BRANCHES, _TAGS], [], method)
             if everything.returncode == 0:
                 if self._git.run("update-ref", _REF, commit, cwd=folder).returncode:
                     raise CommitGoneError(repository.shown, commit)
@@ -497,13 +501,13 @@ class _Checkouts:
         url: str,
         refs: Sequence[str],
         options: Sequence[str],
-        way: _WayIn | None = None,
+        method: _LoginMethod | None = None,
     ) -> subprocess.CompletedProcess[str]:
         command = ("fetch", "--quiet", "--no-tags", *options, "--", url, *refs)
-        return self._git.run(*command, cwd=folder, way=way)
+        return self._git.run(*command, cwd=folder, method=method)
 
     def _must(self, repository: _Repository, *arguments: str, cwd: Path) -> str:
-        """Run git where it has to succeed, and get what it prints."""
+        """Run a git command that has to succeed, and return what it prints."""
         result = self._git.run(*arguments, cwd=cwd)
         if result.returncode:
             raise self._failed(repository, result)
@@ -512,35 +516,35 @@ class _Checkouts:
     def _failed(
         self, repository: _Repository, result: subprocess.CompletedProcess[str]
     ) -> GitError:
-        """Make the error of a failed command: the end of what git said, without secrets."""
-        said = redacted_text((result.stdout + result.stderr).strip())
+        """Make the error for a failed command, with the end of its output, without secrets."""
+        message = redacted_text((result.stdout + result.stderr).strip())
         for login in repository.logins.values():
             for secret in login.secrets:
-                said = said.replace(secret, "****")
-        return GitError(repository.shown, "\n".join(said.splitlines()[-_LAST_LINES:]))
+                message = message.replace(secret, "****")
+        return GitError(repository.shown, "\n".join(message.splitlines()[-_LAST_LINES:]))
 
 
-def _ways_in(repository: _Repository, git: _Git) -> Iterator[_WayIn]:
-    """Yield the ways to give git the login for a repository, the first that does counts."""
+def _login_methods(repository: _Repository, git: _Git) -> Iterator[_LoginMethod]:
+    """Yield the ways to pass git the login for a repository; the first one that works counts."""
     login = repository.login
     if login is None:
-        yield _WayIn()
+        yield _LoginMethod()
         return
     if login.password is None:
-        # With a name alone the user's helpers may know the password.
+        # If there is only a name, the user's helpers may know the password.
         key = f"credential.{repository.origin}.username"
-        yield _WayIn(variables=git.as_variables(key, login.username))
+        yield _LoginMethod(variables=git.as_variables(key, login.username))
     key = f"credential.{repository.origin}.helper"
-    yield _WayIn(
+    yield _LoginMethod(
         variables={_USERNAME: login.username, _PASSWORD: login.password or ""},
-        # The empty one first: no other helper is asked, nor told to keep the login.
+        # The empty one first, so that no other helper is asked or told to store the login.
         settings=((key, ""), (key, _HELPER)),
     )
 
 
 @contextmanager
 def _cache_folder(parent: Path) -> Iterator[Path]:
-    """Give an empty folder in the cache, removed at the end unless it was moved away."""
+    """Make an empty folder in the cache, which is removed at the end unless it was moved."""
     try:
         parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=parent, prefix=".part-"))

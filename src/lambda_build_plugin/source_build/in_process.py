@@ -1,8 +1,7 @@
-"""A folder → a wheel in this process, by the hooks (PEP 517) of a backend that is at hand.
+"""Build a wheel in this process, with the hooks (PEP 517) of an installed backend.
 
-That takes milliseconds, and is done only where nothing would differ from an isolated
-build: the running environment satisfies every `build-system.requires`, and nothing but
-the backend is required.
+That takes milliseconds. It is done only if an isolated build would not differ, that is,
+if the backend is all that `build-system.requires` names, and its installed version fits.
 """
 
 from __future__ import annotations
@@ -24,25 +23,25 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.source_build.source import Source
 
-__all__ = ["backend_at_hand", "built_here"]
+__all__ = ["build_in_process", "usable_backend"]
 
 _IN_PROCESS = {
     "hatchling.build": "hatchling",
     "pdm.backend": "pdm-backend",
     "poetry.core.masonry.api": "poetry-core",
 }
-"""Backends that can be called here: `build-backend` → distribution."""
+"""The distributions of backends that can be called in this process, by `build-backend`."""
 
 
-def backend_at_hand(project: Project) -> str | None:
-    """Get the backend's distribution if building here is what isolation would be."""
+def usable_backend(project: Project) -> str | None:
+    """Return the backend's distribution if an isolated build would not differ, else None."""
     system = project.build_system
     backend = _IN_PROCESS.get(system.backend)
     if backend is None or system.has_backend_path or not system.requires:
         return None
     if not all(_is_satisfied(text, backend) for text in system.requires):
         return None
-    # A build script may ask for more than poetry-core; Poetry isolates it, too.
+    # A build script may need more than poetry-core; Poetry also isolates it.
     if backend == "poetry-core" and "build" in project.tool.table("poetry"):
         return None
     # An isolated build would not have the plugins that are installed here.
@@ -65,11 +64,11 @@ def _is_satisfied(text: str, backend: str) -> bool:
     )
 
 
-def built_here(source: Source, root: Path, backend: str, folder: Path) -> bool:
-    """Call the hooks of the backend here; False where it asks for more than is here.
+def build_in_process(source: Source, root: Path, backend: str, folder: Path) -> bool:
+    """Call the hooks of the backend; return False if it has more requirements.
 
     Raises:
-        BackendError: It fails, with what it and its programs wrote.
+        BackendError: The backend fails; contains what it and its programs wrote.
     """
     with tempfile.TemporaryFile("w+", buffering=1, encoding="utf-8", errors="replace") as output:
         try:

@@ -1,7 +1,7 @@
-"""A folder → a wheel, through PEP 517 in an environment of its own (`build`).
+"""Build a wheel in an isolated environment (PEP 517), with the help of `build`.
 
-The environment is made by `build` for the running Python, and by uv, or venv and pip,
-for another one. Requirements come from the index that the user has configured for them.
+`build` makes the environment for the running Python; uv, or venv and pip, make it for
+another one. Requirements come from the indexes that uv and pip are configured with.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
     from build.env import DefaultIsolatedEnv
 
-    from lambda_build_plugin.source_build.interpreter import Interpreter
     from lambda_build_plugin.source_build.source import Source
+    from lambda_build_plugin.system.interpreters import Interpreter
 
 __all__ = ["build_in_isolation"]
 
 _OFFLINE = {
     "UV_OFFLINE": "1",
     "PIP_NO_INDEX": "1",
-    # Addresses in find-links and in requirements are not of an index. Nobody listens there.
+    # URLs in find-links and requirements are used without an index; no proxy listens here.
     "PIP_PROXY": "http://127.0.0.1:0",
     "PIP_RETRIES": "0",
 }
-"""Variables that keep uv and pip from the network."""
+"""Variables that keep uv and pip off the network."""
 
 _COMPILERS = (
     *("c++", "c99", "cc", "clang", "clang++", "cpp", "g++", "gcc"),
@@ -55,11 +55,11 @@ _COMPILER_VARIABLES = (
     "LDSHARED",
     "LDCXXSHARED",
 )
-"""What distutils, meson and CMake ask before they look for a compiler themselves."""
+"""Variables that distutils, meson and CMake read before they search for a compiler."""
 
 _NO_COMPILER = """\
 #!/bin/sh
-echo "lambda-build keeps the compiler out of reach: what it makes does not load in the target" >&2
+echo "lambda-build has disabled the compiler: what it compiles does not load in the target" >&2
 exit 1
 """
 
@@ -75,27 +75,27 @@ def build_in_isolation(
     offline: bool,
     compiler: bool = True,
 ) -> None:
-    """Write the wheel of a folder into another one.
+    """Build the wheel of a folder and write it into another one.
 
     Args:
         source: What is built, for messages.
-        root: Where its pyproject.toml or setup.py lies.
-        folder: Where the wheel goes.
+        root: The folder with its pyproject.toml or setup.py.
+        folder: Where to write the wheel.
         interpreter: The Python that runs the backend.
-        environ: What the backend and the installer see, but for what is ours.
-        scratch: For working files.
-        offline: Whether requirements may not be fetched.
-        compiler: False to let no compiler be found, so that optional extensions stay out.
+        environ: The variables of the backend and the installer, to which some are added.
+        scratch: A folder for working files.
+        offline: Whether requirements must not be fetched.
+        compiler: False to disable all compilers, so that optional extensions are left out.
 
     Raises:
-        SourceBuildError: The backend fails, or its requirements are not to be had.
+        SourceBuildError: The backend fails, or its requirements cannot be installed.
     """
     from build import BuildBackendException, BuildException, FailedProcessError, ProjectBuilder
 
     output: list[str] = []
-    heard: list[warnings.WarningMessage] = []
-    ours = _OFFLINE if offline else {}
-    base = {**environ, **ours, **_aside(scratch, environ)}
+    caught: list[warnings.WarningMessage] = []
+    added = _OFFLINE if offline else {}
+    base = {**environ, **added, **_working_files_elsewhere(scratch, environ)}
     hidden = {} if compiler else _without_compiler(scratch)
 
     def run(
@@ -112,9 +112,9 @@ def build_in_isolation(
 
     try:
         with (
-            variables(ours),
-            # A backend's warnings are for its authors, but may tell why it fails.
-            warnings.catch_warnings(record=True) as heard,
+            variables(added),
+            # A backend's warnings are for its authors, but may explain why it fails.
+            warnings.catch_warnings(record=True) as caught,
             _environment(interpreter, base, scratch) as env,
         ):
             warnings.simplefilter("always")
@@ -123,21 +123,21 @@ def build_in_isolation(
             env.install(builder.get_requires_for_build("wheel"))
             builder.build("wheel", str(folder))
     except subprocess.CalledProcessError as error:  # of the installer; `build` wraps a backend's
-        said = _text(error.stdout) + _text(error.stderr) or str(error)
+        output_text = _text(error.stdout) + _text(error.stderr) or str(error)
         if offline:
-            raise OfflineRequirementsError(source, said) from error
-        raise BackendError(source, source.backend, said) from error
+            raise OfflineRequirementsError(source, output_text) from error
+        raise BackendError(source, source.backend, output_text) from error
     except (BuildException, BuildBackendException, FailedProcessError) as error:
-        warned = (f"{each.message}\n" for each in heard)
-        said = "".join((*warned, *output, str(error)))
-        raise BackendError(source, source.backend, said) from error
+        warned = (f"{each.message}\n" for each in caught)
+        output_text = "".join((*warned, *output, str(error)))
+        raise BackendError(source, source.backend, output_text) from error
 
 
 @contextmanager
 def _environment(
     interpreter: Interpreter, environ: Mapping[str, str], scratch: Path
 ) -> Iterator[DefaultIsolatedEnv | _OtherEnvironment]:
-    """Make an environment for a Python, and remove it afterwards."""
+    """Make an environment for a Python, which is removed afterwards."""
     from build.env import DefaultIsolatedEnv
 
     uv = uv_of(environ)
@@ -149,7 +149,7 @@ def _environment(
 
 
 class _OtherEnvironment:
-    """An environment of another Python than the running one: `build` makes none of those."""
+    """An environment for a Python other than the running one, which `build` cannot make."""
 
     def __init__(
         self, interpreter: Interpreter, environ: Mapping[str, str], folder: Path, *, uv: str | None
@@ -168,7 +168,7 @@ class _OtherEnvironment:
         return str(self._scripts / name)
 
     def make_extra_environ(self) -> dict[str, str]:
-        """Let what is installed in the environment be found first."""
+        """Return variables that put the environment's programs first on PATH."""
         path = self._environ.get("PATH", os.defpath)
         return {"PATH": f"{self._scripts}{os.pathsep}{path}", "PYTHONPATH": ""}
 
@@ -176,7 +176,7 @@ class _OtherEnvironment:
         """Install requirements (PEP 508)."""
         if not requirements:
             return
-        # In a file: on a command line pip would not heed markers.
+        # In a file: on the command line pip ignores markers.
         listed = self._folder / "requirements.txt"
         listed.write_text("\n".join(sorted(requirements)), encoding="utf-8")
         python = self.python_executable
@@ -195,11 +195,11 @@ class _OtherEnvironment:
         finished(command, environ=environ, together=True).check_returncode()
 
 
-def _aside(scratch: Path, environ: Mapping[str, str]) -> dict[str, str]:
+def _working_files_elsewhere(scratch: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """Keep the working files of setuptools out of the project.
 
-    Its `build` and `*.egg-info` would stay there, and what lies in a stale `build`
-    would be packed again. It reads a configuration file that this variable names.
+    Its `build` and `*.egg-info` would stay there, and the contents of an old `build`
+    would be packaged again. setuptools reads the configuration file in this variable.
     """
     config = configparser.RawConfigParser()
     config.read(environ.get("DIST_EXTRA_CONFIG", ""), encoding="utf-8")
@@ -217,7 +217,7 @@ def _aside(scratch: Path, environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _without_compiler(scratch: Path) -> dict[str, str]:
-    """Put a program that fails before every compiler, by name and by variable."""
+    """Replace every compiler, by name and by variable, with a program that fails."""
     folder = scratch / "no-compiler"
     folder.mkdir()
     for name in _COMPILERS:

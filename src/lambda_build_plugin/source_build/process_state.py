@@ -1,7 +1,7 @@
-"""What a build may touch: its folder for temporary files, its input, output and variables.
+"""Change the state of this process for a build: temporary files, streams, variables.
 
-Backends in this process and the programs that they start see the same: nobody to answer
-a question, nobody to read what they print, and a folder that is removed afterwards.
+This serves backends in this process and the programs that they start: they get no input,
+their output is captured, and their temporary folder is removed afterwards.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ __all__ = ["no_input", "scratch", "variables", "working_in", "writing_to"]
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """Give a folder that also holds what a build and its programs leave for temporary.
+    """Make a folder that is also used for the temporary files of a build and its programs.
 
-    A build that is killed cannot clean up after itself; this does.
+    A backend that is killed cannot clean up after itself, but this can.
     """
     before = tempfile.tempdir
     with tempfile.TemporaryDirectory(prefix="lambda-build-", ignore_cleanup_errors=True) as name:
@@ -38,7 +38,7 @@ def scratch() -> Iterator[Path]:
 
 @contextmanager
 def variables(more: Mapping[str, str]) -> Iterator[None]:
-    """Add to the variables of this process, which backends and `build` hand on."""
+    """Add environment variables to this process, which backends and `build` pass on."""
     before = {name: os.environ.get(name) for name in more}
     os.environ.update(more)
     try:
@@ -53,9 +53,9 @@ def variables(more: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def no_input() -> Iterator[None]:
-    """Let whoever asks a question meet the end of input at once, and not wait for ever."""
+    """Let programs that ask a question read the end of input, so that they do not wait."""
     before = sys.stdin
-    with Path(os.devnull).open(encoding="utf-8") as nothing, _led(0, nothing):
+    with Path(os.devnull).open(encoding="utf-8") as nothing, _redirected(0, nothing):
         sys.stdin = nothing
         try:
             yield
@@ -64,8 +64,8 @@ def no_input() -> Iterator[None]:
 
 
 @contextmanager
-def _led(descriptor: int, file: TextIO) -> Iterator[None]:
-    """Lead a descriptor to a file, for this process and those that it starts."""
+def _redirected(descriptor: int, file: TextIO) -> Iterator[None]:
+    """Redirect a descriptor to a file, for this process and those that it starts."""
     kept = os.dup(descriptor)
     try:
         os.dup2(file.fileno(), descriptor)
@@ -77,14 +77,14 @@ def _led(descriptor: int, file: TextIO) -> Iterator[None]:
 
 @contextmanager
 def writing_to(file: TextIO) -> Iterator[None]:
-    """Lead what backends and the programs they start write into a file.
+    """Redirect the output of backends and of the programs that they start to a file.
 
-    Standard output is not theirs: a report may be on its way to another program.
+    They must not use standard output, which another program may read the report from.
     """
     with ExitStack() as stack:
         for descriptor, stream in ((1, sys.stdout), (2, sys.stderr)):
             stream.flush()
-            stack.enter_context(_led(descriptor, file))
+            stack.enter_context(_redirected(descriptor, file))
         stack.enter_context(redirect_stdout(file))
         stack.enter_context(redirect_stderr(file))
         yield
@@ -92,7 +92,7 @@ def writing_to(file: TextIO) -> Iterator[None]:
 
 @contextmanager
 def working_in(folder: Path) -> Iterator[None]:
-    """Change the working directory, as PEP 517 wants it for hooks."""
+    """Change the working directory, as PEP 517 requires for hooks."""
     before = Path.cwd()
     os.chdir(folder)
     try:

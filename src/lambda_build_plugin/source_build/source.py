@@ -1,4 +1,4 @@
-"""What a wheel is to be made of."""
+"""The source code that a wheel is built from."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.config.project import Project
 
-__all__ = ["Source", "local_source", "of_project", "strange_source"]
+__all__ = ["Source", "foreign_source", "local_source", "of_project"]
 
-_LEGACY = "setuptools.build_meta:__legacy__"  # PEP 517: where nothing is said
+_LEGACY = "setuptools.build_meta:__legacy__"  # PEP 517: the default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Source:
     """A folder of source code with a build backend."""
 
     name: str
-    """How messages call it: `demo`, or `demo 1.0`."""
+    """What messages call it: `demo` or `demo 1.0`."""
 
     root: Path
     backend: str
@@ -35,17 +35,17 @@ class Source:
     """`local`, `sdist` or `vcs`, as in the report."""
 
     project: Project | None = None
-    """What the folder says of itself; None for what comes from elsewhere.
+    """The project in the folder if it is the user's own, else None.
 
-    Code of the user's own may be built in this process; a stranger's only in isolation.
+    Only the user's own code may be built in this process; all other is isolated.
     """
 
 
 def of_project(project: Project) -> Source:
-    """Make a source of a folder that has been read.
+    """Make a source of a project that has been read.
 
     Raises:
-        NotAPackageError: No wheel can be built of it.
+        NotAPackageError: The project is not a package.
     """
     if not project.is_package:
         raise NotAPackageError(project)
@@ -63,28 +63,28 @@ def _of_folder(project: Project) -> Source:
 
 
 def local_source(name: str, folder: Path) -> Source:
-    """Make a source of a folder of the user's, such as a path dependency.
+    """Make a source of one of the user's folders, such as a path dependency.
 
-    Whoever names a folder takes it for a package: without a `[build-system]` it is one of
-    setuptools, for pip, Poetry and uv (PEP 517).
+    A folder without a `[build-system]` is built with setuptools (PEP 517), as pip, Poetry
+    and uv do.
 
     Raises:
-        SourceBuildError: It is not there, not readable, or holds nothing to build.
+        SourceBuildError: It does not exist, cannot be read, or contains nothing to build.
     """
     try:
         project = read_project(folder)
     except LambdaBuildError as error:
         raise UnreadableSourceError(name, folder, error.why) from error
     if not any((folder / file).is_file() for file in ("pyproject.toml", "setup.py")):
-        problem = "it is no package: it has neither a pyproject.toml nor a setup.py"
+        problem = "it is not a package: it has neither a pyproject.toml nor a setup.py"
         raise UnreadableSourceError(name, folder, problem)
     return _of_folder(project)
 
 
-def strange_source(name: str, folder: Path, kind: str) -> Source:
-    """Make a source of what was unpacked or checked out.
+def foreign_source(name: str, folder: Path, kind: str) -> Source:
+    """Make a source of an unpacked archive or a checked out commit.
 
-    Its pyproject.toml is read for the backend's name alone; `build` checks the rest.
+    Only the name of the backend is read from its pyproject.toml; `build` checks the rest.
     """
     return Source(name=name, root=folder, backend=_backend(folder / "pyproject.toml"), kind=kind)
 

@@ -1,9 +1,9 @@
-"""Source archives → a folder of source code, with nothing outside that folder touched.
+"""Unpack source archives into a folder, without touching anything outside of it.
 
-What is unpacked comes from strangers: an sdist (PEP 517, PEP 625), or an archive at a
-URL such as a forge makes of a commit. `tarfile`'s own filter came late into the Pythons
-we run on and knows no zip, so the rules of PEP 706 are kept here, for both kinds alike:
-names stay inside, links point inside, and there are only files, folders and links.
+The archives are not trusted: sdists (PEP 517, PEP 625), or archives at a URL, such as a
+forge makes from a commit. Not all supported Pythons have the filters of `tarfile`, and
+`zipfile` has none, so the rules of PEP 706 are implemented here for both kinds: names stay
+inside, links point inside, and there are only files, folders and links.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 _MOST_BYTES = 4 << 30
-"""Of all files together; sdists that bring a whole engine along have some hundred MB."""
+"""The limit for all files together; the largest known sdists have some hundred MB."""
 
 _MOST_MEMBERS = 500_000
 _LONGEST_LINK = 1 << 12
@@ -51,41 +51,41 @@ class BrokenSourceError(SourceBuildError):
     def __init__(self, name: str, problem: str) -> None:
         self.name, self.problem = name, problem
         super().__init__(
-            f"{name} cannot be unpacked",
+            f"cannot unpack {name}",
             why=problem,
-            hint="it has to be a .tar.gz, .tar.bz2, .tar.xz or .zip with the source code of one "
+            hint="it must be a .tar.gz, .tar.bz2, .tar.xz or .zip with the source code of one "
             "project; if it is as its author made it, lock another version, or one with a wheel",
         )
 
 
 class UnsafeSourceError(SourceBuildError):
-    """A source archive holds what would touch files outside its folder, or fill the disk."""
+    """Unpacking a source archive would touch files outside of its folder, or fill the disk."""
 
     def __init__(self, name: str, problem: str) -> None:
         self.name, self.problem = name, problem
         super().__init__(
             f"{name} is not safe to unpack",
             why=problem,
-            hint="no archive of an honest project holds this: look at it before you trust it, "
+            hint="no honest project's archive contains this: inspect it before you trust it, "
             "and tell its author",
         )
 
 
 class NoSuchFolderError(SourceBuildError):
-    """A source has no folder of the name that the lock gives."""
+    """A source does not have the folder that the lock names."""
 
     def __init__(self, what: str, subdirectory: str) -> None:
         self.subdirectory = subdirectory
         super().__init__(
             f"{what} has no folder `{subdirectory}`",
-            why="the lock says that the project lies there",
-            hint="mend the sub-directory where the dependency is declared, and lock again",
+            why="the lock says that the project is there",
+            hint="fix the subdirectory where the dependency is declared, and lock again",
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Member:
-    """One entry of an archive, whatever the archive's kind."""
+    """One entry of an archive of either kind."""
 
     name: str
     kind: _Kind
@@ -94,10 +94,10 @@ class _Member:
     """Bytes, as declared."""
 
     target: str
-    """Of a link as it stands there: to its own folder relative, or of a hard link the member."""
+    """What a link points to: relative to its own folder, or for a hard link a member."""
 
     open: Callable[[], IO[bytes]]
-    """The content of a file."""
+    """Open the content of a file."""
 
 
 def unpacked(
@@ -108,22 +108,22 @@ def unpacked(
     subdirectory: str | None = None,
     most_bytes: int = _MOST_BYTES,
 ) -> Path:
-    """Lay a source archive out in an empty folder and get the one project in it.
+    """Unpack a source archive into an empty folder and return the project in it.
 
-    The kind is told from the content: a file in the cache has no name.
+    The kind is detected from the content, because files in the cache have no names.
 
     Args:
         archive: An sdist or archive: tar (plain, gzip, bzip2, xz) or zip.
-        folder: Where to; made if absent.
-        name: How messages call the archive, if not by its path.
-        subdirectory: Where below the project's top it really lies, as the lock says.
-        most_bytes: The most that may be written.
+        folder: Where to unpack it; created if it does not exist.
+        name: What messages call the archive, if not the name of its file.
+        subdirectory: The project's folder in the archive, as the lock says.
+        most_bytes: The most bytes that may be written.
 
     Returns:
-        The archive's one top folder (PEP 517), or `folder` where there is no such thing.
+        The archive's single top folder (PEP 517), or `folder` if there is none.
 
     Raises:
-        SourceBuildError: It is broken, it is not safe, or it has no such sub-directory.
+        SourceBuildError: It is broken, it is not safe, or it has no such subdirectory.
     """
     shown = name or archive.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -139,10 +139,10 @@ def unpacked(
 
 
 def project_below(root: Path, subdirectory: str | None, *, what: str) -> Path:
-    """Get a sub-directory of unpacked or checked out source code.
+    """Return a subdirectory of unpacked or checked out source code.
 
     Raises:
-        NoSuchFolderError: There is none, or it is a way out of the source code.
+        NoSuchFolderError: It does not exist, or it leads out of the source code.
     """
     if not subdirectory:
         return root
@@ -155,15 +155,15 @@ def project_below(root: Path, subdirectory: str | None, *, what: str) -> Path:
 
 @contextmanager
 def _readable(shown: str) -> Iterator[None]:
-    """Turn what the standard library raises on broken archives into one error."""
+    """Turn what the standard library raises for broken archives into one error."""
     try:
         yield
     except (
         EOFError,
         OSError,
-        ValueError,  # a NUL in a name, a date that is none
+        ValueError,  # a NUL in a name, an invalid date
         RuntimeError,  # an encrypted zip
-        NotImplementedError,  # a method of compression that is not known
+        NotImplementedError,  # an unknown compression method
         lzma.LZMAError,
         tarfile.TarError,
         zipfile.BadZipFile,
@@ -199,7 +199,7 @@ def _tar_members(archive: tarfile.TarFile) -> Iterator[_Member]:
 def _tar_content(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> IO[bytes]:
     content = archive.extractfile(entry)
     if content is None:
-        raise tarfile.ExtractError(f"`{entry.name}` is no file")
+        raise tarfile.ExtractError(f"`{entry.name}` is not a file")
     return content
 
 
@@ -228,7 +228,7 @@ def _zip_members(archive: zipfile.ZipFile) -> Iterator[_Member]:
 
 
 def _link_target(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> str:
-    """Read where a link leads: a zip has that as its content."""
+    """Read the target of a link, which is its content in a zip."""
     with archive.open(entry) as content:
         return os.fsdecode(content.read(_LONGEST_LINK))
 
@@ -238,12 +238,12 @@ def _zip_kind(entry: zipfile.ZipInfo, mode: int) -> _Kind:
         return "folder"
     if stat.S_ISLNK(mode):
         return "symlink"
-    # Archives of other systems, and those that Python wrote, have no kind in the mode.
+    # Archives from other systems, and those that Python wrote, have no file type in the mode.
     return "file" if stat.S_ISREG(mode) or not stat.S_IFMT(mode) else "other"
 
 
 class _Unpacking:
-    """Writes members into a folder; links come last, so nothing is written through one."""
+    """Write members into a folder; links last, so that nothing is written through a link."""
 
     def __init__(self, shown: str, folder: Path, most_bytes: int) -> None:
         self._shown = shown
@@ -260,7 +260,7 @@ class _Unpacking:
         for path, member in self._links.items():
             self._link(path, member)
         for path, member in self._links.items():
-            # Seen as the system will follow it: one link may lead through another.
+            # Resolved as the system does it, since a link may lead through another one.
             if not self._is_inside(os.path.realpath(path)):
                 raise self._leads_out(member)
 
@@ -273,7 +273,7 @@ class _Unpacking:
                 with member.open() as content:
                     self._copy(content, path, member)
             case "hardlink":
-                # What it is a second name of has been written before (pax, "hard links").
+                # The member that it is a second name of has already been written (pax).
                 with self._place(member.target).open("rb") as content:
                     self._copy(content, path, member)
             case "symlink":
@@ -282,26 +282,26 @@ class _Unpacking:
                 raise self._unsafe(f"`{member.name}` is a device, a pipe or something like it")
 
     def _place(self, name: str) -> Path:
-        """Get the place of a member, below the folder and nowhere else."""
+        """Return the path of a member, which must be below the folder."""
         drive, _ = os.path.splitdrive(name)
         parts = name.replace(os.sep, "/").split("/")
         if name.startswith("/") or drive or ".." in parts:
-            raise self._unsafe(f"`{name}` leads out of it")
+            raise self._unsafe(f"`{name}` leads out of the archive")
         return self._folder.joinpath(*parts)
 
     def _copy(self, content: IO[bytes], path: Path, member: _Member) -> None:
-        # The declared size first: what is too large need not be read to be refused.
+        # The declared size first, so that a member which is too large is not read at all.
         if self._bytes + member.size > self._most_bytes:
             raise self._too_large()
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._links.pop(path, None)  # of two members with one name the last counts
+        self._links.pop(path, None)  # the last of several members with one name counts
         with path.open("wb") as file:
             while chunk := content.read(_CHUNK):
                 self._bytes += len(chunk)
                 if self._bytes > self._most_bytes:
                     raise self._too_large()
                 file.write(chunk)
-        # The same for every user: a umask is not to show in what is built.
+        # The same for every user: the umask must not affect what is built.
         path.chmod(0o755 if member.executable else 0o644)
 
     def _link(self, path: Path, member: _Member) -> None:
@@ -318,7 +318,9 @@ class _Unpacking:
         return path == root or path.startswith(root + os.sep)
 
     def _leads_out(self, member: _Member) -> UnsafeSourceError:
-        return self._unsafe(f"the link `{member.name}` leads out of it, to `{member.target}`")
+        return self._unsafe(
+            f"the link `{member.name}` leads out of the archive, to `{member.target}`"
+        )
 
     def _too_large(self) -> UnsafeSourceError:
         return self._unsafe(f"it unpacks to more than {self._most_bytes:,} bytes")

@@ -1,10 +1,10 @@
-"""The project and the sources that a lock or a setting names → wheels.
+"""Build the project and the sources that a lock or a setting names.
 
-Folders of the user's are built every time, since no version says what lies in them. What
+The user's own folders are built every time, since no version says what is in them. What
 cannot change, an archive or a commit, is built once for each target and Python; its wheel
 is kept in the cache, and its digest is checked whenever it is used again.
 
-What only some kinds need, git and archives, is loaded where it is used.
+The modules for git and archives are imported only where they are needed.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from zipfile import BadZipFile
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
-from lambda_build_plugin.source_build.attempts import made
+from lambda_build_plugin.source_build.attempts import build_wheel
 from lambda_build_plugin.source_build.compatibility import holds_code, requires_python
 from lambda_build_plugin.source_build.errors import (
     EmptyWheelError,
     StrangeWheelError,
     UnreadableSourceError,
 )
-from lambda_build_plugin.source_build.source import local_source, of_project, strange_source
+from lambda_build_plugin.source_build.source import foreign_source, local_source, of_project
 from lambda_build_plugin.system.hashes import Digest, check_file
 from lambda_build_plugin.urls import redacted
 from lambda_build_plugin.wheel.file import Wheel
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["build_archive", "build_commit", "build_folder", "build_project", "included"]
 
 _FORMAT = "2"
-"""Of what is kept in the cache: raised when wheels come to be built otherwise."""
+"""The version of what is kept in the cache; to be raised if wheels are built differently."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _CHUNK = 1 << 18
@@ -52,17 +52,17 @@ _CHUNK = 1 << 18
 def build_project(
     project: Project, context: BuildContext, *, builder: Callable[[Path], object] | None = None
 ) -> Wheel:
-    """Build the project's own wheel; never an editable one.
+    """Build the project's own wheel, which is never editable.
 
-    A host that runs as the project's backend brings its own `builder`, which writes the
-    wheel into the folder that it is given.
+    A host that runs as the project's backend passes a `builder`, which writes the wheel
+    into the folder that it is given.
 
     Raises:
-        SourceBuildError: It is no package, the backend fails, or the wheel is empty or
+        SourceBuildError: It is not a package, the backend fails, or the wheel is empty or
             does not fit the target.
     """
     source = of_project(project)
-    wheel = made(source, context, builder=builder)
+    wheel = build_wheel(source, context, builder=builder)
     if not holds_code(wheel.path):
         raise EmptyWheelError(source, wheel.filename)
     return wheel
@@ -71,17 +71,17 @@ def build_project(
 def build_folder(
     package: LockedPackage, directory: LockedDirectory, context: BuildContext
 ) -> Wheel:
-    """Build a path dependency from what lies in its folder now, whatever version it has.
+    """Build a path dependency from what is in its folder now, whatever its version is.
 
     Raises:
-        SourceBuildError: It is not there, cannot be built for the target, or is another
+        SourceBuildError: It does not exist, cannot be built for the target, or is another
             package than the lock says.
     """
     from lambda_build_plugin.source_build.unpack import project_below
 
     folder = project_below(directory.path, directory.subdirectory, what=str(directory.path))
-    wheel = made(local_source(package.name, folder), context)
-    # The version is dynamic for some, and in any case that of the last lock.
+    wheel = build_wheel(local_source(package.name, folder), context)
+    # The locked version may be missing (if dynamic) or out of date.
     return _same(package, wheel, None)
 
 
@@ -104,7 +104,7 @@ def build_archive(fetched: Fetched, context: BuildContext) -> Wheel:
                 name=fetched.selected.filename,
                 subdirectory=file.subdirectory,
             )
-            return made(strange_source(str(package), root, "sdist"), context)
+            return build_wheel(foreign_source(str(package), root, "sdist"), context)
 
     key = f"sha256:{fetched.sha256}\n{file.subdirectory or ''}"
     wheel = _once(key, "sdist", context, make)
@@ -115,7 +115,7 @@ def build_commit(package: LockedPackage, vcs: LockedVcs, context: BuildContext) 
     """Build a package from a commit of a repository.
 
     Raises:
-        FetchError: The commit is not to be had.
+        FetchError: The commit cannot be fetched.
         SourceBuildError: It cannot be built for the target, or is another package than
             the lock says.
     """
@@ -130,7 +130,7 @@ def build_commit(package: LockedPackage, vcs: LockedVcs, context: BuildContext) 
                 offline=context.offline,
                 cache=context.cache,
             )
-            return made(strange_source(str(package), root, "vcs"), context)
+            return build_wheel(foreign_source(str(package), root, "vcs"), context)
 
     if _COMMIT.fullmatch(vcs.commit):
         key = f"{redacted(vcs.url)}\n{vcs.commit}\n{vcs.subdirectory or ''}"
@@ -141,13 +141,13 @@ def build_commit(package: LockedPackage, vcs: LockedVcs, context: BuildContext) 
 
 
 def included(path: Path, context: BuildContext) -> Wheel:
-    """Take a wheel of the user's, or build a folder of theirs, that no lock names.
+    """Use a wheel, or build a folder, that the user adds to what is locked.
 
     Raises:
-        SourceBuildError: It is neither, or it does not fit the target.
+        SourceBuildError: It is neither of these, or does not fit the target.
     """
     if path.is_dir():
-        return made(local_source(path.name, path), context)
+        return build_wheel(local_source(path.name, path), context)
     try:
         tags = parse_wheel_filename(path.name)[3]
         checked, specifier = check_file(path), requires_python(path)
@@ -159,15 +159,15 @@ def included(path: Path, context: BuildContext) -> Wheel:
     target = context.target
     admitted = specifier.contains(target.python_version, prereleases=True)
     if not admitted or not any(tag in target.rank for tag in tags):
-        problem = f"its {'tag is' if admitted else 'Requires-Python is'} not one of {target}"
+        problem = f"its {'tags do' if admitted else 'Requires-Python does'} not match {target}"
         raise UnreadableSourceError(path.name, path, problem)
     return Wheel.of(path, sha256=checked.sha256, source="wheel")
 
 
 def _same(package: LockedPackage, wheel: Wheel, version: Version | None) -> Wheel:
-    """Refuse a wheel of another package than the lock's, or of another version if one counts.
+    """Check that a wheel has the name, and the version unless it is None, that was locked.
 
-    A local version (PEP 440) may be added by the backend.
+    The backend may add a local version (PEP 440).
     """
     as_locked = version is None or version in {
         wheel.version,
@@ -179,7 +179,7 @@ def _same(package: LockedPackage, wheel: Wheel, version: Version | None) -> Whee
 
 
 def _once(key: str, kind: str, context: BuildContext, make: Callable[[], Wheel]) -> Wheel:
-    """Take a wheel from the cache, or make it and keep it there."""
+    """Return a wheel from the cache, or make it and keep it there."""
     python = context.interpreter
     full_key = "\n".join((_FORMAT, key, str(context.target), str(python), python.platform))
     note = context.cache.note("built", full_key)
@@ -194,7 +194,7 @@ def _once(key: str, kind: str, context: BuildContext, make: Callable[[], Wheel])
 
 
 def _kept(note: Mapping[str, str], kind: str, context: BuildContext) -> Wheel | None:
-    """Get a wheel that was kept; None where it is gone, damaged, or badly noted."""
+    """Return a wheel from the cache; None if it or its note is missing or damaged."""
     checked = context.cache.find(Digest(note.get("digest", "")))
     if checked is None or not (filename := note.get("filename")):
         return None

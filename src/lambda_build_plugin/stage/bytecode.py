@@ -32,16 +32,14 @@ from lambda_build_plugin.stage.contents import contents
 from lambda_build_plugin.stage.records import with_entries
 from lambda_build_plugin.stage.tree import Entry
 from lambda_build_plugin.system.hashes import Digest
-from lambda_build_plugin.system.interpreters import clean, find_interpreter
+from lambda_build_plugin.system.interpreters import find_interpreter, without_python_variables
 from lambda_build_plugin.wheel.members import member_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from lambda_build_plugin.config.settings import Host
-    from lambda_build_plugin.progress import Reporter
-    from lambda_build_plugin.runtime.target import Runtime
+    from lambda_build_plugin.source_build.context import BuildContext
     from lambda_build_plugin.stage.tree import StagedTree
     from lambda_build_plugin.system.cache import Cache
     from lambda_build_plugin.system.interpreters import Interpreter
@@ -104,8 +102,8 @@ class BytecodeOversizeError(VerificationError):
         self.size = size
         super().__init__(
             f"with bytecode the artifact would be too large: about {size_text(size)} unzipped, "
-            f"Lambda wants less than {size_text(UNZIPPED_LIMIT)}",
-            why=f"bytecode takes at least {_LEAST_SHARE:.1f} times what its sources take",
+            f"Lambda requires less than {size_text(UNZIPPED_LIMIT)}",
+            why=f"bytecode takes at least {_LEAST_SHARE:.1f} times the space of its sources",
             hint="leave files out with `exclude` or `exclude-presets`, or build without bytecode"
             + ("" if only else "; `bytecode-only` ships no sources beside it"),
         )
@@ -117,8 +115,8 @@ class CompilerError(StageError):
     def __init__(self, owner: str, interpreter: Interpreter, problem: str) -> None:
         self.owner, self.interpreter = owner, interpreter
         super().__init__(
-            f"the bytecode of `{owner}` cannot be made",
-            why=f"{interpreter.path} ({interpreter.version}): {problem}",
+            f"cannot compile the bytecode of `{owner}`",
+            why=f"{interpreter.path} ({interpreter.build}): {problem}",
             hint="try another Python of this version, or build without `bytecode`",
         )
 
@@ -139,38 +137,37 @@ class _Batch:
 
 
 def with_bytecode(
-    tree: StagedTree,
-    *,
-    full: StagedTree,
-    runtime: Runtime,
-    only: bool,
-    host: Host,
-    cache: Cache,
-    scratch: Path,
-    reporter: Reporter,
+    tree: StagedTree, *, full: StagedTree, only: bool, context: BuildContext
 ) -> StagedTree:
-    """Add the bytecode of all modules, or put it in their place where `only` is asked for.
+    """Add the bytecode of all modules, or replace their sources with it.
 
-    `full` is the tree before anything was left out: distributions are compiled whole, so
-    that another filter finds them in the cache. What does not compile (code for another
-    Python, templates) ships as it is. `scratch` is a folder that outlives the tree.
+    Modules that do not compile (code for another Python, templates) ship as they are.
+
+    Args:
+        tree: What will ship.
+        full: The tree before anything was left out. Distributions are compiled whole, so
+            that a build with another filter finds them in the cache.
+        only: Whether the sources stay out.
+        context: The target, the cache, and a folder that exists until the zip is written.
 
     Raises:
-        BytecodeOversizeError: It would certainly not fit.
-        NoInterpreterError: No Python of the runtime's version is here.
-        CompilerError: The one that was found broke down.
+        BytecodeOversizeError: The artifact would certainly exceed Lambda's limit.
+        NoInterpreterError: This machine has no Python of the runtime's version.
+        CompilerError: The Python that was found fails.
     """
+    runtime, reporter = context.target.runtime, context.reporter
     modules = [entry for entry in tree.entries if _is_module(entry)]
     if not modules:
         return tree
     _check_estimate(tree, modules, only=only)
     interpreter = find_interpreter(
-        runtime.python, environ=host.environ, home=host.home, need="bytecode"
+        runtime.python, environ=context.environ, home=context.home, need="bytecode"
     )
-    reporter.note(f"bytecode by {interpreter.path} ({interpreter.version})")
+    reporter.note(f"bytecode by {interpreter.path} ({interpreter.build})")
     root = _LAYER_ROOT if tree.prefix else _ROOT
     batches = _batches(full, tree, modules, interpreter, root)
-    compiled = _Compiler(interpreter, host.environ, cache, scratch, root).members(batches)
+    compiler = _Compiler(interpreter, context.environ, context.cache, context.folder, root)
+    compiled = compiler.members(batches)
     tag = "cpython-" + "".join(map(str, runtime.python))
     entries = {entry.path: entry for entry in tree.entries}
     for module in modules:
@@ -225,7 +222,7 @@ def _batches(
             sources=tuple(sources),
             key="\n".join(
                 (
-                    *(_COMPILE, interpreter.magic, interpreter.version, root),
+                    *(_COMPILE, interpreter.magic, interpreter.build, root),
                     *(f"{source.digest} {source.path}" for source in sources),
                 )
             ),
@@ -247,7 +244,7 @@ class _Compiler:
         root: str,
     ) -> None:
         self._interpreter = interpreter
-        self._environ = {**clean(environ), "PYTHONHASHSEED": "0"}
+        self._environ = {**without_python_variables(environ), "PYTHONHASHSEED": "0"}
         self._cache = cache
         self._scratch = scratch
         self._root = root
@@ -304,7 +301,7 @@ class _Compiler:
                 process.wait()
                 errors.seek(0)
                 said = errors.read().decode("utf-8", errors="replace").strip()
-                problem = said.rpartition("\n")[2] or f"it ended with {process.returncode}"
+                problem = said.rpartition("\n")[2] or f"it exited with {process.returncode}"
                 raise CompilerError(batch.owner, self._interpreter, problem) from error
 
     def _process(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, cast
 
 from lambda_build_plugin.errors import SourceBuildError
 from lambda_build_plugin.stage.contents import write_folder
+from lambda_build_plugin.stage.plain_files import UnfitFileError, plain_file, real_place
 from lambda_build_plugin.stage.records import record
-from lambda_build_plugin.stage.source_files import UnfitFileError, plain_file, real_place
 from lambda_build_plugin.stage.tree import Entry, PlainProject, check_folders
 from lambda_build_plugin.system.hashes import digest_of_file
 from lambda_build_plugin.system.processes import finished
@@ -43,7 +43,7 @@ class HookError(SourceBuildError):
         super().__init__(
             f"the {hook} command failed: {_shown(command)}",
             why=problem,
-            hint=f"try it alone, and mend `{hook}` in [tool.lambda-build.hooks]",
+            hint=f"run it on its own, and fix `{hook}` in [tool.lambda-build.hooks]",
         )
 
 
@@ -100,8 +100,10 @@ def _run(
     if len(said) > _SHOWN:
         said = f"…{said[-_SHOWN:]}"
     if result.returncode != 0:
-        ended = f"it ended with {result.returncode}"
-        raise HookError(hook, command, f"{ended}:\n{said}" if said else f"{ended} and said nothing")
+        ended = f"it exited with {result.returncode}"
+        raise HookError(
+            hook, command, f"{ended}:\n{said}" if said else f"{ended} and printed nothing"
+        )
     if said:
         reporter.note(said)
 
@@ -174,8 +176,8 @@ def _files(folder: Path, path: str, home: Path, above: tuple[Path, ...]) -> Iter
         if place.is_symlink() and not real.is_relative_to(home):
             raise UnfitFileError(
                 name,
-                f"a command has made it a link to {real}, outside of the staged folder",
-                hint="let the command copy what it points to",
+                f"a command made it a link to {real}, which is outside the staged folder",
+                hint="have the command copy what the link points to",
             )
         if not place.is_dir():
             yield plain_file(place, name)

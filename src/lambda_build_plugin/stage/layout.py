@@ -153,7 +153,7 @@ class _MappedWheel(WheelSource):
             return
         if self._is_data_dir(head):
             if len(rest) < _PARTS_BELOW_DATA:
-                raise ValueError(f"`{name}` is a file where `.data` has its kinds")
+                raise ValueError(f"`{name}` must be in a subfolder of `.data`, such as `purelib`")
         elif rest and rest[0] in SCHEME_NAMES:
             raise ValueError(f"`{head}` is not the `.data` folder of this distribution")
 
@@ -227,7 +227,7 @@ class _TreeDestination(WheelDestination):
             is_executable,
         )
         if not same(self.entries.setdefault(entry.path, entry), entry):
-            raise ValueError(f"two members with other content are to become `{name}`")
+            raise ValueError(f"two members with different content would be written to `{name}`")
         return _UNRECORDED
 
     def finalize_installation(

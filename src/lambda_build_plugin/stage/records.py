@@ -1,32 +1,23 @@
-"""A tree with other entries, whose RECORDs are true again (PEP 376, PEP 427).
+"""Replace the entries of a tree, and update its RECORDs (PEP 376, PEP 427).
 
-In goes a staged tree and what it shall hold from now on; rows of files that are gone
-or changed go, files that a distribution has gained get theirs.
+Rows of removed or changed files are dropped, and new files of a distribution get rows.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import posixpath
 from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.stage.tree import (
-    Entry,
-    StagedTree,
-    same,
-)
+from lambda_build_plugin.stage.tree import Entry, same
 from lambda_build_plugin.system.hashes import digest_of
+from lambda_build_plugin.wheel.record import record_content, record_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from lambda_build_plugin.stage.tree import (
-        Distribution,
-        StagedTree,
-    )
+    from lambda_build_plugin.stage.tree import Distribution, StagedTree
 
 __all__ = ["record", "with_entries"]
 
@@ -42,7 +33,7 @@ def with_entries(tree: StagedTree, entries: Iterable[Entry]) -> StagedTree:
         folder = tree.prefix + distribution.dist_info
         record = found.get(f"{folder}/RECORD")
         if record is not None:
-            found[record.path] = _true(record, owned[record.owner], found, tree.prefix)
+            found[record.path] = _updated(record, owned[record.owner], found, tree.prefix)
         has_metadata = f"{folder}/METADATA" in found
         distributions.append(replace(distribution, has_metadata=has_metadata))
     return replace(
@@ -58,7 +49,7 @@ def with_entries(tree: StagedTree, entries: Iterable[Entry]) -> StagedTree:
     )
 
 
-def _true(
+def _updated(
     record: Entry, owned: Sequence[Entry], entries: Mapping[str, Entry], prefix: str
 ) -> Entry:
     if not isinstance(record.data, bytes):  # brought by something else than staging
@@ -66,7 +57,7 @@ def _true(
     # It was written by `stage` or here, so that nothing in it is to be doubted.
     rows = {
         path: (digest, size)
-        for path, digest, size in csv.reader(io.StringIO(record.data.decode("utf-8")))
+        for path, digest, size in record_rows(record.data.decode("utf-8"))
         if (entry := entries.get(_absolute(path, prefix))) is not None and entry.digest == digest
     }
     for entry in owned:
@@ -74,11 +65,7 @@ def _true(
         rows.setdefault(path, (entry.digest, str(entry.size) if entry.digest else ""))
     own = record.path.removeprefix(prefix)
     rows.pop(own, None)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows((path, *rows[path]) for path in sorted(rows))
-    writer.writerow((own, "", ""))
-    content = text.getvalue().encode()
+    content = record_content([*((path, *rows[path]) for path in sorted(rows)), (own, "", "")])
     return replace(record, data=content, digest=digest_of(content), size=len(content))
 
 
@@ -98,15 +85,12 @@ def record(
     entries: Mapping[str, Entry],
     prefix: str,
 ) -> Entry:
-    """Write RECORD anew: sorted, and only of what ships with this content."""
+    """Write a RECORD, sorted, of the files that ship with the content from this distribution."""
     path = f"{prefix}{distribution.dist_info}/RECORD"
-    rows = io.StringIO()
-    writer = csv.writer(rows, lineterminator="\n")
-    writer.writerows(
-        (entry.path.removeprefix(prefix), entry.digest, entry.size)
+    rows = [
+        (entry.path.removeprefix(prefix), entry.digest, str(entry.size))
         for entry in sorted(own, key=lambda entry: entry.path)
         if entry.path != path and same(entry, entries[entry.path])
-    )
-    writer.writerow((path.removeprefix(prefix), "", ""))
-    content = rows.getvalue().encode()
+    ]
+    content = record_content([*rows, (path.removeprefix(prefix), "", "")])
     return Entry(path, distribution.wheel.name, content, digest_of(content), len(content))

@@ -69,8 +69,8 @@ def with_scripts(tree: StagedTree, runtime: Runtime) -> StagedTree:
             scripts = dict(_scripts(distribution, tree.prefix, interpreter))
         except _UnreadableError as error:
             text = (
-                f"{distribution.wheel.filename} brings no commands: its entry_points.txt cannot "
-                f"be read ({error})"
+                f"{distribution.wheel.filename} ships no commands, because its entry_points.txt "
+                f"cannot be read ({error})"
             )
             disputes.append(Dispute(text=text))
             continue
@@ -80,8 +80,8 @@ def with_scripts(tree: StagedTree, runtime: Runtime) -> StagedTree:
             entries[path] = winner
             if other.digest != script.digest:
                 text = (
-                    f"`{path}` comes from {other.owner} and from {script.owner} with other "
-                    f"content: that of {winner.owner} ships"
+                    f"`{path}` comes from {other.owner} and from {script.owner} with "
+                    f"different content: the one from {winner.owner} ships"
                 )
                 disputes.append(Dispute(text=text, paths=(path,)))
     check_folders(entries)

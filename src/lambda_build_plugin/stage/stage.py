@@ -47,7 +47,7 @@ class DuplicateDistributionError(StageError):
         super().__init__(
             f"`{one.name}` would ship twice",
             why="\n".join(f"{wheel.filename} ({wheel.source})" for wheel in self.wheels),
-            hint="a project that is in its own lock ships from its source: take it out of the lock",
+            hint="a project that is in its own lock ships from its source: remove it from the lock",
         )
 
 
@@ -144,8 +144,8 @@ def _collisions(
         different = [loser.owner for loser in losers if not same(loser, winner)]
         if different:
             text = (
-                f"`{path}` comes from {', '.join(different)} and from {winner.owner} with other "
-                f"content: that of {winner.owner} ships"
+                f"`{path}` comes from {', '.join(different)} and from {winner.owner} with "
+                f"different content: the one from {winner.owner} ships"
             )
             yield Dispute(text=text, paths=(path,))
 
@@ -158,7 +158,7 @@ def _same_but_for_case(entries: Mapping[str, Entry]) -> Iterator[Dispute]:
         other = seen.setdefault(path.casefold(), entry)
         if other is not entry:
             text = (
-                f"`{other.path}` of {other.owner} and `{path}` of {entry.owner} differ in case "
-                "only: unpacked on Windows or macOS they are one file"
+                f"`{other.path}` of {other.owner} and `{path}` of {entry.owner} differ only in "
+                "case: on Windows and macOS they unpack to one file"
             )
             yield Dispute(text=text, paths=(other.path, path))

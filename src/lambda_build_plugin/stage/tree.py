@@ -148,9 +148,10 @@ def check_folders(entries: Mapping[str, Entry]) -> None:
             seen.add(parent)
             if parent in entries:
                 raise StageError(
-                    f"`{parent}` is a file and a folder at once",
-                    why=f"{entries[parent].owner} brings the file, {entry.owner} brings `{path}`",
-                    hint="leave one of the two distributions out",
+                    f"`{parent}` is both a file and a folder",
+                    why=f"{entries[parent].owner} contains the file, "
+                    f"{entry.owner} contains `{path}`",
+                    hint="leave out one of the two distributions",
                 )
             parent = parent.rpartition("/")[0]
 

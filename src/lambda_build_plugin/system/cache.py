@@ -45,7 +45,7 @@ class Cache:
             return ()
         return (
             f"the cache at {self._root} cannot be written ({self._read_only}): "
-            "what it lacks is fetched for each build anew",
+            "missing files are fetched again for each build",
         )
 
     def find(self, digest: Digest) -> Checked | None:

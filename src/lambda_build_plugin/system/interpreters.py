@@ -1,24 +1,31 @@
-"""The Pythons of this machine: where they may be, and one of exactly one minor version.
+"""Find the Pythons on this machine that are of exactly one minor version.
 
-Bytecode belongs to a minor version of CPython (PEP 3147: its magic number), so
-nothing near is good enough. Asked are the Python that runs us, the programs on PATH
-that are named for the version, pyenv, uv, and then whatever else is on PATH; each that
-is found says itself what it is.
+Bytecode and extension modules belong to one minor version of CPython (PEP 3147: the magic
+number; PEP 425: the tags), so a near version does not help. The search looks at the Python
+that runs this program, at programs on PATH that are named for the version, at pyenv and uv,
+and then at whatever else is on PATH. Each candidate is run and reports what it is.
+
+Why not `findpython` or `python-discovery`: neither takes an environment to search in, and
+importing one costs 50 to 60 ms, while this module needs facts (magic number, build flags)
+that a probe of our own has to report in any case.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import StageError
+from lambda_build_plugin.system.processes import finished
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -26,42 +33,110 @@ if TYPE_CHECKING:
 __all__ = [
     "Interpreter",
     "NoInterpreterError",
-    "candidates",
-    "clean",
     "find_interpreter",
+    "find_interpreters",
     "uv_of",
     "without_downloads",
+    "without_python_variables",
 ]
 
-_ANSWER_WITHIN = 60  # seconds; a busy machine needs some
-_IDENTIFY = """\
-import sys, json, importlib.util
+_TIMEOUT = 60.0
+"""Seconds that a Python gets to report what it is; a busy machine needs some."""
+
+_PROBE = """\
+import importlib.util, json, sys, sysconfig
 print(json.dumps({
-    "executable": sys.executable,
+    "path": sys.executable,
+    "version": sys.version.split()[0],
+    "build": " ".join(sys.version.split()),
     "implementation": sys.implementation.name,
-    "python": list(sys.version_info[:2]),
-    "level": sys.version_info.releaselevel,
-    "flags": getattr(sys, "abiflags", ""),
-    "version": sys.version,
+    "release_level": sys.version_info.releaselevel,
+    "abi_flags": getattr(sys, "abiflags", ""),
+    "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+    "platform": sysconfig.get_platform(),
     "magic": importlib.util.MAGIC_NUMBER.hex(),
+    "has_ensurepip": all(map(importlib.util.find_spec, ("ensurepip", "venv"))),
 }))
 """
+"""What every candidate is asked; the keys are the fields of `Interpreter`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interpreter:
-    """A Python that can be started."""
+    """A Python on this machine, as it describes itself."""
 
     path: Path
+    """The program itself: not a shim of pyenv, but the Python that it leads to."""
+
     version: str
-    """`sys.version`: patch level and build, on one line."""
+    """Such as `3.13.1` or `3.15.0b1`."""
+
+    build: str
+    """`sys.version` on one line: the version, and when and with what it was compiled."""
+
+    implementation: str
+    """`cpython`, `pypy`, …"""
+
+    release_level: str
+    """`alpha`, `beta`, `candidate` or `final`."""
+
+    abi_flags: str
+    """`d` for a debug build, `t` for a free-threaded one; empty on Windows."""
+
+    free_threaded: bool
+    platform: str
+    """Such as `linux-x86_64`; wheel tags are derived from it."""
 
     magic: str
     """The magic number of its bytecode, in hexadecimal."""
 
+    has_ensurepip: bool
+    """Whether it can create an environment with pip; some systems leave that out."""
+
+    @classmethod
+    def running(cls) -> Interpreter:
+        """Describe the Python that runs this program."""
+        return cls(
+            path=Path(sys.executable),
+            version=sys.version.split()[0],
+            build=" ".join(sys.version.split()),
+            implementation=sys.implementation.name,
+            release_level=sys.version_info.releaselevel,
+            abi_flags=getattr(sys, "abiflags", ""),
+            free_threaded=bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+            platform=sysconfig.get_platform(),
+            magic=importlib.util.MAGIC_NUMBER.hex(),
+            has_ensurepip=all(map(importlib.util.find_spec, ("ensurepip", "venv"))),
+        )
+
+    @property
+    def is_running(self) -> bool:
+        """Whether this is the Python that runs this program."""
+        return self.path == Path(sys.executable)
+
+    def loads_like(self, python: tuple[int, int]) -> bool:
+        """Tell whether CPython of a minor version loads the extension modules compiled here."""
+        minor = tuple(map(int, self.version.split(".")[:2]))
+        return self.implementation == "cpython" and not self.free_threaded and minor == python
+
+    def compiles_like(self, python: tuple[int, int]) -> bool:
+        """Tell whether the bytecode is that of CPython of a minor version, as Lambda has it.
+
+        Alpha and beta releases, debug and free-threaded builds may differ.
+        """
+        return (
+            self.loads_like(python)
+            and self.release_level in {"candidate", "final"}
+            and not set(self.abi_flags) & {"d", "t"}
+        )
+
+    def __str__(self) -> str:
+        name = "Python" if self.implementation == "cpython" else self.implementation
+        return f"{name} {self.version}{'t' if self.free_threaded else ''}"
+
 
 class NoInterpreterError(StageError):
-    """There is no Python of the runtime's version here."""
+    """This machine has no Python of the runtime's version."""
 
     def __init__(self, python: tuple[int, int], need: str) -> None:
         self.python = python
@@ -78,25 +153,40 @@ def find_interpreter(
 ) -> Interpreter:
     """Find a CPython of this major and minor version, as Lambda has it.
 
-    Free-threaded and debug builds and alpha and beta releases are passed over: their
-    bytecode may be another one. `need` says what for, in front of "needs".
+    Args:
+        python: The major and minor version.
+        environ: Variables such as PATH that say where to search.
+        home: The user's home folder.
+        need: What the Python is needed for; it stands before "needs" in the error.
 
     Raises:
         NoInterpreterError: There is none.
     """
-    asked = set()
-    if sys.version_info[:2] == python and (found := _identified(sys.executable, python, environ)):
-        return found
-    for program in candidates(python, environ, home):
-        if program not in asked:
-            asked.add(program)
-            if found := _identified(program, python, environ):
-                return found
+    for found in find_interpreters(python, environ=environ, home=home):
+        if found.compiles_like(python):
+            return found
     raise NoInterpreterError(python, need)
 
 
-def clean(environ: Mapping[str, str]) -> dict[str, str]:
-    """Take everything out of an environment that Python would listen to."""
+def find_interpreters(
+    python: tuple[int, int], *, environ: Mapping[str, str], home: Path
+) -> Iterator[Interpreter]:
+    """Yield the Pythons that may be of a minor version, the likely and quick ones first.
+
+    Whatever does not run is passed over, such as a shim that `.python-version` rules out.
+    Each program is run once, and only when the caller asks for the next one.
+    """
+    running = (sys.executable,) if sys.version_info[:2] == python else ()
+    probed: set[str] = set()
+    for program in (*running, *_candidates(python, environ, home)):
+        if program not in probed:
+            probed.add(program)
+            if found := _probe(program, environ):
+                yield found
+
+
+def without_python_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """Remove every variable that Python would read from an environment."""
     return {
         name: value
         for name, value in environ.items()
@@ -115,22 +205,22 @@ def uv_of(environ: Mapping[str, str]) -> str | None:
     return shutil.which("uv", path=environ.get("PATH")) or shutil.which("uv", path=beside)
 
 
-def candidates(python: tuple[int, int], environ: Mapping[str, str], home: Path) -> Iterator[str]:
+def _candidates(python: tuple[int, int], environ: Mapping[str, str], home: Path) -> Iterator[str]:
     """Yield programs that may be a Python of a minor version, the likely and quick ones first."""
     version = f"{python[0]}.{python[1]}"
     folders = [folder for folder in environ.get("PATH", os.defpath).split(os.pathsep) if folder]
-    # Shims (of pyenv, asdf) choose a version by the folder that we are in, and take long.
+    # Shims (of pyenv and asdf) choose a version by the current folder, and are slow.
     direct = [folder for folder in folders if Path(folder).name != "shims"]
-    yield from _found((f"python{version}",), direct)
+    yield from _programs((f"python{version}",), direct)
     root = Path(environ.get("PYENV_ROOT") or home / ".pyenv")
     for folder in sorted(root.glob(f"versions/{version}.*"), key=_patch, reverse=True):
-        yield from _found((f"python{version}", "python"), (str(folder / "bin"),))
-    yield from _of_uv(version, environ)
-    yield from _found(("python3", "python"), direct)
-    yield from _found((f"python{version}",), folders)
+        yield from _programs((f"python{version}", "python"), (str(folder / "bin"),))
+    yield from _managed_by_uv(version, environ)
+    yield from _programs(("python3", "python"), direct)
+    yield from _programs((f"python{version}",), folders)
 
 
-def _found(names: Iterable[str], folders: Iterable[str]) -> Iterator[str]:
+def _programs(names: Iterable[str], folders: Iterable[str]) -> Iterator[str]:
     for folder in folders:
         for name in names:
             if program := shutil.which(name, path=folder):
@@ -142,50 +232,32 @@ def _patch(folder: Path) -> int:
     return int(last) if re.fullmatch("[0-9]{1,4}", last) else -1
 
 
-def _of_uv(version: str, environ: Mapping[str, str]) -> Iterator[str]:
-    """Ask uv, which keeps Pythons where nobody else looks; it is told to fetch none."""
+def _managed_by_uv(version: str, environ: Mapping[str, str]) -> Iterator[str]:
+    """Ask uv, which keeps Pythons in a folder of its own; it may not download one."""
     uv = uv_of(environ)
     if uv is None:
         return
     command = [uv, "python", "find", "--no-project", version]
-    if answer := _answer(command, without_downloads(environ)):
+    if answer := _output(command, without_downloads(environ)):
         yield answer
 
 
-def _identified(
-    program: str, python: tuple[int, int], environ: Mapping[str, str]
-) -> Interpreter | None:
-    answer = _answer([program, "-I", "-S", "-c", _IDENTIFY], clean(environ))
+def _probe(program: str, environ: Mapping[str, str]) -> Interpreter | None:
+    """Run a Python to learn what it is; None if it does not run or reports something else."""
+    variables = without_downloads(without_python_variables(environ))
     try:
-        said = json.loads(answer)
-    except ValueError:
+        answer = json.loads(_output([program, "-I", "-S", "-c", _PROBE], variables))
+        found = Interpreter(**{**answer, "path": Path(answer["path"] or program)})
+        tuple(map(int, found.version.split(".")[:2]))
+    except (AttributeError, KeyError, TypeError, ValueError):
         return None
-    if (
-        said["implementation"] != "cpython"
-        or tuple(said["python"]) != python
-        or said["level"] not in {"candidate", "final"}
-        or set(said["flags"]) & {"d", "t"}
-    ):
-        return None
-    # Of a program such as a shim of pyenv, the Python that it leads to.
-    return Interpreter(
-        path=Path(said["executable"] or program),
-        version=" ".join(said["version"].split()),
-        magic=said["magic"],
-    )
+    return found
 
 
-def _answer(command: list[str], environ: Mapping[str, str]) -> str:
-    """Run a program and get what it prints; empty where it fails."""
+def _output(command: list[str], environ: Mapping[str, str]) -> str:
+    """Run a program and return what it prints; empty if it fails."""
     try:
-        result = subprocess.run(
-            command,
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_ANSWER_WITHIN,
-            check=False,
-        )
+        result = finished(command, environ=environ, timeout=_TIMEOUT)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return result.stdout.decode("utf-8", errors="replace").strip() if not result.returncode else ""
+    return result.stdout.strip() if not result.returncode else ""

@@ -1,4 +1,4 @@
-"""Write beside the place where a result belongs, and move it there when it is complete."""
+"""Write results beside their destination, and move them there when they are complete."""
 
 from __future__ import annotations
 
@@ -18,31 +18,31 @@ __all__ = ["OutputError", "moved_in"]
 
 
 class OutputError(StageError):
-    """The artifact cannot be written where it is wanted."""
+    """The artifact cannot be written to its destination."""
 
     def __init__(self, path: Path, problem: str, *, hint: str = "") -> None:
         self.path = path
         super().__init__(
             f"cannot write {path}",
             why=problem,
-            hint=hint or "choose another place, or mend its permissions",
+            hint=hint or "choose another place, or fix its permissions",
         )
 
 
 @contextmanager
 def moved_in(path: Path) -> Iterator[Path]:
-    """Give a name beside a place; move it in when all went well, else leave no trace.
+    """Yield a temporary path; move it to the destination on success, and remove it on failure.
 
-    A file may be written there, or a folder made. Folders that had to be made on the
-    way are removed again on failure.
+    The caller writes a file there or creates a folder. Parent folders that had to be created
+    are removed again on failure.
 
     Raises:
-        OutputError: The place cannot be written.
+        OutputError: The destination cannot be written.
     """
     made: list[Path] = []
     if path.is_symlink():
-        path = path.resolve()  # what it points to is meant, not the link
-    # Without the name of the place, which may be as long as a name can be.
+        path = path.resolve()  # replace the file that the link points to, not the link
+    # Without the destination's name, which may already have the greatest length allowed.
     temporary = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         for folder in reversed(path.parents):

@@ -1,4 +1,4 @@
-"""Programs, run to their end: without a terminal, and never outliving us."""
+"""Run programs to their end, without a terminal, and never let them outlive this process."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The artifact against Lambda's rules and the lock's: each module holds one check."""
+"""Checks of an artifact against Lambda's rules and the lock; each module has one check."""

@@ -1,4 +1,4 @@
-"""All checks of what an artifact holds; `limits` and `zip_format` look at the zip itself."""
+"""Run all checks of the contents of an artifact; `sizes` and `zip_format` check the zip."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def check_contents(
     handler: str | None,
     beside: Sequence[ArtifactView] = (),
 ) -> Findings:
-    """Hold what an artifact holds against a target.
+    """Check the contents of an artifact against a target.
 
     Args:
         artifact: A function or a layer.

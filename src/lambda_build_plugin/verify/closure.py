@@ -1,4 +1,4 @@
-"""Whether everything that what ships requires does ship.
+"""Check that the requirements of every shipped distribution are met.
 
 Each `Requires-Dist` of each distribution is evaluated for the target (PEP 508), with
 the extras that the user or another distribution asks for. A lock that was made for one
@@ -55,10 +55,10 @@ class UnmetRequirementsError(VerificationError):
         super().__init__(
             f"{count} not met by what ships",
             why="\n".join(unmet),
-            hint="make the lock again so that it holds them for this target: a lock made for one "
+            hint="lock again so that the lock contains them for this target: a lock made for one "
             "machine, or by hand, may lack what another one needs; name the zips of layers that "
-            "have it (`provided-by`; `lambda-build inspect --layer`), and what is left out on "
-            "purpose in the setting `provided` (--provided NAME)",
+            "contain them (`provided-by`; `lambda-build inspect --layer`), and list what is left "
+            "out on purpose in the setting `provided` (--provided NAME)",
         )
 
 
@@ -69,7 +69,7 @@ def check_closure(
     *,
     beside: Sequence[Shipped] = (),
 ) -> Findings:
-    """Hold what ships against what it requires.
+    """Check that the requirements of all distributions are met.
 
     A version that is outside of what was asked for is a warning: a lock may override
     what metadata says, and metadata is often too strict.
@@ -92,12 +92,13 @@ def check_closure(
                 continue
             if name in word.doubtful:
                 warnings.append(
-                    f"{asked}, which does not ship: the runtime's own is used, any version"
+                    f"{asked}, which does not ship: the runtime's own copy is used, "
+                    "whatever its version"
                 )
             else:
                 unmet.append(f"{asked}, which does not ship")
         elif found.version and not requirement.specifier.contains(found.version, prereleases=True):
-            warnings.append(f"{asked}, and {found.version} ships")
+            warnings.append(f"{asked}, but {found.version} ships")
     errors = (UnmetRequirementsError(list(dict.fromkeys(unmet))),) if unmet else ()
     return Findings(errors=errors, warnings=tuple(dict.fromkeys(warnings)))
 

@@ -79,5 +79,5 @@ class StrictError(VerificationError):
         super().__init__(
             "there are warnings, and the build is strict",
             why="\n".join(f"- {warning}" for warning in warnings),
-            hint="mend them, or build without `strict`",
+            hint="fix them, or build without `strict`",
         )

@@ -1,4 +1,4 @@
-"""Whether the runtime finds the handler: by the steps of awslambdaric's `_get_handler`.
+"""Check that the runtime can find the handler, as awslambdaric's `_get_handler` does.
 
 It splits the setting at the last dot, refuses a module that is built into Python,
 imports the module with `/` read as `.`, and takes the attribute. Nothing is imported
@@ -44,7 +44,7 @@ class HandlerError(VerificationError):
     def __init__(self, handler: str, looked_for: Sequence[str]) -> None:
         super().__init__(
             f"the handler `{handler}` is not in the artifact",
-            why=f"none of these is there: {', '.join(looked_for)}",
+            why=f"none of these files exists: {', '.join(looked_for)}",
             hint=_HINT,
         )
 
@@ -55,7 +55,7 @@ class MalformedHandlerError(VerificationError):
     def __init__(self, handler: str) -> None:
         super().__init__(
             f"the handler `{handler}` is malformed",
-            why="the runtime takes what stands before the last dot as the name of a module",
+            why="the runtime takes the part before the last dot as the name of the module",
             hint=_HINT,
         )
 
@@ -79,7 +79,7 @@ class UndefinedHandlerError(VerificationError):
     def __init__(self, handler: str, path: str) -> None:
         super().__init__(
             f"the handler `{handler}` is not defined",
-            why=f"nothing in `{path}` binds `{handler.rpartition('.')[2]}`: the runtime answers "
+            why=f"nothing in `{path}` defines `{handler.rpartition('.')[2]}`: the runtime answers "
             "Runtime.HandlerNotFound",
             hint=_HINT,
         )
@@ -134,12 +134,12 @@ def _found(artifact: ArtifactView, module: str) -> str | None:
 
 def _check_name(artifact: ArtifactView, path: str, handler: str, name: str) -> Findings:
     """Look for the name in the source; where there is none, nothing can be told."""
-    cannot_tell = f"whether the handler `{handler}` is defined in `{path}` cannot be told:"
+    cannot_tell = f"cannot tell whether the handler `{handler}` is defined in `{path}`:"
     if path.endswith(".py") and artifact.sizes[path] > _LARGEST_SOURCE:
         return Findings(warnings=(f"{cannot_tell} it is too large",))
     source = artifact.read(path) if path.endswith(".py") else artifact.source(path)
     if source is None:
-        return Findings(warnings=(f"{cannot_tell} its source is not there",))
+        return Findings(warnings=(f"{cannot_tell} its source does not ship",))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -151,7 +151,7 @@ def _check_name(artifact: ArtifactView, path: str, handler: str, name: str) -> F
     if name in bound:
         return Findings()
     if "*" in bound or "__getattr__" in bound or _reaches_around(tree):
-        return Findings(warnings=(f"{cannot_tell} the module fills itself when it runs",))
+        return Findings(warnings=(f"{cannot_tell} the module defines names at run time",))
     return Findings(errors=(UndefinedHandlerError(handler, path),))
 
 

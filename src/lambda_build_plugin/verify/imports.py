@@ -41,7 +41,7 @@ class EditableError(VerificationError):
     def __init__(self, places: Sequence[str]) -> None:
         self.places = tuple(places)
         super().__init__(
-            "a package is in the artifact as a link to where it was developed",
+            "the artifact contains an editable install instead of a package",
             why="\n".join(places),
             hint="install it without `-e` (`--editable`), or as a wheel",
         )
@@ -61,8 +61,7 @@ def check_imports(artifact: ArtifactView, target: Target) -> Findings:
                 module, target.runtime.python
             ):
                 warnings.append(
-                    f"{_shown(artifact, paths[0])} takes the place of `{module}` of the standard "
-                    "library"
+                    f"{_shown(artifact, paths[0])} shadows `{module}` of the standard library"
                 )
     return Findings(errors=(EditableError(editable),) if editable else (), warnings=tuple(warnings))
 
@@ -102,7 +101,7 @@ def _pth(artifact: ArtifactView, path: str, name: str) -> Iterator[str]:
     """Yield what a `.pth` file does at every start (docs.python.org/3/library/site.html)."""
     shown = _shown(artifact, path)
     if artifact.sizes[path] > _LARGEST_PTH:
-        yield f"{shown} is read at every start, and too large to be looked at"
+        yield f"{shown} is read at every start, but is too large to be checked"
         return
     lines = artifact.read(path).decode("utf-8", "replace").splitlines()
     runs = any(line.startswith(("import ", "import\t")) for line in lines)
@@ -110,4 +109,4 @@ def _pth(artifact: ArtifactView, path: str, name: str) -> Iterator[str]:
         yield f"{shown} runs code at every start"
     for line in lines:
         if line.startswith("/") and not line.startswith(("/opt/", "/var/task")):
-            yield f"{shown} points to `{line.strip()}`, which is not there when the function runs"
+            yield f"{shown} points to `{line.strip()}`, which does not exist when the function runs"

@@ -1,4 +1,4 @@
-"""Whether machine code in the artifact loads in the runtime: ELF files and extension modules.
+"""Check that machine code loads in the runtime: ELF files and extension modules.
 
 What the dynamic linker and the import system do is foretold from names, headers and
 dynamic sections (System V ABI; PEP 3149 for the tags in names of extension modules).
@@ -57,8 +57,8 @@ class ForeignCodeError(VerificationError):
             f"{'a file' if count == 1 else f'{count} files'} with machine code cannot load on "
             f"{target}",
             why="\n".join(_lines(self.problems)),
-            hint="take a version of the package that has a wheel for the target, or leave the "
-            "file out where nothing loads it",
+            hint="use a version of the package that has a wheel for the target, or leave the "
+            "file out if nothing loads it",
         )
 
 
@@ -66,13 +66,13 @@ def _lines(problems: Mapping[str, Sequence[str]]) -> Iterator[str]:
     for owner, lines in sorted(problems.items()):
         yield from (f"{owner}: {line}" for line in lines[:_LISTED])
         if len(lines) > _LISTED:
-            yield f"{owner}: {len(lines) - _LISTED} files more"
+            yield f"{owner}: {len(lines) - _LISTED} more files"
 
 
 def check_native(
     artifact: ArtifactView, target: Target, *, beside: Sequence[ArtifactView] = ()
 ) -> Findings:
-    """Hold each file with machine code against the target.
+    """Check each file with machine code against the target.
 
     A distribution that brings files for several machines, and one that fits among them,
     chooses by itself: its others are a warning. One for other Pythons has to have an
@@ -94,7 +94,7 @@ def check_native(
         if _is_data(path, code):
             continue
         if code.kind is Kind.PE and path.lower().endswith(".exe"):
-            lacking[owner, "programs for Windows, which nothing can start"].append(path)
+            lacking[owner, "programs for Windows, which Lambda cannot run"].append(path)
         elif problem := _problem(path, code, target):
             wrong.append((owner, _ANY, f"`{path}` {problem}"))
         elif problem := _too_new(code, target):
@@ -119,7 +119,7 @@ def check_native(
         errors=(ForeignCodeError(target, failures),) if failures else (),
         warnings=(
             *(
-                f"{owner} brings machine code for others than {target}: {listed(lines)}"
+                f"{owner} contains machine code for targets other than {target}: {listed(lines)}"
                 for owner, lines in sorted(spared.items())
             ),
             *(
@@ -153,8 +153,8 @@ def _shortages(
         needed = dict.fromkeys(chain.from_iterable(by_path.values()))
         yield (
             f"{owner}: {_quoted(by_path)}: {_needs(by_path)} {', '.join(needed)}, which neither "
-            f"the artifact nor the runtime holds: ship {'it' if len(needed) == 1 else 'them'} at "
-            "the root, in `lib/`, or in `lib/` of a layer"
+            f"the artifact nor the runtime contains: ship {'it' if len(needed) == 1 else 'them'} "
+            "at the root, in `lib/`, or in `lib/` of a layer"
         )
     for (owner, newest), paths in sorted(newer.items()):
         yield (

@@ -1,8 +1,7 @@
-"""Sizes and numbers against Lambda's limits, and the written zip against what was meant.
+"""Check sizes and the number of files against Lambda's limits.
 
 Limits: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html,
-where MB means 1024 x 1024 bytes. What is written is read again by the standard
-library's `zipfile`: what Lambda will unpack is judged, not what was meant.
+where MB means 1024 x 1024 bytes.
 """
 
 from __future__ import annotations
@@ -45,16 +44,14 @@ class OversizeError(VerificationError):
         self.size, self.biggest, self.beside = size, tuple(biggest), dict(beside or {})
         lines = [f"- {name}: {size_text(bytes_)}" for name, bytes_ in biggest]
         others = [
-            f"{label}, which is there too, has {bytes_:,} bytes unzipped"
+            f"{label}, which is used with it, has {bytes_:,} bytes unzipped"
             for label, bytes_ in self.beside.items()
         ]
-        together = f", {size + sum(self.beside.values()):,} with what provides for it" * bool(
-            others
-        )
+        together = f", {size + sum(self.beside.values()):,} with the other artifacts" * bool(others)
         super().__init__(
             f"the artifact is too large: {size:,} bytes unzipped{together}, "
-            f"Lambda wants less than {UNZIPPED_LIMIT:,}",
-            why="\n".join((*others, "the biggest distributions are:", *lines)),
+            f"Lambda requires less than {UNZIPPED_LIMIT:,}",
+            why="\n".join((*others, "the largest distributions are:", *lines)),
             hint="leave out what the function does not need, or deploy a container image",
         )
 
@@ -66,10 +63,10 @@ class OversizeWheelsError(VerificationError):
         self.size, self.biggest = size, tuple(biggest)
         super().__init__(
             f"the artifact would be too large: its wheels have {size:,} bytes before they are "
-            f"unzipped, Lambda wants less than {UNZIPPED_LIMIT:,} afterwards",
+            f"unzipped, Lambda requires less than {UNZIPPED_LIMIT:,} afterwards",
             why="\n".join(
                 (
-                    "the biggest are:",
+                    "the largest are:",
                     *(f"- {name}: {size_text(bytes_)}" for name, bytes_ in biggest),
                 )
             ),
@@ -83,7 +80,8 @@ class TooManyEntriesError(VerificationError):
     def __init__(self, count: int) -> None:
         super().__init__(
             f"the artifact has {count:,} files",
-            why=f"a zip that Lambda reads for certain has at most {MOST_ENTRIES:,}",
+            why="without zip64, which Lambda does not reliably read, a zip has at most "
+            f"{MOST_ENTRIES:,}",
             hint="leave out what the function does not need, or split it into layers",
         )
 
@@ -94,7 +92,7 @@ class EmptyArtifactError(VerificationError):
     def __init__(self, *, layer: bool) -> None:
         super().__init__(
             f"the {'layer' if layer else 'function'} would be empty",
-            why="there is no file in it",
+            why="it contains no files",
             hint="add dependencies to the project, name extras or groups, or check `contents` and "
             "`exclude`",
         )
@@ -103,7 +101,7 @@ class EmptyArtifactError(VerificationError):
 def check_tree(
     tree: StagedTree, *, layer: bool, beside: Mapping[str, int] | None = None
 ) -> tuple[str, ...]:
-    """Hold what is to be written against Lambda's limits; give warnings.
+    """Check a tree against Lambda's limits, and return warnings.
 
     Args:
         tree: What is to be written.
@@ -141,7 +139,7 @@ def check_wheels(sizes: Mapping[str, int]) -> None:
 def doubtful_size(unzipped: int, *, together: bool = False) -> tuple[str, ...]:
     """Warn of a size in bytes that is close to the limit: layers count, too."""
     if unzipped > UNZIPPED_LIMIT * _DOUBTFUL:
-        others = " together with what provides for it" if together else ""
+        others = " together with the other artifacts" if together else ""
         return (f"unzipped size{others} is {unzipped / UNZIPPED_LIMIT:.1%} of Lambda's limit",)
     return ()
 
@@ -150,8 +148,8 @@ def large_zip(zipped: int) -> tuple[str, ...]:
     """Warn of a zip, in bytes, that has to go another way."""
     if zipped >= ZIPPED_LIMIT:
         return (
-            f"the zip has {zipped:,} bytes; from {ZIPPED_LIMIT:,} on it has to be uploaded "
-            "through S3",
+            f"the zip has {zipped:,} bytes; a zip of {ZIPPED_LIMIT:,} bytes or more must be "
+            "uploaded through S3",
         )
     return ()
 

@@ -48,7 +48,7 @@ class Shipped:
 
     name: NormalizedName
     version: Version | None
-    """None where what it says is no version (PEP 440)."""
+    """None where what it says is not a valid version (PEP 440)."""
 
     shown: str
     """Name and version as a person reads them."""

@@ -1,4 +1,4 @@
-"""The finished zip, read again and held against the tree that it was written from."""
+"""Read the finished zip again and compare it with the tree that it was written from."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class ArtifactError(VerificationError):
 
     def __init__(self, problem: str) -> None:
         super().__init__(
-            "the artifact is not what was to be built",
+            "the artifact is not what should have been built",
             why=problem,
-            hint="build again; if it stays, report it to lambda-build-plugin",
+            hint="build again; if it happens again, report it to lambda-build-plugin",
         )
 
 
@@ -46,11 +46,11 @@ def read_again(path: Path) -> Iterator[zipfile.ZipFile]:
         with zipfile.ZipFile(path) as archive:
             yield archive
     except (zipfile.BadZipFile, zlib.error, OSError) as error:
-        raise ArtifactError(f"it cannot be read again: {error}") from error
+        raise ArtifactError(f"it cannot be read back: {error}") from error
 
 
 def check_archive(tree: StagedTree, archive: zipfile.ZipFile) -> None:
-    """Hold the written zip against the tree and the lock.
+    """Compare the written zip with the tree and the lock.
 
     Raises:
         ArtifactError: Something is missing, twice there, or another one.
@@ -90,13 +90,13 @@ def _metadata_problems(tree: StagedTree, archive: zipfile.ZipFile) -> Iterator[s
         package = canonicalize_name(found.get("name", ""))
         seen[package] += 1
         if package not in chosen:
-            yield f"{folder} is of `{package}`, which was not chosen"
+            yield f"{folder} belongs to `{package}`, which was not selected"
         elif not is_version(found.get("version", ""), chosen[package]):
             yield (
                 f"{folder} says it is {package} {found.get('version')}, "
-                f"chosen was {chosen[package]}"
+                f"but {chosen[package]} was selected"
             )
     yield from (
         f"`{name}` has no METADATA" for name in chosen if not seen[name] and name not in bare
     )
-    yield from (f"`{name}` is there {count} times" for name, count in seen.items() if count > 1)
+    yield from (f"`{name}` is present {count} times" for name, count in seen.items() if count > 1)

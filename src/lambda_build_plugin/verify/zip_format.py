@@ -1,4 +1,4 @@
-"""Whether Lambda can unpack a zip, and whether the function can read what was unpacked.
+"""Check that Lambda can unpack a zip, and that the function can read the files.
 
 AWS names stored and deflated members, and permissions of 644 for files and 755 for
 programs (https://docs.aws.amazon.com/lambda/latest/dg/python-package.html); the process
@@ -37,9 +37,10 @@ class UnpackableZipError(VerificationError):
     def __init__(self, problems: Mapping[str, Sequence[str]]) -> None:
         self.problems = {problem: tuple(names) for problem, names in problems.items()}
         super().__init__(
-            "the zip is not such that a function can use it",
+            "Lambda cannot use this zip",
             why="\n".join(f"{problem}: {listed(names)}" for problem, names in problems.items()),
-            hint="pack it anew: stored or deflated members, relative paths, modes 0644 and 0755",
+            hint="make it again with stored or deflated members, relative paths, and modes 0644 "
+            "and 0755",
         )
 
 
@@ -88,38 +89,38 @@ def _failures(info: zipfile.ZipInfo) -> Iterator[str]:
         yield "is encrypted"
     if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         method = _METHODS.get(info.compress_type, f"method {info.compress_type}")
-        yield f"is compressed by {method}"
+        yield f"is compressed with {method}"
     if _ESCAPES.search(info.orig_filename) or not info.orig_filename:
-        yield "has a path that leaves the artifact or is not plain"
+        yield "has a path that leaves the artifact or is not normalized"
     mode = info.external_attr >> 16
     if info.create_system == _UNIX and not is_folder(info) and not is_link(info):
         if not mode & stat.S_IROTH:
-            yield f"can be read by its owner alone (mode {stat.S_IMODE(mode):04o})"
+            yield f"can only be read by its owner (mode {stat.S_IMODE(mode):04o})"
         if stat.S_IFMT(mode) not in {0, stat.S_IFREG}:
             yield "is neither a file nor a folder"
 
 
 def _doubts(info: zipfile.ZipInfo) -> Iterator[str]:
     if info.extract_version >= _ZIP64:
-        yield "asks for zip64, which Lambda has refused at times"
+        yield "needs zip64, which Lambda has sometimes refused"
     if not info.flag_bits & _UTF8 and not info.filename.isascii():
-        yield "has a name whose encoding is not told"
+        yield "has a name in an unknown encoding"
     if is_folder(info) or is_link(info):
         return
     mode = info.external_attr >> 16
     if info.create_system != _UNIX and not mode:
         yield "has no permissions, so that Lambda chooses them"
     elif info.filename.startswith(_PROGRAMS) and not mode & stat.S_IXOTH:
-        yield "lies where programs are looked for, and cannot be executed"
+        yield "is in a folder for programs, but is not executable"
 
 
 def _doubled(infos: Iterable[zipfile.ZipInfo]) -> Iterator[tuple[str, list[str]]]:
     """Find what cannot be in one folder together."""
     counts = Counter(info.filename for info in infos)
     if twice := sorted(name for name, count in counts.items() if count > 1):
-        yield "is there more than once", [f"`{excerpt(name)}`" for name in twice]
+        yield "is present more than once", [f"`{excerpt(name)}`" for name in twice]
     if both := sorted(_folders(counts) & counts.keys()):
-        yield "is a file and a folder at once", [f"`{excerpt(name)}`" for name in both]
+        yield "is both a file and a folder", [f"`{excerpt(name)}`" for name in both]
 
 
 def _folders(names: Iterable[str]) -> set[str]:
@@ -140,4 +141,4 @@ def _link(name: str, target: str, places: AbstractSet[str]) -> tuple[str, bool]:
         return "is a symbolic link that leaves the artifact", True
     if place not in places:
         return "is a symbolic link to nothing", True
-    return "is a symbolic link, which not every tool that deploys keeps", False
+    return "is a symbolic link, which not every deployment tool keeps", False

@@ -116,7 +116,7 @@ class UnsafePathError(StageError):
     def __init__(self, wheel: Wheel, path: str, problem: str) -> None:
         self.wheel, self.path = wheel, path
         super().__init__(
-            f"{wheel.filename} holds an unsafe path",
+            f"{wheel.filename} contains an unsafe path",
             why=f"`{path!r}` {problem}",
             hint=remedy(wheel) or f"do not use this file; lock another version of `{wheel.name}`",
         )
@@ -127,8 +127,8 @@ def remedy(wheel: Wheel) -> str:
     if wheel.source != "local":
         return ""
     return (
-        f"this wheel was just built of `{wheel.name}` itself: mend what its build settings, or "
-        "its build backend, put into it"
+        f"this wheel was just built from `{wheel.name}` itself: fix what its build settings or "
+        "its build backend put into it"
     )
 
 

@@ -11,40 +11,40 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import struct
-import zipfile
 import zlib
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import FetchError, StageError
 from lambda_build_plugin.wheel.file import check_readable, dist_info_of, members, opened, read_text
 from lambda_build_plugin.wheel.machine_code import Examiner, as_note, from_note
+from lambda_build_plugin.wheel.members import DamagedMemberError, MemberReader, member_of
 from lambda_build_plugin.wheel.record import record_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    import zipfile
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
-    from typing import BinaryIO, TypeAlias
+    from typing import TypeAlias
 
     from lambda_build_plugin.system.cache import Cache
     from lambda_build_plugin.wheel.file import Wheel
     from lambda_build_plugin.wheel.machine_code import MachineCode
+    from lambda_build_plugin.wheel.members import Member
 
     MachineCodeOf: TypeAlias = Mapping[Path, Mapping[str, MachineCode]]
     """Path of a wheel → name of a member in it → what machine code that is."""
 
-__all__ = ["Damage", "DamageError", "DamagedWheelsError", "check", "content"]
+__all__ = ["Damage", "DamagedWheelsError", "check"]
 
 _NOTES = "checked"
 _CHECK = "2"
 """Noted of a wheel that passed; the number changes when more is checked or found out."""
 
-_LOCAL = struct.Struct("<4s22x2H")  # signature, lengths of name and extra field
-_CHUNK = 1 << 18
+_CHUNK = 1 << 18  # bytes inflated at a time
 _MOST_THREADS = 8
 
 
@@ -58,7 +58,7 @@ class Damage:
 
 
 class DamagedWheelsError(StageError):
-    """Wheels are the files that were locked, and still not sound."""
+    """Wheels are the files that were locked, but are damaged."""
 
     def __init__(self, damages: Sequence[Damage]) -> None:
         self.damages = tuple(damages)
@@ -70,15 +70,11 @@ class DamagedWheelsError(StageError):
                 f"`{damage.member}` in {damage.wheel.filename}: {damage.problem}"
                 for damage in damages
             ),
-            hint="this wheel was just built of the project itself: look at its build backend"
+            hint="this wheel was just built from the project itself: look at its build backend"
             if local
             else "these are the bytes that were asked for, so fetching them again does not help: "
             "lock another version, and tell the authors of the package",
         )
-
-
-class DamageError(Exception):
-    """A member is not what it is said to be."""
 
 
 def check(wheels: Iterable[Wheel], cache: Cache) -> MachineCodeOf:
@@ -150,17 +146,18 @@ def _checked(wheel: Wheel) -> Damage | Mapping[str, MachineCode]:
         files = members(archive)
         record = files.get(f"{dist_info_of(wheel, files)}/RECORD")
         digests = _digests(archive, record) if record else {}
-        with wheel.path.open("rb", buffering=0) as file:
+        with ExitStack() as stack:
+            reader = MemberReader(stack, chunk=_CHUNK, check_names=False)
             for name, info in files.items():
                 check_readable(info)
+                member = member_of(wheel.path, info)
+                wanted = () if info is record else digests.get(name, ())
                 try:
-                    blocks = content(archive, file, info)
-                    wanted = () if info is record else digests.get(name, ())
                     with Examiner() as examiner:
-                        _compare(info, blocks, wanted, examiner)
+                        _compare(member, reader.blocks(member), wanted, examiner)
                         found = examiner.found()
-                except DamageError as error:
-                    return Damage(wheel=wheel, member=name, problem=str(error))
+                except DamagedMemberError as error:
+                    return Damage(wheel=wheel, member=name, problem=error.problem)
                 if found is not None:
                     code[info.filename] = found
     return code
@@ -175,7 +172,7 @@ def _digests(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> Mapping[str, 
 
 
 def _compare(
-    info: zipfile.ZipInfo, blocks: Iterable[bytes], digests: Iterable[str], examiner: Examiner
+    member: Member, blocks: Iterable[bytes], digests: Iterable[str], examiner: Examiner
 ) -> None:
     """Hold the content of a member against its header and its digests in RECORD."""
     hashes = [
@@ -186,20 +183,22 @@ def _compare(
     size = crc = 0
     for block in blocks:
         size += len(block)
-        if size > info.file_size:
-            raise DamageError(f"it holds more than the {info.file_size:,} bytes that it declares")
+        if size > member.size:
+            raise DamagedMemberError(
+                member, f"it contains more than the {member.size:,} bytes that it declares"
+            )
         crc = zlib.crc32(block, crc)
         examiner.hear(block)
         for _, _, hashing in hashes:
             hashing.update(block)
-    if size != info.file_size:
-        raise DamageError(f"it holds {size:,} bytes and declares {info.file_size:,}")
-    if crc != info.CRC:
-        raise DamageError(f"its CRC is {crc:08x}, its header says {info.CRC:08x}")
+    if size != member.size:
+        raise DamagedMemberError(member, f"it contains {size:,} bytes but declares {member.size:,}")
+    if crc != member.crc:
+        raise DamagedMemberError(member, f"its CRC is {crc:08x}, its header says {member.crc:08x}")
     for algorithm, value, hashing in hashes:
         found = base64.urlsafe_b64encode(hashing.digest()).rstrip(b"=").decode()
         if found != value.rstrip("="):
-            raise DamageError(f"its {algorithm} is {found}, RECORD says {value}")
+            raise DamagedMemberError(member, f"its {algorithm} is {found}, RECORD says {value}")
 
 
 def _hashing(algorithm: str) -> hashlib._Hash | None:
@@ -208,58 +207,3 @@ def _hashing(algorithm: str) -> hashlib._Hash | None:
     except ValueError:
         return None
     return hashing if hashing.digest_size else None  # those of any length have none
-
-
-def content(archive: zipfile.ZipFile, file: BinaryIO, info: zipfile.ZipInfo) -> Iterator[bytes]:
-    """Yield what a member holds, in pieces; of the two usual kinds without zipfile's bounds.
-
-    Raises:
-        DamageError: It is cut off, or its compressed data is broken.
-    """
-    if info.compress_type == zipfile.ZIP_STORED or not info.compress_size:
-        yield from _raw(file, info)
-    elif info.compress_type == zipfile.ZIP_DEFLATED:
-        yield from _inflated(_raw(file, info))
-    else:
-        # These are not copied as they are: what zipfile reads is deflated anew.
-        try:
-            with archive.open(info) as stream:
-                while block := stream.read(_CHUNK):
-                    yield block
-        except Exception as error:  # bz2, lzma and zstd have no common one
-            raise DamageError(f"it cannot be read: {error}") from error
-
-
-def _raw(file: BinaryIO, info: zipfile.ZipInfo) -> Iterator[bytes]:
-    """Yield the bytes of a member as they lie in the wheel."""
-    file.seek(info.header_offset)
-    head = file.read(_LOCAL.size)
-    if len(head) < _LOCAL.size or head[:4] != b"PK\x03\x04":
-        raise DamageError("no local header is where the directory says")
-    _, *lengths = _LOCAL.unpack(head)
-    file.seek(sum(lengths), os.SEEK_CUR)
-    left = info.compress_size
-    while left:
-        chunk = file.read(min(left, _CHUNK))
-        if not chunk:
-            raise DamageError("the file ends inside it")
-        left -= len(chunk)
-        yield chunk
-
-
-def _inflated(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        for chunk in chunks:
-            rest = chunk
-            while rest and not inflater.eof:
-                yield inflater.decompress(rest, _CHUNK)
-                rest = inflater.unconsumed_tail
-            if rest or inflater.unused_data:
-                raise DamageError("something follows the end of its compressed data")
-        while block := inflater.decompress(b"", _CHUNK):
-            yield block
-    except zlib.error as error:
-        raise DamageError(f"it cannot be inflated: {error}") from error
-    if not inflater.eof:
-        raise DamageError("its compressed data ends too early")

@@ -55,16 +55,30 @@ def member_of(file: Path, info: zipfile.ZipInfo) -> Member:
 
 
 class MemberReader:
-    """Reads members of wheels; each wheel is opened once."""
+    """Reads members of wheels; each wheel is opened once, and closed by the stack."""
 
-    def __init__(self, stack: ExitStack) -> None:
+    def __init__(self, stack: ExitStack, *, chunk: int = CHUNK, check_names: bool = True) -> None:
+        """Prepare to read; nothing is opened yet.
+
+        Args:
+            stack: Closes the wheels at its end.
+            chunk: Bytes to read or inflate at a time.
+            check_names: False to read a member whose local header has another name than the
+                directory, for callers that report unsafe names with reasons of their own.
+        """
         self._stack = stack
+        self._chunk = chunk
+        self._check_names = check_names
         self._files: dict[Path, FileIO] = {}
+        self._archives: dict[Path, zipfile.ZipFile] = {}
 
     def raw(self, member: Member) -> Iterator[bytes]:
-        """Yield the bytes of a member as they lie in the wheel, compressed or not.
+        """Yield the bytes of a member as the wheel contains them, compressed or not.
 
         One read brings the local header and, for small members, all of the data.
+
+        Raises:
+            DamagedMemberError: The member is not there, or is cut off.
         """
         file = self._files.get(member.wheel)
         if file is None:
@@ -75,54 +89,92 @@ class MemberReader:
             LOCAL_HEADER.size
             + _MOST_BYTES_A_CHARACTER * len(member.name)
             + _HEADER_SLACK
-            + min(member.compressed_size, CHUNK)
+            + min(member.compressed_size, self._chunk)
         )
-        start = _start_of_data(member, head)
+        start = _start_of_data(member, head, check_name=self._check_names)
         data = head[start : start + member.compressed_size]
         yield data
         left = member.compressed_size - len(data)
         if left:
             file.seek(member.header_offset + start + len(data))
         while left:
-            chunk = file.read(min(left, CHUNK))
+            chunk = file.read(min(left, self._chunk))
             if not chunk:
                 raise DamagedMemberError(member, "the file ends inside it")
             left -= len(chunk)
             yield chunk
 
+    def blocks(self, member: Member) -> Iterator[bytes]:
+        """Yield the uncompressed content of a member in pieces; size and CRC are not checked.
+
+        Raises:
+            DamagedMemberError: The member is not there, is cut off, or cannot be inflated.
+        """
+        if member.method == zipfile.ZIP_STORED or not member.compressed_size:
+            yield from self.raw(member)
+        elif member.method == zipfile.ZIP_DEFLATED:
+            yield from self._inflated(member)
+        else:
+            yield from self._read_by_zipfile(member)
+
     def content(self, member: Member) -> bytes:
-        """Read what a member holds, and check it against its CRC."""
-        if member.method in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-            content = b"".join(self.raw(member))
-            if member.method == zipfile.ZIP_DEFLATED:
-                content = _inflated(member, content)
-            if len(content) != member.size or zlib.crc32(content) != member.crc:
-                raise DamagedMemberError(member, "its size or CRC is wrong")
-            return content
+        """Read the whole content of a member.
+
+        Raises:
+            DamagedMemberError: The member cannot be read, or its size or CRC is wrong.
+        """
+        found, size = [], 0
+        for block in self.blocks(member):
+            size += len(block)
+            if size > member.size:
+                break
+            found.append(block)
+        content = b"".join(found)
+        if size != member.size or zlib.crc32(content) != member.crc:
+            raise DamagedMemberError(member, "its size or CRC is wrong")
+        return content
+
+    def _inflated(self, member: Member) -> Iterator[bytes]:
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
-            with zipfile.ZipFile(member.wheel) as archive:
-                return archive.read(member.name)
+            for chunk in self.raw(member):
+                rest = chunk
+                while rest and not inflater.eof:
+                    yield inflater.decompress(rest, self._chunk)
+                    rest = inflater.unconsumed_tail
+                if rest or inflater.unused_data:
+                    raise DamagedMemberError(
+                        member, "something follows the end of its compressed data"
+                    )
+            while block := inflater.decompress(b"", self._chunk):
+                yield block
+        except zlib.error as error:
+            raise DamagedMemberError(member, f"it cannot be inflated: {error}") from error
+        if not inflater.eof:
+            raise DamagedMemberError(member, "its compressed data ends too early")
+
+    def _read_by_zipfile(self, member: Member) -> Iterator[bytes]:
+        """Read a member that is compressed in a less common way."""
+        try:
+            archive = self._archives.get(member.wheel)
+            if archive is None:
+                archive = self._stack.enter_context(zipfile.ZipFile(member.wheel))
+                self._archives[member.wheel] = archive
+            with archive.open(member.name) as stream:
+                while block := stream.read(self._chunk):
+                    yield block
         except Exception as error:  # bz2, lzma and zstd have no common one
-            raise DamagedMemberError(member, str(error)) from error
+            raise DamagedMemberError(member, f"it cannot be read: {error}") from error
 
 
-def _inflated(member: Member, content: bytes) -> bytes:
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        # One byte more than declared is enough to see that the declaration lies.
-        return inflater.decompress(content, member.size + 1)
-    except zlib.error as error:
-        raise DamagedMemberError(member, str(error)) from error
-
-
-def _start_of_data(member: Member, head: bytes) -> int:
+def _start_of_data(member: Member, head: bytes, *, check_name: bool) -> int:
     """Find where the data begins, and that this is the member the directory meant."""
     if len(head) < LOCAL_HEADER.size or head[:4] != b"PK\x03\x04":
-        raise DamagedMemberError(member, "no local header is where the directory says")
+        raise DamagedMemberError(member, "there is no local header where the directory says")
     name_length, extra_length = struct.unpack_from("<2H", head, LOCAL_HEADER.size - 4)
     name = head[LOCAL_HEADER.size : LOCAL_HEADER.size + name_length]
-    if name != member.name.encode("utf-8") and name != _as_cp437(member.name):
-        raise DamagedMemberError(member, "its local header bears another name")
+    if check_name and name != member.name.encode("utf-8") and name != _as_cp437(member.name):
+        raise DamagedMemberError(member, "its local header has another name")
     return LOCAL_HEADER.size + int(name_length) + int(extra_length)
 
 
@@ -138,7 +190,7 @@ class DamagedMemberError(StageError):
     """The bytes of a member are not where or what the wheel says."""
 
     def __init__(self, member: Member, problem: str) -> None:
-        self.member = member
+        self.member, self.problem = member, problem
         super().__init__(
             f"`{member.name}` in a wheel is damaged",
             why=f"{member.wheel}: {problem}",

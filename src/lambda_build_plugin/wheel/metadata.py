@@ -1,7 +1,7 @@
-"""Core metadata (packaging.python.org/specifications/core-metadata/) → its headers.
+"""Read the headers of core metadata (packaging.python.org/specifications/core-metadata/).
 
-Only what stands before the first empty line counts: the description follows it, and may
-hold lines that look like headers.
+Reading stops at the first empty line, because the description follows it and may
+contain lines that look like headers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["headers", "values"]
 
 
 def headers(metadata: bytes) -> dict[str, str]:
-    """Read the headers, the first of each name, by its lower-case name."""
+    """Map lower-case header names to values; the first header of a name wins."""
     found: dict[str, str] = {}
     for name, value in _fields(metadata):
         found.setdefault(name, value)
@@ -24,7 +24,7 @@ def headers(metadata: bytes) -> dict[str, str]:
 
 
 def values(metadata: bytes, name: str) -> list[str]:
-    """Read the values of one header that may be there several times, by its lower-case name."""
+    """List all values of one header, given by its lower-case name."""
     return [value for each, value in _fields(metadata) if each == name]
 
 

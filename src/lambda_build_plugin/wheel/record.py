@@ -1,23 +1,50 @@
-"""Read the rows of RECORD (https://packaging.python.org/en/latest/specifications/recording-installed-packages/)."""
+"""Read and write the rows of RECORD files (PEP 376, PEP 427).
+
+https://packaging.python.org/en/latest/specifications/recording-installed-packages/
+"""
 
 from __future__ import annotations
 
+import csv
 import io
 from typing import TYPE_CHECKING
 
-from installer.records import parse_record_file
+from installer.records import InvalidRecordEntry, parse_record_file
 
+from lambda_build_plugin.system.hashes import digest_of
 from lambda_build_plugin.wheel.file import plain_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+    from typing import TypeAlias
+
+    RecordRow: TypeAlias = tuple[str, str, str]
+    """Path, digest as `algorithm=base64`, and size in bytes; the last two may be empty."""
+
+__all__ = ["record_content", "record_row", "record_rows"]
 
 
-__all__ = ["record_rows"]
+def record_rows(text: str) -> Iterator[RecordRow]:
+    """Yield path, digest and size of each row, with paths spelled as in `wheel.file.members`.
+
+    Raises:
+        ValueError: The text is not CSV, or a row does not have three fields.
+    """
+    try:
+        # Rows end where CSV says, and not at every character that str.splitlines knows.
+        for name, digest, size in parse_record_file(io.StringIO(text)):
+            yield plain_path(name), digest, size
+    except (csv.Error, InvalidRecordEntry) as error:
+        raise ValueError(str(error)) from error
 
 
-def record_rows(text: str) -> Iterator[tuple[str, str, str]]:
-    """Yield path, digest and size as RECORD tells them (PEP 376), paths as in `members`."""
-    # Rows end where CSV says, and not at every character that str.splitlines knows.
-    for name, digest, size in parse_record_file(io.StringIO(text)):
-        yield plain_path(name), digest, size
+def record_row(path: str, content: bytes) -> RecordRow:
+    """Describe a file by its path and its content."""
+    return path, digest_of(content), str(len(content))
+
+
+def record_content(rows: Iterable[RecordRow]) -> bytes:
+    """Write rows, in the order given, as the content of a RECORD file."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()

@@ -1,11 +1,7 @@
-"""A wheel that was built here → the same with other metadata, its RECORD true to it (PEP 427)."""
+"""Replace files in a wheel that was built on this machine, and update its RECORD (PEP 427)."""
 
 from __future__ import annotations
 
-import base64
-import csv
-import hashlib
-import io
 import re
 import zipfile
 from typing import TYPE_CHECKING
@@ -14,6 +10,7 @@ from urllib.parse import urlsplit
 from packaging.requirements import InvalidRequirement, Requirement
 
 from lambda_build_plugin.urls import without_login
+from lambda_build_plugin.wheel.record import record_content, record_row, record_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,7 +69,7 @@ def _without_trace(match: re.Match[bytes]) -> bytes:
 
 
 def rewrite(path: Path, new: Path, changed: Mapping[str, bytes]) -> None:
-    """Copy a wheel with other contents of some members, and RECORD brought up to date.
+    """Copy a wheel with new content for some members, and update RECORD.
 
     Raises:
         ValueError: RECORD cannot be read.
@@ -81,23 +78,20 @@ def rewrite(path: Path, new: Path, changed: Mapping[str, bytes]) -> None:
         for info in archive.infolist():
             data = archive.read(info)
             if info.filename.endswith(".dist-info/RECORD"):
-                data = _record(data, changed)
+                data = _updated_record(data, changed)
             copy.writestr(info, changed.get(info.filename, data), info.compress_type)
 
 
-def _record(data: bytes, changed: Mapping[str, bytes]) -> bytes:
-    """Bring the lines of changed files up to date."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+def _updated_record(data: bytes, changed: Mapping[str, bytes]) -> bytes:
+    """Replace the rows of changed files.
+
+    Raises:
+        ValueError: RECORD cannot be read.
+    """
     try:
-        rows = list(csv.reader(io.StringIO(data.decode("utf-8"))))
-    except csv.Error as error:
+        rows = list(record_rows(data.decode("utf-8")))
+    except ValueError as error:
         raise ValueError(f"RECORD: {error}") from error
-    for row in rows:
-        if row and row[0] in changed:
-            content = changed[row[0]]
-            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=")
-            writer.writerow([row[0], f"sha256={digest.decode()}", len(content)])
-        else:
-            writer.writerow(row)
-    return text.getvalue().encode()
+    return record_content(
+        record_row(row[0], changed[row[0]]) if row[0] in changed else row for row in rows
+    )

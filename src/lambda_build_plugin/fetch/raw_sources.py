@@ -1,0 +1,48 @@
+"""The indexes as they are configured, before `configuration` merges them into `Sources`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lambda_build_plugin.fetch.sources import Login
+
+__all__ = ["RawSources", "is_true"]
+
+_TRUE = {"1", "true", "yes", "on", "y", "t"}
+
+
+@dataclass(slots=True, repr=False)
+class RawSources:
+    """What all configuration says about indexes; what comes first in a list has priority.
+
+    The URLs may still contain passwords, which is why this value has no `repr`.
+    """
+
+    defaults: list[str] = field(default_factory=list)
+    """Indexes that replace the default one; uv and pip use one each."""
+
+    extras: list[str] = field(default_factory=list)
+    """Indexes to use in addition to the default one."""
+
+    explicit: list[str] = field(default_factory=list)
+    """Indexes that serve only the packages that are locked to them."""
+
+    find_links: list[str] = field(default_factory=list)
+    no_index: bool = False
+    logins: dict[str, Login] = field(default_factory=dict)
+    """By URL without a login (`sources.index_key`)."""
+
+    names: dict[str, str] = field(default_factory=dict)
+    """What the user calls an index, by the same key."""
+
+    ca_file: str | None = None
+    client_certificate: str | None = None
+    trusted_hosts: set[str] = field(default_factory=set)
+    proxy: str | None = None
+
+
+def is_true(text: str | None) -> bool:
+    """Read a flag from a variable or a configuration file."""
+    return (text or "").lower() in _TRUE

@@ -1,0 +1,68 @@
+"""Check that a `poetry.lock` still matches pyproject.toml.
+
+Poetry stores a hash of all tables that affect resolution; it is computed here as
+Poetry computes it, so that Poetry need not be installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import TYPE_CHECKING
+
+from packaging.version import InvalidVersion, Version
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lambda_build_plugin.config.tables import Table
+
+__all__ = ["content_hash", "is_fresh"]
+
+_HASHED_WITH_GROUPS_FROM = Version("2.3.0")
+_RELEVANT_TO_PROJECT = ("requires-python", "dependencies", "optional-dependencies")
+_ALWAYS_RELEVANT = ("dependencies", "source", "extras", "dev-dependencies")
+
+
+def is_fresh(path: Path, pyproject: Table, *, locked_hash: str | None) -> bool:
+    """Compare content hashes, as `poetry check --lock` does.
+
+    Args:
+        path: The lock, whose first line names the Poetry that made it.
+        pyproject: The project as it is now.
+        locked_hash: The `content-hash` of the lock, hexadecimal digits.
+    """
+    return content_hash(pyproject) == locked_hash or (
+        _hashed_without_groups(path) and content_hash(pyproject, with_groups=False) == locked_hash
+    )
+
+
+def content_hash(pyproject: Table, *, with_groups: bool = True) -> str:
+    """Compute the `content-hash` of Poetry, over all tables that affect resolution.
+
+    Poetry before 2.3 left `[dependency-groups]` out.
+    """
+    project, poetry = pyproject.table("project"), pyproject.table("tool").table("poetry")
+    standard: dict[str, object] = {}
+    if of_project := {key: project.raw(key) for key in _RELEVANT_TO_PROJECT if key in project}:
+        standard["project"] = of_project
+    if with_groups and (groups := pyproject.raw("dependency-groups")):
+        standard["dependency-groups"] = groups
+    own = {key: poetry.raw(key) for key in (*_ALWAYS_RELEVANT, "group") if key in poetry}
+    if standard:
+        relevant = {**standard, "tool": {"poetry": own}}
+    else:
+        # As Poetry 1 had it: at top level, and null for missing tables.
+        relevant = {**dict.fromkeys(_ALWAYS_RELEVANT), **own}
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
+
+
+def _hashed_without_groups(path: Path) -> bool:
+    """Tell from its first line whether an older Poetry made the lock."""
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    match = re.search(r"Poetry ([^ ]+)", first)
+    try:
+        return match is not None and Version(match[1]) < _HASHED_WITH_GROUPS_FROM
+    except InvalidVersion:
+        return False

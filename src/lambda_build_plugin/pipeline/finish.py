@@ -1,0 +1,200 @@
+"""A staged tree → a verified zip and its report."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin import report
+from lambda_build_plugin.archive import write_archive
+from lambda_build_plugin.config.project import metadata_requirements
+from lambda_build_plugin.config.settings import Contents, Layout
+from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.runtime.sdk import SDK
+from lambda_build_plugin.selection.provided import Provider
+from lambda_build_plugin.stage.contents import write_folder
+from lambda_build_plugin.system.output import moved_in
+from lambda_build_plugin.verify import sizes, view
+from lambda_build_plugin.verify.checks import check_contents
+from lambda_build_plugin.verify.closure import Word
+from lambda_build_plugin.verify.findings import StrictError, raised
+from lambda_build_plugin.verify.written import check_archive, read_again
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lambda_build_plugin.archive import Written
+    from lambda_build_plugin.config.settings import Settings
+    from lambda_build_plugin.pipeline.dependencies import Dependencies
+    from lambda_build_plugin.pipeline.run import ArtifactBuild
+    from lambda_build_plugin.pipeline.staging import StagedArtifact
+    from lambda_build_plugin.report import BuildReport
+
+__all__ = ["finish"]
+
+
+def finish(
+    artifact: ArtifactBuild, dependencies: Dependencies, staged: StagedArtifact
+) -> BuildReport:
+    """Write the zip beside its final path, verify it, and report it.
+
+    The run moves it into place, together with all other artifacts.
+
+    Raises:
+        SettingsError: The zip is named in its own `provided-by`.
+        StageError: The zip or the unpacked files cannot be written.
+        VerificationError: The zip breaks a rule of Lambda's or of the lock's.
+    """
+    settings, run = artifact.settings, artifact.run
+    output = settings.zip_path(staged.version)
+    _check_own_provider(settings, output)
+    warnings = [
+        *settings.target.warnings(settings.host.today),
+        *dependencies.warnings,
+        *artifact.context.cache.warnings,
+        *staged.warnings,
+        *_check_tree(artifact, staged),
+    ]
+    temporary = run.outputs.enter_context(moved_in(output))
+    with artifact.clock.stage("archive"):
+        written = write_archive(staged.tree, temporary, epoch=settings.epoch)
+    expected = _expect(artifact, dependencies)
+    warnings += _verify(artifact, staged, written, expected)
+    if settings.strict and warnings:
+        raise StrictError(warnings)
+    _register(artifact, staged, written, expected)
+    _write_unpacked(artifact, staged)
+    lock = dependencies.lock
+    return report.make(
+        report.BuildResult(
+            settings=settings,
+            tree=staged.tree,
+            written=written,
+            artifact=output,
+            lock=lock.path if lock else None,
+            left_out=dependencies.left_out,
+            excluded=staged.excluded,
+            warnings=warnings,
+            seconds=artifact.clock.seconds,
+        )
+    )
+
+
+def _check_own_provider(settings: Settings, output: Path) -> None:
+    """Reject `provided-by` entries that name this artifact's own zip.
+
+    The settings have been checked for it already, but the path of a zip may contain a
+    version that is only known after the build.
+
+    Raises:
+        SettingsError: It is named in `provided-by`.
+    """
+    for item in settings.provided_by:
+        if isinstance(item, Path) and item.resolve() == output.resolve():
+            raise SettingsError(
+                [f"provided-by: an artifact cannot provide itself: {item} is its own zip"],
+                hint="name the zip of a layer that the function has",
+            )
+
+
+def _check_tree(artifact: ArtifactBuild, staged: StagedArtifact) -> Sequence[str]:
+    """Check the sizes before anything is written, and return the warnings."""
+    with artifact.clock.stage("verify"):
+        return sizes.check_tree(
+            staged.tree,
+            layer=artifact.settings.layout is Layout.LAYER,
+            beside={provider.label: provider.size for provider in artifact.providers},
+        )
+
+
+def _expect(artifact: ArtifactBuild, dependencies: Dependencies) -> Word:
+    """Gather what the user has decided about the distributions that ship.
+
+    An artifact with the project alone may lack all requirements, unless `provided-by` names
+    its layers. Then they must have all of them, except for the SDK and for what the user
+    left out of the layers.
+    """
+    settings, providers = artifact.settings, artifact.providers
+    project = settings.project.name
+    lock = dependencies.lock.lock if dependencies.lock else None
+    only_project = settings.contents is Contents.PROJECT
+    left_out = dependencies.skipped | settings.provided | (lock.overridden if lock else frozenset())
+    if not artifact.ships_project:
+        left_out |= {project}
+    unchecked = lock.rewritten if lock else frozenset()
+    if (only_project and not providers) or not settings.main:
+        unchecked |= {project}
+    return Word(
+        extras={project: settings.extras},
+        left_out=left_out.union(*(provider.left_out for provider in providers)),
+        doubtful=SDK if only_project and providers else frozenset(),
+        on_their_own=unchecked,
+    )
+
+
+def _verify(
+    artifact: ArtifactBuild, staged: StagedArtifact, written: Written, expected: Word
+) -> Sequence[str]:
+    """Read the zip again, check it against the tree and the target, and return the warnings.
+
+    Raises:
+        VerificationError: With every check that fails.
+    """
+    settings = artifact.settings
+    with artifact.clock.stage("verify"), read_again(written.path) as archive:
+        check_archive(staged.tree, archive)
+        shown = view.artifact_of(
+            staged.tree, archive, staged.machine_code, before=staged.with_sources
+        )
+        findings = check_contents(
+            _with_source_project(shown, artifact, staged),
+            settings.target,
+            expected,
+            handler=settings.handler if settings.layout is Layout.FUNCTION else None,
+            beside=[view.provider(each, settings.target) for each in artifact.providers],
+        )
+    return (*sizes.large_zip(written.size), *raised(findings))
+
+
+def _with_source_project(
+    shown: view.ArtifactView, artifact: ArtifactBuild, staged: StagedArtifact
+) -> view.ArtifactView:
+    """Add a project that ships as source, so that its requirements are checked too."""
+    project = artifact.settings.project
+    if staged.tree.project is None or project.dependencies is None:
+        return shown
+    itself = view.Shipped(
+        name=project.name,
+        version=None,
+        shown=project.name,
+        requires=tuple(map(str, metadata_requirements(project))),
+    )
+    return replace(shown, distributions=(*shown.distributions, itself))
+
+
+def _register(
+    artifact: ArtifactBuild, staged: StagedArtifact, written: Written, expected: Word
+) -> None:
+    """Let later artifacts of the run name this one in `provided-by`."""
+    settings = artifact.settings
+    if settings.artifact is None:
+        return
+    wheels = [distribution.wheel for distribution in staged.tree.distributions]
+    artifact.run.built[settings.artifact, settings.target] = Provider(
+        label=f"`{settings.artifact}`",
+        path=written.path,
+        size=staged.tree.size,
+        versions={wheel.name: str(wheel.version) for wheel in wheels},
+        digests={wheel.name: wheel.sha256 for wheel in wheels},
+        left_out=expected.left_out,
+    )
+
+
+def _write_unpacked(artifact: ArtifactBuild, staged: StagedArtifact) -> None:
+    """Write the files into the folder that `unpacked` names, if it names one."""
+    unpacked = artifact.settings.unpacked
+    if unpacked is not None:
+        folder = artifact.run.outputs.enter_context(moved_in(unpacked))
+        with artifact.clock.stage("unpack"):
+            write_folder(staged.tree, folder)

@@ -1,0 +1,74 @@
+"""This machine → `Host`.
+
+No other module looks at the working directory, the home folder or the date.
+"""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin.config.settings import Host
+from lambda_build_plugin.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["read_host", "today"]
+
+
+def read_host(environ: Mapping[str, str], cache_dir: str | None = None) -> Host:
+    """Look at this machine once.
+
+    Args:
+        environ: The environment variables that the build may use.
+        cache_dir: The folder of the cache, before the variable LAMBDA_BUILD_CACHE_DIR.
+
+    Raises:
+        SettingsError: The working directory does not exist, or there is no folder for the cache.
+    """
+    cwd = _cwd()
+    return Host(
+        cwd=cwd,
+        home=_home(cwd),
+        cache_dir=_cache_dir(cwd, cache_dir or environ.get("LAMBDA_BUILD_CACHE_DIR")),
+        today=today(),
+        environ=dict(environ),
+    )
+
+
+def today() -> datetime.date:
+    """Return the date in UTC, which decides whether a runtime is deprecated."""
+    return datetime.datetime.now(tz=datetime.timezone.utc).date()
+
+
+def _cwd() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        raise SettingsError(
+            ["the current folder does not exist any more"], hint="change to an existing folder"
+        ) from error
+
+
+def _home(cwd: Path) -> Path:
+    """Find the home folder; without one there is no user configuration to read."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return cwd
+
+
+def _cache_dir(cwd: Path, chosen: str | None) -> Path:
+    if chosen:
+        return cwd / chosen
+    from platformdirs import user_cache_path
+
+    folder = user_cache_path("lambda-build", appauthor=False)
+    if not folder.is_absolute():  # no HOME, and the user has no entry in the password database
+        raise SettingsError(
+            ["there is no home folder for the cache"],
+            hint="name a folder with `--cache-dir` or LAMBDA_BUILD_CACHE_DIR",
+        )
+    return folder

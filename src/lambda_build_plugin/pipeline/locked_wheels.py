@@ -1,0 +1,153 @@
+"""Locked packages → wheels: selection, fetch, and a build for each package without a wheel."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin.config.settings import LocalDependencies
+from lambda_build_plugin.errors import SourceBuildError
+from lambda_build_plugin.fetch.configuration import HostIndexes, read_sources
+from lambda_build_plugin.fetch.fetcher import Fetcher
+from lambda_build_plugin.selection.explain import explain
+from lambda_build_plugin.selection.files import select
+from lambda_build_plugin.source_build.wheels import build_archive, build_commit, build_folder
+from lambda_build_plugin.verify import sizes
+from lambda_build_plugin.wheel.file import Wheel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lambda_build_plugin.config.settings import Settings
+    from lambda_build_plugin.fetch.fetcher import Fetched
+    from lambda_build_plugin.lock.model import Lock, LockedPackage
+    from lambda_build_plugin.pipeline.run import ArtifactBuild
+    from lambda_build_plugin.selection.files import Selection
+    from lambda_build_plugin.selection.packages import LeftOut
+    from lambda_build_plugin.selection.wheel_choice import Selected
+    from lambda_build_plugin.source_build.context import BuildContext
+
+__all__ = ["LockedWheels", "get_locked_wheels", "make_fetcher"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedWheels:
+    """The wheels of some locked packages, and the packages that have none to ship."""
+
+    wheels: tuple[Wheel, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def make_fetcher(artifact: ArtifactBuild, lock: Lock) -> Fetcher:
+    """Make a fetcher for the indexes of a lock, as the user has configured them."""
+    settings, context = artifact.settings, artifact.context
+    return Fetcher(
+        read_sources(
+            lock.indexes,
+            environ=settings.host.environ,
+            home=settings.host.home,
+            project=settings.project.root,
+            host=HostIndexes(
+                access=settings.access,
+                are_all=settings.access_is_all,
+                installers=settings.installers,
+            ),
+        ),
+        context.cache,
+        reporter=context.reporter,
+        offline=settings.offline,
+        jobs=settings.jobs,
+    )
+
+
+def get_locked_wheels(
+    artifact: ArtifactBuild, packages: Sequence[LockedPackage], fetcher: Fetcher
+) -> LockedWheels:
+    """Select one file of each package, fetch all of them, and build those that are sources.
+
+    Raises:
+        LambdaBuildError: A package has no file for the target, or cannot be fetched or built.
+    """
+    settings = artifact.settings
+    with artifact.clock.stage("select"):
+        selection = select(
+            fetcher.named(packages),
+            settings.target,
+            only_binary=settings.only_binary,
+            skip_folders=settings.local_dependencies is LocalDependencies.SKIP,
+        )
+    _check_sizes(settings, selection.files)
+    with artifact.clock.stage("fetch"):
+        fetched = fetcher.fetch(selection.files)
+    return LockedWheels(
+        wheels=(
+            *(_wheel_of(item) for item in fetched if item.selected.is_wheel),
+            *_build_sources(artifact, selection, fetched),
+        ),
+        left_out=selection.left_out,
+    )
+
+
+def _check_sizes(settings: Settings, files: Sequence[Selected]) -> None:
+    """Stop before the download if the wheels can never fit; not if files may be left out.
+
+    Raises:
+        VerificationError: The locked sizes alone are above Lambda's limit.
+    """
+    may_shrink = (
+        settings.exclude
+        or settings.exclude_presets
+        or settings.provided
+        or settings.provided_by
+        or settings.hooks.after_stage
+    )
+    if not may_shrink:
+        sizes.check_wheels(
+            {str(item): item.file.size for item in files if item.is_wheel and item.file.size}
+        )
+
+
+def _wheel_of(fetched: Fetched) -> Wheel:
+    return Wheel.of(
+        fetched.path, sha256=fetched.sha256, source="wheel", filename=fetched.selected.filename
+    )
+
+
+def _build_sources(
+    artifact: ArtifactBuild, selection: Selection, fetched: Sequence[Fetched]
+) -> list[Wheel]:
+    """Build the selected source archives, commits and folders, one after the other."""
+    context = artifact.context
+    archives = [item for item in fetched if not item.selected.is_wheel]
+    if not (archives or selection.folders or selection.commits):
+        return []
+    with artifact.clock.stage("build"):
+        wheels = []
+        for item in archives:
+            with _explaining_build(item.selected.package, context):
+                wheels.append(build_archive(item, context))
+        wheels += [build_commit(*item, context) for item in selection.commits]
+        wheels += [build_folder(*item, context) for item in selection.folders]
+    return wheels
+
+
+@contextmanager
+def _explaining_build(package: LockedPackage, context: BuildContext) -> Iterator[None]:
+    """Explain in a note and in an error why a package is built although it has wheels.
+
+    Raises:
+        SourceBuildError: The build fails; why it was necessary comes before its own reason.
+    """
+    context.reporter.building(str(package))
+    if not package.wheels:
+        yield
+        return
+    reason = explain(package, context.target)
+    context.reporter.note(reason)
+    try:
+        yield
+    except SourceBuildError as error:
+        error.why = f"none of its wheels loads on {context.target}\n{reason}\n\n{error.why}"
+        error.hint += "; to get a list of all such packages instead, use `only-binary`"
+        raise

@@ -1,0 +1,192 @@
+"""Wheels and the project's own code → one tree of entries, as it goes into the zip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin.config.settings import Form
+from lambda_build_plugin.stage.bytecode import with_bytecode
+from lambda_build_plugin.stage.filters import filtered
+from lambda_build_plugin.stage.hooks import after_stage, before_build
+from lambda_build_plugin.stage.layout_cache import Layouts
+from lambda_build_plugin.stage.project_walk import Choice
+from lambda_build_plugin.stage.scripts import with_scripts
+from lambda_build_plugin.stage.source_files import plain_project
+from lambda_build_plugin.stage.stage import stage
+from lambda_build_plugin.wheel import integrity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lambda_build_plugin.pipeline.dependencies import Dependencies
+    from lambda_build_plugin.pipeline.run import ArtifactBuild
+    from lambda_build_plugin.stage.filters import Excluded
+    from lambda_build_plugin.stage.tree import PlainProject, StagedTree
+    from lambda_build_plugin.wheel.file import Wheel
+    from lambda_build_plugin.wheel.integrity import MachineCodeOf
+
+__all__ = [
+    "ProjectCode",
+    "StagedArtifact",
+    "get_project_code",
+    "run_before_build",
+    "stage_artifact",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectCode:
+    """The project's own code: a wheel, its files as they are, or nothing."""
+
+    wheel: Wheel | None = None
+    files: PlainProject | None = None
+    version: str | None
+    """Of the project, if it is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedArtifact:
+    """Everything that goes into the zip, and what is known about it."""
+
+    tree: StagedTree
+    with_sources: StagedTree
+    """The tree before bytecode took the place of sources."""
+
+    excluded: tuple[Excluded, ...]
+    warnings: tuple[str, ...]
+    machine_code: MachineCodeOf
+    """What the check of the wheels has found out about their machine code."""
+
+    version: str | None
+    """Of the project, if it is known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Laid:
+    """A tree under construction."""
+
+    tree: StagedTree
+    unfiltered: StagedTree
+    """The tree with the files that are excluded: sources, for the bytecode compiler."""
+
+    excluded: tuple[Excluded, ...]
+    warnings: tuple[str, ...]
+
+
+def run_before_build(artifact: ArtifactBuild) -> None:
+    """Run the `before-build` commands, once for all artifacts with the same commands.
+
+    Raises:
+        StageError: A command fails.
+    """
+    run, commands = artifact.run, artifact.settings.hooks.before_build
+    if artifact.ships_project and commands and commands not in run.hooks:
+        run.hooks.add(commands)
+        with artifact.clock.stage("hooks"):
+            before_build(artifact.settings, run.reporter)
+
+
+def get_project_code(artifact: ArtifactBuild, dependencies: Dependencies) -> ProjectCode:
+    """Build the project's wheel, or list its files if it ships as source.
+
+    Raises:
+        SourceBuildError: The wheel cannot be built.
+        StageError: A file cannot ship, or there is no code.
+    """
+    settings = artifact.settings
+    version = settings.project.version
+    if not artifact.ships_project:
+        return ProjectCode(version=version)
+    if settings.form is Form.SOURCE:
+        with artifact.clock.stage("build"):
+            files = plain_project(settings.project, _choose_files(artifact, dependencies))
+        return ProjectCode(files=files, version=version)
+    wheel = artifact.project_wheel()
+    return ProjectCode(wheel=wheel, version=str(wheel.version))
+
+
+def stage_artifact(
+    artifact: ArtifactBuild, dependencies: Dependencies, code: ProjectCode
+) -> StagedArtifact:
+    """Check the wheels, lay them out, apply filters and hooks, and compile bytecode.
+
+    Raises:
+        LambdaBuildError: A wheel is damaged, two wheels collide, or a command fails.
+    """
+    settings = artifact.settings
+    wheels = [*dependencies.wheels, *([code.wheel] if code.wheel else [])]
+    with artifact.clock.stage("stage"):
+        machine_code = integrity.check(wheels, artifact.context.cache)
+        laid = _lay_out(artifact, wheels, code.files)
+    if settings.hooks.after_stage:
+        with artifact.clock.stage("hooks"):
+            folder = artifact.context.folder / "stage"
+            tree = after_stage(settings, laid.tree, folder, artifact.run.reporter)
+            laid = replace(laid, tree=tree, unfiltered=tree)
+    tree = laid.tree
+    if settings.bytecode:
+        with artifact.clock.stage("bytecode"):
+            tree = _compile(artifact, laid)
+    return StagedArtifact(
+        tree=tree,
+        with_sources=laid.tree,
+        excluded=laid.excluded,
+        warnings=(*tree.warnings, *laid.warnings),
+        machine_code=machine_code,
+        version=code.version,
+    )
+
+
+def _lay_out(
+    artifact: ArtifactBuild, wheels: Sequence[Wheel], project: PlainProject | None
+) -> _Laid:
+    settings = artifact.settings
+    layouts = Layouts(artifact.context.cache)
+    tree = stage(wheels, prefix=settings.prefix, project=project, layout_of=layouts.of)
+    if settings.scripts:
+        tree = with_scripts(tree, settings.target.runtime)
+    kept = filtered(
+        tree,
+        presets=settings.exclude_presets,
+        exclude=settings.exclude,
+        include=settings.include,
+    )
+    return _Laid(
+        tree=kept.tree,
+        unfiltered=tree,
+        excluded=kept.excluded,
+        # The patterns were already applied to a source project when its files were listed,
+        # so a pattern without a match means nothing here.
+        warnings=kept.warnings if project is None else (),
+    )
+
+
+def _compile(artifact: ArtifactBuild, laid: _Laid) -> StagedTree:
+    return with_bytecode(
+        laid.tree,
+        full=laid.unfiltered,
+        only=artifact.settings.bytecode_only,
+        context=artifact.context,
+    )
+
+
+def _choose_files(artifact: ArtifactBuild, dependencies: Dependencies) -> Choice:
+    """Say which files of a source project ship, and which belong to this build."""
+    settings = artifact.settings
+    root = settings.project.root
+    output = settings.zip_path(settings.project.version).resolve()
+    paths = (settings.unpacked, settings.lock, settings.host.cache_dir)
+    apart = {
+        output,
+        # The artifacts for other targets, which earlier builds wrote to the same folder.
+        *(output.parent.glob("*.zip") if output.parent != root else ()),
+        *(path.resolve() for path in paths if path is not None),
+        *dependencies.folders,
+    }
+    return Choice(
+        include=settings.include,
+        exclude=settings.exclude,
+        handler=settings.handler,
+        apart=frozenset(apart - {root, *root.parents}),
+    )

@@ -1,0 +1,119 @@
+"""Settings → the lock, and which of its packages belong to the target."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin.lock.errors import ExcludedTargetError, HostOnlyLockError
+from lambda_build_plugin.lock.read import find_lock, read_lock
+from lambda_build_plugin.selection.explain import NoMatchingFileError, is_of_one_machine
+from lambda_build_plugin.selection.packages import reached
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from lambda_build_plugin.config.settings import Settings
+    from lambda_build_plugin.lock.model import Lock
+    from lambda_build_plugin.pipeline.run import ArtifactBuild
+    from lambda_build_plugin.selection.packages import Reached
+
+__all__ = ["TargetLock", "explaining_host_only_lock", "read_target_lock"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetLock:
+    """The lock of the project, and the packages in it that belong to the target."""
+
+    path: Path
+    lock: Lock
+    packages: Reached
+    needs_cut: bool
+    """Whether the lock describes an environment, of which only what the project needs ships."""
+
+    ignored: tuple[str, ...]
+    """Names of other locks beside this one, which are not read."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know about the lock."""
+        if not self.ignored:
+            return self.lock.warnings
+        return (
+            *self.lock.warnings,
+            f"using {self.path.name} and ignoring {', '.join(self.ignored)} beside it: "
+            "choose a lock with the setting `lock`",
+        )
+
+    @property
+    def folders(self) -> frozenset[Path]:
+        """Folders of local packages, which ship as wheels or not at all."""
+        return frozenset(
+            package.directory.path.resolve()
+            for package in self.lock.packages
+            if package.directory is not None and not package.virtual
+        )
+
+
+def read_target_lock(artifact: ArtifactBuild) -> TargetLock | None:
+    """Read the lock and choose the packages for the target; None if there is none to read.
+
+    Raises:
+        LockError: The lock is missing, out of date or unreadable, or excludes the target.
+    """
+    settings, locks = artifact.settings, artifact.run.locks
+    if not settings.needs_lock:
+        return None
+    with artifact.clock.stage("lock"):
+        found = find_lock(
+            settings.project, settings.lock, needed=bool(settings.extras or settings.groups)
+        )
+        if found is None:
+            return None
+        lock = locks.get(found.path) or read_lock(
+            found.path,
+            settings.project,
+            settings.host.environ,
+            lock_is_fresh=settings.lock_is_fresh,
+        )
+        locks[found.path] = lock
+        needs_cut = lock.of_environment and settings.main
+        with explaining_host_only_lock(lock, settings):
+            packages = reached(
+                lock,
+                settings.target,
+                extras=frozenset() if needs_cut else settings.extras,
+                groups=frozenset() if needs_cut else settings.groups,
+                main=settings.main,
+            )
+    return TargetLock(
+        path=found.path,
+        lock=lock,
+        packages=packages,
+        needs_cut=needs_cut,
+        ignored=tuple(found.others),
+    )
+
+
+@contextmanager
+def explaining_host_only_lock(lock: Lock, settings: Settings) -> Iterator[None]:
+    """Explain a failure with the fact that a lock describes an environment on another machine.
+
+    Raises:
+        LockError: The lock of an environment cannot serve the target.
+    """
+    try:
+        yield
+    except (ExcludedTargetError, NoMatchingFileError) as error:
+        if not lock.of_environment or (
+            isinstance(error, NoMatchingFileError) and not is_of_one_machine(lock.packages)
+        ):
+            raise
+        raise HostOnlyLockError(
+            lock,
+            settings.target,
+            error.why,
+            wrong_python=isinstance(error, ExcludedTargetError),
+        ) from error

@@ -1,0 +1,63 @@
+"""One file on the disk → `PlainFile`, if it can ship under its name on every system."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from lambda_build_plugin.errors import StageError
+from lambda_build_plugin.stage.tree import PlainFile
+
+__all__ = ["UnfitFileError", "plain_file", "real_place"]
+
+
+class UnfitFileError(StageError):
+    """A file of the project cannot go into an artifact."""
+
+    def __init__(self, path: str, problem: str, *, hint: str = "") -> None:
+        self.path = path
+        super().__init__(
+            f"{path!r} cannot ship",
+            why=problem,
+            hint=hint or "rename it, or leave it out with the setting `exclude`",
+        )
+
+
+def real_place(place: Path) -> Path:
+    """Follow all links; a link that leads to itself is its own end, and no error."""
+    return Path(os.path.realpath(place))
+
+
+def plain_file(place: Path, path: str) -> PlainFile:
+    """Look at one file that is to ship under a path; of a link, at what it points to.
+
+    Raises:
+        UnfitFileError: It is none, or its name is not one for every system.
+    """
+    try:
+        mode = place.stat().st_mode
+    except OSError as error:
+        problem = "it is a link that points to nothing or to itself"
+        raise UnfitFileError(
+            path, problem if place.is_symlink() else error.strerror or str(error)
+        ) from error
+    if not stat.S_ISREG(mode):
+        raise UnfitFileError(path, "it is a device, a pipe or a socket")
+    _check_name(path)
+    return PlainFile(path=path, place=place, executable=_is_executable(mode))
+
+
+def _check_name(path: str) -> None:
+    """Refuse a name that is another one, or none, where the zip is unpacked."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UnfitFileError(path, "its name is not UTF-8 text") from error
+    if "\\" in path or ":" in path.partition("/")[0]:
+        raise UnfitFileError(path, "its name contains a `\\` or a drive, as Windows paths do")
+
+
+def _is_executable(mode: int) -> bool:
+    """Tell whether the owner may run a file; Windows knows no such thing."""
+    return os.name != "nt" and bool(mode & stat.S_IXUSR)

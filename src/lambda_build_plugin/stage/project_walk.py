@@ -1,0 +1,357 @@
+"""Walk through the folders of a project and decide for each file whether it ships.
+
+Patterns decide in this order: `include`, `exclude`, then the defaults below and the
+`.gitignore` files of the project. All of them are written as in a `.gitignore`. The index
+of git is not read: whether a file is under version control does not matter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from lambda_build_plugin.stage.plain_files import UnfitFileError, plain_file, real_place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from pathspec import GitIgnoreSpec
+
+    from lambda_build_plugin.stage.tree import PlainFile
+
+__all__ = ["Choice", "ProjectWalk"]
+
+_NEVER = frozenset({".git", ".hg", ".svn", ".bzr", "CVS", "__pycache__"})
+"""Folders, or files, that no pattern brings back."""
+
+_ENVIRONMENT = "pyvenv.cfg"
+"""What marks a virtual environment (PEP 405)."""
+
+_LEFT_BEHIND = """
+# version control and what hangs on it
+.gitignore
+.gitattributes
+.gitmodules
+.gitkeep
+.hgignore
+.github/
+.gitlab/
+.gitlab-ci.yml
+.circleci/
+.pre-commit-config.yaml
+# secrets
+.aws/
+.docker/
+.env
+.env.*
+.envrc
+.git-credentials
+.netrc
+.npmrc
+.pypirc
+.ssh/
+id_dsa
+id_ecdsa
+id_ed25519
+id_rsa
+# caches, and what editors and systems leave
+*.py[co]
+.*_cache/
+.cache/
+.coverage
+.coverage.*
+.eggs/
+.hypothesis/
+.ipynb_checkpoints/
+.nox/
+.tox/
+htmlcov/
+.idea/
+.vscode/
+.#*
+*.sw[op]
+*~
+.DS_Store
+Thumbs.db
+desktop.ini
+# what builds and other tools make
+*.dist-info/
+*.egg-info/
+.aws-sam/
+.pdm-build/
+.serverless/
+.terraform/
+cdk.out/
+node_modules/
+/build/
+/dist/
+/*.whl
+/*.zip
+# projects, locks and tools
+/.dockerignore
+/.editorconfig
+/.flake8
+/.mypy.ini
+/.pdm-python
+/.pylintrc
+/.python-version
+/.ruff.toml
+/.tool-versions
+/Dockerfile
+/Dockerfile.*
+/MANIFEST.in
+/Makefile
+/Pipfile
+/Pipfile.lock
+/compose.yaml
+/constraints*.txt
+/docker-compose*.yml
+/docker-compose*.yaml
+/hatch.toml
+/justfile
+/mypy.ini
+/noxfile.py
+/pdm.lock
+/pdm.toml
+/poetry.lock
+/poetry.toml
+/pylock.toml
+/pylock.*.toml
+/pyproject.toml
+/pytest.ini
+/requirements*.in
+/requirements*.lock
+/requirements*.txt
+/ruff.toml
+/samconfig.toml
+/setup.cfg
+/setup.py
+/tox.ini
+/uv.lock
+/uv.toml
+# tests
+test/
+tests/
+test_*.py
+conftest.py
+"""
+"""What a function has no use for; the README lists the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What the user says of the files that ship."""
+
+    include: tuple[str, ...] = ()
+    """Patterns over archive paths; they win over everything else."""
+
+    exclude: tuple[str, ...] = ()
+    handler: str | None = None
+    """As `package.module.function`; tells whether `src` itself is a package."""
+
+    apart: frozenset[Path] = frozenset()
+    """Absolute places that never ship: the output, local packages that ship as wheels."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Folder:
+    """A folder on the way down."""
+
+    place: Path
+    path: str
+    """Its archive path, empty or with a slash at its end."""
+
+    homes: tuple[Path, ...]
+    """Resolved folders in which links may end."""
+
+    above: tuple[Path, ...] = ()
+    """Resolved folders on the way to it, itself included."""
+
+    ignored: bool = False
+    """Whether all that is in it stays behind, unless a pattern names it."""
+
+
+_Specs: TypeAlias = "tuple[tuple[Path, GitIgnoreSpec], ...]"
+"""Patterns, each with the folder that they are relative to; the first that answers counts."""
+
+
+@dataclass(slots=True)
+class ProjectWalk:
+    """Goes through folders and decides for each file."""
+
+    root: Path
+    choice: Choice
+    _defaults: GitIgnoreSpec = field(init=False)
+    _exclude: GitIgnoreSpec = field(init=False)
+    _include: GitIgnoreSpec = field(init=False)
+    _by_name: frozenset[str] = field(init=False)
+    _specs: dict[Path, _Specs] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._defaults = _spec_of(_LEFT_BEHIND.splitlines())
+        self._exclude = _spec_of(self.choice.exclude)
+        self._include = _spec_of(self.choice.include)
+        self._by_name = frozenset(pattern.strip("/") for pattern in self.choice.include)
+
+    def files(
+        self, folder: Path, path: str, *, home: Path | None = None, by_default: bool = True
+    ) -> Iterator[PlainFile]:
+        """Yield what ships of a folder; `by_default` is false where it has to be named."""
+        homes = (self.root, home) if home else (self.root,)
+        place = real_place(folder)
+        start = _Folder(
+            place=folder, path=path, homes=homes, above=(place,), ignored=not by_default
+        )
+        yield from self._below(start)
+
+    def file(self, place: Path, path: str, *, home: Path) -> Iterator[PlainFile]:
+        """Yield one file that is named."""
+        folder = _Folder(place=place.parent, path="", homes=(self.root, home))
+        yield from self._entry(folder, place, path)
+
+    def ships(self, place: Path, path: str, *, ignored: bool = False) -> bool:
+        """Decide for one file: `include` before `exclude` before what is left behind."""
+        for spec, answer in ((self._include, True), (self._exclude, False)):
+            found = spec.check_file(path).include
+            if found is not None:
+                return found is answer
+        return not ignored and self.ships_by_default(place, path)
+
+    def ships_by_default(self, place: Path, path: str) -> bool:
+        """Decide for one file or folder without the user's patterns."""
+        suffix = "/" if place.is_dir() else ""
+        return (
+            not self._is_apart(place)
+            and not self._defaults.match_file(path + suffix)
+            and not self._is_ignored(place, suffix)
+        )
+
+    def _below(self, folder: _Folder) -> Iterator[PlainFile]:
+        try:
+            places = sorted(folder.place.iterdir())
+        except OSError as error:
+            raise UnfitFileError(
+                folder.path or ".", error.strerror or str(error), hint="check its permissions"
+            ) from error
+        for place in places:
+            if self._is_apart(place):
+                continue
+            path = folder.path + place.name
+            if place.is_dir():
+                yield from self._in_folder(folder, place, path)
+            elif self.ships(place, path, ignored=folder.ignored):
+                yield from self._entry(folder, place, path)
+
+    def _in_folder(self, folder: _Folder, place: Path, path: str) -> Iterator[PlainFile]:
+        ignored = folder.ignored or not self.ships_by_default(place, path)
+        if ignored and not self._may_bring_back:
+            return
+        if not ignored and not self._may_bring_back and self._exclude.match_file(f"{path}/"):
+            return
+        real = real_place(place) if place.is_symlink() else folder.above[-1] / place.name
+        if real in folder.above:  # a link back up: it would never end
+            return
+        homes = folder.homes
+        if place.is_symlink() and not _is_below(real, homes):
+            if not self._is_named(path):
+                if ignored or not self.ships(place, f"{path}/"):
+                    return
+                raise _outside(path, real)
+            homes = (*homes, real)
+        below = _Folder(
+            place=place,
+            path=f"{path}/",
+            homes=homes,
+            above=(*folder.above, real),
+            ignored=ignored,
+        )
+        yield from self._below(below)
+
+    def _entry(self, folder: _Folder, place: Path, path: str) -> Iterator[PlainFile]:
+        if place.is_symlink() and not self._is_named(path):
+            real = real_place(place)
+            if not _is_below(real, folder.homes):
+                raise _outside(path, real)
+        yield plain_file(place, path)
+
+    @property
+    def _may_bring_back(self) -> bool:
+        """Whether a pattern may name something in a folder that stays behind."""
+        return bool(self.choice.include) or any(p.startswith("!") for p in self.choice.exclude)
+
+    def _is_named(self, path: str) -> bool:
+        return path in self._by_name
+
+    def _is_apart(self, place: Path) -> bool:
+        return (
+            place.name in _NEVER or place in self.choice.apart or (place / _ENVIRONMENT).is_file()
+        )
+
+    def _is_ignored(self, place: Path, suffix: str) -> bool:
+        """Ask the `.gitignore` files from the nearest up, as git does (gitignore(5))."""
+        for folder, spec in self._specs_for(place.parent):
+            found = spec.check_file(place.relative_to(folder).as_posix() + suffix).include
+            if found is not None:
+                return found
+        return False
+
+    def _specs_for(self, folder: Path) -> _Specs:
+        """Get what counts for the entries of a folder: up to the top of its repository.
+
+        Where there is no repository, what lies above the project is none of its business.
+        """
+        if folder not in self._specs:
+            own = tuple(
+                (folder, spec)
+                for name in (".gitignore", ".git/info/exclude")
+                if (spec := _spec(folder / name)) is not None
+            )
+            at_top = (folder / ".git").exists() or not (
+                (folder.is_relative_to(self.root) and folder != self.root)
+                or _is_in_repository(folder.parent)
+            )
+            self._specs[folder] = own if at_top else own + self._specs_for(folder.parent)
+        return self._specs[folder]
+
+
+def _is_in_repository(folder: Path) -> bool:
+    return any((place / ".git").exists() for place in (folder, *folder.parents))
+
+
+def _outside(path: str, real: Path) -> UnfitFileError:
+    return UnfitFileError(
+        path,
+        f"it is a link to {real}, which is outside the project",
+        hint=f'ship what it points to with `include = ["/{path}"]`, or leave it out with `exclude`',
+    )
+
+
+def _spec_of(lines: Iterable[str]) -> GitIgnoreSpec:
+    from pathspec import GitIgnoreSpec  # loaded for such projects alone: it takes its time
+
+    return GitIgnoreSpec.from_lines(lines)
+
+
+def _spec(file: Path) -> GitIgnoreSpec | None:
+    """Read a file of patterns; as git does, pass over a line that is none."""
+    try:
+        text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
+    except OSError:
+        return None
+    try:
+        return _spec_of(text.splitlines())
+    except ValueError:
+        return _spec_of(filter(_is_pattern, text.splitlines()))
+
+
+def _is_pattern(line: str) -> bool:
+    try:
+        _spec_of([line])
+    except ValueError:
+        return False
+    return True
+
+
+def _is_below(place: Path, homes: Sequence[Path]) -> bool:
+    return any(place.is_relative_to(home) for home in homes)
