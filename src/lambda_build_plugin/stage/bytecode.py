@@ -185,7 +185,7 @@ def with_bytecode(
     missing = sum(_pyc(module.path) not in compiled for module in modules)
     if missing:
         reporter.note(f"{missing} of {len(modules)} modules do not compile: they ship as they are")
-    return replace(with_entries(tree, entries.values()), bytecode=tuple(compiler.kept))
+    return replace(with_entries(tree, entries.values()), bytecode=compiler.kept)
 
 
 def _is_module(entry: Entry) -> bool:
@@ -257,8 +257,12 @@ class _Compiler:
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._ended = False
-        self.kept: list[Checked] = []
-        """Files in the cache that the results lie in."""
+        self._kept: list[Checked] = []
+
+    @property
+    def kept(self) -> tuple[Checked, ...]:
+        """The files in the cache that contain the results."""
+        return tuple(sorted(self._kept, key=lambda checked: checked.digest))
 
     def members(self, batches: Sequence[_Batch]) -> dict[str, Member]:
         """Find or make the bytecode of all modules, by the path of the module and a `c`."""
@@ -300,7 +304,7 @@ class _Compiler:
 
     def _members_of(self, kept: Checked) -> Mapping[str, Member]:
         members = _members_of(kept.path)
-        self.kept.append(kept)
+        self._kept.append(kept)
         return members
 
     def _compile(self, batch: _Batch, file: Path) -> None:
