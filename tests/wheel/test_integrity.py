@@ -17,7 +17,7 @@ from fakes.words import NO_ZIP
 
 from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.wheel.elf import Elf, Kind
-from lambda_build_plugin.wheel.file import InvalidWheelError, Wheel
+from lambda_build_plugin.wheel.file import ChangedArchiveError, InvalidWheelError, Wheel
 from lambda_build_plugin.wheel.integrity import DamagedWheelsError, check
 from lambda_build_plugin.wheel.machine_code import MachineCode
 
@@ -76,7 +76,7 @@ def problem(folder: Path, fake: FakeWheel) -> tuple[str, str]:
 
 def notes(folder: Path) -> int:
     """Count what was noted."""
-    return len([*folder.glob("cache/checked/*.json")])
+    return len([*folder.glob("cache/checked/*.note")])
 
 
 @pytest.mark.parametrize(
@@ -339,6 +339,31 @@ def test_note_of_another_check(tmp_path: Path, note: dict[str, str]) -> None:
     Cache(tmp_path / "cache").keep_note("checked", fake.sha256, note)
 
     assert problem(tmp_path, fake)[0] == "a.py"
+
+
+def test_forged_note(tmp_path: Path) -> None:
+    """That a wheel has passed is believed of the user's own builds only."""
+    fake = saying(a_wheel(files={"a.py": _CONTENT}), "a.py", crc=1)
+    passed = {"check": "2", "code": "{}"}
+    Cache(tmp_path / "cache", key=b"another's").keep_note("checked", fake.sha256, passed)
+    assert problem(tmp_path, fake)[0] == "a.py"
+
+    cache = Cache(tmp_path / "cache")
+    cache.keep_note("checked", fake.sha256, passed)
+    check([a_wheel_at(fake, tmp_path)], cache)  # the note would have counted
+
+
+def test_wheel_that_has_changed(tmp_path: Path) -> None:
+    """A sound wheel in the place of another one does not pass as that one."""
+    wheel = a_wheel_at(a_wheel(files={"a.py": _CONTENT}), tmp_path)
+    other = a_wheel(files={"a.py": b"other"})
+    wheel.path.write_bytes(other.content)
+
+    with pytest.raises(ChangedArchiveError) as caught:
+        check([wheel], Cache(tmp_path / "cache"))
+
+    assert caught.value.what == f"{wheel.filename} has changed during the build"
+    assert notes(tmp_path) == 0
 
 
 def test_cache_that_cannot_be_written(tmp_path: Path) -> None:

@@ -97,6 +97,9 @@ class Host:
     environ: Mapping[str, str] = field(repr=False)
     """The process environment; it contains credentials, so it is never shown."""
 
+    state_dir: Path | None = None
+    """Where the key is kept that notes in the cache are signed with; None without a place."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:

@@ -13,6 +13,7 @@ from lambda_build_plugin.selection.provided import read_artifact
 from lambda_build_plugin.source_build.context import BuildContext
 from lambda_build_plugin.source_build.wheels import build_project
 from lambda_build_plugin.system.cache import Cache
+from lambda_build_plugin.system.note_key import read_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +105,11 @@ class ArtifactBuild:
             context=BuildContext(
                 target=settings.target,
                 folder=folder,
-                cache=Cache(host.cache_dir, spare=folder / "cache"),
+                cache=Cache(
+                    host.cache_dir,
+                    key=read_key(host.state_dir, cache=host.cache_dir),
+                    spare=folder / "cache",
+                ),
                 home=host.home,
                 environ=host.environ,
                 offline=settings.offline,
