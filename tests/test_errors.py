@@ -171,7 +171,10 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     NoMatchingFileError: lambda: NoMatchingFileError(
         TARGET, [a_package("demo-1.0-py2-none-any.whl")]
     ),
-    files.ForbiddenSourceError: lambda: files.ForbiddenSourceError([a_package()]),
+    files.ForbiddenSourceError: lambda: files.ForbiddenSourceError(
+        [(a_package(), "`only-binary`")]
+    ),
+    files.NoSourceError: lambda: files.NoSourceError([(a_package(), "`no-binary`")]),
     # fetch
     fetch_failures.DigestMismatchError: lambda: fetch_failures.DigestMismatchError(
         "demo.whl", where="https://index.example/", locked="sha256:0", found="sha256:1"

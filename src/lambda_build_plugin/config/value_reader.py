@@ -99,7 +99,7 @@ class ValueReader:
 
     def choices(self, key: str, kind: type[_E]) -> tuple[_E, ...]:
         """Get members of an enumeration, each once, in its order."""
-        wanted = [part for text in self._texts(key) for part in re.split(r"[,\s]+", text) if part]
+        wanted = [part for text in self.texts(key) for part in re.split(r"[,\s]+", text) if part]
         members = {member.value: member for member in kind}
         for text in wanted:
             if text not in members:
@@ -108,7 +108,7 @@ class ValueReader:
 
     def patterns(self, key: str) -> tuple[str, ...]:
         """Get .gitignore patterns; in the environment, commas or line breaks separate them."""
-        texts = self._texts(key)
+        texts = self.texts(key)
         for text in texts:
             try:
                 parse_pattern(text)
@@ -116,7 +116,8 @@ class ValueReader:
                 self.problem(key, f"`{text}` {error}")
         return texts
 
-    def _texts(self, key: str) -> tuple[str, ...]:
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Get strings; in the environment, commas or line breaks separate them."""
         value = self._value(key)
         if isinstance(value, str):
             return tuple(part for part in re.split(r"\s*[,\n]\s*", value) if part)

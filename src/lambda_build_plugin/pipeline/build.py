@@ -92,6 +92,7 @@ def _build(settings: Settings, run: Run) -> BuildReport:
     artifact = ArtifactBuild.start(settings, run)
     run_before_build(artifact)
     lock = read_target_lock(artifact)
+    artifact = artifact.with_policy_of(lock.lock if lock else None)
     dependencies = get_dependencies(artifact, lock)
     dependencies = leave_out_provided(artifact, dependencies)
     code = get_project_code(artifact, dependencies)

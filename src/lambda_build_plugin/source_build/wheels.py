@@ -106,9 +106,10 @@ def build_archive(fetched: Fetched, context: BuildContext) -> Wheel:
                 subdirectory=file.subdirectory,
             )
             check_unchanged(fetched.path, fetched.sha256, shown=fetched.selected.filename)
-            return build_wheel(foreign_source(str(package), root, "sdist"), context)
+            return build_wheel(foreign_source(package, root, "sdist"), context)
 
     key = f"sha256:{fetched.sha256}\n{file.subdirectory or ''}"
+    key += context.policy.settings_for(package.name).key
     wheel = _once(key, "sdist", context, make)
     return _same(package, wheel, package.version if package.sdist else None)
 
@@ -132,10 +133,11 @@ def build_commit(package: LockedPackage, vcs: LockedVcs, context: BuildContext) 
                 offline=context.offline,
                 cache=context.cache,
             )
-            return build_wheel(foreign_source(str(package), root, "vcs"), context)
+            return build_wheel(foreign_source(package, root, "vcs"), context)
 
     if _COMMIT.fullmatch(vcs.commit):
         key = f"{redacted(vcs.url)}\n{vcs.commit}\n{vcs.subdirectory or ''}"
+        key += context.policy.settings_for(package.name).key
         wheel = _once(key, "vcs", context, make)
     else:
         wheel = make()
