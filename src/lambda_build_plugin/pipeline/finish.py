@@ -14,7 +14,7 @@ from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.runtime.sdk import SDK
 from lambda_build_plugin.selection.provided import Provider
 from lambda_build_plugin.stage.contents import write_folder
-from lambda_build_plugin.system.output import moved_in
+from lambda_build_plugin.system.output import writing
 from lambda_build_plugin.verify import sizes, view
 from lambda_build_plugin.verify.checks import check_contents
 from lambda_build_plugin.verify.closure import Word
@@ -56,8 +56,8 @@ def finish(
         *staged.warnings,
         *_check_tree(artifact, staged),
     ]
-    temporary = run.outputs.enter_context(moved_in(output))
-    with artifact.clock.stage("archive"):
+    temporary = run.outputs.place(output)
+    with artifact.clock.stage("archive"), writing(output):
         written = write_archive(staged.tree, temporary, epoch=settings.epoch)
     expected = _expect(artifact, dependencies)
     warnings += _verify(artifact, staged, written, expected)
@@ -195,6 +195,6 @@ def _write_unpacked(artifact: ArtifactBuild, staged: StagedArtifact) -> None:
     """Write the files into the folder that `unpacked` names, if it names one."""
     unpacked = artifact.settings.unpacked
     if unpacked is not None:
-        folder = artifact.run.outputs.enter_context(moved_in(unpacked))
-        with artifact.clock.stage("unpack"):
+        folder = artifact.run.outputs.place(unpacked)
+        with artifact.clock.stage("unpack"), writing(unpacked):
             write_folder(staged.tree, folder)
