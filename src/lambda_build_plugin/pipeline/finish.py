@@ -11,6 +11,7 @@ from lambda_build_plugin.archive import write_archive
 from lambda_build_plugin.config.project import metadata_requirements
 from lambda_build_plugin.config.settings import Contents, Layout
 from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.pipeline.outputs import check_zip
 from lambda_build_plugin.runtime.sdk import SDK
 from lambda_build_plugin.selection.provided import Provider
 from lambda_build_plugin.stage.contents import write_folder
@@ -49,6 +50,8 @@ def finish(
     settings, run = artifact.settings, artifact.run
     output = settings.zip_path(staged.version)
     _check_own_provider(settings, output)
+    if output != settings.zip_path(settings.project.version):  # only known now
+        check_zip(settings, output)
     warnings = [
         *settings.target.warnings(settings.host.today),
         *dependencies.warnings,
