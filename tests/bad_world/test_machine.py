@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 NOISE = random.Random(8).randbytes(400_000)  # noqa: S311 - bytes that cannot be compressed
 LARGE = a_wheel("large", "1.0", files={"large/noise.bin": NOISE})
 SMALL = a_wheel("small", "1.0")
+EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
 SMALL_DISK = 128 << 10  # bytes
 STEP = 0.04  # seconds between the moments at which builds are killed
 MOST_KILLED = 60
@@ -64,7 +65,7 @@ def test_killed_at_any_moment(world: World, index: FakeIndex) -> None:
     world.environ["LAMBDA_BUILD_CONTENTS"] = "all"
     assert world.build().code == 0
     right = world.digest()
-    old = b"the old artifact"
+    old = EMPTY_ZIP
     killed = 0
     for moment in range(MOST_KILLED):
         for file in world.cache.rglob("*.whl" if moment % 2 else "*"):
@@ -108,14 +109,14 @@ def test_full_output(world: World, tmp_path: Path) -> None:
     """Where the artifact has no room the older one stays."""
     with small_disk(tmp_path / "disk", size=SMALL_DISK) as disk:
         old = disk / "artifact.zip"
-        old.write_bytes(b"old")
+        old.write_bytes(EMPTY_ZIP)
 
         run = world.build("--output", old)
 
         assert (run.code, run.output) == (7, "")
         assert run.errors.startswith(f"error: cannot write {old}\n  why: {NO_SPACE}\n")
         assert [path.name for path in disk.iterdir()] == ["artifact.zip"]
-        assert old.read_bytes() == b"old"
+        assert old.read_bytes() == EMPTY_ZIP
 
 
 def test_full_temporary_folder(world: World, tmp_path: Path) -> None:

@@ -659,3 +659,33 @@ def test_real_sdk(tmp_path: Path) -> None:
     ]
     (warning,) = report["warnings"]
     assert warning.startswith("the AWS SDK is split: boto3, botocore, ")
+
+
+# --- all or none ----------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the hook is a line for a POSIX shell")
+@pytest.mark.parametrize("spoiled", ["a", "b", "c"])
+def test_zip_that_cannot_be_moved(tmp_path: Path, spoiled: str) -> None:
+    """If one zip cannot be moved into place, the others are as they were before."""
+    names = ("a", "b", "c")
+    table = "".join(
+        f'[tool.lambda-build.artifacts.{name}]\noutput = "{name}.zip"\n' for name in names
+    )
+    hook = '[tool.lambda-build.hooks]\nafter-stage = ["mkdir -p \\"$SPOILED/x\\""]\n'
+    root = a_locked_project(tmp_path, [], table=hook + table)
+    old = {}
+    for name in names:
+        if name != spoiled:
+            with zipfile.ZipFile(root / f"{name}.zip", "w") as archive:
+                archive.writestr("old", name)
+            old[name] = (root / f"{name}.zip").read_bytes()
+
+    run = ran(root, SPOILED=str(root / f"{spoiled}.zip"))
+
+    assert (run.code, run.output) == (7, "")
+    assert run.errors.startswith(
+        f"error: cannot write {root / spoiled}.zip\n  why: Is a directory\n"
+    )
+    assert {name: (root / f"{name}.zip").read_bytes() for name in old} == old
+    assert [path.name for path in root.iterdir() if path.suffix in {".part", ".old"}] == []

@@ -55,10 +55,11 @@ BROKEN_ZIP = (
     EOFError,
     KeyError,
     NotImplementedError,
+    OverflowError,  # of an offset in a zip64 field
     RuntimeError,
     ValueError,
 )
-"""What zipfile may raise of a file that is broken or encrypted, or no zip."""
+"""What zipfile may raise if a file is broken, is encrypted or is not a zip."""
 
 _BROKEN = (*BROKEN_ZIP, csv.Error, TypeError)
 """What reading a broken wheel may raise, in zipfile and in installer."""
