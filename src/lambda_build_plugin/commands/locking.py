@@ -7,6 +7,7 @@ appears. Nothing else in this package resolves anything.
 
 from __future__ import annotations
 
+import re
 import secrets
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ from lambda_build_plugin.runtime.target import Architecture, Target, admitted
 from lambda_build_plugin.selection.packages import reached
 from lambda_build_plugin.selection.wheel_choice import best_wheel
 from lambda_build_plugin.system.interpreters import uv_of
-from lambda_build_plugin.system.output import moved_in
+from lambda_build_plugin.system.output import OutputError, moved_in, writing
 from lambda_build_plugin.urls import redacted_text, without_logins
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ DEFAULT_NAME = FORMATS["pylock.toml"].default_names[0]
 """The first name in the search order; PEP 751 allows such a name for a service."""
 
 _BY_UV = 'created-by = "uv"'
+
+_LOCK_VERSION = re.compile(rb"^lock-version\s*=", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +113,7 @@ def write_lock(
             [f"{project.root} has no pyproject.toml with a [project] table"],
             hint="lock with the tool that manages the project's dependencies",
         )
+    _check_output(output)
     runtimes = _runtimes(settings, {settings.target.runtime, *also})
     with moved_in(output) as temporary:
         # uv requires a name of PEP 751, and writes paths relative to the lock's folder.
@@ -132,6 +136,27 @@ def write_lock(
         runtimes=tuple(runtime.name for runtime in runtimes),
         warnings=warnings,
     )
+
+
+def _check_output(output: Path) -> None:
+    """Check before uv starts that the lock replaces nothing but a lock.
+
+    Raises:
+        OutputError: Something else exists there.
+    """
+    with writing(output):
+        if not output.exists():
+            return
+        if not output.is_file():
+            raise OutputError(output, "it exists and is not a file", hint="name a file")
+        content = output.read_bytes()
+    # Not parsed: `--upgrade` also replaces a lock with conflicts of a merge.
+    if content.strip() and not _LOCK_VERSION.search(content):
+        raise OutputError(
+            output,
+            "it already exists and is not a lock: it has no `lock-version` (PEP 751)",
+            hint="remove it first, or choose another file with `--output`",
+        )
 
 
 def _runtimes(settings: Settings, named: AbstractSet[Runtime]) -> tuple[Runtime, ...]:

@@ -103,7 +103,7 @@ class ValueReader:
 
     def choices(self, key: str, kind: type[_E]) -> tuple[_E, ...]:
         """Get members of an enumeration, each once, in its order."""
-        wanted = [part for text in self._texts(key) for part in re.split(r"[,\s]+", text) if part]
+        wanted = [part for text in self.texts(key) for part in re.split(r"[,\s]+", text) if part]
         members = {member.value: member for member in kind}
         for text in wanted:
             if text not in members:
@@ -115,7 +115,7 @@ class ValueReader:
 
         In the environment, commas or line breaks separate them.
         """
-        texts = tuple(text for text in self._texts(key) if not is_ignored_line(text))
+        texts = tuple(text for text in self.texts(key) if not is_ignored_line(text))
         for text in texts:
             try:
                 parse_pattern(text)
@@ -123,7 +123,8 @@ class ValueReader:
                 self.problem(key, f"`{text}` {error}")
         return texts
 
-    def _texts(self, key: str) -> tuple[str, ...]:
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Get strings; in the environment, commas or line breaks separate them."""
         value = self._value(key)
         if isinstance(value, str):
             return tuple(part for part in re.split(r"\s*[,\n]\s*", value) if part)
