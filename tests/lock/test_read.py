@@ -9,7 +9,7 @@ from fakes.words import IS_FOLDER, NO_URL
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.config.project import read_project
-from lambda_build_plugin.errors import LockError
+from lambda_build_plugin.errors import LambdaBuildError, LockError
 from lambda_build_plugin.lock.read import Found, find_lock, read_lock
 
 if TYPE_CHECKING:
@@ -356,3 +356,23 @@ def test_lock_without_the_pyproject_that_it_belongs_to(tmp_path: Path, name: str
         "and whether the lock is up to date\n\n"
         "hint: copy pyproject.toml there as well, or name the project's folder"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("uv.lock", UV_LOCK),
+        ("poetry.lock", '[metadata]\nlock-version = "2.1"\ncontent-hash = "00"\n'),
+        ("pdm.lock", '[metadata]\nlock_version = "4.5.0"\ncontent_hash = "sha256:00"\n'),
+    ],
+)
+@pytest.mark.parametrize("table", ["dependency-groups", "project.optional-dependencies"])
+def test_date_where_requirements_belong(tmp_path: Path, table: str, name: str, text: str) -> None:
+    """TOML has dates, and JSON, of which hashes are made, has none."""
+    (tmp_path / "pyproject.toml").write_text(
+        f'[project]\nname = "demo"\nversion = "1"\n[{table}]\ndev = [2020-01-01]\n'
+    )
+    (tmp_path / name).write_text(text)
+
+    with pytest.raises(LambdaBuildError):
+        read_lock(tmp_path / name, read_project(tmp_path), {})

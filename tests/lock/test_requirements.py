@@ -14,7 +14,7 @@ from packaging.version import Version
 from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.config.project import Project
 from lambda_build_plugin.errors import LockError
-from lambda_build_plugin.lock import requirements
+from lambda_build_plugin.lock import requirements, requirements_lines
 from lambda_build_plugin.lock.fields import Context
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedPackage, LockedVcs
@@ -222,6 +222,57 @@ error: cannot read the lock x.txt
 
 hint: check the path"""
     )
+
+
+def test_includes_that_double_at_each_level_end(tmp_path: Path) -> None:
+    """Twenty-five levels would be read thirty million times."""
+    levels = {f"{level}.txt": f"-r {level + 1}.txt\n" * 2 for level in range(25)}
+
+    assert refusal(tmp_path, "-r 0.txt", beside=levels | {"25.txt": "a==1"}) == (
+        "error: cannot read the lock requirements.txt\n"
+        "  why: its -r and -c lines include more than 1000 files\n\n"
+        "hint: include each file once"
+    )
+
+
+def test_include_that_is_not_a_file(tmp_path: Path) -> None:
+    """A device or a pipe may never end."""
+    assert refusal(tmp_path, "-r /dev/zero") == (
+        "error: cannot read the lock zero\n"
+        "  why: /dev/zero is not a regular file\n\n"
+        "hint: name a requirements file"
+    )
+
+
+def test_too_large_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No real lock is that large, and it would take minutes and all memory."""
+    monkeypatch.setattr(requirements_lines, "LARGEST", 2_000_000)
+    monkeypatch.setattr(requirements, "LARGEST", 2_000_000)
+
+    assert refusal(tmp_path, "#" * 2_000_001) == (
+        "error: cannot read the lock requirements.txt\n"
+        f"  why: {tmp_path / 'requirements.txt'} is larger than 2 MB\n\n"
+        "hint: check that it is a requirements file, and shorten it"
+    )
+    included = f"a==1; python_version{' ' * 1_500_000}>= '3'"
+    assert "it is larger than 2 MB with the files that it includes" in refusal(
+        tmp_path, "-r x.txt\n-r x.txt\n", beside={"x.txt": included}
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("a=={blanks}1.0", id="version"),
+        pytest.param("a{blanks}==1.0{blanks}# x", id="comment"),
+        pytest.param("a @ {blanks}https://files.example/a-1.0-py3-none-any.whl", id="url"),
+        pytest.param("-i{blanks}https://index.example\na==1.0", id="option"),
+        pytest.param("a==1.0;{blanks}python_version{blanks}>{blanks}'3'", id="marker"),
+    ],
+)
+def test_blanks_take_linear_time(tmp_path: Path, text: str) -> None:
+    """Half a million blanks would take an hour if each was where a comment might begin."""
+    assert a_package(tmp_path, text.format(blanks=" " * 500_000)).name == "a"
 
 
 # --- constraints ----------------------------------------------------------------------

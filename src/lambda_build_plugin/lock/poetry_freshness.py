@@ -55,7 +55,9 @@ def content_hash(pyproject: Table, *, with_groups: bool = True) -> str:
     else:
         # As Poetry 1 had it: at top level, and null for missing tables.
         relevant = {**dict.fromkeys(_ALWAYS_RELEVANT), **own}
-    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
+    # Poetry cannot hash dates, so it never makes such a lock from a project with one.
+    text = json.dumps(relevant, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _hashed_without_groups(path: Path) -> bool:

@@ -40,6 +40,7 @@ from lambda_build_plugin.lock.requirements_builds import (
 )
 from lambda_build_plugin.lock.requirements_lines import (
     HASH,
+    LARGEST,
     bad_line,
     bad_url,
     options,
@@ -78,6 +79,9 @@ _NAMED_BY_EGG = re.compile(
 _DEEPEST = 100
 """How deep files may include each other."""
 
+_MOST_FILES = 1000
+"""How many files are read; each counts as often as it is included."""
+
 
 def read(path: Path, context: Context) -> Lock:
     """Read a requirements file with all files that it includes.
@@ -94,13 +98,20 @@ class _Contents:
     """The contents of all files, collected while they are read."""
 
     pins: list[Pin] = field(default_factory=list)
-    constraints: list[Pin] = field(default_factory=list)
+    constraints: defaultdict[str, list[Pin]] = field(default_factory=lambda: defaultdict(list))
+    """By the name of the package."""
+
     index_url: str | None = None
     extra_index_urls: list[str] = field(default_factory=list)
     find_links: list[str] = field(default_factory=list)
     no_index: bool = False
     require_hashes: bool = False
     formats: FormatOptions = field(default_factory=FormatOptions)
+    files: int = 0
+    """How many files have been read."""
+
+    size: int = 0
+    """How many characters the lines of all these files have."""
 
 
 class _Reader:
@@ -153,7 +164,15 @@ class _Reader:
             raise InvalidLockError(
                 path, f"its -r and -c lines form a circle: {circle}", hint="remove one of them"
             )
+        self._contents.files += 1
+        if self._contents.files > _MOST_FILES:
+            raise InvalidLockError(
+                self._path,
+                f"its -r and -c lines include more than {_MOST_FILES} files",
+                hint="include each file once",
+            )
         for line in read_lines(path, self._context.environ):
+            self._check_size(line)
             if line.text.startswith("-"):
                 for name, value in options(line):
                     self._option(
@@ -165,6 +184,15 @@ class _Reader:
                     )
             else:
                 self._add(self._pin(line, line.text), constraint=constraint)
+
+    def _check_size(self, line: Line) -> None:
+        self._contents.size += len(line.raw)
+        if self._contents.size > LARGEST:
+            raise InvalidLockError(
+                self._path,
+                f"it is larger than {LARGEST // 1_000_000} MB with the files that it includes",
+                hint="include each file once",
+            )
 
     def _option(
         self, line: Line, name: str, value: str, *, constraint: bool, within: tuple[Path, ...]
@@ -197,8 +225,9 @@ class _Reader:
                 return
 
     def _add(self, pin: Pin | None, *, constraint: bool) -> None:
+        contents = self._contents
         if pin is not None:
-            (self._contents.constraints if constraint else self._contents.pins).append(pin)
+            (contents.constraints[pin.name] if constraint else contents.pins).append(pin)
 
     def _pin(self, line: Line, text: str) -> Pin | None:
         """Read one requirement; None for the project itself (`-e file:.`, `.`)."""
@@ -282,8 +311,8 @@ class _Reader:
         """
         if pin.local is not None or pin.requirement.url is not None:
             return pin
-        for constraint in self._contents.constraints:
-            if constraint.name == pin.name and constraint.requirement.marker is None:
+        for constraint in self._contents.constraints[pin.name]:
+            if constraint.requirement.marker is None:
                 self._check_agreed(pin, constraint)
                 if constraint.version is not None:
                     requirement = Requirement(str(pin.requirement))
@@ -359,7 +388,7 @@ def _path_of(line: Line, url: str) -> Path:
 
 def _split_local(text: str) -> tuple[str, str] | None:
     """Split `file:.`, `./lib`, `lib/` or `/abs` from its marker; None for anything else."""
-    location, *condition = re.split(r"\s+;\s*|;\s+", text, maxsplit=1)
+    location, *condition = re.split(r"(?<!\s)\s+;\s*|;\s+", text, maxsplit=1)
     location = _EXTRAS.sub("", location.partition("#")[0].strip())
     is_path = location in {".", ".."} or "/" in location or fields.is_archive(location)
     is_url = "://" in location or "@" in location
