@@ -70,12 +70,13 @@ class LockNotFoundError(LockError):
 class NotLockedError(LockError):
     """The project has dependencies, but its own tool has not locked them."""
 
-    def __init__(self, path: Path, *, remedy: str) -> None:
+    def __init__(self, path: Path, *, remedy: str, others: Sequence[str] = ()) -> None:
         self.path = path
+        there = f"use {others[0]} with `--lock {others[0]}`" if others else ""
         super().__init__(
             f"cannot find {path.name} in {path.parent}",
             why="the project's dependencies are not locked",
-            hint=f"lock them with `{remedy}`, or name another lock with `--lock`",
+            hint=f"lock them with `{remedy}`, or {there or 'name another lock with `--lock`'}",
         )
 
 
