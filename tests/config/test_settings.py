@@ -479,13 +479,13 @@ RUNTIME_NAMES = ", ".join(f"`{name}`" for name in RUNTIMES)
     ("table", "expected"),
     [
         pytest.param(
-            {"runtime": "3.13"}, [f"runtime: is `3.13`: use one of {RUNTIME_NAMES}"], id="runtime"
+            {"runtime": "3.13"}, ["runtime: is `3.13`; did you mean `python3.13`?"], id="runtime"
         ),
         pytest.param({"runtime": 3.13}, ["runtime: must be a string"], id="runtime-number"),
         pytest.param({"handler": ""}, ["handler: must not be empty"], id="empty"),
         pytest.param(
             {"architecture": "aarch64"},
-            ["architecture: is `aarch64`: use one of `x86_64`, `arm64`"],
+            ["architecture: is `aarch64`; did you mean `arm64`?"],
             id="architecture",
         ),
         pytest.param(
@@ -543,7 +543,7 @@ RUNTIME_NAMES = ", ".join(f"`{name}`" for name in RUNTIMES)
         ),
         pytest.param(
             {"exclude-presets": ["docs", "test"]},
-            ["exclude-presets: contains `test`: use any of `tests`, `stubs`, `docs`"],
+            ["exclude-presets: contains `test`; did you mean `tests`?"],
             id="exclude-presets",
         ),
         pytest.param({"scripts": "all"}, ["scripts: must be true or false"], id="scripts"),
@@ -719,7 +719,7 @@ def test_all_mistakes_of_all_layers_are_in_one_error() -> None:
     assert found == [
         "[tool.lambda-build] handlr: is not a setting; did you mean `handler`?",
         "[tool.lambda-build] jobs: cannot be set in a table: use the flag `--jobs`",
-        f"--runtime: is `3.13`: use one of {RUNTIME_NAMES}",
+        "--runtime: is `3.13`; did you mean `python3.13`?",
         "environment variable LAMBDA_BUILD_LAYOUT: is `flat`: use one of `function`, `layer`",
         "[tool.lambda-build] contents: is `none`: use one of `all`, `dependencies`, `project`",
         "--output: must be a string",
@@ -791,3 +791,28 @@ def test_words_for_booleans_are_for_the_environment_only(
 
     assert caught.value.problems == (f"[tool.lambda-build] {problem}",)
     assert read(LAMBDA_BUILD_STRICT="yes").strict
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "meant"),
+    [
+        ("architecture", "aarch64", "arm64"),
+        ("architecture", "ARM64", "arm64"),
+        ("architecture", "amd64", "x86_64"),
+        ("architecture", "x64", "x86_64"),
+        ("architecture", "x86-64", "x86_64"),
+        ("runtime", "3.13", "python3.13"),
+        ("runtime", "py313", "python3.13"),
+        ("runtime", "python313", "python3.13"),
+        ("runtime", "cp310", "python3.10"),
+        ("runtime", "Python3.9", "python3.9"),
+        ("runtime", "3.12.4", "python3.12"),
+        ("layout", "functions", "function"),
+        ("contents", "dependency", "dependencies"),
+    ],
+)
+def test_other_spelling_of_a_value(key: str, value: str, meant: str) -> None:
+    """Other tools have other names for the same thing."""
+    found = problems(a_project(table={key: value}))
+
+    assert found == [f"[tool.lambda-build] {key}: is `{value}`; did you mean `{meant}`?"]

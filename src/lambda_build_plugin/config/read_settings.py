@@ -23,6 +23,7 @@ from lambda_build_plugin.config.settings import (
     Preset,
     Settings,
 )
+from lambda_build_plugin.config.spelling import wrong_value
 from lambda_build_plugin.config.value_reader import ValueReader, listed
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target, newest_admitted
@@ -117,7 +118,7 @@ def _runtime(reader: ValueReader, project: Project) -> tuple[Runtime | None, str
     name = reader.text("runtime")
     if name is not None:
         if name not in RUNTIMES:
-            reader.problem("runtime", f"is `{name}`: use one of {listed(RUNTIMES)}")
+            reader.problem("runtime", wrong_value(name, RUNTIMES))
             return None, ""
         reason = f"set by {reader.origin('runtime')}"
     elif project.pinned_python and f"python{project.pinned_python}" in RUNTIMES:
