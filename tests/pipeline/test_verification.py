@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 HINT_CODE = (
     "hint: use a version of the package that has a wheel for the target, or leave the file out "
-    "where nothing loads it\n"
+    "if nothing loads it\n"
 )
 
 
@@ -118,7 +118,7 @@ def test_version_that_the_lock_overrides_is_a_warning(tmp_path: Path) -> None:
     )
 
     assert run.code == 0
-    assert "warning: outer 1.0 requires inner<2, and 2.0 ships\n" in run.output
+    assert "warning: outer 1.0 requires inner<2, but 2.0 ships\n" in run.output
 
 
 def test_what_a_uv_lock_overrides_is_not_missed(tmp_path: Path) -> None:
@@ -328,7 +328,7 @@ def test_handler_that_is_not_defined(tmp_path: Path) -> None:
         8,
         [
             "error: the handler `demo.app.main` is not defined",
-            "  why: nothing in `demo/app.py` binds `main`: the runtime answers "
+            "  why: nothing in `demo/app.py` defines `main`: the runtime answers "
             "Runtime.HandlerNotFound",
         ],
     )
@@ -348,12 +348,12 @@ def test_all_failures_are_told_together(tmp_path: Path) -> None:
         "       the handler `gone.handler` is not in the artifact:\n"
         "       none of these files exists: gone.py, gone/__init__.py, gone.pyc\n"
         "\n"
-        "hint: make the lock again so that it holds them for this target: a lock made for one "
+        "hint: lock again so that the lock contains them for this target: a lock made for one "
         "machine, or by hand, may lack what another one needs; name the zips of layers that "
-        "have it (`provided-by`; `lambda-build inspect --layer`), and what is left out on "
-        "purpose in the setting `provided` (--provided NAME)\n"
+        "contain them (`provided-by`; `lambda-build inspect --layer`), and list what is left "
+        "out on purpose in the setting `provided` (--provided NAME)\n"
         "      use a version of the package that has a wheel for the target, or leave the file "
-        "out where nothing loads it\n"
+        "out if nothing loads it\n"
         "      check the setting `handler` (--handler): `package.module.function`\n",
     )
 

@@ -21,7 +21,8 @@ from fakes.wheels import a_wheel
 from lambda_build_plugin.config.settings import Host
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.runtime.limits import UNZIPPED_LIMIT
-from lambda_build_plugin.runtime.target import RUNTIMES
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.source_build.context import BuildContext
 from lambda_build_plugin.stage.bytecode import BytecodeOversizeError, CompilerError, with_bytecode
 from lambda_build_plugin.stage.contents import write_folder
 from lambda_build_plugin.stage.tree import Entry
@@ -81,12 +82,16 @@ def compiled(
     return with_bytecode(
         tree,
         full=full or tree,
-        runtime=runtime,
         only=only,
-        host=host,
-        cache=Cache(host.cache_dir),
-        scratch=folder / scratch,
-        reporter=reporter or Reporter(),
+        context=BuildContext(
+            target=Target(runtime=runtime, architecture=Architecture.X86_64),
+            folder=folder / scratch,
+            cache=Cache(host.cache_dir),
+            home=host.home,
+            environ=host.environ,
+            offline=False,
+            reporter=reporter or Reporter(),
+        ),
     )
 
 

@@ -39,9 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from lambda_build_plugin.config.settings import Host
-    from lambda_build_plugin.progress import Reporter
-    from lambda_build_plugin.runtime.target import Runtime
+    from lambda_build_plugin.source_build.context import BuildContext
     from lambda_build_plugin.stage.tree import StagedTree
     from lambda_build_plugin.system.cache import Cache
     from lambda_build_plugin.system.interpreters import Interpreter
@@ -139,38 +137,37 @@ class _Batch:
 
 
 def with_bytecode(
-    tree: StagedTree,
-    *,
-    full: StagedTree,
-    runtime: Runtime,
-    only: bool,
-    host: Host,
-    cache: Cache,
-    scratch: Path,
-    reporter: Reporter,
+    tree: StagedTree, *, full: StagedTree, only: bool, context: BuildContext
 ) -> StagedTree:
-    """Add the bytecode of all modules, or put it in their place where `only` is asked for.
+    """Add the bytecode of all modules, or replace their sources with it.
 
-    `full` is the tree before anything was left out: distributions are compiled whole, so
-    that another filter finds them in the cache. What does not compile (code for another
-    Python, templates) ships as it is. `scratch` is a folder that outlives the tree.
+    Modules that do not compile (code for another Python, templates) ship as they are.
+
+    Args:
+        tree: What will ship.
+        full: The tree before anything was left out. Distributions are compiled whole, so
+            that a build with another filter finds them in the cache.
+        only: Whether the sources stay out.
+        context: The target, the cache, and a folder that exists until the zip is written.
 
     Raises:
-        BytecodeOversizeError: It would certainly not fit.
-        NoInterpreterError: No Python of the runtime's version is here.
-        CompilerError: The one that was found broke down.
+        BytecodeOversizeError: The artifact would certainly exceed Lambda's limit.
+        NoInterpreterError: This machine has no Python of the runtime's version.
+        CompilerError: The Python that was found fails.
     """
+    runtime, reporter = context.target.runtime, context.reporter
     modules = [entry for entry in tree.entries if _is_module(entry)]
     if not modules:
         return tree
     _check_estimate(tree, modules, only=only)
     interpreter = find_interpreter(
-        runtime.python, environ=host.environ, home=host.home, need="bytecode"
+        runtime.python, environ=context.environ, home=context.home, need="bytecode"
     )
     reporter.note(f"bytecode by {interpreter.path} ({interpreter.build})")
     root = _LAYER_ROOT if tree.prefix else _ROOT
     batches = _batches(full, tree, modules, interpreter, root)
-    compiled = _Compiler(interpreter, host.environ, cache, scratch, root).members(batches)
+    compiler = _Compiler(interpreter, context.environ, context.cache, context.folder, root)
+    compiled = compiler.members(batches)
     tag = "cpython-" + "".join(map(str, runtime.python))
     entries = {entry.path: entry for entry in tree.entries}
     for module in modules:
