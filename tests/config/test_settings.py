@@ -97,6 +97,7 @@ def test_defaults() -> None:
         project=project,
         target=Target(runtime=RUNTIMES["python3.14"], architecture=Architecture.X86_64),
         runtime_reason="the newest; the project has no requires-python",
+        runtime_is_default=True,
         layout=Layout.FUNCTION,
         layer_prefix="python",
         contents=Contents.ALL,
@@ -759,3 +760,10 @@ def test_words_for_booleans_are_for_the_environment_only(
 
     assert caught.value.problems == (f"[tool.lambda-build] {problem}",)
     assert read(LAMBDA_BUILD_STRICT="yes").strict
+
+
+def test_python_version_above_that_the_project_excludes() -> None:
+    """A file for several projects is no order to one that cannot follow it."""
+    project = a_project(requires_python=">=3.10", pinned="3.9")
+
+    assert read(replace(project, pinned_in="../.python-version")).runtime_is_default
