@@ -97,6 +97,7 @@ def test_defaults() -> None:
         project=project,
         target=Target(runtime=RUNTIMES["python3.14"], architecture=Architecture.X86_64),
         runtime_reason="the newest; the project has no requires-python",
+        runtime_is_default=True,
         layout=Layout.FUNCTION,
         layer_prefix="python",
         contents=Contents.ALL,
@@ -816,3 +817,10 @@ def test_other_spelling_of_a_value(key: str, value: str, meant: str) -> None:
     found = problems(a_project(table={key: value}))
 
     assert found == [f"[tool.lambda-build] {key}: is `{value}`; did you mean `{meant}`?"]
+
+
+def test_python_version_above_that_the_project_excludes() -> None:
+    """A file for several projects is no order to one that cannot follow it."""
+    project = a_project(requires_python=">=3.10", pinned="3.9")
+
+    assert read(replace(project, pinned_in="../.python-version")).runtime_is_default

@@ -108,6 +108,9 @@ class Settings:
     project: Project
     target: Target
     runtime_reason: str
+    runtime_is_default: bool = False
+    """Whether nobody named the runtime, so that the lock decides which one it is."""
+
     layout: Layout = Layout.FUNCTION
     layer_prefix: str = "python"
     contents: Contents = Contents.ALL

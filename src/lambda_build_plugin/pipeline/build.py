@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import LambdaBuildError
+from lambda_build_plugin.pipeline.default_runtime import with_default_runtimes
 from lambda_build_plugin.pipeline.dependencies import get_dependencies
 from lambda_build_plugin.pipeline.finish import finish
 from lambda_build_plugin.pipeline.left_out import leave_out_provided
@@ -79,6 +80,7 @@ def build_all(
             builder=builder,
             outputs=outputs,
         )
+        artifacts = with_default_runtimes(artifacts, run.locks)
         for settings in artifacts:
             with _naming_artifact(settings, count=len(artifacts)):
                 check_outputs(settings)

@@ -29,7 +29,7 @@ from lambda_build_plugin.wheel.file import (
 )
 from lambda_build_plugin.wheel.machine_code import Examiner, as_note, from_note
 from lambda_build_plugin.wheel.members import DamagedMemberError, MemberReader, member_of
-from lambda_build_plugin.wheel.record import record_rows
+from lambda_build_plugin.wheel.record import record_rows, spells_digest
 
 if TYPE_CHECKING:
     import zipfile
@@ -193,7 +193,7 @@ def _digests(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> Mapping[str, 
 def _compare(
     member: Member, blocks: Iterable[bytes], digests: Iterable[str], examiner: Examiner
 ) -> None:
-    """Hold the content of a member against its header and its digests in RECORD."""
+    """Compare the content of a member with its header and with its digests in RECORD."""
     hashes = [
         (algorithm, value, hashing)
         for algorithm, equals, value in (digest.partition("=") for digest in digests)
@@ -215,8 +215,8 @@ def _compare(
     if crc != member.crc:
         raise DamagedMemberError(member, f"its CRC is {crc:08x}, its header says {member.crc:08x}")
     for algorithm, value, hashing in hashes:
-        found = base64.urlsafe_b64encode(hashing.digest()).rstrip(b"=").decode()
-        if found != value.rstrip("="):
+        if not spells_digest(value, hashing.digest()):
+            found = base64.urlsafe_b64encode(hashing.digest()).rstrip(b"=").decode()
             raise DamagedMemberError(member, f"its {algorithm} is {found}, RECORD says {value}")
 
 
