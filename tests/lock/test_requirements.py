@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from lambda_build_plugin.config.indexes import IndexOptions
-from lambda_build_plugin.config.project import Project
+from lambda_build_plugin.config.project import Project, read_project
 from lambda_build_plugin.errors import LockError
 from lambda_build_plugin.lock import requirements, requirements_lines
 from lambda_build_plugin.lock.fields import Context
@@ -740,6 +740,90 @@ def test_remedy(tmp_path: Path, name: str, beside: str, remedy: str) -> None:
     files = {beside: ""} if beside else {}
 
     assert a_lock(tmp_path, "", name=name, beside=files).remedy == remedy
+
+
+@pytest.mark.parametrize(
+    ("files", "remedy"),
+    [
+        pytest.param(
+            {"requirements.txt": "idna"},
+            "requirements.txt -o requirements.lock",
+            id="no-pyproject",
+        ),
+        pytest.param(
+            {
+                "requirements.txt": "idna",
+                "pyproject.toml": '[project]\nname = "a"\nversion = "1"\n'
+                'dynamic = ["dependencies"]\n[tool.setuptools.dynamic]\n'
+                'dependencies = {file = ["requirements.txt"]}\n',
+            },
+            "requirements.txt -o requirements.lock",
+            id="read-by-the-backend",
+        ),
+        pytest.param({"prod.txt": "idna"}, "prod.txt -o requirements-prod.lock", id="other-name"),
+        pytest.param(
+            {"requirements.lock": "idna", "requirements.txt": "idna"},
+            "requirements.txt -o requirements.lock",
+            id="second-time",
+        ),
+    ],
+)
+def test_remedy_does_not_overwrite_what_is_written_by_hand(
+    tmp_path: Path, files: dict[str, str], remedy: str
+) -> None:
+    """The command makes a lock beside the file, under a name that is found first."""
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    context = Context(project=read_project(tmp_path), environ={})
+
+    with pytest.raises(LockError) as caught:
+        requirements.read(tmp_path / next(iter(files)), context)
+
+    assert caught.value.hint.endswith(f"\nuv pip compile --universal --generate-hashes {remedy}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"git+https://git.example/group/my-lib.git@{COMMIT}",
+        f"git+ssh://git@git.example/my-lib@{COMMIT}#subdirectory=a",
+        "git+https://git.example/my-lib",
+    ],
+)
+def test_repository_without_a_name(tmp_path: Path, url: str) -> None:
+    """PEP 508 wants the name in front, and the hint writes it there."""
+    hint = refusal(tmp_path, url).partition("hint: ")[2]
+
+    scheme = url.partition("://")[0]
+    assert hint == f"write the name of the package in front of the URL: `my-lib @ {scheme}://…`"
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("pkg-resources==0.0.0", "delete the line"),
+        ("pkg_resources==0.0.0", "delete the line"),
+        ("UNKNOWN==0.0.0", "delete the line"),
+        *(
+            (
+                f"certifi @ file://{folder}/certifi_1690232220950/work/certifi",
+                "write `certifi==VERSION`; `pip list --format=freeze` lists the versions of all "
+                "packages",
+            )
+            for folder in (
+                "/croot",
+                "/home/conda/feedstock_root/build_artifacts",
+                "/tmp/build/80754af9",  # noqa: S108 - nothing is written there
+            )
+        ),
+    ],
+)
+def test_artefacts_of_pip_freeze(tmp_path: Path, line: str, hint: str) -> None:
+    """No index has them, and the message says what to write instead."""
+    text = refusal(tmp_path, f"idna==3.10\n{line}\n")
+
+    assert f"line 2: `{line}`" in text
+    assert text.endswith(f"hint: {hint}")
 
 
 # --- what libraries choke on, and what is nobody's business ---------------------------

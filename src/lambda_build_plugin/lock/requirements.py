@@ -48,6 +48,7 @@ from lambda_build_plugin.lock.requirements_lines import (
 )
 from lambda_build_plugin.lock.requirements_pins import (
     Pin,
+    check_freeze_artefact,
     digests_in,
     is_open,
     locked_package,
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.lock.fields import Context
     from lambda_build_plugin.lock.model import (
         LockedPackage,
@@ -121,7 +123,7 @@ class _Reader:
         self._path = path
         self._context = context
         self._contents = _Contents()
-        self._remedy = _remedy(path)
+        self._remedy = _remedy(path, context.project)
 
     def lock(self) -> Lock:
         self._read(self._path, constraint=False, within=())
@@ -235,6 +237,8 @@ class _Reader:
         text = HASH.sub("", f" {text}").strip()
         text, config_settings = split_build_options(line, text)
         pin = self._pin_of(line, text, digests)
+        if pin is not None:
+            check_freeze_artefact(pin)
         return pin and replace(pin, config_settings=config_settings)
 
     def _pin_of(self, line: Line, text: str, digests: tuple[Digest, ...]) -> Pin | None:
@@ -361,12 +365,26 @@ def _policy(path: Path, contents: _Contents, pins: Sequence[Pin]) -> BuildPolicy
     )
 
 
-def _remedy(path: Path) -> str:
-    if path.suffix == ".lock":
+def _remedy(path: Path, project: Project) -> str:
+    """Name the command that makes this file, or a lock of it if it is written by hand.
+
+    A build backend may read a project's dependencies from the file itself (setuptools:
+    `dependencies = {file = "requirements.txt"}`), so it must not be overwritten.
+    """
+    source, name = path.with_suffix(".in"), path.name
+    written = path.with_suffix(".txt")
+    if path.suffix == ".lock" and ("rye" in project.tool or not written.is_file()):
         return "rye lock --generate-hashes"
-    source = path.with_suffix(".in")
-    asked = source.name if source.is_file() else "pyproject.toml"
-    return f"uv pip compile --universal --generate-hashes {asked} -o {path.name}"
+    if path.suffix == ".lock":
+        asked = written.name
+    elif source.is_file():
+        asked = source.name
+    elif project.dependencies is not None:
+        asked = "pyproject.toml"
+    else:
+        prefix = "" if path.stem.startswith("requirements") else "requirements-"
+        asked, name = path.name, f"{prefix}{path.stem}.lock"
+    return f"uv pip compile --universal --generate-hashes {asked} -o {name}"
 
 
 def _included(line: Line, value: str) -> Path:
