@@ -11,14 +11,25 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from lambda_build_plugin.config.project import (
+    group_names,
+    group_requirements,
+    metadata_requirements,
+)
+from lambda_build_plugin.lock import poetry_fields
+from lambda_build_plugin.lock.unmet import Asked, asked_for
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.config.tables import Table
 
-__all__ = ["content_hash", "is_fresh"]
+__all__ = ["asked", "content_hash", "is_fresh"]
 
 _HASHED_WITH_GROUPS_FROM = Version("2.3.0")
 _RELEVANT_TO_PROJECT = ("requires-python", "dependencies", "optional-dependencies")
@@ -58,6 +69,40 @@ def content_hash(pyproject: Table, *, with_groups: bool = True) -> str:
     # Poetry cannot hash dates, so it never makes such a lock from a project with one.
     text = json.dumps(relevant, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def asked(project: Project) -> Iterator[Asked]:
+    """Yield what a project asks for, in the standard tables and in Poetry's own.
+
+    Raises:
+        SettingsError: A dependency group is not written as PEP 735 says.
+        TableError: A constraint of Poetry's own tables is not one.
+    """
+    yield from map(asked_for, metadata_requirements(project))
+    for name in group_names(project):
+        yield from map(asked_for, group_requirements(project, name))
+    poetry = project.tool.table("poetry")
+    groups = poetry.table("group")
+    for table in (
+        poetry.table("dependencies"),
+        poetry.table("dev-dependencies"),
+        *(groups.table(key).table("dependencies") for key in groups),
+    ):
+        for key in table:
+            if key != "python":
+                yield from _asked_in_table(table, key)
+
+
+def _asked_in_table(table: Table, key: str) -> Iterator[Asked]:
+    """Read a dependency in a table of Poetry: a constraint, or tables with one each."""
+    value = table.raw(key)
+    name = canonicalize_name(key)
+    parts = value if isinstance(value, list) else [value]
+    texts = [part.get("version") if isinstance(part, dict) else part for part in parts]
+    found = [poetry_fields.parsed(str(text or "*"), table.place(key)) for text in texts]
+    # Each of several constraints counts on some platforms; one version may answer one of them.
+    shown = " || ".join(str(text) for text in texts if text and text != "*")
+    yield Asked(name, shown, lambda version: any(each.admits(version) for each in found))
 
 
 def _hashed_without_groups(path: Path) -> bool:
