@@ -72,7 +72,14 @@ def find_lock(project: Project, named: Path | None, *, needed: bool = False) -> 
     if project.needs_no_lock and not needed:
         return None
     declared = project.is_package or project.dependencies is not None
-    raise LockNotFoundError(project.root, declared=declared)
+    from lambda_build_plugin.lock.nearby import folders_nearby, format_of_tool
+
+    raise LockNotFoundError(
+        project.root,
+        declared=declared,
+        row=format_of_tool(project),
+        nearby=folders_nearby(project.root),
+    )
 
 
 def read_lock(
