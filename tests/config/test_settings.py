@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.config.options import KEYS
-from lambda_build_plugin.config.project import Project
+from lambda_build_plugin.config.project import Project, read_project
 from lambda_build_plugin.config.read_settings import read_settings
 from lambda_build_plugin.config.settings import (
     Contents,
@@ -824,3 +824,48 @@ def test_python_version_above_that_the_project_excludes() -> None:
     project = a_project(requires_python=">=3.10", pinned="3.9")
 
     assert read(replace(project, pinned_in="../.python-version")).runtime_is_default
+
+
+@pytest.mark.parametrize(
+    ("handler", "advice"),
+    [
+        ("app:handler", "write a dot for the colon: `app.handler`"),
+        ("my_app.app:handler", "write a dot for the colon: `my_app.app.handler`"),
+        ("my_app/app.py:handler", "write a dot for the colon: `my_app/app.handler`"),
+        ("app.py::handler", "write a dot for the colon: `app.handler`"),
+        ("./app.handler", "did you mean `app.handler`?"),
+        ("app.handler()", "did you mean `app.handler`?"),
+    ],
+)
+def test_handler_in_the_syntax_of_others(handler: str, advice: str) -> None:
+    """Entry points have a colon between module and function, and Lambda has a dot."""
+    found = problems(a_project(table={"handler": handler}))
+
+    assert found == [f"[tool.lambda-build] handler: is `{handler}`; {advice}"]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        (
+            "Pipfile",
+            '[requires]\npython_version = "3.7"\n',
+            "python_version of the Pipfile",
+        ),
+        (
+            "pyproject.toml",
+            '[tool.poetry]\nname = "demo"\n[tool.poetry.dependencies]\npython = "~3.7"\n',
+            "python of [tool.poetry.dependencies]",
+        ),
+    ],
+)
+def test_python_is_called_what_its_file_calls_it(
+    tmp_path: Path, file: str, text: str, said: str
+) -> None:
+    """A Pipfile has no requires-python."""
+    (tmp_path / file).write_text(text)
+
+    (found,) = problems(read_project(tmp_path))
+
+    assert said in found
+    assert "requires-python" not in found

@@ -76,6 +76,9 @@ class Project:
     """Normalized (PEP 440); None where it is dynamic."""
 
     requires_python: SpecifierSet | None = None
+    requires_python_key: str = "requires-python"
+    """Where that is written, for messages."""
+
     dependencies: tuple[Requirement, ...] | None = ()
     """None where only the build backend could tell them, or those of the extras."""
 
@@ -244,6 +247,7 @@ def _read(root: Path) -> Project:
         name=canonicalize_name(root.name or "root"),
         dependencies=None,
         requires_python=_pipfile_python(root / "Pipfile"),
+        requires_python_key="python_version of the Pipfile",
         is_package=(root / "setup.py").is_file(),
         pinned_python=pinned_python,
         pinned_in=pinned_in,
@@ -261,6 +265,9 @@ def _from_pyproject(root: Path, data: Table) -> Project:
         version=_version(data),
         requires_python=_requires_python(project)
         or _poetry_python(data.table("tool").table("poetry").table("dependencies")),
+        requires_python_key="requires-python"
+        if "requires-python" in project
+        else "python of [tool.poetry.dependencies]",
         dependencies=_dependencies(data),
         optional_dependencies={
             canonicalize_name(extra): _requirements(optional, extra) for extra in optional
