@@ -145,6 +145,12 @@ def test_root_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         pytest.param("[project", "pyproject.toml: is not TOML: ", id="no-toml"),
         pytest.param("project = 1", "pyproject.toml: project: must be a table", id="no-table"),
         pytest.param(
+            '[project]\nname = "demo"\ndependencies = ["git+https://me:secret@git.example/a@v1"]',
+            "pyproject.toml: project.dependencies: a URL needs the name of the package in front: "
+            "`name @ git+https://…`",
+            id="repository-without-a-name",
+        ),
+        pytest.param(
             '[project]\nname = "../demo"',
             "pyproject.toml: project.name: `../demo` is not a valid name (PEP 508)",
             id="name-that-would-be-a-path",

@@ -20,7 +20,10 @@ _STANDARD = """
 name = "demo"
 version = "1"
 requires-python = ">=3.10"
-dependencies = ["alpha>=1", "beta>=2", "gamma"]
+dependencies = ["alpha>=1", "beta>=2", "gamma", "tomli; python_version < '3'"]
+[project.optional-dependencies]
+all = ["demo[other]"]
+other = []
 [dependency-groups]
 dev = ["tester"]
 """
@@ -33,6 +36,8 @@ python = "^3.10"
 Alpha = "^1.0"
 beta = {version = "^2.0", optional = true}
 gamma = "*"
+dated = 2020-01-01
+colorama = {version = "*", platform = "win32"}
 split = [{version = "<1", python = "<3.12"}, {version = ">=2", python = ">=3.12"}]
 [tool.poetry.group.dev.dependencies]
 tester = "*"
@@ -112,6 +117,7 @@ def test_pipenv(tmp_path: Path) -> None:
     }
     pipfile = (
         '[packages]\nAlpha = "*"\nbeta = ">=2"\ngamma = {version = "*", extras = ["x"]}\n'
+        'colorama = {version = "*", sys_platform = "== \'win32\'"}\n'
         '[dev-packages]\ntester = ">=1"\n'
     )
 

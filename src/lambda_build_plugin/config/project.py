@@ -35,6 +35,9 @@ __all__ = [
     "read_project",
 ]
 
+_NAMELESS = re.compile(r"[a-z]+(?:\+[a-z]+)?://")
+"""A requirement that begins with its URL."""
+
 _PINNED = re.compile(
     r"""
     (?: c?python [-@]? )?  # uv's request for CPython: cpython-3.12, cpython@3.12, python3.12
@@ -426,6 +429,11 @@ def _requirements(table: Table, key: str) -> tuple[Requirement, ...]:
     except (ValueError, RecursionError) as error:
         if isinstance(error, RecursionError) or any(map(is_nested_deeply, texts)):
             raise TableError(table.place(key), "a marker in it is nested too deep") from error
+        nameless = next((text for text in texts if _NAMELESS.match(text)), None)
+        if nameless is not None:
+            scheme = nameless.partition("://")[0]  # the rest may contain a login
+            problem = f"a URL needs the name of the package in front: `name @ {scheme}://…`"
+            raise TableError(table.place(key), problem) from error
         raise TableError(table.place(key), str(error).partition("\n")[0]) from error
     return found
 

@@ -277,7 +277,9 @@ def _asked(section: Table) -> Iterator[Asked]:
             specifier = SpecifierSet("" if text in {None, "*"} else str(text))
         except ValueError:
             continue  # pipenv itself will say what is wrong
-        yield asked_for(Requirement(f"{canonicalize_name(key)}{specifier}"))
+        asked = asked_for(Requirement(f"{canonicalize_name(key)}{specifier}"))
+        keys = {*value} if isinstance(value, dict) else set()
+        yield asked._replace(conditional=bool(keys & {"markers", *_MARKER_KEYS}))
 
 
 def _locked_version(entry: Table) -> Version | None:

@@ -19,6 +19,7 @@ from lambda_build_plugin.config.project import (
     group_requirements,
     metadata_requirements,
 )
+from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.lock import poetry_fields
 from lambda_build_plugin.lock.unmet import Asked, asked_for
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["asked", "content_hash", "is_fresh"]
 
 _HASHED_WITH_GROUPS_FROM = Version("2.3.0")
+_CONDITIONS = {"markers", "platform", "python"}
 _RELEVANT_TO_PROJECT = ("requires-python", "dependencies", "optional-dependencies")
 _ALWAYS_RELEVANT = ("dependencies", "source", "extras", "dev-dependencies")
 
@@ -76,9 +78,13 @@ def asked(project: Project) -> Iterator[Asked]:
 
     Raises:
         SettingsError: A dependency group is not written as PEP 735 says.
-        TableError: A constraint of Poetry's own tables is not one.
+        TableError: One of Poetry's own tables is not a table.
     """
-    yield from map(asked_for, metadata_requirements(project))
+    # An extra may ask for other extras of the project itself.
+    standard = metadata_requirements(project)
+    yield from (
+        asked_for(each) for each in standard if canonicalize_name(each.name) != project.name
+    )
     for name in group_names(project):
         yield from map(asked_for, group_requirements(project, name))
     poetry = project.tool.table("poetry")
@@ -99,10 +105,16 @@ def _asked_in_table(table: Table, key: str) -> Iterator[Asked]:
     name = canonicalize_name(key)
     parts = value if isinstance(value, list) else [value]
     texts = [part.get("version") if isinstance(part, dict) else part for part in parts]
-    found = [poetry_fields.parsed(str(text or "*"), table.place(key)) for text in texts]
+    try:
+        found = [poetry_fields.parsed(str(text or "*"), table.place(key)) for text in texts]
+    except TableError:
+        return  # Poetry itself will say what is wrong
     # Each of several constraints counts on some platforms; one version may answer one of them.
     shown = " || ".join(str(text) for text in texts if text and text != "*")
-    yield Asked(name, shown, lambda version: any(each.admits(version) for each in found))
+    conditional = any(isinstance(part, dict) and _CONDITIONS & {*part} for part in parts)
+    yield Asked(
+        name, shown, lambda version: any(each.admits(version) for each in found), conditional
+    )
 
 
 def _hashed_without_groups(path: Path) -> bool:

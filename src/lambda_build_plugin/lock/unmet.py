@@ -31,6 +31,8 @@ class Asked(NamedTuple):
     """As it is written; empty for any version."""
 
     admits: Callable[[Version], bool]
+    conditional: bool = False
+    """Whether it has a marker, so that the lock need not have the package."""
 
     def __str__(self) -> str:
         separator = " " if self.constraint[:1].isalnum() or self.constraint[:1] == "^" else ""
@@ -44,7 +46,8 @@ def asked_for(requirement: Requirement) -> Asked:
     def admits(version: Version) -> bool:
         return specifier.contains(version, prereleases=True)
 
-    return Asked(canonicalize_name(requirement.name), str(specifier), admits)
+    name, conditional = canonicalize_name(requirement.name), requirement.marker is not None
+    return Asked(name, str(specifier), admits, conditional)
 
 
 def versions_by_name(
@@ -73,6 +76,8 @@ def unmet(
     """
     for each in {(each.name, each.constraint): each for each in asked}.values():
         versions = locked.get(each.name)
+        if versions is None and each.conditional:
+            continue
         if versions is None:
             yield f"- {each}: not in the lock"
         elif not any(version is None or each.admits(version) for version in versions):
