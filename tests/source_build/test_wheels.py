@@ -694,6 +694,18 @@ def test_extension_that_is_not_optional(tmp_path: Path) -> None:
     ]
 
 
+def test_backend_that_returns_nothing(tmp_path: Path) -> None:
+    """A backend whose `build_wheel` returns None has failed, and this program has not."""
+    root = a_project_with_wheels(tmp_path / "demo", "demo-1.0-py3-none-any.whl")
+    text = "def build_wheel(folder, config_settings=None, metadata_directory=None):\n    pass\n"
+    written(root, {"backend.py": text})
+
+    with pytest.raises(BackendError) as caught:
+        built(root)
+
+    assert "a hook of the backend returned no valid result" in caught.value.why
+
+
 @pytest.mark.index
 @pytest.mark.parametrize("backend", ["hatchling", "pdm-backend", "poetry-core", "setuptools"])
 def test_upgrade_of_the_backend(

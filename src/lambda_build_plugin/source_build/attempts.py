@@ -13,6 +13,7 @@ import os
 import posixpath
 import shutil
 import tempfile
+import time
 import zipfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -77,6 +78,7 @@ def build_wheel(
     Raises:
         SourceBuildError: The backend fails, or no wheel that it makes fits the target.
     """
+    begin = time.perf_counter()
     with scratch() as temporary, no_input(), _leftovers_removed(source.root):
         root = _writable_root(source, context.reporter)
         try:
@@ -88,6 +90,8 @@ def build_wheel(
         built_by = _check_metadata(source, context, path)
         lasting = context.folder / path.name
         shutil.move(path, lasting)
+    if source.kind != "local":
+        context.reporter.built(source.name, seconds=time.perf_counter() - begin)
     sha256 = check_file(lasting).sha256
     return replace(Wheel.of(lasting, sha256=sha256, source=source.kind), built_by=built_by)
 
