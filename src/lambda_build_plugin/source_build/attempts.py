@@ -130,7 +130,7 @@ class _Attempts:
         try:
             wheel = self._in_isolation(compiler=False)
         except BackendError as error:
-            second = Attempt(how=how, filename=None, problems=tuple(error.why.splitlines()))
+            second = Attempt(how=how, filename=None, problems=error.summary)
             raise WrongWheelError(self.source, [first, second], self.context.target) from error
         if not self._misfits(wheel):
             return wheel
