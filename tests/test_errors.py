@@ -44,7 +44,12 @@ from lambda_build_plugin.verify import (
 from lambda_build_plugin.verify.findings import StrictError
 from lambda_build_plugin.verify.written import ArtifactError
 from lambda_build_plugin.wheel import integrity
-from lambda_build_plugin.wheel.file import InvalidWheelError, UnsafePathError, Wheel
+from lambda_build_plugin.wheel.file import (
+    ChangedArchiveError,
+    InvalidWheelError,
+    UnsafePathError,
+    Wheel,
+)
 from lambda_build_plugin.wheel.members import DamagedMemberError, Member
 
 if TYPE_CHECKING:
@@ -238,6 +243,9 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
         [integrity.Damage(wheel=WHEEL, member="a.py", problem="its CRC is wrong")]
     ),
     ChangedFileError: lambda: ChangedFileError(Path("app.py")),
+    ChangedArchiveError: lambda: ChangedArchiveError(
+        Path("cache/ab12"), "one-1.0-py3-none-any.whl", "cannot be read any more"
+    ),
     OutputError: lambda: OutputError(Path("dist"), "it is a folder"),
     DamagedMemberError: lambda: DamagedMemberError(MEMBER, "it is cut off"),
     # source_tree and hooks

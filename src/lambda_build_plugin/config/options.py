@@ -70,7 +70,8 @@ TABLE = (
         "target",
         "NAME",
         "Lambda runtime to build for, python3.8 … python3.15",
-        default="what .python-version names, else the newest that requires-python admits",
+        default="what .python-version names, else the newest that requires-python admits and "
+        "that the lock has wheels for",
         repeated=True,
     ),
     Option(

@@ -189,10 +189,22 @@ class _Reader:
             self._context.project,
             root.table("metadata"),
             self._data,
-            inherits=not fields.is_project(self._path.parent, self._context.project),
+            inherited=self._inherited_sources(),
         )
         if found:
             raise StaleLockError(self._path, found, remedy=_REMEDY)
+
+    def _inherited_sources(self) -> Mapping[str, object] | None:
+        """Read `[tool.uv.sources]` of the workspace's root; None if it is not beside the lock."""
+        root = self._path.parent
+        if fields.is_project(root, self._context.project):
+            return {}
+        try:
+            tool = read_toml(root / "pyproject.toml").table("tool")
+            sources = tool.table("uv").table("sources")
+        except (OSError, TableError):
+            return None
+        return {key: sources.raw(key) for key in sources}
 
     def _package(self, table: Table, edges: _Edges) -> LockedPackage:
         source = table.table("source")

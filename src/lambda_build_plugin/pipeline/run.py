@@ -15,16 +15,17 @@ from lambda_build_plugin.source_build.context import BuildContext
 from lambda_build_plugin.source_build.policy import read_policy
 from lambda_build_plugin.source_build.wheels import build_project
 from lambda_build_plugin.system.cache import Cache
+from lambda_build_plugin.system.note_key import read_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import ExitStack
 
     from lambda_build_plugin.config.settings import Command, Settings
     from lambda_build_plugin.lock.model import Lock
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.selection.provided import Provider
+    from lambda_build_plugin.system.output import Outputs
     from lambda_build_plugin.wheel.file import Wheel
 
 __all__ = ["ArtifactBuild", "Run"]
@@ -41,8 +42,8 @@ class Run:
     builder: Callable[[Path], object] | None
     """Writes the project's wheel into a folder, if the host is the project's build backend."""
 
-    outputs: ExitStack
-    """Moves all artifacts into place when it is closed, or none of them after a failure."""
+    outputs: Outputs
+    """Moves all artifacts into place when the run ends, or none of them after a failure."""
 
     locks: dict[Path, Lock] = field(default_factory=dict)
     project_wheels: dict[Target, Wheel] = field(default_factory=dict)
@@ -106,7 +107,11 @@ class ArtifactBuild:
             context=BuildContext(
                 target=settings.target,
                 folder=folder,
-                cache=Cache(host.cache_dir, spare=folder / "cache"),
+                cache=Cache(
+                    host.cache_dir,
+                    key=read_key(host.state_dir, cache=host.cache_dir),
+                    spare=folder / "cache",
+                ),
                 home=host.home,
                 environ=host.environ,
                 build_environment=settings.build_environment,

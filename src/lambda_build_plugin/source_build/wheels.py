@@ -29,7 +29,7 @@ from lambda_build_plugin.source_build.errors import (
 from lambda_build_plugin.source_build.source import foreign_source, local_source, of_project
 from lambda_build_plugin.system.hashes import Digest, check_file
 from lambda_build_plugin.urls import redacted
-from lambda_build_plugin.wheel.file import Wheel
+from lambda_build_plugin.wheel.file import Wheel, check_unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -92,6 +92,7 @@ def build_archive(fetched: Fetched, context: BuildContext) -> Wheel:
     Raises:
         SourceBuildError: It cannot be unpacked, cannot be built for the target, or is
             another package or version than the lock says.
+        ChangedArchiveError: It has changed since its digest was checked.
     """
     from lambda_build_plugin.source_build.unpack import unpacked
 
@@ -105,6 +106,7 @@ def build_archive(fetched: Fetched, context: BuildContext) -> Wheel:
                 name=fetched.selected.filename,
                 subdirectory=file.subdirectory,
             )
+            check_unchanged(fetched.path, fetched.sha256, shown=fetched.selected.filename)
             return build_wheel(foreign_source(package, root, "sdist"), context)
 
     key = f"sha256:{fetched.sha256}\n{file.subdirectory or ''}"
