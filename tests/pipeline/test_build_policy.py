@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fakes.index import FakeIndex
 from fakes.makers import a_made_sdist, maker_links
 from fakes.projects import quiet_environment, run_lambda_build
 from fakes.wheels import a_wheel
@@ -306,6 +307,18 @@ def test_hopeless_build(
     assert "no wheel of `lib 1.0` loads in" in run.errors.partition("\n")[0]
     assert "`--no-binary lib`" in run.errors
     assert told(app, {**environ, "LAMBDA_BUILD_NO_BINARY": "lib"})["by"] == "2.0"
+
+
+def test_older_version_that_would_load(tmp_path: Path, environ: dict[str, str]) -> None:
+    """Where a page of the index has an older version with a fitting wheel, it is named."""
+    app = a_choice(tmp_path, tag=f"{_CPYTHON}-manylinux_2_99_x86_64")
+    versions = [a_wheel("lib", version) for version in ("0.8", "0.9", "0.10a1", "2.0")]
+    environ["LAMBDA_BUILD_ARCHITECTURE"] = "x86_64"
+
+    with FakeIndex(versions) as index:
+        run = run_lambda_build(cwd=app, environ={**environ, "UV_DEFAULT_INDEX": index.url})
+
+    assert "or lock an older version that has such a wheel, such as lib 0.9;" in run.errors
 
 
 def test_pure_wheels_for_others_do_not_forbid_a_build(

@@ -83,6 +83,7 @@ def get_locked_wheels(
         settings.target,
         artifact.context.policy,
         lambda: artifact.context.interpreter,
+        fetcher.listed_filenames,
     )
     _check_sizes(settings, selection.files)
     with artifact.clock.stage("fetch"):

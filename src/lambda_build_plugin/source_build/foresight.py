@@ -7,9 +7,10 @@ once, and decides with `no-binary` whether to build nevertheless.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from packaging.utils import canonicalize_name
+from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from lambda_build_plugin.errors import SelectionError
 from lambda_build_plugin.selection.explain import explain, needed_glibc
@@ -17,6 +18,8 @@ from lambda_build_plugin.selection.wheel_choice import offered_wheels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from packaging.version import Version
 
     from lambda_build_plugin.config.build_policy import BuildPolicy
     from lambda_build_plugin.lock.model import LockedPackage
@@ -51,6 +54,7 @@ def check_sources(
     target: Target,
     policy: BuildPolicy,
     interpreter: Callable[[], Interpreter],
+    listed: Callable[[LockedPackage], Iterable[str]],
 ) -> None:
     """Check that the packages that are to be built from source can be built for the target.
 
@@ -59,6 +63,7 @@ def check_sources(
         target: What has to load them.
         policy: Names the packages that the user wants to be built.
         interpreter: Finds the Python to build with, which takes a while.
+        listed: Lists the files of all versions of a package, as far as they are known.
 
     Raises:
         HopelessBuildError: With all packages that cannot.
@@ -75,14 +80,43 @@ def check_sources(
             problem := _obstacle(interpreter(), target)
         ):
             foreign.append((package, problem))
-    if old_glibc or foreign:
-        remedy = (
-            "choose a runtime with a newer glibc (python3.12 or newer), or lock older versions"
-            if old_glibc
-            else "choose another runtime or architecture, lock versions that have such wheels, or "
-            "build on a machine like the target"
-        )
-        raise HopelessBuildError([*old_glibc, *foreign], target, remedy)
+    if not old_glibc and not foreign:
+        return
+    remedies = [] if foreign else ["choose a runtime with a newer glibc (python3.12 or newer)"]
+    if foreign:
+        remedies = ["choose another runtime or architecture, build on a machine like the target"]
+    packages_with_older = [
+        f"{package.name} {version}"
+        for package, _ in (*old_glibc, *foreign)
+        if (version := _older_version(package, target, listed(package))) is not None
+    ]
+    older = " and ".join(packages_with_older)
+    remedies.append(
+        f"lock an older version that has such a wheel, such as {older}"
+        if older
+        else "lock a version that has such a wheel"
+    )
+    raise HopelessBuildError([*old_glibc, *foreign], target, ", or ".join(remedies))
+
+
+def _older_version(
+    package: LockedPackage, target: Target, filenames: Iterable[str]
+) -> Version | None:
+    """Return the newest older release of a package that has a wheel for the target."""
+    found: set[Version] = set()
+    for filename in filenames:
+        with suppress(InvalidWheelFilename):
+            name, version, _, tags = parse_wheel_filename(filename)
+            if name == package.name and any(tag in target.rank for tag in tags):
+                found.add(version)
+    return max(
+        (
+            version
+            for version in found
+            if not version.is_prerelease and (not package.version or version < package.version)
+        ),
+        default=None,
+    )
 
 
 def _obstacle(interpreter: Interpreter, target: Target) -> str:
