@@ -25,7 +25,7 @@ from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection import files, provided
 from lambda_build_plugin.selection.explain import NoMatchingFileError
 from lambda_build_plugin.source_build import errors as build_failures
-from lambda_build_plugin.source_build import git, unpack
+from lambda_build_plugin.source_build import foresight, git, unpack
 from lambda_build_plugin.source_build.source import of_project
 from lambda_build_plugin.stage import bytecode, hooks, plain_files, source_files, stage
 from lambda_build_plugin.stage.contents import ChangedFileError
@@ -174,6 +174,9 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     ),
     files.ForbiddenSourceError: lambda: files.ForbiddenSourceError(
         [(a_package(), "`only-binary`")]
+    ),
+    foresight.HopelessBuildError: lambda: foresight.HopelessBuildError(
+        [(a_package("demo-1.0-py2-none-any.whl"), "no compiler")], TARGET, "use another runtime"
     ),
     files.NoSourceError: lambda: files.NoSourceError([(a_package(), "`no-binary`")]),
     # fetch

@@ -138,6 +138,17 @@ class Fetcher:
             self.close()
             raise
 
+    def listed_filenames(self, package: LockedPackage) -> frozenset[str]:
+        """List the files of all versions of a package, on those pages that can be reached.
+
+        That is for messages: an index that does not answer is left out.
+        """
+        found: set[str] = set()
+        for location in self._locations(package):
+            with suppress(FetchError):
+                found.update(link.filename for link in _links(self._page(location, package)))
+        return frozenset(found)
+
     def fetch(self, selected: Sequence[Selected]) -> tuple[Fetched, ...]:
         """Fetch the selected files, several at a time.
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import tempfile
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = ["build_archive", "build_commit", "build_folder", "build_project", "included"]
 
-_FORMAT = "2"
+_FORMAT = "3"
 """The version of what is kept in the cache; to be raised if wheels are built differently."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -192,7 +193,7 @@ def _once(key: str, kind: str, context: BuildContext, make: Callable[[], Wheel])
     wheel = make()
     digest = Digest(f"sha256:{wheel.sha256}")
     context.cache.store(_chunks(wheel.path), digest)
-    kept = {"digest": digest, "filename": wheel.filename}
+    kept = {"digest": digest, "filename": wheel.filename, "built_by": wheel.built_by}
     context.cache.keep_note("built", full_key, kept)
     return wheel
 
@@ -203,7 +204,8 @@ def _kept(note: Mapping[str, str], kind: str, context: BuildContext) -> Wheel | 
     if checked is None or not (filename := note.get("filename")):
         return None
     with suppress(InvalidWheelFilename):
-        return Wheel.of(checked.path, sha256=checked.sha256, source=kind, filename=filename)
+        wheel = Wheel.of(checked.path, sha256=checked.sha256, source=kind, filename=filename)
+        return replace(wheel, built_by=note.get("built_by", ""))
     return None
 
 
