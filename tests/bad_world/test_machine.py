@@ -19,6 +19,7 @@ import pytest
 from fakes.disks import read_only, small_disk
 from fakes.index import FakeIndex, Slow
 from fakes.wheels import a_wheel
+from fakes.words import NO_SPACE
 from fakes.worlds import World, pylock_of
 
 from lambda_build_plugin.config.project import read_project
@@ -96,7 +97,7 @@ def test_full_cache(world: World, tmp_path: Path) -> None:
         assert (run.code, run.output) == (5, "")
         assert run.errors == (
             f"error: cannot write the cache at {disk}\n"
-            "  why: No space left on device\n\n"
+            f"  why: {NO_SPACE}\n\n"
             "hint: free space or set another folder with `--cache-dir`\n"
         )
         assert list(disk.rglob(".part-*")) == []
@@ -113,7 +114,7 @@ def test_full_output(world: World, tmp_path: Path) -> None:
         run = world.build("--output", old)
 
         assert (run.code, run.output) == (7, "")
-        assert run.errors.startswith(f"error: cannot write {old}\n  why: No space left on device\n")
+        assert run.errors.startswith(f"error: cannot write {old}\n  why: {NO_SPACE}\n")
         assert [path.name for path in disk.iterdir()] == ["artifact.zip"]
         assert old.read_bytes() == EMPTY_ZIP
 
@@ -128,7 +129,7 @@ def test_full_temporary_folder(world: World, tmp_path: Path) -> None:
         run = world.build()
 
         assert (run.code, run.output, "Traceback" in run.errors) == (6, "", False)
-        assert "No space left on device" in run.errors
+        assert NO_SPACE in run.errors
         assert list(disk.iterdir()) == []
         assert world.left_behind() == []
 

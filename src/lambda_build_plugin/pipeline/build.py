@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import LambdaBuildError
+from lambda_build_plugin.pipeline.default_runtime import with_default_runtimes
 from lambda_build_plugin.pipeline.dependencies import get_dependencies
 from lambda_build_plugin.pipeline.finish import finish
 from lambda_build_plugin.pipeline.left_out import leave_out_provided
@@ -81,6 +82,7 @@ def build_all(
             builder=builder,
             outputs=outputs,
         )
+        artifacts = with_default_runtimes(artifacts, run.locks)
         for settings in artifacts:
             with _naming_artifact(settings, count=len(artifacts)):
                 check_outputs(settings)
@@ -95,6 +97,7 @@ def _build(settings: Settings, run: Run) -> BuildReport:
     artifact = ArtifactBuild.start(settings, run)
     run_before_build(artifact)
     lock = read_target_lock(artifact)
+    artifact = artifact.with_policy_of(lock.lock if lock else None)
     dependencies = get_dependencies(artifact, lock)
     dependencies = leave_out_provided(artifact, dependencies)
     code = get_project_code(artifact, dependencies)

@@ -21,6 +21,7 @@ from lambda_build_plugin.verify.checks import check_contents
 from lambda_build_plugin.verify.closure import Word
 from lambda_build_plugin.verify.findings import StrictError, raised
 from lambda_build_plugin.verify.written import check_archive, read_again
+from lambda_build_plugin.wheel.file import check_unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +45,8 @@ def finish(
 
     Raises:
         SettingsError: The zip is named in its own `provided-by`.
-        StageError: The zip or the unpacked files cannot be written.
+        StageError: The zip or the unpacked files cannot be written, or a file has changed
+            since it was checked.
         VerificationError: The zip breaks a rule of Lambda's or of the lock's.
     """
     settings, run = artifact.settings, artifact.run
@@ -62,6 +64,8 @@ def finish(
     temporary = run.outputs.place(output)
     with artifact.clock.stage("archive"), writing(output):
         written = write_archive(staged.tree, temporary, epoch=settings.epoch)
+        for path, sha256, shown in staged.tree.archives:
+            check_unchanged(path, sha256, shown=shown)
     expected = _expect(artifact, dependencies)
     warnings += _verify(artifact, staged, written, expected)
     if settings.strict and warnings:
