@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import os
 import random
+import sys
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -132,6 +133,32 @@ def test_full_temporary_folder(world: World, tmp_path: Path) -> None:
         assert NO_SPACE in run.errors
         assert list(disk.iterdir()) == []
         assert world.left_behind() == []
+
+
+# --- removed ------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the hook is a line for a POSIX shell")
+@pytest.mark.parametrize("bytecode", [True, False])
+@pytest.mark.parametrize("warm", [True, False])
+def test_cache_removed_during_the_build(world: World, *, bytecode: bool, warm: bool) -> None:
+    """A cache that somebody clears in the meantime is one error, and the next build works."""
+    options = ["--bytecode"] if bytecode else []
+    world.environ["LAMBDA_BUILD_RUNTIME"] = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    if warm:
+        assert world.build(*options).code == 0
+        world.output.unlink()
+    with (world.project / "pyproject.toml").open("a") as file:
+        file.write('[tool.lambda-build.hooks]\nafter-stage = ["$REMOVE"]\n')
+    world.environ["REMOVE"] = f"rm -rf {world.cache}"
+    run = world.build(*options)
+
+    assert (run.code, run.output) == (7, "")
+    assert run.errors.startswith(f"error: cannot read {world.cache}")
+    assert "why: the file was there a moment ago" in run.errors
+    assert world.left_behind() == []
+    world.environ["REMOVE"] = "true"
+    assert world.build(*options).code == 0
 
 
 # --- may only be read ---------------------------------------------------------------------
