@@ -10,7 +10,6 @@ The modules for git and archives are imported only where they are needed.
 from __future__ import annotations
 
 import re
-import tempfile
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from lambda_build_plugin.source_build.errors import (
 )
 from lambda_build_plugin.source_build.source import foreign_source, local_source, of_project
 from lambda_build_plugin.system.hashes import Digest, check_file
+from lambda_build_plugin.system.leftovers import temporary_folder
 from lambda_build_plugin.urls import redacted
 from lambda_build_plugin.wheel.file import Wheel, check_unchanged
 
@@ -99,7 +99,7 @@ def build_archive(fetched: Fetched, context: BuildContext) -> Wheel:
     package, file = fetched.selected.package, fetched.selected.file
 
     def make() -> Wheel:
-        with tempfile.TemporaryDirectory(prefix="lambda-build-") as folder:
+        with temporary_folder() as folder:
             root = unpacked(
                 fetched.path,
                 Path(folder),
@@ -126,7 +126,7 @@ def build_commit(package: LockedPackage, vcs: LockedVcs, context: BuildContext) 
     from lambda_build_plugin.source_build.git import checked_out
 
     def make() -> Wheel:
-        with tempfile.TemporaryDirectory(prefix="lambda-build-") as folder:
+        with temporary_folder() as folder:
             root = checked_out(
                 vcs,
                 Path(folder),
