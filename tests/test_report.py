@@ -193,6 +193,7 @@ def test_make() -> None:
             {"kind": "preset", "rule": "tests", "files": 3, "unzipped": 2_048},
             {"kind": "pattern", "rule": "*.rs", "files": 1, "unzipped": 9},
         ],
+        "left_behind": [],
         "warnings": ["beware"],
         "lock": "/project/uv.lock",
         "seconds": {"lock": 0.25, "archive": 0.1235},

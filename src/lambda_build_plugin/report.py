@@ -28,6 +28,7 @@ __all__ = [
     "BuildReports",
     "BuildResult",
     "ExcludedReport",
+    "LeftBehindReport",
     "LeftOutReport",
     "PackageReport",
     "SizeReport",
@@ -90,6 +91,15 @@ class ExcludedReport(TypedDict):
     unzipped: int
 
 
+class LeftBehindReport(TypedDict):
+    """A file or folder of a project that ships as source, and that stays behind."""
+
+    path: str
+    """Below the folder from which modules are imported; of a folder with a `/` at its end."""
+
+    reason: str
+
+
 class BuildReport(TypedDict):
     """Schema 1. Paths are absolute; sizes are bytes; times are seconds."""
 
@@ -113,6 +123,9 @@ class BuildReport(TypedDict):
     packages: list[PackageReport]
     left_out: list[LeftOutReport]
     excluded: list[ExcludedReport]
+    left_behind: list[LeftBehindReport]
+    """Empty for a project that ships as a wheel."""
+
     warnings: list[str]
     lock: str | None
     seconds: dict[str, float]
@@ -168,6 +181,10 @@ def make(result: BuildResult) -> BuildReport:
             ExcludedReport(kind=item.kind, rule=item.rule, files=item.files, unzipped=item.unzipped)
             for item in result.excluded
         ],
+        left_behind=[
+            LeftBehindReport(path=item.path, reason=item.reason)
+            for item in (tree.project.left_behind if tree.project else ())
+        ],
         warnings=list(result.warnings),
         lock=str(result.lock) if result.lock else None,
         seconds={name: round(value, 4) for name, value in result.seconds.items()},
@@ -210,6 +227,7 @@ def as_text(report: BuildReport, *, verbose: bool = False) -> str:
         *_package_lines(report["packages"], verbose=verbose),
         *_left_out_lines(report["left_out"]),
         *_excluded_lines(report["excluded"]),
+        *_left_behind_lines(report["left_behind"], verbose=verbose),
         *(f"warning: {warning}" for warning in report["warnings"]),
         f"{sum(report['seconds'].values()):.2f} s"
         + (
@@ -321,3 +339,20 @@ def _excluded_lines(excluded: Sequence[ExcludedReport]) -> list[str]:
         for item in excluded
     ]
     return ["Excluded", *lines, ""]
+
+
+def _left_behind_lines(left_behind: Sequence[LeftBehindReport], *, verbose: bool) -> list[str]:
+    """Count what stays behind in the project's folder, or list it."""
+    if not left_behind:
+        return []
+    folders = sum(item["path"].endswith("/") for item in left_behind)
+    files = len(left_behind) - folders
+    counts = [
+        f"{count} {thing}{'' if count == 1 else 's'}"
+        for count, thing in ((files, "file"), (folders, "folder"))
+        if count
+    ]
+    total = f"{' and '.join(counts)} of the project stay behind"
+    if not verbose:
+        return [f"{total} (`-v` lists them)", ""]
+    return [total, *(f"  {item['path']}: {item['reason']}" for item in left_behind), ""]
