@@ -311,14 +311,11 @@ def warnings(root: Path, *options: str, **environ: str) -> list[str]:
 
 def test_tracked_code_that_is_ignored_is_named(tmp_path: Path) -> None:
     """What was added before it was ignored is tracked, so its absence would be a surprise."""
-    files = dict.fromkeys(
-        (
-            *("main.py", "lib/a.py", "lib/b/c.py", "one.py", "build/d.py", "tests/e.py"),
-            *("noxfile.py", "notes.txt", ".github/f.py"),
-        ),
-        "",
+    paths = (
+        *("main.py", "lib/a.py", "lib/b/c.py", "one.py", "build/d.py", "tests/e.py"),
+        *("noxfile.py", "notes.txt", ".github/f.py"),
     )
-    root = a_source_project(tmp_path, files)
+    root = a_source_project(tmp_path, dict.fromkeys(paths, ""))
     a_repository(root, "lib/", "one.py", "notes.txt")
 
     assert warnings(root) == [
