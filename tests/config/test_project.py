@@ -151,7 +151,7 @@ def test_root_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ),
         pytest.param(
             f'[project]\ndependencies = ["a<1,>={"9" * 5000}"]',
-            "pyproject.toml: project.dependencies: Exceeds the limit (4300 digits)",
+            "pyproject.toml: project.dependencies: ",
             id="requirement-of-many-digits",
         ),
         pytest.param(

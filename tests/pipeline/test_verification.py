@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -404,3 +406,28 @@ def test_large_wheels_of_which_something_is_left_out(tmp_path: Path) -> None:
         run = a_large_world(tmp_path, index).build("--exclude", "/large/data/")
 
     assert (run.code, run.errors) == (0, "")
+
+
+@pytest.mark.parametrize("spelling", ["hexadecimal", "padded", "standard base64"])
+def test_record_in_another_spelling(tmp_path: Path, spelling: str) -> None:
+    """A wheel of `uv_build<0.8.13` ships, and its RECORD becomes what the specification says."""
+    content = b"x = 15\n"  # its digest has a slash in standard base64
+    raw = hashlib.sha256(content).digest()
+    assert b"/" in base64.b64encode(raw)
+    spelled = {
+        "hexadecimal": raw.hex(),
+        "padded": base64.urlsafe_b64encode(raw).decode(),
+        "standard base64": base64.b64encode(raw).decode().rstrip("="),
+    }[spelling]
+    record = f"old/__init__.py,sha256={spelled},{len(content)}\nold-1.0.dist-info/RECORD,,\n"
+    wheel = a_wheel("old", files={"old/__init__.py": content}, record=record.encode())
+
+    result = build(tmp_path, wheel)
+
+    assert result.code == 0, result.errors
+    right = base64.urlsafe_b64encode(raw).decode().rstrip("=")
+    (path,) = tmp_path.glob("project/dist/*.zip")
+    with zipfile.ZipFile(path) as archive:
+        rows = archive.read("old-1.0.dist-info/RECORD").decode()
+    assert f"old/__init__.py,sha256={right},{len(content)}\n" in rows
+    assert rebuilt(tmp_path).code == 0

@@ -27,7 +27,9 @@ from lambda_build_plugin.stage.bytecode import BytecodeOversizeError, CompilerEr
 from lambda_build_plugin.stage.contents import write_folder
 from lambda_build_plugin.stage.tree import Entry
 from lambda_build_plugin.system.cache import Cache
+from lambda_build_plugin.system.hashes import check_file
 from lambda_build_plugin.system.interpreters import NoInterpreterError, find_interpreter
+from lambda_build_plugin.wheel.members import Member
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -242,6 +244,31 @@ def test_cached(tmp_path: Path) -> None:
     assert first == second
     assert len(list((tmp_path / "first").iterdir())) == 2
     assert list((tmp_path / "second").iterdir()) == []
+
+
+def test_forged_note(tmp_path: Path) -> None:
+    """Bytecode that somebody else has put into the cache does not ship."""
+    tree = a_tree(tmp_path, a_wheel(files={"a.py": "VALUE = 1\n"}))
+    first = compiled(tree, tmp_path, scratch="first")
+    other = a_tree(tmp_path / "other", a_wheel(files={"a.py": "VALUE = 2\n"}))
+    compiled(other, tmp_path, scratch="other")
+    one, two = (tmp_path / "cache" / "bytecode").iterdir()
+    # Both lie in the cache, and are what their names say; only the notes tell which is which.
+    first_note, second_note = one.read_bytes(), two.read_bytes()
+    one.write_bytes(first_note[:32] + second_note[32:])
+    two.write_bytes(second_note[:32] + first_note[32:])
+
+    assert compiled(tree, tmp_path, scratch="second") == first
+
+
+def test_files_of_the_cache_are_named(tmp_path: Path) -> None:
+    """The tree knows the hashes of all files that it takes members from."""
+    tree = compiled(a_tree(tmp_path, a_wheel("one"), a_wheel("two")), tmp_path)
+
+    used = {entry.data.wheel for entry in tree.entries if isinstance(entry.data, Member)}
+
+    assert {path for path, _, _ in tree.archives} == used
+    assert all(check_file(path).sha256 == sha256 for path, sha256, _ in tree.archives)
 
 
 def test_filters_share_the_cache(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from lambda_build_plugin.runtime.target import Architecture, Target, admitted
 from lambda_build_plugin.selection.packages import reached
 from lambda_build_plugin.selection.wheel_choice import best_wheel
 from lambda_build_plugin.system.interpreters import uv_of
-from lambda_build_plugin.system.output import moved_in
+from lambda_build_plugin.system.output import OutputError, moved_in, writing
 from lambda_build_plugin.urls import path_of, redacted_text, without_logins
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ DEFAULT_NAME = FORMATS["pylock.toml"].default_names[0]
 
 _BY_UV = 'created-by = "uv"'
 
+_LOCK_VERSION = re.compile(rb"^lock-version\s*=", re.MULTILINE)
 _LOCAL_PATH = re.compile(r'\b(path|url) = "((?:/|[A-Za-z]:[/\\]|file:)[^"\n]*)"')
 """An absolute path in a lock, or the URL of one."""
 
@@ -118,6 +119,7 @@ def write_lock(
             [f"{project.root} has no pyproject.toml with a [project] table"],
             hint="lock with the tool that manages the project's dependencies",
         )
+    _check_output(output)
     extras = None if extras is None else tuple(extras)
     check_sources(settings, extras=extras)
     made_from = record(project, extras=extras, groups=settings.groups)
@@ -144,6 +146,27 @@ def write_lock(
         runtimes=tuple(runtime.name for runtime in runtimes),
         warnings=warnings,
     )
+
+
+def _check_output(output: Path) -> None:
+    """Check before uv starts that the lock replaces nothing but a lock.
+
+    Raises:
+        OutputError: Something else exists there.
+    """
+    with writing(output):
+        if not output.exists():
+            return
+        if not output.is_file():
+            raise OutputError(output, "it exists and is not a file", hint="name a file")
+        content = output.read_bytes()
+    # Not parsed: `--upgrade` also replaces a lock with conflicts of a merge.
+    if content.strip() and not _LOCK_VERSION.search(content):
+        raise OutputError(
+            output,
+            "it already exists and is not a lock: it has no `lock-version` (PEP 751)",
+            hint="remove it first, or choose another file with `--output`",
+        )
 
 
 def _runtimes(settings: Settings, named: AbstractSet[Runtime]) -> tuple[Runtime, ...]:

@@ -170,6 +170,22 @@ TABLE = (
         default="false",
     ),
     Option(
+        "no-binary",
+        ("no-binary",),
+        "contents",
+        "NAME",
+        "build a package from its source, even if it has a wheel; :all: means every package",
+        repeated=True,
+    ),
+    Option(
+        "build-environment",
+        (),
+        "contents",
+        None,
+        "secret environment variables that builds of other people's sources get",
+        in_environment=False,
+    ),
+    Option(
         "exclude",
         ("exclude",),
         "contents",

@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from packaging.utils import canonicalize_name, is_normalized_name
+
+from lambda_build_plugin.config.build_policy import ALL
 from lambda_build_plugin.config.settings import (
     DEFAULT_JOBS,
     HANDLER,
@@ -85,6 +88,8 @@ def read_settings(
         or LocalDependencies.BUILD,
         include_local=reader.paths("include-local"),
         only_binary=reader.flag("only-binary"),
+        no_binary=_no_binary(reader),
+        build_environment=frozenset(reader.texts("build-environment")),
         exclude_presets=reader.choices("exclude-presets", Preset),
         scripts=reader.flag("scripts"),
         bytecode=reader.flag("bytecode") or bytecode_only,
@@ -197,6 +202,14 @@ def _include(reader: ValueReader) -> tuple[str, ...]:
                 f"`{pattern}` would leave files out: move it to `exclude`, without the `!`",
             )
     return patterns
+
+
+def _no_binary(reader: ValueReader) -> tuple[str, ...]:
+    names = reader.texts("no-binary")
+    for name in names:
+        if name != ALL and not is_normalized_name(canonicalize_name(name)):
+            reader.problem("no-binary", f"`{name}` is not the name of a package, or `{ALL}`")
+    return names
 
 
 def _handler(reader: ValueReader) -> str | None:

@@ -12,6 +12,7 @@ from lambda_build_plugin.pipeline.locked_wheels import get_locked_wheels, make_f
 from lambda_build_plugin.pipeline.target_lock import explaining_host_only_lock
 from lambda_build_plugin.pipeline.unneeded import warn_of_unneeded
 from lambda_build_plugin.source_build.compatibility import holds_code
+from lambda_build_plugin.source_build.policy import policy_warnings
 from lambda_build_plugin.source_build.wheels import included
 
 if TYPE_CHECKING:
@@ -83,7 +84,12 @@ def _get_locked(artifact: ArtifactBuild, target_lock: TargetLock) -> Dependencie
         lock=target_lock,
         wheels=wheels,
         left_out=left_out,
-        warnings=(*target_lock.warnings, *warnings, *fetcher.warnings),
+        warnings=(
+            *target_lock.warnings,
+            *warnings,
+            *fetcher.warnings,
+            *policy_warnings(artifact.context.policy, wheels),
+        ),
         folders=target_lock.folders,
         skipped=skipped,
     )

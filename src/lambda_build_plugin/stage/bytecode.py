@@ -7,7 +7,8 @@ where Lambda unpacks it, below `/var/task` or `/opt`.
 
 One process compiles one distribution, its files in their order and with a fixed hash
 seed: what CPython writes depends on what it has compiled before. The result is kept
-as a zip under the digest of its sources, so that the next build copies compressed bytes.
+as a zip in the cache, with a note of the digests of its sources, so that the next build
+copies compressed bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import zipfile
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING
 
 from lambda_build_plugin.errors import FetchError, StageError, VerificationError
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.source_build.context import BuildContext
     from lambda_build_plugin.stage.tree import StagedTree
     from lambda_build_plugin.system.cache import Cache
+    from lambda_build_plugin.system.hashes import Checked
     from lambda_build_plugin.system.interpreters import Interpreter
     from lambda_build_plugin.wheel.members import Member
 
@@ -179,7 +181,7 @@ def with_bytecode(
     missing = sum(_pyc(module.path) not in compiled for module in modules)
     if missing:
         reporter.note(f"{missing} of {len(modules)} modules do not compile: they ship as they are")
-    return with_entries(tree, entries.values())
+    return replace(with_entries(tree, entries.values()), bytecode=compiler.kept)
 
 
 def _is_module(entry: Entry) -> bool:
@@ -251,6 +253,12 @@ class _Compiler:
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._ended = False
+        self._kept: list[Checked] = []
+
+    @property
+    def kept(self) -> tuple[Checked, ...]:
+        """The files in the cache that contain the results."""
+        return tuple(sorted(self._kept, key=lambda checked: checked.digest))
 
     def members(self, batches: Sequence[_Batch]) -> dict[str, Member]:
         """Find or make the bytecode of all modules, by the path of the module and a `c`."""
@@ -279,7 +287,7 @@ class _Compiler:
         digest = Digest(note.get("zip", ""))
         if _DIGEST.fullmatch(digest) and (kept := self._cache.find(digest)):
             with suppress(zipfile.BadZipFile):
-                return _members_of(kept.path)
+                return self._members_of(kept)
         name = hashlib.sha256(batch.key.encode()).hexdigest()
         file = self._scratch / f"{name}.zip"
         self._compile(batch, file)
@@ -287,8 +295,13 @@ class _Compiler:
             with file.open("rb") as stream:
                 kept = self._cache.store(iter(lambda: stream.read(_CHUNK), b""), None)
             self._cache.keep_note(_NOTES, batch.key, {"zip": kept.digest})
-            return _members_of(kept.path)
+            return self._members_of(kept)
         return _members_of(file)
+
+    def _members_of(self, kept: Checked) -> Mapping[str, Member]:
+        members = _members_of(kept.path)
+        self._kept.append(kept)
+        return members
 
     def _compile(self, batch: _Batch, file: Path) -> None:
         with tempfile.TemporaryFile() as errors, self._process(errors) as process:
