@@ -313,6 +313,15 @@ def test_left_out_without_version() -> None:
     assert "\n  local: its marker is false\n" in as_text(made)
 
 
+def test_long_list_of_what_is_left_out_is_cut_unless_verbose() -> None:
+    """The lock of an environment may have hundreds of packages."""
+    left_out = [LeftOut(name=f"a{number:02}", version="1", reason="why") for number in range(30)]
+    made = _made(StagedTree(entries=(), distributions=(), prefix=""), 0, left_out=left_out)
+
+    assert "\n  a09 1: why\n  and 20 more, `-v` lists all\n\n" in as_text(made)
+    assert "\n  a29 1: why\n\n" in as_text(made, verbose=True)
+
+
 def test_excluded() -> None:
     """A line for each rule that leaves files out says what it saved."""
     tree = StagedTree(entries=(), distributions=(), prefix="")

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
-from lambda_build_plugin.errors import printable
+from lambda_build_plugin.errors import cut, printable
 from lambda_build_plugin.runtime.limits import UNZIPPED_LIMIT, ZIPPED_LIMIT, size_text
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def as_text(report: BuildReport, *, verbose: bool = False) -> str:
         *size_lines(report["size"], report["code_sha256"]),
         "",
         *_package_lines(report["packages"], verbose=verbose),
-        *_left_out_lines(report["left_out"]),
+        *_left_out_lines(report["left_out"], verbose=verbose),
         *_excluded_lines(report["excluded"]),
         *_left_behind_lines(report["left_behind"], verbose=verbose),
         *(f"warning: {warning}" for warning in report["warnings"]),
@@ -319,15 +319,15 @@ def _note(package: PackageReport) -> str:
     return "  (built from source)" if package["file"] else "  (ships as source)"
 
 
-def _left_out_lines(left_out: Sequence[LeftOutReport]) -> list[str]:
+def _left_out_lines(left_out: Sequence[LeftOutReport], *, verbose: bool) -> list[str]:
     if not left_out:
         return []
     lines = [
         # A source without a known version is shown by its name only.
-        f"  {' '.join(filter(None, (item['name'], item['version'])))}: {item['reason']}"
+        f"{' '.join(filter(None, (item['name'], item['version'])))}: {item['reason']}"
         for item in left_out
     ]
-    return ["Left out", *lines, ""]
+    return ["Left out", *(f"  {line}" for line in cut(lines, verbose=verbose)), ""]
 
 
 def _excluded_lines(excluded: Sequence[ExcludedReport]) -> list[str]:
