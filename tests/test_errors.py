@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from packaging.specifiers import SpecifierSet
+from packaging.tags import parse_tag
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import lambda_build_plugin
 from lambda_build_plugin import errors
-from lambda_build_plugin.commands import inspected_zip, locking
+from lambda_build_plugin.commands import foreign_sources, inspected_zip, locking
 from lambda_build_plugin.config.project import Project
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch import errors as fetch_failures
@@ -133,6 +134,9 @@ def a_package(*filenames: str) -> LockedPackage:
 SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     errors.SettingsError: lambda: errors.SettingsError(["--runtime: is `3`"]),
     # lock
+    foreign_sources.ForeignSourceError: lambda: foreign_sources.ForeignSourceError(
+        PROJECT, [foreign_sources.Foreign(tool="poetry", line="demo names the path `demo`")]
+    ),
     locking.NoUvError: locking.NoUvError,
     locking.ResolverError: lambda: locking.ResolverError(PROJECT, "error: No solution found"),
     lock_failures.LockNotFoundError: lambda: lock_failures.LockNotFoundError(Path("folder")),
@@ -206,6 +210,9 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     ),
     # source_build
     build_failures.NotAPackageError: lambda: build_failures.NotAPackageError(PROJECT),
+    build_failures.WrongInclusionError: lambda: build_failures.WrongInclusionError(
+        WHEEL.path, parse_tag("cp39-cp39-win_amd64"), TARGET, None
+    ),
     build_failures.UnreadableSourceError: lambda: build_failures.UnreadableSourceError(
         "demo", Path("demo"), "it is not there"
     ),
@@ -378,3 +385,26 @@ def test_control_characters_do_not_reach_the_terminal() -> None:
     error = LambdaBuildError("a\x1b[2Jb", why="tab\tstays\x07", hint="\x9bc")
 
     assert str(error) == "error: a\\x1b[2Jb\n  why: tab\tstays\\x07\n\nhint: \\x9bc"
+
+
+def test_long_lists_are_cut_unless_all_of_them_is_wanted() -> None:
+    """Ten items tell what is wrong; the rest is a word away."""
+    error = errors.SettingsError([f"mistake {number}" for number in range(25)])
+
+    short, long = error.text(verbose=False), error.text(verbose=True)
+
+    assert ("mistake 9" in short, "mistake 10" in short) == (True, False)
+    assert "       and 15 more, `-v` lists all\n" in short
+    assert "mistake 24" in long
+    assert "lists all" not in long
+    assert "mistake 24" in error.why
+
+
+def test_text_and_what_is_added_to_a_list_are_never_cut() -> None:
+    """The output of a program is no list, and neither is what an explanation was added to."""
+    output = "\n".join(f"line {number}" for number in range(25))
+    added = errors.SettingsError([f"mistake {number}" for number in range(25)])
+    added.why = f"{added.why}\nfor another reason"
+
+    assert "line 24" in str(LambdaBuildError("it failed", why=output, hint="look"))
+    assert "for another reason" in str(added)

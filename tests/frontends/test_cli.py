@@ -404,3 +404,17 @@ def test_folder_that_setuptools_leaves_behind_is_not_the_project(
     run = run_lambda_build("build", cwd=project, environ=environ)
 
     assert run.errors.startswith("error: there is no command `build`\n")
+
+
+def test_long_list_of_a_message_is_cut_unless_verbose(tmp_path: Path) -> None:
+    """`-v` shows what the short message leaves out."""
+    wrong = "".join(f"wrong-{number:02} = 1\n" for number in range(12))
+    root = a_project(tmp_path / "project", extra=f"[tool.lambda-build]\n{wrong}")
+    environ = quiet_environment(tmp_path)
+
+    short, long = (
+        run_lambda_build(*words, cwd=root, environ=environ).errors for words in ([], ["-v"])
+    )
+
+    assert ("wrong-11" in short, "and 2 more, `-v` lists all" in short) == (False, True), short
+    assert ("wrong-11" in long, "lists all" in long) == (True, False), long

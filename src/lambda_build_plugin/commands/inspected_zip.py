@@ -84,7 +84,7 @@ class DamagedZipError(VerificationError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__(
             "the zip is damaged",
-            why="\n".join(problems),
+            why=problems,
             hint="Lambda could not unpack it either: build or download it again",
         )
 

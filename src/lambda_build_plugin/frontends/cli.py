@@ -138,7 +138,7 @@ def _run_command(argv: Sequence[str]) -> int:
         _check_usage(argv, unknown, parser)
         return run(arguments, os.environ)
     except LambdaBuildError as error:
-        _print_error(str(error))
+        _print_error(error.text(verbose=arguments.verbose))
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - a traceback is shown only with `-v`
         _print_error(_unexpected(error, verbose=arguments.verbose))

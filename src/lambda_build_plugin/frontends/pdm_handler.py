@@ -50,7 +50,11 @@ def run(project: Project, options: argparse.Namespace) -> int:
     """Build what the command line asks for and return the exit code."""
     # Otherwise PDM would look for the project's interpreter and create a virtualenv.
     project.environment = BareEnvironment(project)
-    return run_command(lambda: _build(project, options, os.environ), command="pdm build --lambda")
+    return run_command(
+        lambda: _build(project, options, os.environ),
+        command="pdm build --lambda",
+        verbose=project.core.ui.verbosity > 0,
+    )
 
 
 def _build(project: Project, options: argparse.Namespace, environ: Mapping[str, str]) -> None:

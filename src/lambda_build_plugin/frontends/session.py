@@ -182,14 +182,15 @@ def _write_report(file: Path, text: str) -> None:
 # --- frontends inside a host ----------------------------------------------------------
 
 
-def run_command(build: Callable[[], None], *, command: str) -> int:
+def run_command(build: Callable[[], None], *, command: str, verbose: bool) -> int:
     """Run the build of a host's command and return the exit code; failures go to stderr."""
     # As in the console script: collecting garbage is not worth it, the process ends soon.
     gc.disable()
     try:
         build()
     except LambdaBuildError as error:
-        print(str(error).replace("`lambda-build --", f"`{command} --"), file=sys.stderr)
+        text = error.text(verbose=verbose)
+        print(text.replace("`lambda-build --", f"`{command} --"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -167,7 +167,7 @@ class StaleLockError(LockError):
         self.path, self.differences = path, tuple(differences)
         super().__init__(
             f"the lock {path.name} is out of date",
-            why="\n".join((f"{source} and the lock differ:", *differences)),
+            why=(f"{source} and the lock differ:", *differences),
             hint=f"run `{remedy}` and review the changes",
         )
 
@@ -179,7 +179,7 @@ class MissingHashError(LockError):
         self.path, self.places = path, tuple(places)
         super().__init__(
             f"the lock {path.name} does not have a hash for every file",
-            why="\n".join(f"{place}: has no sha256 or stronger hash" for place in self.places),
+            why=[f"{place}: has no sha256 or stronger hash" for place in self.places],
             hint=f"lock again with hashes: `{remedy}`",
         )
 
@@ -194,7 +194,7 @@ class UnlockedRequirementError(LockError):
             pin += ", and repositories with a commit (`…@` and its 40 digits)"
         super().__init__(
             f"{path.name} is not a lock: it does not pin every version",
-            why="\n".join(lines),
+            why=lines,
             hint=f"{pin}; a tool can do that, with hashes:\n{remedy}",
         )
 
@@ -231,7 +231,7 @@ class UnresolvedPackageError(LockError):
         names = ", ".join(f"`{package.name}`" for package in packages)
         super().__init__(
             f"the lock {lock} has no file of {names} for {target}",
-            why="\n".join(lines),
+            why=lines,
             hint="the lock was made on another platform: run "
             f"`{lock.remedy}` on Linux, take the package from an index, or "
             "exclude it with a marker",
@@ -283,7 +283,7 @@ class AmbiguousPackageError(LockError):
         names = ", ".join(dict.fromkeys(f"`{clash[0].name}`" for clash in clashes))
         super().__init__(
             f"the lock {lock} has {names} more than once for {target}",
-            why="\n".join(lines),
+            why=lines,
             hint="if extras or groups conflict, ask for only one of them; otherwise lock again, so "
             f"that the markers exclude each other: `{lock.remedy}`",
         )

@@ -14,6 +14,7 @@ from lambda_build_plugin.stage.project_walk import Choice
 from lambda_build_plugin.stage.scripts import with_scripts
 from lambda_build_plugin.stage.source_files import plain_project
 from lambda_build_plugin.stage.stage import stage
+from lambda_build_plugin.stage.tracked_code import tracked_code_warnings
 from lambda_build_plugin.stage.tree import check_names
 from lambda_build_plugin.wheel import integrity
 
@@ -44,6 +45,8 @@ class ProjectCode:
     files: PlainProject | None = None
     version: str | None
     """Of the project, if it is known."""
+
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +105,8 @@ def get_project_code(artifact: ArtifactBuild, dependencies: Dependencies) -> Pro
     if settings.form is Form.SOURCE:
         with artifact.clock.stage("build"):
             files = plain_project(settings.project, _choose_files(artifact, dependencies))
-        return ProjectCode(files=files, version=version)
+            warnings = tuple(tracked_code_warnings(files, settings))
+        return ProjectCode(files=files, version=version, warnings=warnings)
     wheel = artifact.project_wheel()
     return ProjectCode(wheel=wheel, version=str(wheel.version))
 
@@ -134,7 +138,7 @@ def stage_artifact(
         tree=tree,
         with_sources=laid.tree,
         excluded=laid.excluded,
-        warnings=(*tree.warnings, *laid.warnings),
+        warnings=(*tree.warnings, *laid.warnings, *code.warnings),
         machine_code=machine_code,
         version=code.version,
     )

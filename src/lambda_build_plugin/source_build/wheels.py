@@ -24,6 +24,7 @@ from lambda_build_plugin.source_build.errors import (
     EmptyWheelError,
     StrangeWheelError,
     UnreadableSourceError,
+    WrongInclusionError,
 )
 from lambda_build_plugin.source_build.source import foreign_source, local_source, of_project
 from lambda_build_plugin.system.hashes import Digest, check_file
@@ -164,8 +165,7 @@ def included(path: Path, context: BuildContext) -> Wheel:
     target = context.target
     admitted = specifier.contains(target.python_version, prereleases=True)
     if not admitted or not any(tag in target.rank for tag in tags):
-        problem = f"its {'tags do' if admitted else 'Requires-Python does'} not match {target}"
-        raise UnreadableSourceError(path.name, path, problem)
+        raise WrongInclusionError(path, tags, target, None if admitted else specifier)
     return Wheel.of(path, sha256=checked.sha256, source="wheel")
 
 
