@@ -37,6 +37,9 @@ class Dependencies:
     wheels: tuple[Wheel, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     warnings: tuple[str, ...] = ()
+    provided: tuple[Wheel, ...] = ()
+    """Wheels that do not ship because the runtime or another artifact has them."""
+
     folders: frozenset[Path] = frozenset()
     """Folders of local packages, which ship as wheels or not at all."""
 

@@ -52,6 +52,7 @@ def leave_out_provided(artifact: ArtifactBuild, dependencies: Dependencies) -> D
     return replace(
         dependencies,
         wheels=wheels,
+        provided=tuple(wheel for wheel in dependencies.wheels if wheel not in wheels),
         left_out=tuple(sorted(left_out, key=lambda item: (item.name, item.version))),
         warnings=(*dependencies.warnings, *chain(*(kept.warnings for kept in found))),
         skipped=dependencies.skipped | removed,

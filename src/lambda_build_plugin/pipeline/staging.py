@@ -57,6 +57,9 @@ class StagedArtifact:
     with_sources: StagedTree
     """The tree before bytecode took the place of sources."""
 
+    unfiltered: StagedTree
+    """The tree with the files that are excluded."""
+
     excluded: tuple[Excluded, ...]
     warnings: tuple[str, ...]
     machine_code: MachineCodeOf
@@ -137,6 +140,7 @@ def stage_artifact(
     return StagedArtifact(
         tree=tree,
         with_sources=laid.tree,
+        unfiltered=laid.unfiltered,
         excluded=laid.excluded,
         warnings=(*tree.warnings, *laid.warnings, *code.warnings),
         machine_code=machine_code,

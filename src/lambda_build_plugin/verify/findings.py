@@ -30,6 +30,8 @@ class Findings:
 
     errors: tuple[VerificationError, ...] = ()
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What may well be intended, for those who ask for it with `--verbose`."""
 
 
 class SeveralFailuresError(VerificationError):
@@ -49,6 +51,7 @@ def together(*findings: Findings) -> Findings:
     return Findings(
         errors=tuple(error for each in findings for error in each.errors),
         warnings=tuple(warning for each in findings for warning in each.warnings),
+        notes=tuple(note for each in findings for note in each.notes),
     )
 
 
