@@ -22,6 +22,7 @@ __all__ = [
     "NotCachedError",
     "SeveralFilesError",
     "UnreachableError",
+    "failed_locations",
 ]
 
 
@@ -53,6 +54,11 @@ class FileGoneError(FetchError):
             "sources ([[tool.poetry.source]], [[tool.pdm.source]], uv.toml, pip.conf, "
             "--extra-index-url in the requirements file); if it was deleted, lock again",
         )
+
+
+def failed_locations(what: str, asked: Sequence[str], failed: Sequence[FetchError]) -> FetchError:
+    """Make the error for locations that could not be read; a single one keeps its own."""
+    return failed[0] if len(asked) == 1 else FileGoneError(what, asked, failed=failed)
 
 
 class LocalFileGoneError(FetchError):

@@ -8,6 +8,9 @@ time in proportion to its size, whatever it contains. Two things ensure that:
   at the end of a page is no link anyway, neither for a browser.
 * The parser looks at an unfinished tag from its start whenever more text arrives, so each
   piece is at least as long as what is still unfinished.
+
+Nor may it take much more memory than the page: a tag with a million attributes would, and
+is skipped.
 """
 
 from __future__ import annotations
@@ -23,6 +26,9 @@ __all__ = ["HtmlLinks"]
 
 _PIECE = 1 << 16
 """Characters to parse before the links among them are handed on."""
+
+_LONGEST_TAG = 1 << 18
+"""Characters of a tag; each of its attributes becomes several objects."""
 
 # `int` takes quadratic time for such numbers, or refuses them. None is a character.
 _ENDLESS_REFERENCE = re.compile(r"&#[0-9]{10,}")
@@ -62,6 +68,8 @@ class HtmlLinks:
         end = self._position + max(_PIECE, len(self._parser.rawdata))
         self._parser.feed(self._text[self._position : end])
         self._position = end
+        if len(self._parser.rawdata) > _LONGEST_TAG and not self._parser.rawdata.startswith("<!"):
+            self._parser.rawdata = ""  # what follows is read as text, up to the next tag
 
 
 class _Parser(HTMLParser):

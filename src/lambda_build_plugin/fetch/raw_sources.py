@@ -31,6 +31,12 @@ class RawSources:
 
     find_links: list[str] = field(default_factory=list)
     no_index: bool = False
+    is_uv: bool = False
+    """Whether uv is configured with an index, so that its rule for several indexes counts."""
+
+    index_strategy: str | None = None
+    """uv's setting of that name: whether the first index decides, or all are searched."""
+
     logins: dict[str, Login] = field(default_factory=dict)
     """By URL without a login (`sources.index_key`)."""
 

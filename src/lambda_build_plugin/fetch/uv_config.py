@@ -35,12 +35,14 @@ def add_uv(
         SettingsError: A file cannot be read, or a setting has a wrong type.
     """
     named: dict[str, str] = {}
+    before = len(raw.defaults) + len(raw.extras)
     _add_uv_environment(raw, environ, named)
     try:
         for table, base in _uv_tables(environ, home=home, project=project, etc=etc):
             _add_uv_table(raw, table, base, named)
     except TableError as error:
         raise SettingsError([str(error)], hint="fix the configuration of uv") from error
+    raw.is_uv = len(raw.defaults) + len(raw.extras) > before
     for name, url in named.items():
         raw.names[index_key(url)] = name
         key = re.sub(r"[^A-Z0-9]", "_", name.upper())
@@ -65,6 +67,7 @@ def _add_uv_environment(raw: RawSources, environ: Mapping[str, str], named: dict
         raw.extras.extend(url_of(text) for text in environ.get(key, "").split())
     raw.find_links.extend(filter(None, re.split(r"[,\s]+", environ.get("UV_FIND_LINKS", ""))))
     raw.no_index |= is_true(environ.get("UV_NO_INDEX"))
+    raw.index_strategy = environ.get("UV_INDEX_STRATEGY") or None
     raw.trusted_hosts.update(environ.get("UV_INSECURE_HOST", "").split())
 
 
@@ -86,6 +89,7 @@ def _add_uv_table(raw: RawSources, table: Table, base: Path, named: dict[str, st
         raw.extras.extend(_uv_url(url, base) for url in section.texts("extra-index-url"))
         raw.find_links.extend(_uv_url(url, base) for url in section.texts("find-links"))
         raw.no_index |= section.flag("no-index") or False
+        raw.index_strategy = raw.index_strategy or section.text("index-strategy")
         raw.trusted_hosts.update(section.texts("allow-insecure-host"))
 
 

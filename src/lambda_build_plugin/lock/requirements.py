@@ -36,6 +36,7 @@ from lambda_build_plugin.lock.requirements_lines import (
     HASH,
     bad_line,
     bad_url,
+    is_made_by_uv,
     options,
     read_lines,
 )
@@ -128,6 +129,7 @@ class _Reader:
                 extra_index_urls=tuple(contents.extra_index_urls),
                 find_links=tuple(contents.find_links),
                 no_index=contents.no_index,
+                first_index=is_made_by_uv(self._path),
             ),
             warnings=(_unhashed_warning(self._path),) if bare else (),
         )
