@@ -227,6 +227,46 @@ def test_json_keys(entry: dict[str, object], link: Link) -> None:
     assert [*page.links()] == [link]
 
 
+@pytest.mark.parametrize("padding", range(3, 403, 7))
+def test_value_may_lie_across_two_windows(padding: int) -> None:
+    """Where the reader of JSON cuts the text leaves no trace in what it reads."""
+    data = {
+        "meta": {"api-version": "1.1", "_last-serial": 1234567890},
+        "name": "x" * ((1 << 20) - padding),
+        "number": 1234567890,
+        "files": [1234567890, {"filename": NAME, "url": NAME, "hashes": {"sha256": SHA256}}, 1.5],
+    }
+    page = Page(json.dumps(data).encode(), url=URL, content_type="application/json")
+    assert [*page.links()] == [a_link(f"{URL}{NAME}")]
+
+
+def test_json_may_have_its_version_at_the_end() -> None:
+    """The members of the page may have any order, and blanks between them."""
+    body = b' {\n"files" : [ ] , "name":"x",\t"meta":{"api-version":"1.0"}\r\n} '
+    assert [*Page(body, url=URL, content_type="application/json").links()] == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"meta": {"api-version": "1.0"}, "files": []} x',
+        '{"meta": {"api-version": "1.0"}, "files": [}',
+        '{"meta": {"api-version": "1.0"}, "files": [,]}',
+        '{"meta": {"api-version": "1.0"} "files": []}',
+        '{"meta": {"api-version": "1.0"}, "files": []',
+        '{"meta": "1.0", "files": []}',
+        '{"meta" {"api-version": "1.0"}, "files": []}',
+        '["files"]',
+        "[" * 100_000,
+        f'{{"meta": {{"api-version": "1.0"}}, "files": [{"[" * 100_000}]}}',
+    ],
+)
+def test_damaged_json_is_an_error(body: str) -> None:
+    """A page that is not JSON to its end is not read as an empty one."""
+    with pytest.raises(UnknownPageError, match="it is not an index page"):
+        Page(body.encode(), url=URL, content_type="application/json")
+
+
 def test_json_entry_that_is_none_is_passed_over() -> None:
     """One broken entry does not take the others with it."""
     page = a_json_page(

@@ -41,7 +41,7 @@ class HtmlLinks:
     def __init__(self, text: str) -> None:
         """Parse the first piece of a page, which contains its head."""
         self._text = _ENDLESS_REFERENCE.sub(_REPLACEMENT_CHARACTER, text) if "&#" in text else text
-        self._position = 0
+        self._position = self._unread_from = 0
         self._parser = _Parser()
         self._feed()
 
@@ -55,6 +55,10 @@ class HtmlLinks:
         """The API version that the page states (PEP 629)."""
         return self._parser.repository_version
 
+    def may_contain(self, text: str) -> bool:
+        """Search what was not handed on yet for a text, without parsing it."""
+        return self._text.find(text, self._unread_from) >= 0
+
     def __iter__(self) -> Iterator[Mapping[str, str]]:
         """Yield the attributes of each `<a>`, once; names are in lower case."""
         while True:
@@ -65,6 +69,7 @@ class HtmlLinks:
             self._feed()
 
     def _feed(self) -> None:
+        self._unread_from = self._position - len(self._parser.rawdata)
         end = self._position + max(_PIECE, len(self._parser.rawdata))
         self._parser.feed(self._text[self._position : end])
         self._position = end

@@ -18,6 +18,7 @@ from lambda_build_plugin.urls import filename_of, origin_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from lambda_build_plugin.fetch.html_links import HtmlLinks
     from lambda_build_plugin.fetch.json_values import Items
     from lambda_build_plugin.system.hashes import Digest
 
@@ -75,12 +76,15 @@ class Page:
                 page is not 1.x.
         """
         text = body.decode("utf-8", errors="replace")
-        self._html: str | None = None
+        self._anchors: HtmlLinks | None = None
         if "json" in content_type:
             self._unread = iter(_links_of_json(text, url))
         else:
-            self._html = text
-            self._unread = _links_of_html(text, url)
+            # Not loaded by a build that finds everything in the cache.
+            from lambda_build_plugin.fetch.html_links import HtmlLinks
+
+            self._anchors = HtmlLinks(text)
+            self._unread = _links_of_html(self._anchors, url)
         self._read: list[Link] = []
         self._by_digest: dict[Digest, Link] = {}
 
@@ -94,7 +98,9 @@ class Page:
             return link
         value = digest.partition(":")[2]
         # Another spelling than these two is found by the name of the file.
-        if self._html is not None and not (value in self._html or value.upper() in self._html):
+        if self._anchors is not None and not any(
+            self._anchors.may_contain(spelling) for spelling in (value, value.upper())
+        ):
             return None
         return next((link for link in self._read_on() if digest in link.digests), None)
 
@@ -118,12 +124,8 @@ class Page:
             yield link
 
 
-def _links_of_html(text: str, url: str) -> Iterator[Link]:
-    """Begin to parse an HTML page (PEP 503), whose head may state a version (PEP 629)."""
-    # Not loaded by a build that finds everything in the cache.
-    from lambda_build_plugin.fetch.html_links import HtmlLinks
-
-    anchors = HtmlLinks(text)
+def _links_of_html(anchors: HtmlLinks, url: str) -> Iterator[Link]:
+    """Begin to read an HTML page (PEP 503), whose head may state a version (PEP 629)."""
     if anchors.repository_version is not None:
         _check_version(anchors.repository_version)
     base = _joined(url, anchors.base or "") or url
@@ -169,12 +171,12 @@ def _links_of_json(text: str, url: str) -> list[Link]:
 def _links_of_entries(entries: Items, url: str) -> list[Link]:
     is_local = _is_local(url)
     links: list[Link] = []
-    for entry in entries:
+    for number, entry in enumerate(entries):
+        if number >= _MOST_FILES:
+            raise UnknownPageError(_too_many_files())
         link = _link_of_entry(entry, url, is_local=is_local)
         if link is not None:
             links.append(link)
-        if len(links) > _MOST_FILES:
-            raise UnknownPageError(_too_many_files())
     return links
 
 

@@ -20,6 +20,9 @@ __all__ = ["Items", "read_members"]
 _WINDOW = 1 << 20
 """Characters that one value may have; a real file of an index page has about 500."""
 
+_MOST_ELEMENTS = 250_000
+"""Items that one list may have, and members an object at the top."""
+
 _BLANKS = re.compile(r"[ \t\n\r]*")  # RFC 8259, 2
 
 # `int` takes quadratic time for endless digits in older Pythons.
@@ -43,7 +46,7 @@ def read_members(text: str) -> Iterator[tuple[str, Any]]:
     asked for.
 
     Raises:
-        ValueError: The text is not an object in JSON (RFC 8259), or has a value that is too long.
+        ValueError: The text is not an object in JSON (RFC 8259), or a value is too long.
         RecursionError: A value is nested too deeply.
     """
     scanner = _Scanner(text)
@@ -90,10 +93,11 @@ class _Scanner:
         if self.peek() == end:
             self.expect(end)
             return
-        while True:
+        for _ in range(_MOST_ELEMENTS):
             yield
             if self.expect(f",{end}") == end:
                 return
+        raise ValueError(f"there are more than {_MOST_ELEMENTS} elements")
 
     def value(self) -> Any:
         """Decode the next value."""
@@ -110,5 +114,7 @@ class _Scanner:
 
     def _decoded(self) -> Any:
         value, end = _decode(self._window, self._position - self._start)
+        if end == len(self._window) and self._start + end < len(self._text):
+            raise ValueError("the window may end in the middle of a number")
         self._position = self._start + end
         return value
