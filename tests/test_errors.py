@@ -44,7 +44,12 @@ from lambda_build_plugin.verify import (
 from lambda_build_plugin.verify.findings import StrictError
 from lambda_build_plugin.verify.written import ArtifactError
 from lambda_build_plugin.wheel import integrity
-from lambda_build_plugin.wheel.file import InvalidWheelError, UnsafePathError, Wheel
+from lambda_build_plugin.wheel.file import (
+    ChangedArchiveError,
+    InvalidWheelError,
+    UnsafePathError,
+    Wheel,
+)
 from lambda_build_plugin.wheel.members import DamagedMemberError, Member
 
 if TYPE_CHECKING:
@@ -166,7 +171,10 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     NoMatchingFileError: lambda: NoMatchingFileError(
         TARGET, [a_package("demo-1.0-py2-none-any.whl")]
     ),
-    files.ForbiddenSourceError: lambda: files.ForbiddenSourceError([a_package()]),
+    files.ForbiddenSourceError: lambda: files.ForbiddenSourceError(
+        [(a_package(), "`only-binary`")]
+    ),
+    files.NoSourceError: lambda: files.NoSourceError([(a_package(), "`no-binary`")]),
     # fetch
     fetch_failures.DigestMismatchError: lambda: fetch_failures.DigestMismatchError(
         "demo.whl", where="https://index.example/", locked="sha256:0", found="sha256:1"
@@ -232,6 +240,9 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
         [integrity.Damage(wheel=WHEEL, member="a.py", problem="its CRC is wrong")]
     ),
     ChangedFileError: lambda: ChangedFileError(Path("app.py")),
+    ChangedArchiveError: lambda: ChangedArchiveError(
+        Path("cache/ab12"), "one-1.0-py3-none-any.whl", "cannot be read any more"
+    ),
     OutputError: lambda: OutputError(Path("dist"), "it is a folder"),
     DamagedMemberError: lambda: DamagedMemberError(MEMBER, "it is cut off"),
     # source_tree and hooks

@@ -10,6 +10,7 @@ import pytest
 from fakes.projects import a_project, quiet_environment, run_lambda_build
 
 from lambda_build_plugin.config.options import TABLE
+from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.report import BuildReport
 
 if TYPE_CHECKING:
@@ -68,7 +69,9 @@ def test_the_reference_lists_the_keys_of_the_table() -> None:
 
 
 @pytest.mark.parametrize(
-    "option", [option for option in TABLE if option.in_table], ids=lambda option: option.key
+    "option",
+    {option.key: option for option in (*TABLE, *OPTIONS) if option.in_table}.values(),
+    ids=lambda option: option.key,
 )
 def test_the_reference_agrees_with_the_code(option: Option) -> None:
     """The README names flag, values and default of every key as the code has them."""

@@ -19,6 +19,7 @@ import pytest
 from fakes.disks import read_only, small_disk
 from fakes.index import FakeIndex, Slow
 from fakes.wheels import a_wheel
+from fakes.words import NO_SPACE
 from fakes.worlds import World, pylock_of
 
 from lambda_build_plugin.config.project import read_project
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 NOISE = random.Random(8).randbytes(400_000)  # noqa: S311 - bytes that cannot be compressed
 LARGE = a_wheel("large", "1.0", files={"large/noise.bin": NOISE})
 SMALL = a_wheel("small", "1.0")
+EMPTY_ZIP = b"PK\x05\x06" + bytes(18)
 SMALL_DISK = 128 << 10  # bytes
 STEP = 0.04  # seconds between the moments at which builds are killed
 MOST_KILLED = 60
@@ -63,7 +65,7 @@ def test_killed_at_any_moment(world: World, index: FakeIndex) -> None:
     world.environ["LAMBDA_BUILD_CONTENTS"] = "all"
     assert world.build().code == 0
     right = world.digest()
-    old = b"the old artifact"
+    old = EMPTY_ZIP
     killed = 0
     for moment in range(MOST_KILLED):
         for file in world.cache.rglob("*.whl" if moment % 2 else "*"):
@@ -95,7 +97,7 @@ def test_full_cache(world: World, tmp_path: Path) -> None:
         assert (run.code, run.output) == (5, "")
         assert run.errors == (
             f"error: cannot write the cache at {disk}\n"
-            "  why: No space left on device\n\n"
+            f"  why: {NO_SPACE}\n\n"
             "hint: free space or set another folder with `--cache-dir`\n"
         )
         assert list(disk.rglob(".part-*")) == []
@@ -107,14 +109,14 @@ def test_full_output(world: World, tmp_path: Path) -> None:
     """Where the artifact has no room the older one stays."""
     with small_disk(tmp_path / "disk", size=SMALL_DISK) as disk:
         old = disk / "artifact.zip"
-        old.write_bytes(b"old")
+        old.write_bytes(EMPTY_ZIP)
 
         run = world.build("--output", old)
 
         assert (run.code, run.output) == (7, "")
-        assert run.errors.startswith(f"error: cannot write {old}\n  why: No space left on device\n")
+        assert run.errors.startswith(f"error: cannot write {old}\n  why: {NO_SPACE}\n")
         assert [path.name for path in disk.iterdir()] == ["artifact.zip"]
-        assert old.read_bytes() == b"old"
+        assert old.read_bytes() == EMPTY_ZIP
 
 
 def test_full_temporary_folder(world: World, tmp_path: Path) -> None:
@@ -127,7 +129,7 @@ def test_full_temporary_folder(world: World, tmp_path: Path) -> None:
         run = world.build()
 
         assert (run.code, run.output, "Traceback" in run.errors) == (6, "", False)
-        assert "No space left on device" in run.errors
+        assert NO_SPACE in run.errors
         assert list(disk.iterdir()) == []
         assert world.left_behind() == []
 

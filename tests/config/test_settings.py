@@ -97,6 +97,7 @@ def test_defaults() -> None:
         project=project,
         target=Target(runtime=RUNTIMES["python3.14"], architecture=Architecture.X86_64),
         runtime_reason="the newest; the project has no requires-python",
+        runtime_is_default=True,
         layout=Layout.FUNCTION,
         layer_prefix="python",
         contents=Contents.ALL,
@@ -569,10 +570,10 @@ RUNTIME_NAMES = ", ".join(f"`{name}`" for name in RUNTIMES)
         ),
         pytest.param({"include": 1}, ["include: must be a list of strings"], id="include"),
         pytest.param(
-            {"exclude": ["*.txt", "!", "# x"]},
+            {"exclude": ["*.txt", "!", "../x"]},
             [
                 "exclude: `!` matches nothing",
-                "exclude: `# x` is a comment: write `\\# x` for a name that begins with `#`",
+                "exclude: `../x` contains a part `.` or `..`, which no path in the archive has",
             ],
             id="patterns",
         ),
@@ -733,3 +734,36 @@ def test_tool_table_that_is_no_table() -> None:
     assert problems(a_project(table="python3.13")) == [
         "pyproject.toml: tool.lambda-build: must be a table"
     ]
+
+
+@pytest.mark.parametrize("key", ["exclude", "include"])
+def test_comments_and_blank_lines_among_patterns_do_not_count(key: str) -> None:
+    """`.gitignore` ignores them, so lines can be copied from there."""
+    settings = read(a_project(table={key: ["# big", "", "*.tmp", "  ", "\\#a"]}))
+
+    assert getattr(settings, key) == ("*.tmp", "\\#a")
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ({"strict": "yes"}, "strict: must be true or false, without quotes"),
+        ({"bytecode": "true"}, "bytecode: must be true or false, without quotes"),
+    ],
+)
+def test_words_for_booleans_are_for_the_environment_only(
+    table: dict[str, object], problem: str
+) -> None:
+    """In a file there are real booleans."""
+    with pytest.raises(SettingsError) as caught:
+        read(a_project(table=table))
+
+    assert caught.value.problems == (f"[tool.lambda-build] {problem}",)
+    assert read(LAMBDA_BUILD_STRICT="yes").strict
+
+
+def test_python_version_above_that_the_project_excludes() -> None:
+    """A file for several projects is no order to one that cannot follow it."""
+    project = a_project(requires_python=">=3.10", pinned="3.9")
+
+    assert read(replace(project, pinned_in="../.python-version")).runtime_is_default

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from fakes.words import NO_FILE
 
 from lambda_build_plugin.config.indexes import IndexAccess, IndexOptions
 from lambda_build_plugin.errors import SettingsError
@@ -219,7 +220,7 @@ def test_no_index_leaves_find_links(machine: Machine) -> None:
 def test_broken_pip_conf_is_an_error(machine: Machine) -> None:
     """A pip.conf that cannot be read names itself."""
     path = machine.write("home/.config/pip/pip.conf", "index-url = x\n")
-    with pytest.raises(SettingsError, match=r"no section headers") as caught:
+    with pytest.raises(SettingsError) as caught:
         machine.sources()
     assert caught.value.problems[0].startswith(f"{path}: ")
 
@@ -390,7 +391,7 @@ def test_absent_uv_file_is_an_error(machine: Machine) -> None:
     """A file that a variable names has to be there."""
     with pytest.raises(SettingsError) as caught:
         machine.sources(environ={"UV_CONFIG_FILE": "/absent/uv.toml"})
-    assert caught.value.problems == ("/absent/uv.toml: No such file or directory",)
+    assert caught.value.problems == (f"/absent/uv.toml: {NO_FILE}",)
 
 
 # --- URLs and paths -------------------------------------------------------------------

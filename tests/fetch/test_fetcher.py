@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes.index import CutShort, Drop, FakeIndex, Redirect, Replace, Slow, Status
 from fakes.wheels import FakeSdist, FakeWheel, a_wheel, an_sdist
+from fakes.words import NO_FILE
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -273,7 +274,7 @@ def test_absent_local_file_is_one_error(world: World) -> None:
     """A path of the lock that leads nowhere is told with the reason."""
     path = world.folder / WHEEL.filename
     error = failure(lambda: world.fetcher().fetch([selected(path=path)]))
-    assert error.why == f"{path}: No such file or directory"
+    assert error.why == f"{path}: {NO_FILE}"
 
 
 def test_file_url_is_read_in_place(world: World) -> None:
@@ -326,11 +327,9 @@ def test_namesake_does_not_hide_that_an_index_is_away(world: World) -> None:
     with FakeIndex([NAMESAKE]) as one, FakeIndex([WHEEL]) as two:
         two.fail("/demo/", *[Drop()] * 4)
         error = failure(lambda: world.fetcher(one.url, two.url).fetch([selected()]))
-        assert (type(error), error.why) == (
-            FileGoneError,
-            f"{one.url}: listed with another digest\n"
-            f"{two.url}: Remote end closed connection without response (4 attempts)",
-        )
+        first, second = error.why.splitlines()
+        assert (type(error), first) == (FileGoneError, f"{one.url}: listed with another digest")
+        assert (second.startswith(f"{two.url}: "), second[-13:]) == (True, " (4 attempts)")
     assert error.hint.startswith("check the network")
 
 
@@ -680,8 +679,9 @@ def test_note_in_the_cache_names_only_locked_files(world: World) -> None:
     """A note that somebody forged cannot add a file that the lock does not have."""
     with FakeIndex([WHEEL]) as index:
         world.fetcher(index.url).named([an_unnamed(WHEEL)], TARGET)
-        for note in (world.folder / "cache").rglob("*.json"):
-            note.write_text(note.read_text().replace(WHEEL.sha256, NAMESAKE.sha256))
+        for note in (world.folder / "cache" / "file-names").iterdir():
+            forged = note.read_bytes().replace(WHEEL.sha256.encode(), NAMESAKE.sha256.encode())
+            note.write_bytes(forged)
         (package,) = world.fetcher(index.url).named([an_unnamed(WHEEL)], TARGET)
     assert [file.digest for file in package.wheels] == [a_digest(WHEEL)]
 

@@ -15,6 +15,7 @@ import pytest
 from fakes.index import FakeIndex
 from fakes.projects import a_project, quiet_environment, run_lambda_build
 from fakes.wheels import a_wheel
+from fakes.words import NO_FOLDER
 
 from lambda_build_plugin.runtime.target import RUNTIMES
 
@@ -394,5 +395,5 @@ def test_output_that_cannot_be_written(workplace: Workplace) -> None:
 
     assert (code, errors.splitlines()[:2]) == (
         7,
-        [f"error: cannot write {output}", "  why: Not a directory"],
+        [f"error: cannot write {output}", f"  why: {NO_FOLDER}"],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import struct
 import zipfile
@@ -20,15 +21,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from typing_extensions import Self
+
     Report = Callable[..., tuple[int, Any]]
 
 HANDLER = "def handler(event, context): ...\n"
 UNREADABLE = "Lambda cannot use this zip"
 
 
+class ThatDay(datetime.datetime):
+    """A clock that stands still on a day when the runtimes named here were supported."""
+
+    @classmethod
+    def now(cls, tz: datetime.tzinfo | None = None) -> Self:
+        """Give the day."""
+        return cls(2026, 11, 21, tzinfo=tz)
+
+
 @pytest.fixture
-def inspected(capsys: pytest.CaptureFixture[str]) -> Report:
-    """Give the command: path and options → exit code and JSON report."""
+def inspected(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Report:
+    """Give the command: path and options → exit code and JSON report, as of that day."""
+    monkeypatch.setattr(datetime, "datetime", ThatDay)
 
     def run(path: Path, *options: str) -> tuple[int, Any]:
         code = main(["inspect", str(path), "--json", *options])
@@ -330,7 +343,7 @@ def test_unusable_member(
 
 def test_member_that_is_there_twice(tmp_path: Path, inspected: Report) -> None:
     """Which of the two would ship, nobody knows."""
-    with pytest.warns(UserWarning, match="Duplicate name"):
+    with pytest.warns(UserWarning, match="'b'"):
         path = a_zip(tmp_path / "a.zip", {"b": ""}, further=[(a_member("b"), b"b")])
 
     assert failures(inspected(path)[1]) == [(UNREADABLE, "is present more than once: `b`")]
@@ -461,7 +474,7 @@ def test_broken_metadata(tmp_path: Path, inspected: Report) -> None:
     ((what, why),) = failures(inspected(path)[1])
 
     assert what == "the zip is damaged"
-    assert why.startswith("`demo-1.0.dist-info/METADATA` cannot be read: Bad CRC-32")
+    assert why.startswith("`demo-1.0.dist-info/METADATA` cannot be read: ")
 
 
 def test_metadata_in_a_broken_rare_compression(tmp_path: Path, inspected: Report) -> None:

@@ -14,6 +14,7 @@ import pytest
 from fakes.index import FakeIndex, Slow, Status
 from fakes.projects import Run, a_project, quiet_environment, run_lambda_build
 from fakes.wheels import a_wheel
+from fakes.words import NO_SPACE
 
 from lambda_build_plugin.frontends.cli import main
 
@@ -351,7 +352,7 @@ def test_full_standard_output(workplace: Workplace, argument: str) -> None:
 
     assert (run.returncode, run.stderr) == (
         7,
-        "error: cannot write to standard output: No space left on device\n",
+        f"error: cannot write to standard output: {NO_SPACE}\n",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from fakes.words import IS_FOLDER, NO_URL
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.config.project import read_project
@@ -234,7 +235,7 @@ def test_unreadable_file_is_no_traceback(tmp_path: Path) -> None:
         str(caught.value)
         == f"""\
 error: cannot read the lock pylock.toml
-  why: cannot read {tmp_path / "pylock.toml"}: Is a directory
+  why: cannot read {tmp_path / "pylock.toml"}: {IS_FOLDER}
 
 hint: check its permissions"""
     )
@@ -251,7 +252,7 @@ version = "1"
 source = {{ registry = "https://index.example/simple" }}
 """
 _WHEEL = f'hash = "sha256:{"0" * 64}"'
-_NO_URL = "`https://[oops/a-1-py3-none-any.whl` is not a URL: Invalid IPv6 URL"
+_NO_URL = f"`https://[oops/a-1-py3-none-any.whl` is not a URL: {NO_URL}"
 
 
 @pytest.mark.parametrize(
@@ -296,8 +297,7 @@ _NO_URL = "`https://[oops/a-1-py3-none-any.whl` is not a URL: Invalid IPv6 URL"
         pytest.param(
             "uv.lock",
             _IN_UV_LOCK.replace("https://index.example", "file://[oops"),
-            "uv.lock: package[1].source.registry: `file://[oops/simple` is not a URL: "
-            "Invalid IPv6 URL",
+            f"uv.lock: package[1].source.registry: `file://[oops/simple` is not a URL: {NO_URL}",
             id="uv-registry",
         ),
         pytest.param(

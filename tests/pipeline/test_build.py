@@ -248,7 +248,9 @@ def _into_a_file(settings: Settings) -> Settings:
         pytest.param(_into_a_file, OutputError, id="after the zip is verified"),
     ],
 )
-@pytest.mark.parametrize("older", [b"older", None], ids=["an older artifact", "none yet"])
+@pytest.mark.parametrize(
+    "older", [b"PK\x05\x06" + bytes(18), None], ids=["an older artifact", "none yet"]
+)
 def test_failure(
     tmp_path: Path,
     change: Callable[[Settings], Settings],

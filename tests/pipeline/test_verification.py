@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 HINT_CODE = (
     "hint: use a version of the package that has a wheel for the target, or leave the file out "
-    "where nothing loads it\n"
+    "if nothing loads it\n"
 )
 
 
@@ -118,7 +120,7 @@ def test_version_that_the_lock_overrides_is_a_warning(tmp_path: Path) -> None:
     )
 
     assert run.code == 0
-    assert "warning: outer 1.0 requires inner<2, and 2.0 ships\n" in run.output
+    assert "warning: outer 1.0 requires inner<2, but 2.0 ships\n" in run.output
 
 
 def test_what_a_uv_lock_overrides_is_not_missed(tmp_path: Path) -> None:
@@ -328,7 +330,7 @@ def test_handler_that_is_not_defined(tmp_path: Path) -> None:
         8,
         [
             "error: the handler `demo.app.main` is not defined",
-            "  why: nothing in `demo/app.py` binds `main`: the runtime answers "
+            "  why: nothing in `demo/app.py` defines `main`: the runtime answers "
             "Runtime.HandlerNotFound",
         ],
     )
@@ -348,12 +350,12 @@ def test_all_failures_are_told_together(tmp_path: Path) -> None:
         "       the handler `gone.handler` is not in the artifact:\n"
         "       none of these files exists: gone.py, gone/__init__.py, gone.pyc\n"
         "\n"
-        "hint: make the lock again so that it holds them for this target: a lock made for one "
+        "hint: lock again so that the lock contains them for this target: a lock made for one "
         "machine, or by hand, may lack what another one needs; name the zips of layers that "
-        "have it (`provided-by`; `lambda-build inspect --layer`), and what is left out on "
-        "purpose in the setting `provided` (--provided NAME)\n"
+        "contain them (`provided-by`; `lambda-build inspect --layer`), and list what is left "
+        "out on purpose in the setting `provided` (--provided NAME)\n"
         "      use a version of the package that has a wheel for the target, or leave the file "
-        "out where nothing loads it\n"
+        "out if nothing loads it\n"
         "      check the setting `handler` (--handler): `package.module.function`\n",
     )
 
@@ -404,3 +406,28 @@ def test_large_wheels_of_which_something_is_left_out(tmp_path: Path) -> None:
         run = a_large_world(tmp_path, index).build("--exclude", "/large/data/")
 
     assert (run.code, run.errors) == (0, "")
+
+
+@pytest.mark.parametrize("spelling", ["hexadecimal", "padded", "standard base64"])
+def test_record_in_another_spelling(tmp_path: Path, spelling: str) -> None:
+    """A wheel of `uv_build<0.8.13` ships, and its RECORD becomes what the specification says."""
+    content = b"x = 15\n"  # its digest has a slash in standard base64
+    raw = hashlib.sha256(content).digest()
+    assert b"/" in base64.b64encode(raw)
+    spelled = {
+        "hexadecimal": raw.hex(),
+        "padded": base64.urlsafe_b64encode(raw).decode(),
+        "standard base64": base64.b64encode(raw).decode().rstrip("="),
+    }[spelling]
+    record = f"old/__init__.py,sha256={spelled},{len(content)}\nold-1.0.dist-info/RECORD,,\n"
+    wheel = a_wheel("old", files={"old/__init__.py": content}, record=record.encode())
+
+    result = build(tmp_path, wheel)
+
+    assert result.code == 0, result.errors
+    right = base64.urlsafe_b64encode(raw).decode().rstrip("=")
+    (path,) = tmp_path.glob("project/dist/*.zip")
+    with zipfile.ZipFile(path) as archive:
+        rows = archive.read("old-1.0.dist-info/RECORD").decode()
+    assert f"old/__init__.py,sha256={right},{len(content)}\n" in rows
+    assert rebuilt(tmp_path).code == 0

@@ -891,7 +891,7 @@ def test_no_answers(tmp_path: Path, *, isolated: bool) -> None:
     os.close(silent)
 
     assert run.returncode == 6
-    assert "EOF when reading a line" in run.stderr
+    assert "error: building " in run.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="root can be told to obey on Linux only")
@@ -958,7 +958,7 @@ def test_disorderly_backend(tmp_path: Path, filenames: Sequence[str], why: str) 
 
 def test_misnamed_wheel(tmp_path: Path) -> None:
     """A backend has to give its wheel a wheel's name."""
-    with pytest.raises(BackendError, match="Invalid wheel filename"):
+    with pytest.raises(BackendError, match="building demo failed in backend"):
         built(a_project_with_wheels(tmp_path / "demo", "demo.whl"))
 
 

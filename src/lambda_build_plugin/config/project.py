@@ -46,6 +46,9 @@ _PINNED = re.compile(
     re.VERBOSE,
 )
 
+_WORKSPACE_LOCKS = ("uv.lock", "pdm.lock", "requirements.lock")
+"""Locks at the root of a workspace that also serve its members (uv, PDM, rye)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildSystem:
@@ -86,7 +89,10 @@ class Project:
     pyproject: Table = field(default_factory=lambda: Table({}, at="pyproject.toml"))
     tool: Table = field(default_factory=lambda: Table({}, at="pyproject.toml: tool"))
     pinned_python: str | None = None
-    """The first version that `.python-version` names, such as `3.13`."""
+    """The first version that the nearest `.python-version` names, such as `3.13`."""
+
+    pinned_in: str | None = None
+    """The path of that file from the project's folder, such as `../.python-version`."""
 
     @property
     def needs_no_lock(self) -> bool:
@@ -232,13 +238,15 @@ def _read(root: Path) -> Project:
     path = root / "pyproject.toml"
     if path.is_file():
         return _from_pyproject(root, read_toml(path))
+    pinned_python, pinned_in = _pinned_python(root)
     return Project(
         root=root,
         name=canonicalize_name(root.name or "root"),
         dependencies=None,
         requires_python=_pipfile_python(root / "Pipfile"),
         is_package=(root / "setup.py").is_file(),
-        pinned_python=_pinned_python(root),
+        pinned_python=pinned_python,
+        pinned_in=pinned_in,
     )
 
 
@@ -246,6 +254,7 @@ def _from_pyproject(root: Path, data: Table) -> Project:
     project = data.table("project")
     optional = project.table("optional-dependencies")
     declared = _name(data)
+    pinned_python, pinned_in = _pinned_python(root)
     return Project(
         root=root,
         name=declared or canonicalize_name(root.name or "root"),
@@ -262,7 +271,8 @@ def _from_pyproject(root: Path, data: Table) -> Project:
         build_system=_build_system(data),
         pyproject=data,
         tool=data.table("tool"),
-        pinned_python=_pinned_python(root),
+        pinned_python=pinned_python,
+        pinned_in=pinned_in,
     )
 
 
@@ -400,12 +410,36 @@ def _requirements(table: Table, key: str) -> tuple[Requirement, ...]:
     return found
 
 
-def _pinned_python(root: Path) -> str | None:
-    """Read the first CPython version of `.python-version` (pyenv, uv, rye).
+def _pinned_python(root: Path) -> tuple[str | None, str | None]:
+    """Find the nearest `.python-version` that names a version of CPython.
 
-    Of a version for another interpreter, or of a range, nothing is taken.
+    uv and pyenv search the folders above a project, too. Here, the search ends at the top of
+    the repository, or without one at the lock of a workspace, because what is above belongs
+    to somebody else.
+
+    Returns:
+        The version, and the path of the file from the project's folder.
     """
-    path = root / ".python-version"
+    for steps, folder in enumerate(_folders_up(root)):
+        if version := _pinned_in(folder / ".python-version"):
+            return version, "../" * steps + ".python-version"
+    return None, None
+
+
+def _folders_up(root: Path) -> tuple[Path, ...]:
+    folders = (root, *root.parents)
+    for names in ((".git",), _WORKSPACE_LOCKS):
+        for steps, folder in enumerate(folders, 1):
+            if any((folder / name).exists() for name in names):
+                return folders[:steps]
+    return (root,)
+
+
+def _pinned_in(path: Path) -> str | None:
+    """Read the first CPython version of a `.python-version` (pyenv, uv, rye).
+
+    Versions of other interpreters and ranges are ignored.
+    """
     if not path.is_file():
         return None
     for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():

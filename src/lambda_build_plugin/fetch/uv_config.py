@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.tables import Table
     from lambda_build_plugin.fetch.raw_sources import RawSources
 
-__all__ = ["add_uv"]
+__all__ = ["add_uv", "uv_tables"]
 
 
 def add_uv(
@@ -38,7 +38,7 @@ def add_uv(
     before = len(raw.defaults) + len(raw.extras)
     _add_uv_environment(raw, environ, named)
     try:
-        for table, base in _uv_tables(environ, home=home, project=project, etc=etc):
+        for table, base in uv_tables(environ, home=home, project=project, etc=etc):
             _add_uv_table(raw, table, base, named)
     except TableError as error:
         raise SettingsError([str(error)], hint="fix the configuration of uv") from error
@@ -97,10 +97,14 @@ def _uv_url(text: str, base: Path) -> str:
     return text if "://" in text else str(base / text)
 
 
-def _uv_tables(
+def uv_tables(
     environ: Mapping[str, str], *, home: Path, project: Path, etc: Path
 ) -> Iterator[tuple[Table, Path]]:
-    """Yield uv's configuration: of the project or its workspace, the user, the system."""
+    """Yield uv's configuration: of the project or its workspace, the user, the system.
+
+    Raises:
+        SettingsError: A file cannot be read.
+    """
     if is_true(environ.get("UV_NO_CONFIG")):
         return
     if named := environ.get("UV_CONFIG_FILE"):

@@ -38,6 +38,7 @@ _CLEANUP_SECONDS = 0.9
 
 _COMMANDS = {
     "diff": "lambda_build_plugin.frontends.cli_diff",
+    "init": "lambda_build_plugin.frontends.cli_init",
     "inspect": "lambda_build_plugin.frontends.cli_inspect",
     "lock": "lambda_build_plugin.frontends.cli_lock",
 }
@@ -52,9 +53,9 @@ Turn a locked Python project into an AWS Lambda zip: exactly the locked
 dependencies, with the files that fit the runtime and architecture, from any host."""
 
 _EPILOG = """\
-commands: `lambda-build lock` makes a lock for all Lambda targets; `lambda-build inspect ZIP`
-checks any zip as a build checks its own; `lambda-build diff A.zip B.zip` shows the
-differences between two artifacts.
+commands: `lambda-build init` writes the settings; `lambda-build lock` makes a lock for all
+Lambda targets; `lambda-build inspect ZIP` checks any zip as a build checks its own;
+`lambda-build diff A.zip B.zip` shows the differences between two artifacts.
 
 The options for target, contents and output (except --json and --report) can also be set in
 [tool.lambda-build] of pyproject.toml, or in the environment as LAMBDA_BUILD_<KEY>.

@@ -19,6 +19,7 @@ from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.terminal import TerminalReporter
 from lambda_build_plugin.lock.errors import NotLockedError, StaleLockError
 from lambda_build_plugin.pipeline.host import read_host
+from lambda_build_plugin.pipeline.outputs import report_problem
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.report import as_json, as_text
 from lambda_build_plugin.system.output import moved_in
@@ -88,26 +89,24 @@ class Session:
         """Check before the build that the report can be written to the file of `--report`.
 
         Raises:
-            SettingsError: The path is that of an artifact, or a folder, or cannot be written.
+            SettingsError: The path is that of an artifact, of a file of the project's, or of
+                something that is not a report; or it cannot be written.
         """
         file = self._report_file()
         if file is None:
             return
         existing = next(path for path in (file, *file.parents) if os.path.lexists(path))
-        problem = ""
-        outputs = {
-            os.path.realpath(path)
-            for settings in artifacts
-            for path in (settings.zip_path(settings.project.version), settings.unpacked)
-            if path is not None
-        }
+        try:
+            problem = report_problem(artifacts, file)
+        except OSError as error:  # such as a name that is too long
+            problem = f"cannot be read: {error.strerror or error}"
         if name_problem := _name_problem(file):
             problem = f"cannot be written: {name_problem}"
-        elif os.path.realpath(file) in outputs:
-            problem = "is also the path of the artifact"
-        elif file.is_dir():
-            problem = "is a folder"
-        elif existing != file and not (existing.is_dir() and os.access(existing, os.W_OK)):
+        elif (
+            not problem
+            and existing != file
+            and not (existing.is_dir() and os.access(existing, os.W_OK))
+        ):
             problem = f"cannot be written: {existing} is not a writable folder"
         if problem:
             raise SettingsError([f"--report: `{file}` {problem}"], hint="choose another file")

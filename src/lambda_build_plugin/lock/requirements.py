@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from packaging.requirements import Requirement
 
 from lambda_build_plugin import urls
+from lambda_build_plugin.config.build_policy import BuildPolicy
 from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.config.tables import TableError, read_toml
 from lambda_build_plugin.lock import fields
@@ -31,6 +32,11 @@ from lambda_build_plugin.lock.model import (
     Lock,
     LockedDirectory,
     LockedFile,
+)
+from lambda_build_plugin.lock.requirements_builds import (
+    IGNORED_OPTIONS,
+    FormatOptions,
+    split_build_options,
 )
 from lambda_build_plugin.lock.requirements_lines import (
     HASH,
@@ -95,6 +101,7 @@ class _Contents:
     find_links: list[str] = field(default_factory=list)
     no_index: bool = False
     require_hashes: bool = False
+    formats: FormatOptions = field(default_factory=FormatOptions)
 
 
 class _Reader:
@@ -131,6 +138,7 @@ class _Reader:
                 no_index=contents.no_index,
                 first_index=is_made_by_uv(self._path),
             ),
+            policy=_policy(self._path, contents, pins),
             warnings=(_unhashed_warning(self._path),) if bare else (),
         )
 
@@ -181,6 +189,10 @@ class _Reader:
                 contents.no_index = True
             case "--require-hashes":
                 contents.require_hashes = True
+            case "--only-binary":
+                contents.formats.add_only_binary(value)
+            case "--no-binary":
+                contents.formats.add_no_binary(value)
             case "--editable":
                 self._add(self._pin(line, value), constraint=constraint)
             case _:
@@ -194,6 +206,12 @@ class _Reader:
         """Read one requirement; None for the project itself (`-e file:.`, `.`)."""
         digests = tuple(self._digests(line, text))
         text = HASH.sub("", f" {text}").strip()
+        text, config_settings = split_build_options(line, text)
+        pin = self._pin_of(line, text, digests)
+        return pin and replace(pin, config_settings=config_settings)
+
+    def _pin_of(self, line: Line, text: str, digests: tuple[Digest, ...]) -> Pin | None:
+        """Read a requirement without its options."""
         if (local := _split_local(text)) is not None:
             location, condition = local
             path = self._path_of(line, location)
@@ -291,6 +309,29 @@ class _Reader:
         open_lines = [f"{pin.line.at}: {pin}" for pin in pins if pin.local is None and is_open(pin)]
         if open_lines:
             raise UnlockedRequirementError(self._path, open_lines, remedy=self._remedy)
+
+
+def _policy(path: Path, contents: _Contents, pins: Sequence[Pin]) -> BuildPolicy:
+    """Read what the file says about builds, such as `--only-binary`."""
+    ignored = sorted({pin.name for pin in pins if IGNORED_OPTIONS & set(pin.config_settings)})
+    return BuildPolicy(
+        rules=(contents.formats.rules(path.name),),
+        config_settings={
+            pin.name: {
+                key: value
+                for key, value in pin.config_settings.items()
+                if key not in IGNORED_OPTIONS
+            }
+            for pin in pins
+            if pin.config_settings
+        },
+        warnings=(
+            f"{path.name} has `--global-option` for {', '.join(ignored)}, which is ignored: "
+            "write `--config-settings` instead",
+        )
+        if ignored
+        else (),
+    )
 
 
 def _remedy(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
@@ -26,6 +26,8 @@ from lambda_build_plugin.lock.requirements_lines import bad_line, bad_url
 from lambda_build_plugin.system.hashes import strongest
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from packaging.utils import NormalizedName
 
     from lambda_build_plugin.lock.requirements_lines import Line
@@ -44,6 +46,8 @@ class Pin:
     digests: tuple[Digest, ...]
     line: Line
     local: LockedDirectory | LockedFile | None = None
+    config_settings: Mapping[str, str | list[str]] = field(default_factory=dict)
+    """What its backend is passed (PEP 517)."""
 
     def __str__(self) -> str:
         return str(self.line)

@@ -11,6 +11,7 @@ from lambda_build_plugin.pipeline.environment_lock import get_needed_wheels
 from lambda_build_plugin.pipeline.locked_wheels import get_locked_wheels, make_fetcher
 from lambda_build_plugin.pipeline.target_lock import explaining_host_only_lock
 from lambda_build_plugin.source_build.compatibility import holds_code
+from lambda_build_plugin.source_build.policy import policy_warnings
 from lambda_build_plugin.source_build.wheels import included
 
 if TYPE_CHECKING:
@@ -82,7 +83,12 @@ def _get_locked(artifact: ArtifactBuild, target_lock: TargetLock) -> Dependencie
         lock=target_lock,
         wheels=wheels,
         left_out=left_out,
-        warnings=(*target_lock.warnings, *warnings, *fetcher.warnings),
+        warnings=(
+            *target_lock.warnings,
+            *warnings,
+            *fetcher.warnings,
+            *policy_warnings(artifact.context.policy, wheels),
+        ),
         folders=target_lock.folders,
         skipped=skipped,
     )

@@ -74,7 +74,7 @@ def get_locked_wheels(
         selection = select(
             fetcher.named(packages, settings.target),
             settings.target,
-            only_binary=settings.only_binary,
+            policy=artifact.context.policy,
             skip_folders=settings.local_dependencies is LocalDependencies.SKIP,
         )
     _check_sizes(settings, selection.files)

@@ -163,16 +163,11 @@ def _lay_out(
 
 
 def _compile(artifact: ArtifactBuild, laid: _Laid) -> StagedTree:
-    settings, context = artifact.settings, artifact.context
     return with_bytecode(
         laid.tree,
         full=laid.unfiltered,
-        runtime=settings.target.runtime,
-        only=settings.bytecode_only,
-        host=settings.host,
-        cache=context.cache,
-        scratch=context.folder,
-        reporter=context.reporter,
+        only=artifact.settings.bytecode_only,
+        context=artifact.context,
     )
 
 

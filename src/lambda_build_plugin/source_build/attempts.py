@@ -36,8 +36,12 @@ from lambda_build_plugin.source_build.errors import (
     WrongWheelError,
 )
 from lambda_build_plugin.source_build.in_process import build_in_process, usable_backend
-from lambda_build_plugin.source_build.isolation import build_in_isolation
+from lambda_build_plugin.source_build.isolation import Isolation, build_in_isolation
 from lambda_build_plugin.source_build.process_state import no_input, scratch
+from lambda_build_plugin.source_build.secrets import (
+    withheld_from_backend,
+    withheld_from_installer,
+)
 from lambda_build_plugin.system.hashes import check_file
 from lambda_build_plugin.wheel.file import Wheel
 from lambda_build_plugin.wheel.rewrite import take_traces_out
@@ -45,6 +49,7 @@ from lambda_build_plugin.wheel.rewrite import take_traces_out
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from lambda_build_plugin.config.build_policy import BuildSettings
     from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.source_build.context import BuildContext
@@ -131,6 +136,10 @@ class _Attempts:
         raise WrongWheelError(self.source, [first, second], self.context.target)
 
     @property
+    def _settings(self) -> BuildSettings:
+        return self.context.policy.settings_for(self.source.package)
+
+    @property
     def _how(self) -> str:
         return f"built with {self.context.interpreter}"
 
@@ -140,7 +149,7 @@ class _Attempts:
         if self.builder is not None:
             self.builder(folder)
             return self._only_wheel(folder)
-        backend = usable_backend(source.project) if source.project else None
+        backend = usable_backend(source.project, self._settings) if source.project else None
         if backend is None or not build_in_process(source, self.root, backend, folder):
             return None
         self.context.reporter.note(f"building {source.name} with {backend} in this process")
@@ -154,17 +163,21 @@ class _Attempts:
             + ("" if python.is_running else f" and {python}")
             + ("" if compiler else ", without a compiler")
         )
-        build_in_isolation(
-            source,
-            self.root,
-            folder,
+        # The user's own code may use the user's secrets; what strangers wrote may not.
+        names = () if source.kind == "local" else context.environ
+        passed = context.build_environment
+        how = Isolation(
             interpreter=python,
             environ=context.environ,
+            withheld=withheld_from_backend(names, passed),
+            withheld_from_installer=withheld_from_installer(names, passed),
             # A new one: what the last attempt has compiled would be packaged again.
             scratch=self._new_folder(),
             offline=context.offline,
             compiler=compiler,
+            settings=self._settings,
         )
+        build_in_isolation(source, self.root, folder, how)
         return self._only_wheel(folder)
 
     def _new_folder(self) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from typing import TextIO
 
 __all__ = ["no_input", "scratch", "variables", "working_in", "writing_to"]
@@ -37,9 +37,16 @@ def scratch() -> Iterator[Path]:
 
 
 @contextmanager
-def variables(more: Mapping[str, str]) -> Iterator[None]:
-    """Add environment variables to this process, which backends and `build` pass on."""
-    before = {name: os.environ.get(name) for name in more}
+def variables(more: Mapping[str, str], *, without: Collection[str] = ()) -> Iterator[None]:
+    """Change the environment variables of this process, which backends and `build` pass on.
+
+    Args:
+        more: Variables to add, with their values.
+        without: Names of variables to remove.
+    """
+    before = {name: os.environ.get(name) for name in {*more, *without}}
+    for name in without:
+        os.environ.pop(name, None)
     os.environ.update(more)
     try:
         yield

@@ -28,7 +28,7 @@ from lambda_build_plugin.source_build.errors import (
 from lambda_build_plugin.source_build.source import foreign_source, local_source, of_project
 from lambda_build_plugin.system.hashes import Digest, check_file
 from lambda_build_plugin.urls import redacted
-from lambda_build_plugin.wheel.file import Wheel
+from lambda_build_plugin.wheel.file import Wheel, check_unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -91,6 +91,7 @@ def build_archive(fetched: Fetched, context: BuildContext) -> Wheel:
     Raises:
         SourceBuildError: It cannot be unpacked, cannot be built for the target, or is
             another package or version than the lock says.
+        ChangedArchiveError: It has changed since its digest was checked.
     """
     from lambda_build_plugin.source_build.unpack import unpacked
 
@@ -104,9 +105,11 @@ def build_archive(fetched: Fetched, context: BuildContext) -> Wheel:
                 name=fetched.selected.filename,
                 subdirectory=file.subdirectory,
             )
-            return build_wheel(foreign_source(str(package), root, "sdist"), context)
+            check_unchanged(fetched.path, fetched.sha256, shown=fetched.selected.filename)
+            return build_wheel(foreign_source(package, root, "sdist"), context)
 
     key = f"sha256:{fetched.sha256}\n{file.subdirectory or ''}"
+    key += context.policy.settings_for(package.name).key
     wheel = _once(key, "sdist", context, make)
     return _same(package, wheel, package.version if package.sdist else None)
 
@@ -130,10 +133,11 @@ def build_commit(package: LockedPackage, vcs: LockedVcs, context: BuildContext) 
                 offline=context.offline,
                 cache=context.cache,
             )
-            return build_wheel(foreign_source(str(package), root, "vcs"), context)
+            return build_wheel(foreign_source(package, root, "vcs"), context)
 
     if _COMMIT.fullmatch(vcs.commit):
         key = f"{redacted(vcs.url)}\n{vcs.commit}\n{vcs.subdirectory or ''}"
+        key += context.policy.settings_for(package.name).key
         wheel = _once(key, "vcs", context, make)
     else:
         wheel = make()

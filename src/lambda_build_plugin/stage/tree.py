@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from lambda_build_plugin.errors import StageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from packaging.utils import NormalizedName
 
+    from lambda_build_plugin.system.hashes import Checked
     from lambda_build_plugin.wheel.file import Wheel
     from lambda_build_plugin.wheel.members import Member
 
@@ -123,6 +124,17 @@ class StagedTree:
 
     project: PlainProject | None = None
     disputes: tuple[Dispute, ...] = ()
+    bytecode: tuple[Checked, ...] = ()
+    """Files in the cache that contain compiled modules of the tree."""
+
+    @property
+    def archives(self) -> Iterator[tuple[Path, str, str]]:
+        """Path, sha256 and name of each file from which members may be copied."""
+        for distribution in self.distributions:
+            wheel = distribution.wheel
+            yield wheel.path, wheel.sha256, wheel.filename
+        for checked in self.bytecode:
+            yield checked.path, checked.sha256, "bytecode in the cache"
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -19,10 +19,17 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import FetchError, StageError
 from lambda_build_plugin.system.threads import map_in_threads
-from lambda_build_plugin.wheel.file import check_readable, dist_info_of, members, opened, read_text
+from lambda_build_plugin.wheel.file import (
+    check_readable,
+    check_unchanged,
+    dist_info_of,
+    members,
+    opened,
+    read_text,
+)
 from lambda_build_plugin.wheel.machine_code import Examiner, as_note, from_note
 from lambda_build_plugin.wheel.members import DamagedMemberError, MemberReader, member_of
-from lambda_build_plugin.wheel.record import record_rows
+from lambda_build_plugin.wheel.record import record_rows, spells_digest
 
 if TYPE_CHECKING:
     import zipfile
@@ -80,13 +87,14 @@ class DamagedWheelsError(StageError):
 def check(wheels: Iterable[Wheel], cache: Cache) -> MachineCodeOf:
     """Inflate and hash all members of the wheels that were not checked before.
 
-    `Wheel.sha256` has to be that of the file as it is now.
+    `Wheel.sha256` must have been found by hashing the file.
 
     Returns:
         The members of each wheel, by its path, that are machine code.
 
     Raises:
-        DamagedWheelsError: With every wheel that holds something else than it says.
+        DamagedWheelsError: With every wheel that contains something else than it says.
+        ChangedArchiveError: One has changed since it was hashed.
         InvalidWheelError: One cannot be read at all.
     """
     known: dict[Path, Mapping[str, MachineCode]] = {}
@@ -135,6 +143,17 @@ def _size(wheel: Wheel) -> int:
 
 
 def _checked(wheel: Wheel) -> Damage | Mapping[str, MachineCode]:
+    """Check a wheel; what was found is about the file that was hashed, and about no other.
+
+    Raises:
+        ChangedArchiveError: The file has changed.
+    """
+    found = _examined(wheel)
+    check_unchanged(wheel.path, wheel.sha256, shown=wheel.filename)
+    return found
+
+
+def _examined(wheel: Wheel) -> Damage | Mapping[str, MachineCode]:
     """Find the first member that is not what the wheel says of it, else the machine code."""
     code: dict[str, MachineCode] = {}
     with opened(wheel) as archive:
@@ -169,7 +188,7 @@ def _digests(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> Mapping[str, 
 def _compare(
     member: Member, blocks: Iterable[bytes], digests: Iterable[str], examiner: Examiner
 ) -> None:
-    """Hold the content of a member against its header and its digests in RECORD."""
+    """Compare the content of a member with its header and with its digests in RECORD."""
     hashes = [
         (algorithm, value, hashing)
         for algorithm, equals, value in (digest.partition("=") for digest in digests)
@@ -191,8 +210,8 @@ def _compare(
     if crc != member.crc:
         raise DamagedMemberError(member, f"its CRC is {crc:08x}, its header says {member.crc:08x}")
     for algorithm, value, hashing in hashes:
-        found = base64.urlsafe_b64encode(hashing.digest()).rstrip(b"=").decode()
-        if found != value.rstrip("="):
+        if not spells_digest(value, hashing.digest()):
+            found = base64.urlsafe_b64encode(hashing.digest()).rstrip(b"=").decode()
             raise DamagedMemberError(member, f"its {algorithm} is {found}, RECORD says {value}")
 
 
