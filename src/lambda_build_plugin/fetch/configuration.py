@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.fetch.pip_config import add_pip
-from lambda_build_plugin.fetch.raw_sources import RawSources
+from lambda_build_plugin.fetch.raw_sources import RawSources, is_file
 from lambda_build_plugin.fetch.sources import (
     Credentials,
     Login,
@@ -278,7 +278,7 @@ def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _default_netrc(home: Path) -> Path | None:
     for name in (".netrc", "_netrc"):
-        if (home / name).is_file():
+        if is_file(home / name):
             return home / name
     return None
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.tables import TableError, read_toml
 from lambda_build_plugin.errors import SettingsError
-from lambda_build_plugin.fetch.raw_sources import is_true
+from lambda_build_plugin.fetch.raw_sources import is_file, is_true
 from lambda_build_plugin.fetch.sources import Login, index_key
 
 if TYPE_CHECKING:
@@ -117,14 +117,14 @@ def uv_tables(
             yield table, folder
             break
     for folder in _uv_folders(environ, home=home, etc=etc):
-        if (folder / "uv.toml").is_file():
+        if is_file(folder / "uv.toml"):
             yield _toml(folder / "uv.toml"), folder
 
 
 def _uv_workspace(project: Path) -> Path | None:
     """Find the root of the workspace: the configuration of its members is ignored."""
     for folder in (project, *project.parents):
-        if (folder / "uv.lock").is_file():
+        if is_file(folder / "uv.lock"):
             with suppress(OSError, TableError):
                 if "workspace" in read_toml(folder / "pyproject.toml").table("tool").table("uv"):
                     return folder
@@ -135,9 +135,9 @@ def _uv_workspace(project: Path) -> Path | None:
 
 def _uv_table_in(folder: Path) -> Table | None:
     """Read the settings in a project's folder: uv.toml wins over `[tool.uv]`."""
-    if (folder / "uv.toml").is_file():
+    if is_file(folder / "uv.toml"):
         return _toml(folder / "uv.toml")
-    if (folder / "pyproject.toml").is_file():
+    if is_file(folder / "pyproject.toml"):
         tool = _toml(folder / "pyproject.toml").table("tool")
         if "uv" in tool:
             return tool.table("uv")
