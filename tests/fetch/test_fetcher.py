@@ -580,6 +580,42 @@ def test_offline_asks_nobody(world: World, *, with_url: bool) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("count", "listed"),
+    [
+        (2, "p1-1.0-py3-none-any.whl and p2-1.0-py3-none-any.whl"),
+        (
+            12,
+            f"{', '.join(f'p{number}-1.0-py3-none-any.whl' for number in range(1, 11))} and 2 more",
+        ),
+    ],
+)
+def test_offline_is_told_once(world: World, count: int, listed: str) -> None:
+    """However many files are missing, there is one reason and one way out."""
+    wheels = [a_wheel(f"p{number}", "1.0") for number in range(1, count + 1)]
+    error = failure(lambda: world.fetcher(offline=True).fetch([selected(each) for each in wheels]))
+    assert (type(error), error.what, error.why, error.hint) == (
+        NotCachedError,
+        f"{listed} are not in the cache",
+        "the build is offline",
+        "build once without `--offline`",
+    )
+
+
+def test_offline_lists_are_told_once(world: World) -> None:
+    """The same holds for pages that were never read; another reason stands beside it."""
+    with FakeIndex([WHEEL]) as index:
+        fetcher = world.fetcher(index.url, offline=True)
+        packages = [an_unnamed(WHEEL), a_package("other", unhashed=True)]
+        error = failure(lambda: fetcher.named(packages, TARGET))
+    assert error.what == "the lists of files of demo 1.0 and other 1.0 are not in the cache"
+    bad = selected(path=NAMESAKE.write_to(world.folder))
+    items = [bad, selected(OTHER), selected(a_wheel("third", "3.0"))]
+    error = failure(lambda: world.fetcher(offline=True).fetch(items))
+    assert error.what == "3 locked files could not be fetched"
+    assert f"{OTHER.filename} and third-3.0-py3-none-any.whl are not in the cache:" in error.why
+
+
 def test_offline_reads_folders(world: World) -> None:
     """A folder of this machine needs no network."""
     WHEEL.write_to(world.folder / "wheels")

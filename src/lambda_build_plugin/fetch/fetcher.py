@@ -288,4 +288,13 @@ def _right(checked: Checked, filename: str, digest: Digest | None, where: str) -
 
 
 def _together(errors: Sequence[FetchError]) -> FetchError:
-    return errors[0] if len(errors) == 1 else SeveralFilesError(errors)
+    """Make one error of several; what is missing offline is listed once."""
+    missing = [error for error in errors if isinstance(error, NotCachedError)]
+    all_errors = [error for error in errors if not isinstance(error, NotCachedError)]
+    for are_lists in (False, True):
+        names = [
+            name for error in missing if error.are_lists is are_lists for name in error.missing
+        ]
+        if names:
+            all_errors.append(NotCachedError(*names, are_lists=are_lists))
+    return all_errors[0] if len(all_errors) == 1 else SeveralFilesError(all_errors)

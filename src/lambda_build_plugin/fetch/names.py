@@ -161,7 +161,7 @@ class Names:
                 return search
         if search.failed:
             if any(isinstance(error, NotCachedError) for error in search.failed):
-                raise NotCachedError(f"the list of files of {package}")
+                raise NotCachedError(str(package), are_lists=True)
             raise failed_locations(str(package), search.asked, search.failed)
         if not search.names and not search.candidates:
             raise FileGoneError(str(package), search.asked)
@@ -259,7 +259,7 @@ class Names:
             try:
                 listed = self._listings.read(location, package).links()
             except NotCachedError as error:
-                raise NotCachedError(f"the list of files of {package}") from error
+                raise NotCachedError(str(package), are_lists=True) from error
             links = [link for link in listed if is_of(link.filename, package)]
             # A pin with `==` allows yanked files (PEP 592).
             for link in links:
