@@ -12,7 +12,6 @@ import re
 import zipfile
 import zlib
 from collections import Counter, deque
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import cache
@@ -25,6 +24,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from lambda_build_plugin.errors import VerificationError
 from lambda_build_plugin.runtime.limits import UNZIPPED_LIMIT
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, newest_admitted
+from lambda_build_plugin.system.threads import map_in_threads
 from lambda_build_plugin.verify.findings import listed
 from lambda_build_plugin.verify.view import NO_CODE, ArtifactView, shipped
 from lambda_build_plugin.verify.zip_format import is_folder, is_link
@@ -305,9 +305,8 @@ class InspectedZip:
         # The largest come first, so that no thread is left with one at the end.
         large = deque(info for info in reversed(bounded) if info.file_size >= _SMALL)
         count = min(os.cpu_count() or 1, _MOST_THREADS)
-        with ThreadPoolExecutor(max_workers=count) as threads:
-            for found in threads.map(self._examine_queue, [large] * count):
-                rows += found
+        for found in map_in_threads(self._examine_queue, [large] * count, threads=count):
+            rows += found
         return dict(sorted(rows, key=itemgetter(0)))
 
     def _examine_queue(self, queue: deque[zipfile.ZipInfo]) -> list[tuple[str, MachineCode]]:

@@ -43,6 +43,7 @@ from lambda_build_plugin.lock.requirements_lines import (
     LARGEST,
     bad_line,
     bad_url,
+    is_made_by_uv,
     options,
     read_lines,
 )
@@ -148,6 +149,7 @@ class _Reader:
                 extra_index_urls=tuple(contents.extra_index_urls),
                 find_links=tuple(contents.find_links),
                 no_index=contents.no_index,
+                first_index=is_made_by_uv(self._path),
             ),
             policy=_policy(self._path, contents, pins),
             warnings=(_unhashed_warning(self._path),) if bare else (),
