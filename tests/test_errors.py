@@ -30,6 +30,7 @@ from lambda_build_plugin.source_build import foresight, git, unpack
 from lambda_build_plugin.source_build.source import of_project
 from lambda_build_plugin.stage import bytecode, hooks, plain_files, source_files, stage
 from lambda_build_plugin.stage.contents import ChangedFileError
+from lambda_build_plugin.stage.tree import Entry, LongNameError
 from lambda_build_plugin.system import interpreters
 from lambda_build_plugin.system.cache import CacheError
 from lambda_build_plugin.system.output import OutputError
@@ -38,6 +39,7 @@ from lambda_build_plugin.verify import (
     findings,
     handler,
     imports,
+    modules,
     native,
     sizes,
     zip_format,
@@ -51,7 +53,7 @@ from lambda_build_plugin.wheel.file import (
     UnsafePathError,
     Wheel,
 )
-from lambda_build_plugin.wheel.members import DamagedMemberError, Member
+from lambda_build_plugin.wheel.members import DamagedMemberError, Member, WheelGoneError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -256,6 +258,10 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     ),
     OutputError: lambda: OutputError(Path("dist"), "it is a folder"),
     DamagedMemberError: lambda: DamagedMemberError(MEMBER, "it is cut off"),
+    WheelGoneError: lambda: WheelGoneError(Path("one-1.0-py3-none-any.whl")),
+    LongNameError: lambda: LongNameError(
+        Entry("a" * 300, "demo 1.0", b"", "", 0), "a name has at most 255 bytes"
+    ),
     # source_tree and hooks
     source_files.NoCodeError: lambda: source_files.NoCodeError(PROJECT, PROJECT.root),
     plain_files.UnfitFileError: lambda: plain_files.UnfitFileError("a.py", "it is a pipe"),
@@ -271,6 +277,8 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     ),
     sizes.TooManyEntriesError: lambda: sizes.TooManyEntriesError(70_000),
     sizes.EmptyArtifactError: lambda: sizes.EmptyArtifactError(layer=True),
+    modules.BrokenModuleError: lambda: modules.BrokenModuleError(["app.py, line 1"], TARGET),
+    modules.MissingModuleError: lambda: modules.MissingModuleError(["yaml"], ["app.py, line 1"]),
     handler.HandlerError: lambda: handler.HandlerError("app.handler", ["app.py"]),
     handler.MalformedHandlerError: lambda: handler.MalformedHandlerError("app"),
     handler.BuiltInHandlerError: lambda: handler.BuiltInHandlerError("sys.exit", TARGET),
