@@ -21,12 +21,15 @@ from fakes.wheels import a_wheel
 from lambda_build_plugin.config.settings import Host
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.runtime.limits import UNZIPPED_LIMIT
-from lambda_build_plugin.runtime.target import RUNTIMES
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.source_build.context import BuildContext
 from lambda_build_plugin.stage.bytecode import BytecodeOversizeError, CompilerError, with_bytecode
 from lambda_build_plugin.stage.contents import write_folder
 from lambda_build_plugin.stage.tree import Entry
 from lambda_build_plugin.system.cache import Cache
+from lambda_build_plugin.system.hashes import check_file
 from lambda_build_plugin.system.interpreters import NoInterpreterError, find_interpreter
+from lambda_build_plugin.wheel.members import Member
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,12 +84,16 @@ def compiled(
     return with_bytecode(
         tree,
         full=full or tree,
-        runtime=runtime,
         only=only,
-        host=host,
-        cache=Cache(host.cache_dir),
-        scratch=folder / scratch,
-        reporter=reporter or Reporter(),
+        context=BuildContext(
+            target=Target(runtime=runtime, architecture=Architecture.X86_64),
+            folder=folder / scratch,
+            cache=Cache(host.cache_dir),
+            home=host.home,
+            environ=host.environ,
+            offline=False,
+            reporter=reporter or Reporter(),
+        ),
     )
 
 
@@ -237,6 +244,31 @@ def test_cached(tmp_path: Path) -> None:
     assert first == second
     assert len(list((tmp_path / "first").iterdir())) == 2
     assert list((tmp_path / "second").iterdir()) == []
+
+
+def test_forged_note(tmp_path: Path) -> None:
+    """Bytecode that somebody else has put into the cache does not ship."""
+    tree = a_tree(tmp_path, a_wheel(files={"a.py": "VALUE = 1\n"}))
+    first = compiled(tree, tmp_path, scratch="first")
+    other = a_tree(tmp_path / "other", a_wheel(files={"a.py": "VALUE = 2\n"}))
+    compiled(other, tmp_path, scratch="other")
+    one, two = (tmp_path / "cache" / "bytecode").iterdir()
+    # Both lie in the cache, and are what their names say; only the notes tell which is which.
+    first_note, second_note = one.read_bytes(), two.read_bytes()
+    one.write_bytes(first_note[:32] + second_note[32:])
+    two.write_bytes(second_note[:32] + first_note[32:])
+
+    assert compiled(tree, tmp_path, scratch="second") == first
+
+
+def test_files_of_the_cache_are_named(tmp_path: Path) -> None:
+    """The tree knows the hashes of all files that it takes members from."""
+    tree = compiled(a_tree(tmp_path, a_wheel("one"), a_wheel("two")), tmp_path)
+
+    used = {entry.data.wheel for entry in tree.entries if isinstance(entry.data, Member)}
+
+    assert {path for path, _, _ in tree.archives} == used
+    assert all(check_file(path).sha256 == sha256 for path, sha256, _ in tree.archives)
 
 
 def test_filters_share_the_cache(tmp_path: Path) -> None:

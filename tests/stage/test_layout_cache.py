@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from lambda_build_plugin.stage.layout import lay_out
 from lambda_build_plugin.stage.layout_cache import Layouts
 from lambda_build_plugin.stage.stage import stage
 from lambda_build_plugin.system.cache import Cache
-from lambda_build_plugin.wheel.file import InvalidWheelError, Wheel
+from lambda_build_plugin.wheel.file import ChangedArchiveError, InvalidWheelError, Wheel
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +44,7 @@ def cache(tmp_path: Path) -> Cache:
 
 def noted(folder: Path) -> list[Path]:
     """List the notes of a cache."""
-    return sorted((folder / "cache" / "layouts").glob("*.json"))
+    return sorted((folder / "cache" / "layouts").glob("*.note"))
 
 
 def test_second_layout_is_the_first(wheel: Wheel, cache: Cache) -> None:
@@ -95,24 +94,41 @@ def test_own_wheel_is_not_noted(wheel: Wheel, cache: Cache, tmp_path: Path) -> N
     assert noted(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        pytest.param({"form": "0"}, id="another form"),
-        pytest.param({"rows": "[]"}, id="other rows"),
-        pytest.param({"dist-info": "other-1.0.dist-info"}, id="other metadata folder"),
-        pytest.param({"sha256": ""}, id="no digest"),
-    ],
-)
-def test_damaged_note(wheel: Wheel, cache: Cache, tmp_path: Path, change: dict[str, str]) -> None:
-    """A note that is not what was written is made anew."""
+def test_note_of_another_form(wheel: Wheel, cache: Cache, tmp_path: Path) -> None:
+    """A note of another version of this module is made anew."""
     first = Layouts(cache).of(wheel)
     (note,) = noted(tmp_path)
-    sound = note.read_text()
-    note.write_text(json.dumps({**json.loads(sound), **change}))
+    key = f"{wheel.sha256}\n{wheel.filename}"
+    kept = cache.note("layouts", key)
+    assert kept is not None
+    sound = note.read_bytes()
+    cache.keep_note("layouts", key, {**kept, "form": "0"})
 
     assert Layouts(cache).of(wheel) == first
-    assert note.read_text() == sound
+    assert note.read_bytes() == sound
+
+
+def test_forged_note(wheel: Wheel, cache: Cache, tmp_path: Path) -> None:
+    """A note of somebody else, who cannot sign as the user, says nothing of where files lie."""
+    first = Layouts(cache).of(wheel)
+    key = f"{wheel.sha256}\n{wheel.filename}"
+    kept = cache.note("layouts", key)
+    assert kept is not None
+    rows = kept["rows"].replace("demo/a.py", "../../escaped.py", 1)
+    Cache(tmp_path / "cache", key=b"another's").keep_note("layouts", key, {**kept, "rows": rows})
+
+    assert Layouts(cache).of(wheel) == first
+    assert cache.note("layouts", key) == kept
+
+
+def test_wheel_that_has_changed(wheel: Wheel, cache: Cache, tmp_path: Path) -> None:
+    """What was read of a file that is another one by now is not noted."""
+    wheel.path.write_bytes(a_wheel("demo", "1.0").content)
+
+    with pytest.raises(ChangedArchiveError):
+        Layouts(cache).of(wheel)
+
+    assert noted(tmp_path) == []
 
 
 def test_cache_that_cannot_be_written(wheel: Wheel, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fakes.disks import read_only
+from fakes.words import DENIED, NO_FOLDER
 
 from lambda_build_plugin.system.cache import Cache, CacheError
 from lambda_build_plugin.system.hashes import Checked, Digest, check_file
@@ -20,6 +21,10 @@ ALGORITHMS = ("sha256", "sha384", "sha512", "blake2b")
 
 as_nobody = pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere"
+)
+
+as_root = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may give files away"
 )
 
 
@@ -113,7 +118,7 @@ def test_unusable_folder_is_one_error(tmp_path: Path) -> None:
         Cache(tmp_path / "cache").store([CONTENT], a_digest())
     assert (caught.value.what, caught.value.why) == (
         f"cannot write the cache at {tmp_path / 'cache'}",
-        "Not a directory",
+        NO_FOLDER,
     )
 
 
@@ -123,7 +128,7 @@ def test_unwritable_folder_is_one_error(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(CacheError) as caught:
         Cache(tmp_path).store([CONTENT], a_digest())
-    assert caught.value.why == "Permission denied"
+    assert caught.value.why == DENIED
 
 
 @pytest.mark.parametrize("content", [b"x", CONTENT * 100], ids=["last-write", "first-write"])
@@ -150,15 +155,93 @@ def test_note_is_kept(tmp_path: Path) -> None:
     ] == [{"sha256:00": "demo.whl"}, None, None]
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"sha256:00": 1}'], ids=["empty", "cut", "list", "number"]
-)
-def test_damaged_note_is_none(tmp_path: Path, text: str) -> None:
+def the_note(root: Path) -> Path:
+    """Find the one note of a cache."""
+    (note,) = root.rglob("*.note")
+    return note
+
+
+@pytest.mark.parametrize("end", [0, 10, 32, -1], ids=["empty", "cut", "no-text", "short"])
+def test_damaged_note_is_none(tmp_path: Path, end: int) -> None:
     """A note that cannot be read can be found out again."""
     cache = Cache(tmp_path)
-    cache.keep_note("names", "demo", {})
-    (tmp_path / files_below(tmp_path)[0]).write_text(text)
+    cache.keep_note("names", "demo", {"a": "b"})
+    note = the_note(tmp_path)
+    note.write_bytes(note.read_bytes()[:end])
     assert cache.note("names", "demo") is None
+
+
+def test_forged_note_is_none(tmp_path: Path) -> None:
+    """Whoever can write to the cache cannot sign: neither alter a note nor add one."""
+    cache = Cache(tmp_path, key=b"the user's")
+    cache.keep_note("names", "demo", {"a": "b"})
+    assert Cache(tmp_path, key=b"the user's").note("names", "demo") == {"a": "b"}
+    note = the_note(tmp_path)
+    note.write_bytes(note.read_bytes().replace(b'"b"', b'"c"'))
+    assert cache.note("names", "demo") is None
+
+    Cache(tmp_path, key=b"another's").keep_note("names", "demo", {"a": "b"})
+    assert cache.note("names", "demo") is None
+
+
+def test_moved_note_is_none(tmp_path: Path) -> None:
+    """A note is signed for its kind and key, and is worth nothing in the place of another."""
+    cache = Cache(tmp_path)
+    for kind, key in (("names", "one"), ("names", "two"), ("digests", "one")):
+        cache.keep_note(kind, key, {"note": f"{kind} {key}"})
+    notes = {cache_note.name: cache_note for cache_note in (tmp_path / "names").iterdir()}
+    content = (tmp_path / "digests" / the_note(tmp_path / "digests").name).read_bytes()
+    one = notes.pop(the_note(tmp_path / "digests").name)
+    (two,) = notes.values()
+
+    two.write_bytes(one.read_bytes())
+    one.write_bytes(content)
+
+    assert (cache.note("names", "one"), cache.note("names", "two")) == (None, None)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_modes_follow_the_umask(tmp_path: Path, umask: int, mode: int) -> None:
+    """What is in the cache can be read by those whom the user lets read new files."""
+    before = os.umask(umask)
+    try:
+        cache = Cache(tmp_path / "cache")
+        cache.store([CONTENT], None)
+        cache.keep_note("names", "demo", {})
+    finally:
+        os.umask(before)
+    files = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert [path.stat().st_mode & 0o777 for path in files] == [mode, mode]
+
+
+@as_root
+def test_cache_of_another_user(tmp_path: Path) -> None:
+    """A folder of somebody else is not written to; of it only hashed copies are used."""
+    root, spare = tmp_path / "cache", tmp_path / "spare"
+    theirs = Cache(root, key=b"key")
+    kept, damaged = theirs.store([CONTENT], None), theirs.store([b"other"], None)
+    damaged.path.write_bytes(b"third")
+    theirs.keep_note("names", "demo", {"a": "b"})
+    os.chown(root, 12345, 12345)
+    before = files_below(root)
+
+    cache = Cache(root, key=b"key", spare=spare)
+    found = cache.find(Digest(kept.digest))
+
+    assert found is not None
+    assert found.path.is_relative_to(spare)
+    assert found.path.read_bytes() == CONTENT
+    assert cache.find(Digest(damaged.digest)) is None
+    assert cache.find(a_digest(b"unknown")) is None
+    assert cache.note("names", "demo") is None
+    cache.keep_note("names", "demo", {"c": "d"})
+    assert cache.note("names", "demo") == {"c": "d"}
+    assert cache.store([b"new"], None).path.is_relative_to(spare)
+    assert cache.folder("git", "key").is_relative_to(spare)
+    assert files_below(root) == before
+    (warning,) = cache.warnings
+    assert warning.startswith(f"the cache at {root} belongs to another user: ")
 
 
 def test_spare_folder(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import re
 import zipfile
 import zlib
 from collections import Counter, defaultdict, deque
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import cache
@@ -25,6 +24,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from lambda_build_plugin.errors import VerificationError
 from lambda_build_plugin.runtime.limits import UNZIPPED_LIMIT
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, newest_admitted
+from lambda_build_plugin.system.threads import map_in_threads
 from lambda_build_plugin.verify.findings import listed
 from lambda_build_plugin.verify.view import NO_CODE, ArtifactView, shipped
 from lambda_build_plugin.verify.zip_format import is_folder, is_link
@@ -60,6 +60,9 @@ _DECOMPRESSORS = frozenset({"lzma", "_lzma", "compression.zstd"})
 
 _LAYER_ROOT = re.compile(r"python/(lib/python3\.\d+/site-packages/)?")
 _LAYER_FILE = re.compile(r"(python|bin|lib|extensions)/")
+_NO_MODULES = frozenset({"bin/", "lib/", "extensions/"})
+"""Folders of a layer in which modules are not meant to be imported."""
+
 _METADATA = re.compile(r"(?P<folder>(?P<root>.*?)[^/]+\.dist-info)/METADATA")
 _PYTHON_TAG = re.compile(r"\.cpython-3(?P<minor>\d+)-|\.cp3(?P<windows>\d+)-")
 _MOST_UNPACKED = 2 * UNZIPPED_LIMIT
@@ -86,7 +89,7 @@ class DamagedZipError(VerificationError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__(
             "the zip is damaged",
-            why="\n".join(problems),
+            why=problems,
             hint="Lambda could not unpack it either: build or download it again",
         )
 
@@ -136,7 +139,14 @@ class _UnreadableMemberError(Exception):
 class InspectedZip:
     """A zip of unknown origin, and what could not be read in it."""
 
-    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
+    def __init__(self, path: Path, archive: zipfile.ZipFile, *, is_layer: bool = False) -> None:
+        """Read a zip.
+
+        Args:
+            path: The file.
+            archive: The same, opened.
+            is_layer: Whether it is used as a layer, whatever it looks like.
+        """
         self._path = path
         self._archive = archive
         self.damages: list[str] = []
@@ -149,7 +159,7 @@ class InspectedZip:
         files = [info for info in self.infos if not is_folder(info) and not is_link(info)]
         self._files = {info.filename: info for info in sorted(files, key=lambda i: i.filename)}
         self.unzipped = sum(info.file_size for info in self.infos)
-        self.layout, roots = _find_layout(self._files)
+        self.layout, roots = _find_layout(self._files, is_layer=is_layer)
         self._metadata = {
             match["folder"]: shipped(self._read(name))
             for name in self._files
@@ -226,6 +236,21 @@ class InspectedZip:
             own.update(name for name in home if name not in owners)
         own.update(name for name, owner in owners.items() if owner in handlers)
         return frozenset(name for name in own if name.endswith(".py") and name in self._files)
+
+    def unimportable(self, runtime: Runtime) -> Iterator[str]:
+        """Warn of a layer with modules of which none can be imported."""
+        folders = ("python/", f"python/lib/{runtime.name}/site-packages/")
+        modules = [name for name in self._files if name.endswith((".py", ".pyc", ".so"))]
+        if not modules or any(name.startswith(folders[0]) for name in modules):
+            return
+        places = list(dict.fromkeys(re.sub(r"/.*", "/", name) for name in modules))
+        if all(place in _NO_MODULES for place in places):
+            return
+        yield (
+            f"nothing in the layer {self._path} can be imported: functions look in "
+            f"`{folders[0]}` and `{folders[1]}` of a layer, and its modules lie in "
+            f"{listed([f'`{place}`' for place in places])}"
+        )
 
     def link(self, info: zipfile.ZipInfo) -> str:
         """Read where a symbolic link points to."""
@@ -305,9 +330,8 @@ class InspectedZip:
         # The largest come first, so that no thread is left with one at the end.
         large = deque(info for info in reversed(bounded) if info.file_size >= _SMALL)
         count = min(os.cpu_count() or 1, _MOST_THREADS)
-        with ThreadPoolExecutor(max_workers=count) as threads:
-            for found in threads.map(self._examine_queue, [large] * count):
-                rows += found
+        for found in map_in_threads(self._examine_queue, [large] * count, threads=count):
+            rows += found
         return dict(sorted(rows, key=itemgetter(0)))
 
     def _examine_queue(self, queue: deque[zipfile.ZipInfo]) -> list[tuple[str, MachineCode]]:
@@ -366,10 +390,11 @@ class InspectedZip:
         )
 
 
-def _find_layout(files: Iterable[str]) -> tuple[str, tuple[str, ...]]:
+def _find_layout(files: Iterable[str], *, is_layer: bool) -> tuple[str, tuple[str, ...]]:
     """Tell a layer from a function, and say which folders it is imported from."""
     names = list(files)
-    if any(name.startswith("python/") for name in names) and all(map(_LAYER_FILE.match, names)):
+    has_python = any(name.startswith("python/") for name in names)
+    if is_layer or (has_python and all(map(_LAYER_FILE.match, names))):
         roots = {match[0] for name in names if (match := _LAYER_ROOT.match(name))}
         return "layer", tuple(sorted(roots, key=len, reverse=True))
     return "function", ("",)

@@ -10,7 +10,9 @@ from lambda_build_plugin.config.settings import Contents, LocalDependencies
 from lambda_build_plugin.pipeline.environment_lock import get_needed_wheels
 from lambda_build_plugin.pipeline.locked_wheels import get_locked_wheels, make_fetcher
 from lambda_build_plugin.pipeline.target_lock import explaining_host_only_lock
+from lambda_build_plugin.pipeline.unneeded import warn_of_unneeded
 from lambda_build_plugin.source_build.compatibility import holds_code
+from lambda_build_plugin.source_build.policy import policy_warnings
 from lambda_build_plugin.source_build.wheels import included
 
 if TYPE_CHECKING:
@@ -79,13 +81,18 @@ def _get_locked(artifact: ArtifactBuild, target_lock: TargetLock) -> Dependencie
             wheels, left_out, warnings = found.wheels, found.left_out, found.warnings
         else:
             locked = get_locked_wheels(artifact, packages.packages, fetcher)
-            wheels, warnings = locked.wheels, ()
+            wheels, warnings = locked.wheels, tuple(warn_of_unneeded(artifact, lock, locked.wheels))
             left_out = (*packages.left_out, *locked.left_out)
     return Dependencies(
         lock=target_lock,
         wheels=wheels,
         left_out=left_out,
-        warnings=(*target_lock.warnings, *warnings, *fetcher.warnings),
+        warnings=(
+            *target_lock.warnings,
+            *warnings,
+            *fetcher.warnings,
+            *policy_warnings(artifact.context.policy, wheels),
+        ),
         folders=target_lock.folders,
         skipped=skipped,
     )

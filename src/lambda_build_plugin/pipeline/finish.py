@@ -11,16 +11,18 @@ from lambda_build_plugin.archive import write_archive
 from lambda_build_plugin.config.project import metadata_requirements
 from lambda_build_plugin.config.settings import Contents, Layout
 from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.pipeline.outputs import check_zip
 from lambda_build_plugin.pipeline.surroundings import get_surroundings
 from lambda_build_plugin.runtime.sdk import SDK
 from lambda_build_plugin.selection.provided import Provider
 from lambda_build_plugin.stage.contents import write_folder
-from lambda_build_plugin.system.output import moved_in
+from lambda_build_plugin.system.output import writing
 from lambda_build_plugin.verify import sizes, view
 from lambda_build_plugin.verify.checks import check_contents
 from lambda_build_plugin.verify.closure import Word
 from lambda_build_plugin.verify.findings import StrictError, raised
 from lambda_build_plugin.verify.written import check_archive, read_again
+from lambda_build_plugin.wheel.file import check_unchanged
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,12 +46,15 @@ def finish(
 
     Raises:
         SettingsError: The zip is named in its own `provided-by`.
-        StageError: The zip or the unpacked files cannot be written.
+        StageError: The zip or the unpacked files cannot be written, or a file has changed
+            since it was checked.
         VerificationError: The zip breaks a rule of Lambda's or of the lock's.
     """
     settings, run = artifact.settings, artifact.run
     output = settings.zip_path(staged.version)
     _check_own_provider(settings, output)
+    if output != settings.zip_path(settings.project.version):  # only known now
+        check_zip(settings, output)
     warnings = [
         *settings.target.warnings(settings.host.today),
         *dependencies.warnings,
@@ -57,9 +62,11 @@ def finish(
         *staged.warnings,
         *_check_tree(artifact, staged),
     ]
-    temporary = run.outputs.enter_context(moved_in(output))
-    with artifact.clock.stage("archive"):
+    temporary = run.outputs.place(output)
+    with artifact.clock.stage("archive"), writing(output):
         written = write_archive(staged.tree, temporary, epoch=settings.epoch)
+        for path, sha256, shown in staged.tree.archives:
+            check_unchanged(path, sha256, shown=shown)
     expected = _expect(artifact, dependencies)
     warnings += _verify(artifact, dependencies, staged, written, expected)
     if settings.strict and warnings:
@@ -203,6 +210,6 @@ def _write_unpacked(artifact: ArtifactBuild, staged: StagedArtifact) -> None:
     """Write the files into the folder that `unpacked` names, if it names one."""
     unpacked = artifact.settings.unpacked
     if unpacked is not None:
-        folder = artifact.run.outputs.enter_context(moved_in(unpacked))
-        with artifact.clock.stage("unpack"):
+        folder = artifact.run.outputs.place(unpacked)
+        with artifact.clock.stage("unpack"), writing(unpacked):
             write_folder(staged.tree, folder)

@@ -29,12 +29,15 @@ def read_host(environ: Mapping[str, str], cache_dir: str | None = None) -> Host:
         SettingsError: The working directory does not exist, or there is no folder for the cache.
     """
     cwd = _cwd()
+    chosen = cache_dir or environ.get("LAMBDA_BUILD_CACHE_DIR")
     return Host(
         cwd=cwd,
         home=_home(cwd),
-        cache_dir=_cache_dir(cwd, cache_dir or environ.get("LAMBDA_BUILD_CACHE_DIR")),
+        cache_dir=_cache_dir(cwd, chosen),
+        cache_is_default=not chosen,
         today=today(),
         environ=dict(environ),
+        state_dir=_state_dir(),
     )
 
 
@@ -72,3 +75,11 @@ def _cache_dir(cwd: Path, chosen: str | None) -> Path:
             hint="name a folder with `--cache-dir` or LAMBDA_BUILD_CACHE_DIR",
         )
     return folder
+
+
+def _state_dir() -> Path | None:
+    """Find the user's folder for state, which is outside of any cache."""
+    from platformdirs import user_state_path
+
+    folder = user_state_path("lambda-build", appauthor=False)
+    return folder if folder.is_absolute() else None

@@ -7,7 +7,8 @@ where Lambda unpacks it, below `/var/task` or `/opt`.
 
 One process compiles one distribution, its files in their order and with a fixed hash
 seed: what CPython writes depends on what it has compiled before. The result is kept
-as a zip under the digest of its sources, so that the next build copies compressed bytes.
+as a zip in the cache, with a note of the digests of its sources, so that the next build
+copies compressed bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import zipfile
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING
 
 from lambda_build_plugin.errors import FetchError, StageError, VerificationError
@@ -39,11 +40,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from lambda_build_plugin.config.settings import Host
-    from lambda_build_plugin.progress import Reporter
-    from lambda_build_plugin.runtime.target import Runtime
+    from lambda_build_plugin.source_build.context import BuildContext
     from lambda_build_plugin.stage.tree import StagedTree
     from lambda_build_plugin.system.cache import Cache
+    from lambda_build_plugin.system.hashes import Checked
     from lambda_build_plugin.system.interpreters import Interpreter
     from lambda_build_plugin.wheel.members import Member
 
@@ -139,38 +139,37 @@ class _Batch:
 
 
 def with_bytecode(
-    tree: StagedTree,
-    *,
-    full: StagedTree,
-    runtime: Runtime,
-    only: bool,
-    host: Host,
-    cache: Cache,
-    scratch: Path,
-    reporter: Reporter,
+    tree: StagedTree, *, full: StagedTree, only: bool, context: BuildContext
 ) -> StagedTree:
-    """Add the bytecode of all modules, or put it in their place where `only` is asked for.
+    """Add the bytecode of all modules, or replace their sources with it.
 
-    `full` is the tree before anything was left out: distributions are compiled whole, so
-    that another filter finds them in the cache. What does not compile (code for another
-    Python, templates) ships as it is. `scratch` is a folder that outlives the tree.
+    Modules that do not compile (code for another Python, templates) ship as they are.
+
+    Args:
+        tree: What will ship.
+        full: The tree before anything was left out. Distributions are compiled whole, so
+            that a build with another filter finds them in the cache.
+        only: Whether the sources stay out.
+        context: The target, the cache, and a folder that exists until the zip is written.
 
     Raises:
-        BytecodeOversizeError: It would certainly not fit.
-        NoInterpreterError: No Python of the runtime's version is here.
-        CompilerError: The one that was found broke down.
+        BytecodeOversizeError: The artifact would certainly exceed Lambda's limit.
+        NoInterpreterError: This machine has no Python of the runtime's version.
+        CompilerError: The Python that was found fails.
     """
+    runtime, reporter = context.target.runtime, context.reporter
     modules = [entry for entry in tree.entries if _is_module(entry)]
     if not modules:
         return tree
     _check_estimate(tree, modules, only=only)
     interpreter = find_interpreter(
-        runtime.python, environ=host.environ, home=host.home, need="bytecode"
+        runtime.python, environ=context.environ, home=context.home, need="bytecode"
     )
     reporter.note(f"bytecode by {interpreter.path} ({interpreter.build})")
     root = _LAYER_ROOT if tree.prefix else _ROOT
     batches = _batches(full, tree, modules, interpreter, root)
-    compiled = _Compiler(interpreter, host.environ, cache, scratch, root).members(batches)
+    compiler = _Compiler(interpreter, context.environ, context.cache, context.folder, root)
+    compiled = compiler.members(batches)
     tag = "cpython-" + "".join(map(str, runtime.python))
     entries = {entry.path: entry for entry in tree.entries}
     for module in modules:
@@ -182,7 +181,7 @@ def with_bytecode(
     missing = sum(_pyc(module.path) not in compiled for module in modules)
     if missing:
         reporter.note(f"{missing} of {len(modules)} modules do not compile: they ship as they are")
-    return with_entries(tree, entries.values())
+    return replace(with_entries(tree, entries.values()), bytecode=compiler.kept)
 
 
 def _is_module(entry: Entry) -> bool:
@@ -254,6 +253,12 @@ class _Compiler:
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._ended = False
+        self._kept: list[Checked] = []
+
+    @property
+    def kept(self) -> tuple[Checked, ...]:
+        """The files in the cache that contain the results."""
+        return tuple(sorted(self._kept, key=lambda checked: checked.digest))
 
     def members(self, batches: Sequence[_Batch]) -> dict[str, Member]:
         """Find or make the bytecode of all modules, by the path of the module and a `c`."""
@@ -281,17 +286,23 @@ class _Compiler:
         note = self._cache.note(_NOTES, batch.key) or {}
         digest = Digest(note.get("zip", ""))
         if _DIGEST.fullmatch(digest) and (kept := self._cache.find(digest)):
-            with suppress(zipfile.BadZipFile):
-                return _members_of(kept.path)
+            with suppress(zipfile.BadZipFile, FileNotFoundError):
+                return self._members_of(kept)
         name = hashlib.sha256(batch.key.encode()).hexdigest()
         file = self._scratch / f"{name}.zip"
         self._compile(batch, file)
-        with suppress(FetchError):  # a cache that cannot be written costs time only
+        # A cache that cannot be written, or that somebody removes, only costs time.
+        with suppress(FetchError, FileNotFoundError):
             with file.open("rb") as stream:
                 kept = self._cache.store(iter(lambda: stream.read(_CHUNK), b""), None)
             self._cache.keep_note(_NOTES, batch.key, {"zip": kept.digest})
-            return _members_of(kept.path)
+            return self._members_of(kept)
         return _members_of(file)
+
+    def _members_of(self, kept: Checked) -> Mapping[str, Member]:
+        members = _members_of(kept.path)
+        self._kept.append(kept)
+        return members
 
     def _compile(self, batch: _Batch, file: Path) -> None:
         with tempfile.TemporaryFile() as errors, self._process(errors) as process:

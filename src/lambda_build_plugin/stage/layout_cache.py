@@ -1,12 +1,11 @@
-"""Layouts of wheels, kept in the cache: what is found out of a wheel is found out once.
+"""Keep the layouts of wheels in the cache, so that each wheel is laid out once.
 
-A layout is a fact about the bytes of a wheel and its file name, and is noted by them; the
-digest of the bytes was taken just before. A note that is damaged is made anew.
+A layout is a fact about the bytes of a wheel and its file name, and is noted by them. The
+cache vouches for its notes: each one is signed with the key of the user.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, cast
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 from lambda_build_plugin.errors import FetchError
 from lambda_build_plugin.stage.layout import lay_out
 from lambda_build_plugin.stage.tree import Entry, WheelLayout
+from lambda_build_plugin.wheel.file import check_unchanged
 from lambda_build_plugin.wheel.members import Member
 
 if TYPE_CHECKING:
@@ -25,21 +25,22 @@ if TYPE_CHECKING:
 __all__ = ["Layouts"]
 
 _NOTES = "layouts"
-_FORM = "1"
-"""Of a layout; raised when wheels come to be laid out otherwise."""
+_FORM = "2"
+"""The version of a layout, to be raised if wheels are laid out differently."""
 
 
 class Layouts:
-    """Lays wheels out, or remembers how they were."""
+    """Lays wheels out, or remembers how they were laid out."""
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
 
     def of(self, wheel: Wheel) -> WheelLayout:
-        """Get the layout of a wheel; `Wheel.sha256` has to be that of the file as it is now.
+        """Get the layout of a wheel; `Wheel.sha256` must have been found by hashing the file.
 
         Raises:
-            StageError: The wheel is broken, or wants to write outside of the artifact.
+            StageError: The wheel is broken, would write outside of the artifact, or has changed
+                since it was hashed.
         """
         if wheel.source == "local":  # it is built anew each time
             return lay_out(wheel)
@@ -47,6 +48,7 @@ class Layouts:
         layout = _from_note(wheel, self._cache.note(_NOTES, key))
         if layout is None:
             layout = lay_out(wheel)
+            check_unchanged(wheel.path, wheel.sha256, shown=wheel.filename)
             with suppress(FetchError):  # a cache that cannot be written costs time only
                 self._cache.keep_note(_NOTES, key, _as_note(layout))
         return layout
@@ -54,12 +56,7 @@ class Layouts:
 
 def _as_note(layout: WheelLayout) -> dict[str, str]:
     rows = json.dumps([list(_row(entry)) for entry in layout.entries])
-    return {
-        "form": _FORM,
-        "dist-info": layout.dist_info,
-        "rows": rows,
-        "sha256": _sha256(layout.dist_info + rows),
-    }
+    return {"form": _FORM, "dist-info": layout.dist_info, "rows": rows}
 
 
 def _row(entry: Entry) -> Iterator[object]:
@@ -72,12 +69,9 @@ def _row(entry: Entry) -> Iterator[object]:
 def _from_note(wheel: Wheel, note: Mapping[str, str] | None) -> WheelLayout | None:
     if note is None or note.get("form") != _FORM:
         return None
-    dist_info, rows = note.get("dist-info", ""), note.get("rows", "")
-    if note.get("sha256") != _sha256(dist_info + rows):
-        return None
     path, owner = wheel.path, wheel.name
     return WheelLayout(
-        dist_info=dist_info,
+        dist_info=note["dist-info"],
         entries=tuple(
             Entry(
                 name,
@@ -88,11 +82,7 @@ def _from_note(wheel: Wheel, note: Mapping[str, str] | None) -> WheelLayout | No
                 executable,
             )
             for name, digest, executable, member, offset, compressed, size, crc, method in (
-                json.loads(rows)
+                json.loads(note["rows"])
             )
         ),
     )
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

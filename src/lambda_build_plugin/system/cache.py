@@ -1,26 +1,32 @@
-"""Files by their digest, on this machine; checked again each time they are used.
+"""Files by their digest, on this machine, and signed notes; checked each time they are used.
 
-Nothing here is trusted: a name says which digest a file ought to have, and only
-hashing it shows that it does. Writers put a file beside its place and move it in,
-so several builds may share one cache.
+Nothing here is trusted. The name of a file says which digest it should have, and only hashing
+shows that it has it. A note is believed only if it is signed with the key of the user, for
+its own kind and key, so that neither a forged note nor a note that was moved has any effect.
+
+A folder that belongs to another user is never written to. Its notes are not read, and its
+files are copied while they are hashed, because their owner could change them at any time.
+
+Writers put a file beside its place and move it in, so several builds may share one cache.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
+import hmac
 import json
 import os
-import tempfile
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from lambda_build_plugin.errors import FetchError
 from lambda_build_plugin.system.hashes import Hashing, check_file
+from lambda_build_plugin.system.note_key import key_of_this_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from lambda_build_plugin.system.hashes import Checked, Digest
 
@@ -28,29 +34,67 @@ __all__ = ["Cache", "CacheError"]
 
 _READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
+_CHUNK = 1 << 18  # bytes
+
+_SIGNATURE_LENGTH = hashlib.sha256().digest_size
+
 
 class Cache:
     """A content-addressed folder of files, and small notes beside them."""
 
-    def __init__(self, root: Path, *, spare: Path | None = None) -> None:
-        """Take the folder, and one for new files where that one may only be read."""
+    def __init__(
+        self,
+        root: Path,
+        *,
+        key: bytes | None = None,
+        spare: Path | None = None,
+        is_optional: bool = False,
+    ) -> None:
+        """Use a folder.
+
+        Args:
+            root: The folder, which may not exist yet.
+            key: Signs the notes; without it, only notes of this process are believed.
+            spare: For new files, if the folder can only be read or is another user's.
+            is_optional: Whether to use the spare folder if this one cannot be made at all:
+                nobody has chosen it.
+        """
         self._root = root
+        self._key = key or key_of_this_process()
         self._spare = spare
         self._read_only = ""
+        self._is_foreign = _belongs_to_another_user(root)
+        self._obstacle = _obstacle(root) if is_optional and spare is not None else None
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the user should know of the folder, after the fetching."""
-        if not self._read_only:
-            return ()
-        return (
-            f"the cache at {self._root} cannot be written ({self._read_only}): "
-            "missing files are fetched again for each build",
-        )
+        """What the user should know about the folder, after the fetching."""
+        if self._is_foreign:
+            return (
+                f"the cache at {self._root} belongs to another user: nothing is written to it, "
+                "and only files whose hashes are locked are used from it; choose another folder "
+                "with `--cache-dir`, or change its owner",
+            )
+        if self._read_only:
+            return (
+                f"the cache at {self._root} cannot be written ({self._read_only}): "
+                "missing files are fetched again for each build",
+            )
+        return ()
+
+    @property
+    def _own(self) -> Path:
+        """The folder that may be believed and written to, as far as its permissions allow."""
+        is_unusable = self._is_foreign or self._obstacle is not None
+        return self._spare if is_unusable and self._spare is not None else self._root
 
     def find(self, digest: Digest) -> Checked | None:
-        """Get the file of a digest if it is there and really has it."""
-        for root in filter(None, (self._root, self._spare)):
+        """Get the file of a digest if it is there and really has it.
+
+        Raises:
+            CacheError: The file is another user's and cannot be copied.
+        """
+        for root in self._own_folders():
             path = _file_path(root, digest)
             try:
                 checked = check_file(path, digest.partition(":")[0])
@@ -60,6 +104,14 @@ class Cache:
                 return checked
             with suppress(OSError):  # damaged: the next fetch brings it anew
                 path.unlink()
+        return self._copied(digest) if self._is_foreign else None
+
+    def _copied(self, digest: Digest) -> Checked | None:
+        """Copy a file out of a folder of another user, and hash what was copied."""
+        with suppress(FileNotFoundError, PermissionError, NotADirectoryError):
+            with _file_path(self._root, digest).open("rb") as file:
+                checked = self.store(iter(lambda: file.read(_CHUNK), b""), digest)
+            return checked if checked.digest == digest else None
         return None
 
     def store(self, chunks: Iterable[bytes], digest: Digest | None) -> Checked:
@@ -86,49 +138,97 @@ class Cache:
         return hashing.checked(path)
 
     def note(self, kind: str, key: str) -> Mapping[str, str] | None:
-        """Get a note that was kept; None where there is none or it is unreadable."""
-        for root in filter(None, (self._root, self._spare)):
+        """Get a note that was kept; None if there is none that this user has signed."""
+        for root in self._own_folders():
             try:
-                value = json.loads(_note_path(root, kind, key).read_text(encoding="utf-8"))
-            except (OSError, ValueError):
+                content = _note_path(root, kind, key).read_bytes()
+            except OSError:
                 continue
-            if isinstance(value, dict) and all(isinstance(item, str) for item in value.values()):
+            signature, text = content[:_SIGNATURE_LENGTH], content[_SIGNATURE_LENGTH:]
+            if hmac.compare_digest(signature, self._signature(kind, key, text)):
+                value: Mapping[str, str] = json.loads(text)
                 return value
         return None
 
     def keep_note(self, kind: str, key: str, value: Mapping[str, str]) -> None:
-        """Keep a note; it must be something that can be found out again."""
+        """Sign a note and keep it; it must be something that can be found out again.
+
+        Raises:
+            CacheError: The folder cannot be written.
+        """
+        text = json.dumps(value, sort_keys=True).encode()
         with self._beside(kind) as (file, temporary, root):
-            file.write(json.dumps(value, sort_keys=True).encode())
+            file.write(self._signature(kind, key, text) + text)
             file.close()
             _move(temporary, _note_path(root, kind, key))
 
     def folder(self, kind: str, key: str) -> Path:
         """Name the place of a folder that another module keeps here; the key may be secret."""
-        return self._root / kind / hashlib.sha256(key.encode()).hexdigest()
+        if self._obstacle is not None:
+            self._read_only = _reason(self._obstacle)
+        return self._own / kind / hashlib.sha256(key.encode()).hexdigest()
+
+    def _signature(self, kind: str, key: str, text: bytes) -> bytes:
+        """Sign the content of a note together with its kind and its key."""
+        place = hashlib.sha256(f"{kind}\0{key}".encode()).digest()
+        return hmac.digest(self._key, place + text, "sha256")
+
+    def _own_folders(self) -> Iterator[Path]:
+        if not self._is_foreign and self._obstacle is None:
+            yield self._root
+        if self._spare is not None:
+            yield self._spare
 
     @contextmanager
     def _beside(self, kind: str) -> Iterator[tuple[BinaryIO, Path, Path]]:
         # Around the whole: a full disk may show in any write, or only when the file is closed.
         try:
-            descriptor, temporary, root = self._opened(kind)
+            file, temporary, root = self._opened(kind)
             try:
-                with os.fdopen(descriptor, "wb") as file:
+                with file:
                     yield file, temporary, root
             finally:
                 temporary.unlink(missing_ok=True)
         except OSError as error:
-            raise CacheError(str(self._root), error.strerror or str(error)) from error
+            raise CacheError(str(self._root), _reason(error)) from error
 
-    def _opened(self, kind: str) -> tuple[int, Path, Path]:
-        """Open a new file in the folder, or else in the spare one; say in which."""
+    def _opened(self, kind: str) -> tuple[BinaryIO, Path, Path]:
+        """Open a new file in the folder, or else in the spare one; return in which one."""
         try:
+            if self._is_foreign:
+                raise PermissionError(errno.EPERM, "it belongs to another user")
+            if self._obstacle is not None:
+                raise self._obstacle
             return *_new_file(self._root / kind), self._root
         except OSError as error:
-            if self._spare is None or error.errno not in _READ_ONLY:
+            is_expected = error is self._obstacle or error.errno in _READ_ONLY
+            if self._spare is None or not is_expected:
                 raise
-            self._read_only = error.strerror or str(error)
+            self._read_only = _reason(error)
         return *_new_file(self._spare / kind), self._spare
+
+
+def _belongs_to_another_user(root: Path) -> bool:
+    """Tell whether a folder exists and is not the user's own, as pip does for its cache."""
+    if os.name != "posix":
+        return False
+    try:
+        return root.stat().st_uid != os.geteuid()
+    except OSError:
+        return False
+
+
+def _obstacle(root: Path) -> OSError | None:
+    """Make a folder, and return the error if that is not possible."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return error
+    return None
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def _file_path(root: Path, digest: str) -> Path:
@@ -137,13 +237,14 @@ def _file_path(root: Path, digest: str) -> Path:
 
 
 def _note_path(root: Path, kind: str, key: str) -> Path:
-    return root / kind / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
+    return root / kind / f"{hashlib.sha256(key.encode()).hexdigest()}.note"
 
 
-def _new_file(folder: Path) -> tuple[int, Path]:
+def _new_file(folder: Path) -> tuple[BinaryIO, Path]:
+    """Open a new file; its mode follows the umask, so that a shared cache can be read."""
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=folder, prefix=".part-")
-    return descriptor, Path(name)
+    path = folder / f".part-{os.urandom(8).hex()}"
+    return path.open("xb"), path
 
 
 def _move(temporary: Path, path: Path) -> None:

@@ -81,6 +81,6 @@ class StrictError(VerificationError):
         self.warnings = tuple(warnings)
         super().__init__(
             "there are warnings, and the build is strict",
-            why="\n".join(f"- {warning}" for warning in warnings),
+            why=[f"- {warning}" for warning in warnings],
             hint="fix them, or build without `strict`",
         )

@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from lambda_build_plugin.errors import StageError
+from lambda_build_plugin.system.hashes import check_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BROKEN_ZIP",
+    "ChangedArchiveError",
     "InvalidWheelError",
     "UnsafePathError",
     "Wheel",
     "check_path",
     "check_readable",
+    "check_unchanged",
     "dist_info_of",
     "is_version",
     "members",
@@ -52,10 +55,11 @@ BROKEN_ZIP = (
     EOFError,
     KeyError,
     NotImplementedError,
+    OverflowError,  # of an offset in a zip64 field
     RuntimeError,
     ValueError,
 )
-"""What zipfile may raise of a file that is broken or encrypted, or no zip."""
+"""What zipfile may raise if a file is broken, is encrypted or is not a zip."""
 
 _BROKEN = (*BROKEN_ZIP, csv.Error, TypeError)
 """What reading a broken wheel may raise, in zipfile and in installer."""
@@ -72,6 +76,9 @@ class Wheel:
     sha256: str
     source: str
     """What it was made of: `wheel` where it came as one, else `sdist`, `local` or `vcs`."""
+
+    built_by: str = ""
+    """The backend that built it here, with its version; empty if it came as a wheel."""
 
     @classmethod
     def of(cls, path: Path, *, sha256: str, source: str, filename: str = "") -> Wheel:
@@ -120,6 +127,42 @@ class UnsafePathError(StageError):
             why=f"`{path!r}` {problem}",
             hint=remedy(wheel) or f"do not use this file; lock another version of `{wheel.name}`",
         )
+
+
+class ChangedArchiveError(StageError):
+    """A file whose members ship has changed since its hash was checked."""
+
+    def __init__(self, path: Path, shown: str, problem: str) -> None:
+        self.path = path
+        super().__init__(
+            f"{shown} has changed during the build",
+            why=f"{path} {problem}",
+            hint="build again when nothing writes to it",
+        )
+
+
+def check_unchanged(path: Path, sha256: str, *, shown: str = "") -> None:
+    """Hash a file again, after its content was used.
+
+    A wheel is hashed first, and then read several times: someone may build it again in place
+    meanwhile. What was read is only worth something if the file still is what was hashed.
+
+    Args:
+        path: The file.
+        sha256: What it had, in hexadecimal.
+        shown: Its name for messages, if it does not have its own.
+
+    Raises:
+        ChangedArchiveError: It is another one now, or cannot be read any more.
+    """
+    try:
+        found = check_file(path).sha256
+    except OSError as error:
+        problem = f"cannot be read any more: {error.strerror or error}"
+        raise ChangedArchiveError(path, shown or path.name, problem) from error
+    if found != sha256:
+        problem = f"had the sha256 {sha256} when it was checked, and has {found} now"
+        raise ChangedArchiveError(path, shown or path.name, problem)
 
 
 def remedy(wheel: Wheel) -> str:

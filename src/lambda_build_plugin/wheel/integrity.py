@@ -13,13 +13,20 @@ import hashlib
 import os
 import zlib
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import FetchError, StageError
-from lambda_build_plugin.wheel.file import check_readable, dist_info_of, members, opened, read_text
+from lambda_build_plugin.system.threads import map_in_threads
+from lambda_build_plugin.wheel.file import (
+    check_readable,
+    check_unchanged,
+    dist_info_of,
+    members,
+    opened,
+    read_text,
+)
 from lambda_build_plugin.wheel.machine_code import Examiner, as_note, from_note
 from lambda_build_plugin.wheel.members import DamagedMemberError, MemberReader, member_of
 from lambda_build_plugin.wheel.record import record_rows, spells_digest
@@ -80,13 +87,14 @@ class DamagedWheelsError(StageError):
 def check(wheels: Iterable[Wheel], cache: Cache) -> MachineCodeOf:
     """Inflate and hash all members of the wheels that were not checked before.
 
-    `Wheel.sha256` has to be that of the file as it is now.
+    `Wheel.sha256` must have been found by hashing the file.
 
     Returns:
         The members of each wheel, by its path, that are machine code.
 
     Raises:
-        DamagedWheelsError: With every wheel that holds something else than it says.
+        DamagedWheelsError: With every wheel that contains something else than it says.
+        ChangedArchiveError: One has changed since it was hashed.
         InvalidWheelError: One cannot be read at all.
     """
     known: dict[Path, Mapping[str, MachineCode]] = {}
@@ -101,12 +109,7 @@ def check(wheels: Iterable[Wheel], cache: Cache) -> MachineCodeOf:
     # The largest first: it would be waited for at the end.
     unknown.sort(key=lambda wheel: (-_size(wheel), wheel.name))
     count = min(os.cpu_count() or 1, _MOST_THREADS, len(unknown))
-    threads = ThreadPoolExecutor(max_workers=count)
-    try:
-        found = list(threads.map(_checked, unknown))
-    finally:
-        # An interrupted build does not wait for what is still to come.
-        threads.shutdown(wait=False, cancel_futures=True)
+    found = map_in_threads(_checked, unknown, threads=count)
     for wheel, result in zip(unknown, found, strict=True):
         if isinstance(result, Damage):
             continue
@@ -140,6 +143,17 @@ def _size(wheel: Wheel) -> int:
 
 
 def _checked(wheel: Wheel) -> Damage | Mapping[str, MachineCode]:
+    """Check a wheel; what was found is about the file that was hashed, and about no other.
+
+    Raises:
+        ChangedArchiveError: The file has changed.
+    """
+    found = _examined(wheel)
+    check_unchanged(wheel.path, wheel.sha256, shown=wheel.filename)
+    return found
+
+
+def _examined(wheel: Wheel) -> Damage | Mapping[str, MachineCode]:
     """Find the first member that is not what the wheel says of it, else the machine code."""
     code: dict[str, MachineCode] = {}
     with opened(wheel) as archive:
