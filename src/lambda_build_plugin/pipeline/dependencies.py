@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lambda_build_plugin.config.settings import Contents, LocalDependencies
 from lambda_build_plugin.pipeline.environment_lock import get_needed_wheels
 from lambda_build_plugin.pipeline.locked_wheels import get_locked_wheels, make_fetcher
+from lambda_build_plugin.pipeline.plan import may_have_plan
 from lambda_build_plugin.pipeline.target_lock import explaining_host_only_lock
 from lambda_build_plugin.source_build.compatibility import holds_code
 from lambda_build_plugin.source_build.wheels import included
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.lock.model import Lock
+    from lambda_build_plugin.pipeline.plan import Plan
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.pipeline.target_lock import TargetLock
     from lambda_build_plugin.selection.packages import LeftOut
@@ -41,15 +43,28 @@ class Dependencies:
     skipped: frozenset[str] = frozenset()
     """Names of packages for the target that the user does not want to ship."""
 
+    plan: Plan | None = None
+    """How the files of the wheels lie in the zip; the wheels have not been hashed then."""
 
-def get_dependencies(artifact: ArtifactBuild, lock: TargetLock | None) -> Dependencies:
+    can_have_plan: bool = False
+    """Whether a plan can be made for these wheels."""
+
+
+def get_dependencies(
+    artifact: ArtifactBuild, lock: TargetLock | None, *, uses_plan: bool = False
+) -> Dependencies:
     """Get all wheels but the project's own: those of the lock, and those of `include-local`.
+
+    If `uses_plan` and there is a plan for the wheels of the lock, they are not hashed.
 
     Raises:
         LambdaBuildError: A package has no file for the target, or cannot be fetched or built.
     """
     settings = artifact.settings
-    dependencies = Dependencies() if lock is None else _get_locked(artifact, lock)
+    uses_plan = uses_plan and may_have_plan(settings)
+    dependencies = Dependencies()
+    if lock is not None:
+        dependencies = _get_locked(artifact, lock, uses_plan=uses_plan)
     if settings.contents is Contents.PROJECT:
         return dependencies
     local = tuple(included(path, artifact.context) for path in settings.include_local)
@@ -61,12 +76,15 @@ def get_dependencies(artifact: ArtifactBuild, lock: TargetLock | None) -> Depend
     )
 
 
-def _get_locked(artifact: ArtifactBuild, target_lock: TargetLock) -> Dependencies:
+def _get_locked(
+    artifact: ArtifactBuild, target_lock: TargetLock, *, uses_plan: bool
+) -> Dependencies:
     settings, lock = artifact.settings, target_lock.lock
     skipped = _find_skipped(settings, lock)
     if settings.contents is Contents.PROJECT:
         return Dependencies(lock=target_lock, skipped=skipped)
     packages = target_lock.packages
+    plan, can_have_plan = None, False
     with (
         closing(make_fetcher(artifact, lock)) as fetcher,
         explaining_host_only_lock(lock, settings),
@@ -75,7 +93,8 @@ def _get_locked(artifact: ArtifactBuild, target_lock: TargetLock) -> Dependencie
             found = get_needed_wheels(artifact, target_lock, fetcher)
             wheels, left_out, warnings = found.wheels, found.left_out, found.warnings
         else:
-            locked = get_locked_wheels(artifact, packages.packages, fetcher)
+            locked = get_locked_wheels(artifact, packages.packages, fetcher, uses_plan=uses_plan)
+            plan, can_have_plan = locked.plan, locked.can_have_plan and may_have_plan(settings)
             wheels, warnings = locked.wheels, ()
             left_out = (*packages.left_out, *locked.left_out)
     return Dependencies(
@@ -85,6 +104,8 @@ def _get_locked(artifact: ArtifactBuild, target_lock: TargetLock) -> Dependencie
         warnings=(*target_lock.warnings, *warnings, *fetcher.warnings),
         folders=target_lock.folders,
         skipped=skipped,
+        plan=plan,
+        can_have_plan=can_have_plan,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from lambda_build_plugin.archive import write_archive
 from lambda_build_plugin.config.project import metadata_requirements
 from lambda_build_plugin.config.settings import Contents, Layout
 from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.pipeline.plan import keep_plan, write_by_plan
 from lambda_build_plugin.runtime.sdk import SDK
 from lambda_build_plugin.selection.provided import Provider
 from lambda_build_plugin.stage.contents import write_folder
@@ -19,15 +21,16 @@ from lambda_build_plugin.verify import sizes, view
 from lambda_build_plugin.verify.checks import check_contents
 from lambda_build_plugin.verify.closure import Word
 from lambda_build_plugin.verify.findings import StrictError, raised
-from lambda_build_plugin.verify.written import check_archive, read_again
+from lambda_build_plugin.verify.written import check_archive, check_directory, read_again
 from lambda_build_plugin.wheel.file import check_unchanged
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from lambda_build_plugin.archive import Written
     from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.pipeline.dependencies import Dependencies
+    from lambda_build_plugin.pipeline.plan import Plan
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.pipeline.staging import StagedArtifact
     from lambda_build_plugin.report import BuildReport
@@ -58,13 +61,13 @@ def finish(
         *staged.warnings,
         *_check_tree(artifact, staged),
     ]
-    temporary = run.outputs.enter_context(moved_in(output))
-    with artifact.clock.stage("archive"):
-        written = write_archive(staged.tree, temporary, epoch=settings.epoch)
-        for path, sha256, shown in staged.tree.archives:
-            check_unchanged(path, sha256, shown=shown)
-    expected = _expect(artifact, dependencies)
-    warnings += _verify(artifact, staged, written, expected)
+    with ExitStack() as pending:
+        temporary = pending.enter_context(moved_in(output))
+        with artifact.clock.stage("archive"):
+            written = _write(artifact, staged, temporary, dependencies.plan)
+        expected = _expect(artifact, dependencies)
+        warnings += _verify(artifact, dependencies, staged, written, expected)
+        run.outputs.enter_context(pending.pop_all())
     if settings.strict and warnings:
         raise StrictError(warnings)
     _register(artifact, staged, written, expected)
@@ -83,6 +86,25 @@ def finish(
             seconds=artifact.clock.seconds,
         )
     )
+
+
+def _write(
+    artifact: ArtifactBuild, staged: StagedArtifact, path: Path, plan: Plan | None
+) -> Written:
+    """Write the zip, and check that all that was copied is what it must be.
+
+    Raises:
+        StageError: A file has changed since it was checked.
+        UnusablePlanError: What was copied by the plan is not what the plan says.
+    """
+    tree, epoch = staged.tree, artifact.settings.epoch
+    if plan is None:
+        written = write_archive(tree, path, epoch=epoch)
+    else:
+        written = write_by_plan(tree, path, plan, epoch=epoch)
+    for wheel, sha256, shown in tree.archives:
+        check_unchanged(wheel, sha256, shown=shown)
+    return written
 
 
 def _check_own_provider(settings: Settings, output: Path) -> None:
@@ -138,7 +160,11 @@ def _expect(artifact: ArtifactBuild, dependencies: Dependencies) -> Word:
 
 
 def _verify(
-    artifact: ArtifactBuild, staged: StagedArtifact, written: Written, expected: Word
+    artifact: ArtifactBuild,
+    dependencies: Dependencies,
+    staged: StagedArtifact,
+    written: Written,
+    expected: Word,
 ) -> Sequence[str]:
     """Read the zip again, check it against the tree and the target, and return the warnings.
 
@@ -146,11 +172,7 @@ def _verify(
         VerificationError: With every check that fails.
     """
     settings = artifact.settings
-    with artifact.clock.stage("verify"), read_again(written.path) as archive:
-        check_archive(staged.tree, archive)
-        shown = view.artifact_of(
-            staged.tree, archive, staged.machine_code, before=staged.with_sources
-        )
+    with artifact.clock.stage("verify"), _looking(staged, written, dependencies.plan) as shown:
         findings = check_contents(
             _with_source_project(shown, artifact, staged),
             settings.target,
@@ -158,7 +180,32 @@ def _verify(
             handler=settings.handler if settings.layout is Layout.FUNCTION else None,
             beside=[view.provider(each, settings.target) for each in artifact.providers],
         )
-    return (*sizes.large_zip(written.size), *raised(findings))
+        warnings = (*sizes.large_zip(written.size), *raised(findings))
+        if dependencies.can_have_plan:
+            keep_plan(artifact, staged.tree, written, shown)
+    return warnings
+
+
+@contextmanager
+def _looking(
+    staged: StagedArtifact, written: Written, plan: Plan | None
+) -> Iterator[view.ArtifactView]:
+    """Read the zip again and compare it with the tree; yield what is in it."""
+    if plan is not None:
+        check_directory(written)
+        yield view.packed_artifact(
+            staged.tree,
+            written,
+            staged.machine_code,
+            code=plan.code,
+            distributions=plan.distributions,
+        )
+        return
+    with read_again(written.path) as archive:
+        check_archive(staged.tree, archive)
+        yield view.artifact_of(
+            staged.tree, archive, staged.machine_code, before=staged.with_sources
+        )
 
 
 def _with_source_project(

@@ -10,6 +10,7 @@ from lambda_build_plugin.config.settings import LocalDependencies
 from lambda_build_plugin.errors import SourceBuildError
 from lambda_build_plugin.fetch.configuration import HostIndexes, read_sources
 from lambda_build_plugin.fetch.fetcher import Fetcher
+from lambda_build_plugin.pipeline.plan import find_plan
 from lambda_build_plugin.selection.explain import explain
 from lambda_build_plugin.selection.files import select
 from lambda_build_plugin.source_build.wheels import build_archive, build_commit, build_folder
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.fetch.fetcher import Fetched
     from lambda_build_plugin.lock.model import Lock, LockedPackage
+    from lambda_build_plugin.pipeline.plan import Plan
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.selection.files import Selection
     from lambda_build_plugin.selection.packages import LeftOut
@@ -37,6 +39,11 @@ class LockedWheels:
 
     wheels: tuple[Wheel, ...]
     left_out: tuple[LeftOut, ...]
+    plan: Plan | None = None
+    """If there is one, the wheels have not been hashed."""
+
+    can_have_plan: bool = False
+    """Whether all wheels are files that the lock vouches for."""
 
 
 def make_fetcher(artifact: ArtifactBuild, lock: Lock) -> Fetcher:
@@ -62,9 +69,15 @@ def make_fetcher(artifact: ArtifactBuild, lock: Lock) -> Fetcher:
 
 
 def get_locked_wheels(
-    artifact: ArtifactBuild, packages: Sequence[LockedPackage], fetcher: Fetcher
+    artifact: ArtifactBuild,
+    packages: Sequence[LockedPackage],
+    fetcher: Fetcher,
+    *,
+    uses_plan: bool = False,
 ) -> LockedWheels:
     """Select one file of each package, fetch all of them, and build those that are sources.
+
+    If `uses_plan` and there is a plan for these wheels, they are only found, not hashed.
 
     Raises:
         LambdaBuildError: A package has no file for the target, or cannot be fetched or built.
@@ -78,7 +91,13 @@ def get_locked_wheels(
             skip_folders=settings.local_dependencies is LocalDependencies.SKIP,
         )
     _check_sizes(settings, selection.files)
+    sources = selection.folders or selection.commits
+    can_have_plan = not sources and all(item.is_wheel for item in selection.files)
     with artifact.clock.stage("fetch"):
+        if uses_plan and can_have_plan:
+            planned = _find_planned(artifact, selection, fetcher)
+            if planned is not None:
+                return planned
         fetched = fetcher.fetch(selection.files)
     return LockedWheels(
         wheels=(
@@ -86,7 +105,30 @@ def get_locked_wheels(
             *_build_sources(artifact, selection, fetched),
         ),
         left_out=selection.left_out,
+        can_have_plan=can_have_plan,
     )
+
+
+def _find_planned(
+    artifact: ArtifactBuild, selection: Selection, fetcher: Fetcher
+) -> LockedWheels | None:
+    """Find the wheels and the plan for them; None if one of them is not in the cache."""
+    paths = fetcher.unchecked(selection.files)
+    if paths is None:
+        return None
+    wheels = tuple(
+        Wheel.of(
+            path,
+            sha256=str(item.file.digest).removeprefix("sha256:"),
+            source="wheel",
+            filename=item.filename,
+        )
+        for item, path in zip(selection.files, paths, strict=True)
+    )
+    plan = find_plan(artifact, wheels)
+    if plan is None:
+        return None
+    return LockedWheels(wheels=wheels, left_out=selection.left_out, plan=plan)
 
 
 def _check_sizes(settings: Settings, files: Sequence[Selected]) -> None:

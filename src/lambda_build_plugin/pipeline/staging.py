@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lambda_build_plugin.pipeline.dependencies import Dependencies
+    from lambda_build_plugin.pipeline.plan import Plan
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.stage.filters import Excluded
     from lambda_build_plugin.stage.tree import PlainProject, StagedTree
@@ -113,8 +114,11 @@ def stage_artifact(
 
     Raises:
         LambdaBuildError: A wheel is damaged, two wheels collide, or a command fails.
+        UnusablePlanError: There is a plan, and the project's files do not fit it.
     """
     settings = artifact.settings
+    if dependencies.plan is not None:
+        return _stage_by_plan(artifact, dependencies.plan, code)
     wheels = [*dependencies.wheels, *([code.wheel] if code.wheel else [])]
     with artifact.clock.stage("stage"):
         machine_code = integrity.check(wheels, artifact.context.cache)
@@ -133,6 +137,25 @@ def stage_artifact(
         with_sources=laid.tree,
         excluded=laid.excluded,
         warnings=(*tree.warnings, *laid.warnings),
+        machine_code=machine_code,
+        version=code.version,
+    )
+
+
+def _stage_by_plan(artifact: ArtifactBuild, plan: Plan, code: ProjectCode) -> StagedArtifact:
+    """Lay out the project's own wheel beside what is already packed."""
+    wheels = [code.wheel] if code.wheel else []
+    with artifact.clock.stage("stage"):
+        machine_code = integrity.check(wheels, artifact.context.cache)
+        layouts = Layouts(artifact.context.cache)
+        project = stage(wheels, prefix=artifact.settings.prefix, layout_of=layouts.of)
+        tree = plan.with_project(project)
+    artifact.run.reporter.note(f"copying {len(plan.distributions)} packages as planned before")
+    return StagedArtifact(
+        tree=tree,
+        with_sources=tree,
+        excluded=(),
+        warnings=tree.warnings,
         machine_code=machine_code,
         version=code.version,
     )

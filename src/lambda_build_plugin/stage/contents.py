@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import StageError
+from lambda_build_plugin.stage.packed import Packed
 from lambda_build_plugin.system.hashes import digest_of
 from lambda_build_plugin.wheel.members import Member, MemberReader
 
@@ -38,6 +39,8 @@ def content_of(entry: Entry, reader: MemberReader) -> bytes:
         return data
     if isinstance(data, Member):
         return reader.content(data)
+    if isinstance(data, Packed):
+        raise TypeError(f"{entry.path} is only known in its packed form")
     content = data.read_bytes()
     if digest_of(content) != entry.digest:
         raise ChangedFileError(data)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import StageError
+from lambda_build_plugin.wheel.members import Member
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -13,9 +14,9 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
+    from lambda_build_plugin.stage.packed import Packed
     from lambda_build_plugin.system.hashes import Checked
     from lambda_build_plugin.wheel.file import Wheel
-    from lambda_build_plugin.wheel.members import Member
 
 __all__ = [
     "Dispute",
@@ -67,7 +68,7 @@ class Entry:
     owner: str
     """Normalized name of the distribution, or `PlainProject.owner`."""
 
-    data: Member | bytes | Path
+    data: Member | bytes | Path | Packed
     digest: str
     """sha256 as RECORD has it: `sha256=` and URL-safe base64 without padding.
 
@@ -129,10 +130,12 @@ class StagedTree:
 
     @property
     def archives(self) -> Iterator[tuple[Path, str, str]]:
-        """Path, sha256 and name of each file from which members may be copied."""
+        """Path, sha256 and name of each file from which members are copied."""
+        copied = {entry.data.wheel for entry in self.entries if isinstance(entry.data, Member)}
         for distribution in self.distributions:
             wheel = distribution.wheel
-            yield wheel.path, wheel.sha256, wheel.filename
+            if wheel.path in copied:
+                yield wheel.path, wheel.sha256, wheel.filename
         for checked in self.bytecode:
             yield checked.path, checked.sha256, "bytecode in the cache"
 

@@ -72,6 +72,24 @@ class MemberReader:
         self._files: dict[Path, FileIO] = {}
         self._archives: dict[Path, zipfile.ZipFile] = {}
 
+    def start(self, member: Member) -> int:
+        """Find where the data of a member begins in its wheel.
+
+        Raises:
+            DamagedMemberError: The member is not there.
+        """
+        file = self._file(member.wheel)
+        file.seek(member.header_offset)
+        head = file.read(LOCAL_HEADER.size + _MOST_BYTES_A_CHARACTER * len(member.name))
+        return member.header_offset + _start_of_data(member, head, check_name=self._check_names)
+
+    def _file(self, wheel: Path) -> FileIO:
+        file = self._files.get(wheel)
+        if file is None:
+            file = self._stack.enter_context(wheel.open("rb", buffering=0))
+            self._files[wheel] = file
+        return file
+
     def raw(self, member: Member) -> Iterator[bytes]:
         """Yield the bytes of a member as the wheel contains them, compressed or not.
 
@@ -80,10 +98,7 @@ class MemberReader:
         Raises:
             DamagedMemberError: The member is not there, or is cut off.
         """
-        file = self._files.get(member.wheel)
-        if file is None:
-            file = self._stack.enter_context(member.wheel.open("rb", buffering=0))
-            self._files[member.wheel] = file
+        file = self._file(member.wheel)
         file.seek(member.header_offset)
         head = file.read(
             LOCAL_HEADER.size
