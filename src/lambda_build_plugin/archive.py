@@ -89,7 +89,7 @@ class Written:
     """The central directory: the record of each entry of the tree."""
 
     packed_sha256: bytes = field(default=b"", repr=False, compare=False)
-    """Of the headers and data of all entries that were already packed."""
+    """Of the headers and data of all entries that were already packed, if it was wanted."""
 
     def member(self, number: int, name: str) -> Member:
         """Say where an entry of the tree lies in the zip, given its number and its path."""
@@ -98,8 +98,16 @@ class Written:
         return Member(self.path, name, fields[-1], compressed, size, crc, method)
 
 
-def write_archive(tree: StagedTree, path: Path, *, epoch: int | None) -> Written:
+def write_archive(
+    tree: StagedTree, path: Path, *, epoch: int | None, hashes_packed: bool = True
+) -> Written:
     """Write the tree as a zip.
+
+    Args:
+        tree: What is to be written.
+        path: Where; it must not exist.
+        epoch: The date of all members, in seconds since 1970; None for 1980.
+        hashes_packed: Whether what was already packed is hashed on its own as well.
 
     Raises:
         StageError: A member of a wheel is damaged.
@@ -108,7 +116,11 @@ def write_archive(tree: StagedTree, path: Path, *, epoch: int | None) -> Written
     date = _dos_date(epoch)
     central: list[bytes] = []
     compressed: list[int] = []
-    with path.open("xb", buffering=0) as file, ExitStack() as wheels, _Output(file) as output:
+    with (
+        path.open("xb", buffering=0) as file,
+        ExitStack() as wheels,
+        _Output(file, hashes_packed=hashes_packed) as output,
+    ):
         reader, slices = MemberReader(wheels), _SliceReader(wheels)
         for entry in tree.entries:
             if isinstance(entry.data, Packed):
@@ -135,7 +147,7 @@ def write_archive(tree: StagedTree, path: Path, *, epoch: int | None) -> Written
     )
 
 
-def _local_header(entry: Entry, packed: _Packed, date: tuple[int, int]) -> bytes:
+def _local_header(entry: Entry, packed: _Deflated, date: tuple[int, int]) -> bytes:
     name = entry.path.encode("utf-8")
     flags = 0 if entry.path.isascii() else _UTF8
     fields = (flags, packed.method, date[1], date[0], packed.crc, packed.size, entry.size)
@@ -259,8 +271,9 @@ class _Output:
     Both release the interpreter's lock, so that the next members are read meanwhile.
     """
 
-    def __init__(self, file: BinaryIO | FileIO) -> None:
+    def __init__(self, file: BinaryIO | FileIO, *, hashes_packed: bool) -> None:
         self._file = file
+        self._hashes_packed = hashes_packed
         self._hash = hashlib.sha256()
         self._packed_hash: hashlib._Hash | None = None
         """Of what was packed; None as long as nothing else was written."""
@@ -335,7 +348,9 @@ class _Output:
 
     def _absorb(self, block: bytes, is_packed: bool) -> None:  # noqa: FBT001
         """Hash a block; as long as everything was packed, one hash is that of both."""
-        if not is_packed and self._packed_hash is None:
+        if not self._hashes_packed:
+            pass
+        elif not is_packed and self._packed_hash is None:
             self._packed_hash = self._hash.copy()
         elif is_packed and self._packed_hash is not None:
             self._packed_hash.update(block)
@@ -348,8 +363,7 @@ class _Output:
             rest = rest[self._file.write(rest) or 0 :]
 
 
-@dataclass(frozen=True, slots=True)
-class _Packed:
+class _Deflated(NamedTuple):
     """The compressed form of one entry."""
 
     method: int
@@ -358,17 +372,17 @@ class _Packed:
     chunks: Iterable[bytes]
 
 
-def _packed(entry: Entry, reader: MemberReader) -> _Packed:
+def _packed(entry: Entry, reader: MemberReader) -> _Deflated:
     data = entry.data
     if isinstance(data, Member) and _is_copied(data):
-        return _Packed(zipfile.ZIP_DEFLATED, data.crc, data.compressed_size, reader.raw(data))
+        return _Deflated(zipfile.ZIP_DEFLATED, data.crc, data.compressed_size, reader.raw(data))
     content = content_of(entry, reader)
     crc = zlib.crc32(content)
     compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     deflated = compressor.compress(content) + compressor.flush()
     if len(deflated) < len(content):
-        return _Packed(zipfile.ZIP_DEFLATED, crc, len(deflated), (deflated,))
-    return _Packed(zipfile.ZIP_STORED, crc, len(content), (content,))
+        return _Deflated(zipfile.ZIP_DEFLATED, crc, len(deflated), (deflated,))
+    return _Deflated(zipfile.ZIP_STORED, crc, len(content), (content,))
 
 
 def _is_copied(member: Member) -> bool:

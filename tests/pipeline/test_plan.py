@@ -176,6 +176,21 @@ def test_altered_plan(world: World) -> None:
     assert plan.read_bytes() == content
 
 
+def test_last_build_is_believed_of_the_user_only(world: World) -> None:
+    """What the last zip was is signed too, and no other hash than that of the zip passes."""
+    for _ in range(3):
+        built(world)
+    before = world.digest()
+    (note,) = (world.cache / "planned").iterdir()
+    content = note.read_bytes()
+    assert before.encode() in content
+    note.write_bytes(content.replace(before.encode(), b"0" * 64))
+
+    _, planned = built(world)
+
+    assert (planned, world.digest(), note.read_bytes()) == (True, before, content)
+
+
 def test_wrong_plan(world: World) -> None:
     """Even with the right signature, a plan that copies other bytes is not followed."""
     built(world)
@@ -202,10 +217,18 @@ def plan_key(plan: Path, cache: Cache) -> str:
     return key
 
 
+@pytest.mark.parametrize("edited", [False, True], ids=["same project", "edited project"])
 @pytest.mark.parametrize("change", ["one byte", "cut off", "gone"])
-def test_altered_wheel(world: World, change: str) -> None:
+def test_altered_wheel(world: World, change: str, *, edited: bool) -> None:
     """A wheel that is not what was locked any more is fetched again, and does not ship."""
-    built(world)
+    for _ in range(3):
+        built(world)
+    if edited:
+        next(world.project.rglob("app.py")).write_text("edited = True\n")
+        built(world, output=str(world.folder / "other.zip"))
+        next(world.project.rglob("app.py")).write_text("edited = 1234\n")
+        shutil.copytree(world.cache, world.folder / "sound")
+        built(world, cache_dir=str(world.folder / "sound"))
     before = world.digest()
     path = world.cache / "files" / "sha256" / TWO.sha256[:2] / TWO.sha256
     content = bytearray(path.read_bytes())

@@ -151,27 +151,6 @@ class Fetcher:
         finally:
             self.close()
 
-    def unchecked(self, selected: Sequence[Selected]) -> tuple[Path, ...] | None:
-        """Find all selected files in the cache without hashing them.
-
-        This is for a caller that hashes what it copies from them. Returns None if one is not
-        in the cache, or has no sha256 in the lock.
-        """
-        paths: list[Path] = []
-        for item in selected:
-            digest = item.file.digest
-            if item.file.path is not None or not digest or not digest.startswith("sha256:"):
-                return None
-            path = self._cache.unchecked(digest)
-            if path is None:
-                return None
-            paths.append(path)
-        self._reporter.fetching(files=len(selected))
-        self._wanted = frozenset(item.filename for item in selected)
-        for item in selected:
-            self._reporter.fetched(item.filename, cached=True)
-        return tuple(paths)
-
     def close(self) -> None:
         """Close the connections, if `named` and `fetch` have not done so."""
         with self._connecting:

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.settings import Contents, LocalDependencies
-from lambda_build_plugin.pipeline.environment_lock import get_needed_wheels
-from lambda_build_plugin.pipeline.locked_wheels import get_locked_wheels, make_fetcher
 from lambda_build_plugin.pipeline.plan import may_have_plan
 from lambda_build_plugin.pipeline.target_lock import explaining_host_only_lock
 from lambda_build_plugin.source_build.compatibility import holds_code
@@ -23,10 +21,11 @@ if TYPE_CHECKING:
     from lambda_build_plugin.pipeline.plan import Plan
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.pipeline.target_lock import TargetLock
+    from lambda_build_plugin.selection.files import Selection
     from lambda_build_plugin.selection.packages import LeftOut
     from lambda_build_plugin.wheel.file import Wheel
 
-__all__ = ["Dependencies", "get_dependencies"]
+__all__ = ["Dependencies", "find_skipped", "get_dependencies"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,20 +50,20 @@ class Dependencies:
 
 
 def get_dependencies(
-    artifact: ArtifactBuild, lock: TargetLock | None, *, uses_plan: bool = False
+    artifact: ArtifactBuild, lock: TargetLock | None, selection: Selection | None = None
 ) -> Dependencies:
     """Get all wheels but the project's own: those of the lock, and those of `include-local`.
 
-    If `uses_plan` and there is a plan for the wheels of the lock, they are not hashed.
+    Args:
+        artifact: What is built.
+        lock: The packages for its target.
+        selection: What was already selected for all of these packages.
 
     Raises:
         LambdaBuildError: A package has no file for the target, or cannot be fetched or built.
     """
     settings = artifact.settings
-    uses_plan = uses_plan and may_have_plan(settings)
-    dependencies = Dependencies()
-    if lock is not None:
-        dependencies = _get_locked(artifact, lock, uses_plan=uses_plan)
+    dependencies = Dependencies() if lock is None else _get_locked(artifact, lock, selection)
     if settings.contents is Contents.PROJECT:
         return dependencies
     local = tuple(included(path, artifact.context) for path in settings.include_local)
@@ -77,14 +76,18 @@ def get_dependencies(
 
 
 def _get_locked(
-    artifact: ArtifactBuild, target_lock: TargetLock, *, uses_plan: bool
+    artifact: ArtifactBuild, target_lock: TargetLock, selection: Selection | None
 ) -> Dependencies:
+    # Not loaded by a build that has a plan.
+    from lambda_build_plugin.pipeline.environment_lock import get_needed_wheels
+    from lambda_build_plugin.pipeline.locked_wheels import get_locked_wheels, make_fetcher
+
     settings, lock = artifact.settings, target_lock.lock
-    skipped = _find_skipped(settings, lock)
+    skipped = find_skipped(settings, lock)
     if settings.contents is Contents.PROJECT:
         return Dependencies(lock=target_lock, skipped=skipped)
     packages = target_lock.packages
-    plan, can_have_plan = None, False
+    can_have_plan = False
     with (
         closing(make_fetcher(artifact, lock)) as fetcher,
         explaining_host_only_lock(lock, settings),
@@ -93,8 +96,8 @@ def _get_locked(
             found = get_needed_wheels(artifact, target_lock, fetcher)
             wheels, left_out, warnings = found.wheels, found.left_out, found.warnings
         else:
-            locked = get_locked_wheels(artifact, packages.packages, fetcher, uses_plan=uses_plan)
-            plan, can_have_plan = locked.plan, locked.can_have_plan and may_have_plan(settings)
+            locked = get_locked_wheels(artifact, packages.packages, fetcher, selection)
+            can_have_plan = locked.can_have_plan and may_have_plan(settings)
             wheels, warnings = locked.wheels, ()
             left_out = (*packages.left_out, *locked.left_out)
     return Dependencies(
@@ -104,12 +107,11 @@ def _get_locked(
         warnings=(*target_lock.warnings, *warnings, *fetcher.warnings),
         folders=target_lock.folders,
         skipped=skipped,
-        plan=plan,
         can_have_plan=can_have_plan,
     )
 
 
-def _find_skipped(settings: Settings, lock: Lock) -> frozenset[str]:
+def find_skipped(settings: Settings, lock: Lock) -> frozenset[str]:
     """Name packages that the lock requires and that have no wheel to ship.
 
     These are the folders of `local-dependencies = "skip"`, and projects that are not

@@ -14,7 +14,6 @@ from lambda_build_plugin.config.settings import Contents, Layout
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.pipeline.plan import keep_plan, write_by_plan
 from lambda_build_plugin.runtime.sdk import SDK
-from lambda_build_plugin.selection.provided import Provider
 from lambda_build_plugin.stage.contents import write_folder
 from lambda_build_plugin.system.output import moved_in
 from lambda_build_plugin.verify import sizes, view
@@ -101,7 +100,7 @@ def _write(
     if plan is None:
         written = write_archive(tree, path, epoch=epoch)
     else:
-        written = write_by_plan(tree, path, plan, epoch=epoch)
+        written = write_by_plan(artifact, tree, path, plan)
     for wheel, sha256, shown in tree.archives:
         check_unchanged(wheel, sha256, shown=shown)
     return written
@@ -231,6 +230,8 @@ def _register(
     settings = artifact.settings
     if settings.artifact is None:
         return
+    from lambda_build_plugin.selection.provided import Provider
+
     wheels = [distribution.wheel for distribution in staged.tree.distributions]
     artifact.run.built[settings.artifact, settings.target] = Provider(
         label=f"`{settings.artifact}`",

@@ -6,28 +6,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.config.settings import LocalDependencies
 from lambda_build_plugin.errors import SourceBuildError
 from lambda_build_plugin.fetch.configuration import HostIndexes, read_sources
 from lambda_build_plugin.fetch.fetcher import Fetcher
-from lambda_build_plugin.pipeline.plan import find_plan
+from lambda_build_plugin.pipeline.selecting import select_files
 from lambda_build_plugin.selection.explain import explain
-from lambda_build_plugin.selection.files import select
 from lambda_build_plugin.source_build.wheels import build_archive, build_commit, build_folder
-from lambda_build_plugin.verify import sizes
 from lambda_build_plugin.wheel.file import Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.fetch.fetcher import Fetched
     from lambda_build_plugin.lock.model import Lock, LockedPackage
-    from lambda_build_plugin.pipeline.plan import Plan
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.selection.files import Selection
     from lambda_build_plugin.selection.packages import LeftOut
-    from lambda_build_plugin.selection.wheel_choice import Selected
     from lambda_build_plugin.source_build.context import BuildContext
 
 __all__ = ["LockedWheels", "get_locked_wheels", "make_fetcher"]
@@ -39,14 +33,11 @@ class LockedWheels:
 
     wheels: tuple[Wheel, ...]
     left_out: tuple[LeftOut, ...]
-    plan: Plan | None = None
-    """If there is one, the wheels have not been hashed."""
-
     can_have_plan: bool = False
     """Whether all wheels are files that the lock vouches for."""
 
 
-def make_fetcher(artifact: ArtifactBuild, lock: Lock) -> Fetcher:
+def make_fetcher(artifact: ArtifactBuild, lock: Lock, *, offline: bool = False) -> Fetcher:
     """Make a fetcher for the indexes of a lock, as the user has configured them."""
     settings, context = artifact.settings, artifact.context
     return Fetcher(
@@ -63,7 +54,7 @@ def make_fetcher(artifact: ArtifactBuild, lock: Lock) -> Fetcher:
         ),
         context.cache,
         reporter=context.reporter,
-        offline=settings.offline,
+        offline=offline or settings.offline,
         jobs=settings.jobs,
     )
 
@@ -72,32 +63,19 @@ def get_locked_wheels(
     artifact: ArtifactBuild,
     packages: Sequence[LockedPackage],
     fetcher: Fetcher,
-    *,
-    uses_plan: bool = False,
+    selection: Selection | None = None,
 ) -> LockedWheels:
     """Select one file of each package, fetch all of them, and build those that are sources.
-
-    If `uses_plan` and there is a plan for these wheels, they are only found, not hashed.
 
     Raises:
         LambdaBuildError: A package has no file for the target, or cannot be fetched or built.
     """
-    settings = artifact.settings
-    with artifact.clock.stage("select"):
-        selection = select(
-            fetcher.named(packages),
-            settings.target,
-            only_binary=settings.only_binary,
-            skip_folders=settings.local_dependencies is LocalDependencies.SKIP,
-        )
-    _check_sizes(settings, selection.files)
+    if selection is None:
+        with artifact.clock.stage("select"):
+            selection = select_files(artifact.settings, fetcher.named(packages))
     sources = selection.folders or selection.commits
     can_have_plan = not sources and all(item.is_wheel for item in selection.files)
     with artifact.clock.stage("fetch"):
-        if uses_plan and can_have_plan:
-            planned = _find_planned(artifact, selection, fetcher)
-            if planned is not None:
-                return planned
         fetched = fetcher.fetch(selection.files)
     return LockedWheels(
         wheels=(
@@ -107,47 +85,6 @@ def get_locked_wheels(
         left_out=selection.left_out,
         can_have_plan=can_have_plan,
     )
-
-
-def _find_planned(
-    artifact: ArtifactBuild, selection: Selection, fetcher: Fetcher
-) -> LockedWheels | None:
-    """Find the wheels and the plan for them; None if one of them is not in the cache."""
-    paths = fetcher.unchecked(selection.files)
-    if paths is None:
-        return None
-    wheels = tuple(
-        Wheel.of(
-            path,
-            sha256=str(item.file.digest).removeprefix("sha256:"),
-            source="wheel",
-            filename=item.filename,
-        )
-        for item, path in zip(selection.files, paths, strict=True)
-    )
-    plan = find_plan(artifact, wheels)
-    if plan is None:
-        return None
-    return LockedWheels(wheels=wheels, left_out=selection.left_out, plan=plan)
-
-
-def _check_sizes(settings: Settings, files: Sequence[Selected]) -> None:
-    """Stop before the download if the wheels can never fit; not if files may be left out.
-
-    Raises:
-        VerificationError: The locked sizes alone are above Lambda's limit.
-    """
-    may_shrink = (
-        settings.exclude
-        or settings.exclude_presets
-        or settings.provided
-        or settings.provided_by
-        or settings.hooks.after_stage
-    )
-    if not may_shrink:
-        sizes.check_wheels(
-            {str(item): item.file.size for item in files if item.is_wheel and item.file.size}
-        )
 
 
 def _wheel_of(fetched: Fetched) -> Wheel:

@@ -11,6 +11,7 @@ The plan is signed with the key of the user, like every note in the cache.
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from lambda_build_plugin.archive import packed_files, write_archive
 from lambda_build_plugin.config.settings import Contents, Form
 from lambda_build_plugin.errors import FetchError
-from lambda_build_plugin.stage.packed import as_bytes, from_bytes
+from lambda_build_plugin.stage.packed import Packed, as_bytes, from_bytes
 from lambda_build_plugin.stage.tree import Dispute, Distribution, StagedTree
 from lambda_build_plugin.system.hashes import Digest
 from lambda_build_plugin.verify.view import shipped_from_note
@@ -36,9 +37,17 @@ if TYPE_CHECKING:
     from lambda_build_plugin.wheel.file import Wheel
     from lambda_build_plugin.wheel.machine_code import MachineCode
 
-__all__ = ["Plan", "UnusablePlanError", "find_plan", "keep_plan", "may_have_plan", "write_by_plan"]
+__all__ = [
+    "Plan",
+    "UnusablePlanError",
+    "find_note",
+    "keep_plan",
+    "may_have_plan",
+    "read_plan",
+    "write_by_plan",
+]
 
-_NOTES = "plans"
+_NOTES, _LAST = "plans", "planned"
 _FORMAT = "1"
 """The version of a plan; to be raised if zips are written differently."""
 
@@ -100,12 +109,15 @@ def may_have_plan(settings: Settings) -> bool:
     )
 
 
-def find_plan(artifact: ArtifactBuild, wheels: Sequence[Wheel]) -> Plan | None:
-    """Find the plan for these wheels; None if there is none in the cache."""
+def find_note(artifact: ArtifactBuild, wheels: Sequence[Wheel]) -> bytes | None:
+    """Find the note of the plan for these wheels; None if there is none in the cache."""
+    key = _key(artifact.settings, _ordered(wheels))
+    return artifact.context.cache.signed(_NOTES, key)
+
+
+def read_plan(note: bytes, artifact: ArtifactBuild, wheels: Sequence[Wheel]) -> Plan:
+    """Read the plan for the wheels that `find_note` was given."""
     wheels = _ordered(wheels)
-    note = artifact.context.cache.signed(_NOTES, _key(artifact.settings, wheels))
-    if note is None:
-        return None
     packed = from_bytes(note, [wheel.path for wheel in wheels], [wheel.name for wheel in wheels])
     facts, prefix = packed.facts, artifact.settings.prefix
     return Plan(
@@ -127,20 +139,59 @@ def find_plan(artifact: ArtifactBuild, wheels: Sequence[Wheel]) -> Plan | None:
     )
 
 
-def write_by_plan(tree: StagedTree, path: Path, plan: Plan, *, epoch: int | None) -> Written:
+def write_by_plan(artifact: ArtifactBuild, tree: StagedTree, path: Path, plan: Plan) -> Written:
     """Write a zip of which most files are copied by a plan.
+
+    What was copied must have the hash in the plan. If the project's own files are the same as
+    in the last build, the whole zip must have the hash that it had then, and nothing is hashed
+    twice.
 
     Raises:
         UnusablePlanError: What was copied is not what the plan says, so a wheel is another one
             by now.
     """
+    cache, key = artifact.context.cache, _own_key(artifact, tree)
+    last = cache.note(_LAST, key) or {}
+    own = _own_digest(tree)
+    is_the_same = last.get("own") == own
     try:
-        written = write_archive(tree, path, epoch=epoch)
+        written = write_archive(
+            tree, path, epoch=artifact.settings.epoch, hashes_packed=not is_the_same
+        )
     except OSError as error:
         raise UnusablePlanError(f"a wheel cannot be copied: {error}") from error
-    if written.packed_sha256 != plan.sha256:
+    if is_the_same:
+        is_proved = written.sha256.hex() == last.get("sha256")
+    else:
+        is_proved = written.packed_sha256 == plan.sha256
+    if not is_proved:
+        with suppress(FetchError):
+            cache.keep_note(_LAST, key, {})
         raise UnusablePlanError("a wheel in the cache is not the one that was locked")
+    if not is_the_same:
+        with suppress(FetchError):  # a cache that cannot be written costs time only
+            cache.keep_note(_LAST, key, {"own": own, "sha256": written.sha256.hex()})
     return written
+
+
+def _own_key(artifact: ArtifactBuild, tree: StagedTree) -> str:
+    """Name a project and the plan: there is one note for both, about the last build."""
+    wheels = [each.wheel for each in tree.distributions if each.wheel.source != "local"]
+    settings = artifact.settings
+    return f"{settings.project.root}\n{settings.contents.value}\n{_key(settings, wheels)}"
+
+
+def _own_digest(tree: StagedTree) -> str:
+    """Hash everything that the zip depends on beside the plan: the project's own files."""
+    hashing = hashlib.sha256()
+    for entry in tree.entries:
+        if not isinstance(entry.data, Packed):
+            fields = (entry.path, entry.digest, entry.size, entry.executable)
+            hashing.update(repr((*fields, isinstance(entry.data, bytes))).encode())
+    for each in tree.distributions:
+        if each.wheel.source == "local":
+            hashing.update(each.wheel.sha256.encode())
+    return hashing.hexdigest()
 
 
 def keep_plan(

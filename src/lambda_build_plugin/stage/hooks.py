@@ -164,7 +164,7 @@ def _entry(file: PlainFile, before: Entry | None, owner: str) -> Entry:
     # Windows keeps no modes, so that there nobody can have changed one.
     executable = before.executable if os.name == "nt" else file.executable
     if before.digest == digest:
-        return replace(before, executable=executable)
+        return before._replace(executable=executable)
     return Entry(file.path, before.owner, file.place, digest, size, executable)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lambda_build_plugin.errors import StageError
 from lambda_build_plugin.wheel.members import Member
@@ -58,9 +58,8 @@ class PlainProject:
         return f"the project {self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One file of the tree."""
+class Entry(NamedTuple):
+    """One file of the tree; a tuple, because there are thousands of them."""
 
     path: str
     """Inside the zip, with slashes."""

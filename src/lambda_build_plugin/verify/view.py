@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from lambda_build_plugin.selection.provided import reading
 from lambda_build_plugin.stage.contents import contents
 from lambda_build_plugin.verify.zip_format import is_folder
 from lambda_build_plugin.wheel.file import read_text
@@ -258,6 +257,8 @@ def provider(artifact: Provider, target: Target) -> ArtifactView:
     Raises:
         SettingsError: It cannot be read (any more); also later, when a file of it is read.
     """
+    from lambda_build_plugin.selection.provided import reading
+
     with reading(artifact.path) as archive:
         files = [info for info in archive.infolist() if not is_folder(info)]
     sizes = {info.filename: info.file_size for info in sorted(files, key=lambda i: i.filename)}

@@ -5,8 +5,7 @@ from __future__ import annotations
 import struct
 import zipfile
 import zlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lambda_build_plugin.errors import StageError
 
@@ -28,9 +27,8 @@ _MOST_BYTES_A_CHARACTER = 4  # of UTF-8
 CHUNK = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """Where the bytes of one file lie inside a wheel."""
+class Member(NamedTuple):
+    """Where the bytes of one file lie inside a wheel; a tuple, because there are thousands."""
 
     wheel: Path
     name: str
