@@ -2,10 +2,17 @@
 # Needs python3 (>= 3.10, with venv and pip) and a package index; nothing else.
 
 PYTHON ?= python3
+# Where an environment has its programs.
+ifeq ($(OS),Windows_NT)
+PROGRAMS := Scripts
+else
+PROGRAMS := bin
+endif
 VENV := .venv
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(PROGRAMS)
 LOWEST := .venv-lowest
 NEWEST := .venv-newest
+BUILT := .venv-built
 STAMP := $(VENV)/.installed
 LOWEST_STAMP := $(LOWEST)/.installed
 JOBS ?= 2
@@ -13,15 +20,21 @@ JOBS ?= 2
 INSTALL := $(BIN)/uv pip install --quiet
 LOCKED := --require-hashes --no-deps --exact --requirement
 OURS := --no-deps --build-constraints locks/builds.txt --editable .
+BUILD := $(BIN)/uv build --quiet --build-constraints locks/builds.txt --require-hashes
+# The tests that `make built` runs: those of all that a user can start.
+DOORS ?= tests/frontends tests/commands
 
-.PHONY: help demo test lint types hosts unit lowest newest bench lock clean
+.PHONY: help demo test lint types hosts unit lowest newest dist built release fuzz bench lock clean
 
 help:
 	@echo "make demo    build fixtures/projects/quickstart for python3.13 on arm64"
-	@echo "make test    lint, types, all tests, and the tests on the lowest dependencies"
+	@echo "make test    lint, types, all tests, some with the built wheel, most on the lowest dependencies"
+	@echo "make built   build wheel and sdist, and test the wheel in an environment of its own"
 	@echo "make newest  all tests with the newest of everything, whatever the locks say"
+	@echo "make fuzz    search each parser for inputs that it does not answer, for a minute each"
 	@echo "make bench   compare with uv + zip"
 	@echo "make lock    renew the locks, from which all of these but make newest install"
+	@echo "make release TAG=vVERSION  all that has to hold before a release, which is in dist/ then"
 	@echo "make clean   remove what these targets made"
 
 $(STAMP): pyproject.toml locks/uv.txt locks/builds.txt locks/development.txt
@@ -34,9 +47,9 @@ $(STAMP): pyproject.toml locks/uv.txt locks/builds.txt locks/development.txt
 
 # The lowest versions that pyproject.toml admits: hosts may hold us to them.
 $(LOWEST_STAMP): $(STAMP) locks/lowest.txt
-	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv --without-pip $(LOWEST)
-	$(INSTALL) --python $(LOWEST)/bin/python $(LOCKED) locks/lowest.txt
-	$(INSTALL) --python $(LOWEST)/bin/python $(OURS)
+	test -x $(LOWEST)/$(PROGRAMS)/python || $(PYTHON) -m venv --without-pip $(LOWEST)
+	$(INSTALL) --python $(LOWEST)/$(PROGRAMS)/python $(LOCKED) locks/lowest.txt
+	$(INSTALL) --python $(LOWEST)/$(PROGRAMS)/python $(OURS)
 	touch $@
 
 demo: $(STAMP)
@@ -45,10 +58,14 @@ demo: $(STAMP)
 test: lint
 	$(MAKE) --no-print-directory --jobs 3 types hosts $(LOWEST_STAMP)
 	$(MAKE) --no-print-directory unit lowest
+# Enough to see that the wheel is whole; a job of its own tests the rest with it.
+	$(MAKE) --no-print-directory built DOORS=tests/frontends/test_cli.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+# Without shellcheck and pyflakes, which one machine has and another has not.
+	$(BIN)/actionlint -shellcheck= -pyflakes= .github/workflows/*.yml
 
 types: $(STAMP)
 	$(BIN)/mypy
@@ -61,21 +78,49 @@ unit: $(STAMP)
 	$(BIN)/pytest -n $(JOBS) --dist worksteal
 
 lowest: $(LOWEST_STAMP)
-	$(LOWEST)/bin/pytest -n $(JOBS) --dist worksteal -m 'not index'
+	$(LOWEST)/$(PROGRAMS)/pytest -n $(JOBS) --dist worksteal -m 'not index'
 
 # Made anew each time, its hosts included: what is newest changes without notice.
 newest: $(STAMP)
 	rm -rf $(NEWEST) .cache/newest
 	$(PYTHON) -m venv --without-pip $(NEWEST)
-	$(INSTALL) --python $(NEWEST)/bin/python --upgrade --group test --editable '.[backends]'
-	TEST_NEWEST=1 $(NEWEST)/bin/pytest -n $(JOBS) --dist worksteal
+	$(INSTALL) --python $(NEWEST)/$(PROGRAMS)/python --upgrade --group test --editable '.[backends]'
+	TEST_NEWEST=1 $(NEWEST)/$(PROGRAMS)/pytest -n $(JOBS) --dist worksteal
+
+# The wheel is made of the sdist, as an installer makes it that finds no wheel, and has to
+# be what the tree gives.
+dist: $(STAMP)
+	rm -rf dist .cache/wheel-of-tree
+	$(BUILD) --out-dir dist
+	$(BUILD) --wheel --out-dir .cache/wheel-of-tree
+	cmp dist/*.whl .cache/wheel-of-tree/*.whl
+
+# `tests/conftest.py` sees to it that what is tested is the wheel.
+built: dist
+	rm -rf $(BUILT)
+	$(PYTHON) -m venv --without-pip $(BUILT)
+	$(INSTALL) --python $(BUILT)/$(PROGRAMS)/python $(LOCKED) locks/development.txt
+	$(INSTALL) --python $(BUILT)/$(PROGRAMS)/python --no-deps dist/*.whl
+	$(BUILT)/$(PROGRAMS)/lambda-build --version
+	TEST_WHEEL=$$(echo dist/*.whl) $(BUILT)/$(PROGRAMS)/pytest -n $(JOBS) --dist worksteal $(DOORS)
+
+# What is published is what was tested last: `built` makes dist/.
+release: $(STAMP)
+	$(BIN)/python .ci/check_release.py "$(TAG)"
+	$(MAKE) --no-print-directory test
+	$(MAKE) --no-print-directory built
 
 # `make lock NAMES="uv hosts/poetry"` renews these alone.
 lock: $(STAMP)
 	$(BIN)/python locks/renew.py $(NAMES)
 
+# `make fuzz FUZZ_SECONDS=600 TARGETS="wheel elf"`: what is found is added to tests/fuzz/corpus.
+FUZZ_SECONDS ?= 60
+fuzz: $(STAMP)
+	PYTHONPATH=tests FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m fuzz.run $(TARGETS)
+
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(NEWEST) .cache dist benchmarks/.work .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(NEWEST) $(BUILT) .cache dist benchmarks/.work .mypy_cache .pytest_cache .ruff_cache .hypothesis

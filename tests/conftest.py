@@ -12,7 +12,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from fakes.locks import AWSLAMBDARIC, BACKENDS, CACHE, NEWEST
+from fakes.locks import AWSLAMBDARIC, BACKENDS, BUILT_WHEEL, CACHE, NEWEST, ROOT
+
+import lambda_build_plugin
 
 # `nohup` and shells that start something behind the scenes have it ignore these, and what
 # the tests start would inherit that; a build that is to ignore a signal does.
@@ -20,6 +22,10 @@ for _name in ("SIGINT", "SIGHUP", "SIGTERM"):
     _signal = getattr(signal, _name, None)
     if _signal is not None and signal.getsignal(_signal) is signal.SIG_IGN:
         signal.signal(_signal, signal.SIG_DFL)
+
+# `make built` tests what users get, not the tree.
+if BUILT_WHEEL and Path(lambda_build_plugin.__file__).is_relative_to(ROOT / "src"):
+    raise pytest.UsageError("TEST_WHEEL is set, but the package is imported from `src`")
 
 # What builds in the developer's own environment install is held to the locks.
 if not NEWEST:

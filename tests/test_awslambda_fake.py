@@ -89,10 +89,8 @@ def test_missing_dependency(call: partial[Invocation], tmp_path: Path) -> None:
     error = call("app.handler", None, task=tmp_path).error
 
     assert error is not None
-    assert (error["errorType"], error["errorMessage"]) == (
-        "Runtime.ImportModuleError",
-        "Unable to import module 'app': No module named 'left_out'",
-    )
+    assert error["errorType"] == "Runtime.ImportModuleError"
+    assert "'left_out'" in str(error["errorMessage"])
 
 
 @pytest.mark.index
@@ -104,7 +102,8 @@ def test_isolation(call: partial[Invocation], tmp_path: Path, name: str) -> None
     error = call("app.handler", None, task=tmp_path).error
 
     assert error is not None
-    assert error["errorMessage"] == f"Unable to import module 'app': No module named '{name}'"
+    assert error["errorType"] == "Runtime.ImportModuleError"
+    assert f"'{name}'" in str(error["errorMessage"])
 
 
 @pytest.mark.index
@@ -244,7 +243,7 @@ def test_unpack_refuses_a_second_entry(tmp_path: Path) -> None:
     artifact = tmp_path / "a.zip"
     with zipfile.ZipFile(artifact, "w") as archive:
         archive.writestr("same", "1")
-        with pytest.warns(UserWarning, match="Duplicate name"):
+        with pytest.warns(UserWarning, match="'same'"):
             archive.writestr("same", "2")
 
     with pytest.raises(FileExistsError):

@@ -90,7 +90,7 @@ def test_forged_names(world: World, index: FakeIndex) -> None:
     world.require(ONE, index=index.url)
     (world.project / "pylock.toml").unlink()
     assert world.build().code == 0
-    notes = sorted((world.cache / "names").iterdir())
+    notes = sorted((world.cache / "file-names").iterdir())
     assert len(notes) == 1
     notes[0].write_bytes(bytes(32) + json.dumps({f"sha256:{ONE.sha256}": TWO.filename}).encode())
     asked = len(index.requests)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes.index import CutShort, Drop, FakeIndex, Longer, Redirect, Replace, Status
 from fakes.wheels import a_wheel
+from fakes.words import REFUSED
 from fakes.worlds import World, pylock_of
 
 if TYPE_CHECKING:
@@ -268,7 +269,7 @@ def test_refused_connection(world: World) -> None:
     url = f"http://127.0.0.1:{unused_port()}/simple/"
     world.require(WHEEL, index=url)
 
-    why = "Connection refused (4 attempts)"
+    why = f"{REFUSED} (4 attempts)"
     assert_fails(world, f"error: cannot reach {url}pinned/\n  why: {why}\n\n{NETWORK}")
 
 

@@ -3,6 +3,9 @@ from __future__ import annotations
 import re
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pathspec import GitIgnoreSpec
 
 from lambda_build_plugin.config.patterns import parse_pattern
 
@@ -48,6 +51,11 @@ def test_negation(text: str, *, negated: bool) -> None:
         pytest.param(
             "./a", "contains a part `.` or `..`, which no path in the archive has", id="dot"
         ),
+        pytest.param(
+            "a/**/b/**/c/**/d/**/e",
+            "contains `**` or `[!…]` more than 3 times",
+            id="slow",
+        ),
         pytest.param("a\\", "is not a valid .gitignore pattern", id="backslash at the end"),
         pytest.param("[z-a]", "is not a valid .gitignore pattern", id="range from the end"),
     ],
@@ -56,3 +64,29 @@ def test_unreadable(text: str, problem: str) -> None:
     """A line that can match nothing is refused, with the reason."""
     with pytest.raises(ValueError, match=f"^{re.escape(problem)}$"):
         parse_pattern(text)
+
+
+@pytest.mark.parametrize("text", ["*a*a*a*a*a*a*a*a*a*ab", "x/*a*a*a*a*a*a*a*a*a*ab/**/c"])
+def test_many_stars_take_linear_time(text: str) -> None:
+    """A pattern that fits a name in countless ways would not end if each was tried."""
+    assert not parse_pattern(text).matches("x/" + "a" * 255)
+
+
+_PARTS = st.sampled_from(["*", "*", "?", "a", "b", "/", "[ab]", "[!a]", "**/"])
+
+
+@settings(deadline=None)
+@given(
+    st.lists(_PARTS, min_size=1, max_size=8).map("".join),
+    st.lists(st.sampled_from(["a", "b", "ab", "ba", "aab"]), min_size=1, max_size=4),
+)
+def test_matches_what_pathspec_matches(text: str, folders: list[str]) -> None:
+    """What makes matching fast does not change what is matched."""
+    path = "/".join(folders)
+    try:
+        pattern = parse_pattern(text)
+    except ValueError:
+        return
+    (original,) = GitIgnoreSpec.from_lines([text]).patterns
+
+    assert pattern.matches(path) is (original.match_file(path) is not None)

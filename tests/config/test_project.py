@@ -78,6 +78,32 @@ def test_metadata_in_poetrys_own_table(tmp_path: Path) -> None:
     assert (project.name, project.version) == ("old-demo", "2.0")
 
 
+@pytest.mark.parametrize("name", ["", "My project", "../x"])
+@pytest.mark.parametrize(
+    "switch",
+    [
+        "[tool.pdm]\ndistribution = false\n",
+        "[tool.uv]\npackage = false\n",
+        "[tool.poetry]\npackage-mode = false\n",
+        "[tool.rye]\nvirtual = true\n",
+    ],
+)
+def test_unusable_name_of_a_project_that_is_not_packaged(
+    tmp_path: Path, name: str, switch: str
+) -> None:
+    """PDM locks a project with such a name, so the folder's name takes its place."""
+    project = a_project(tmp_path, f'[project]\nname = "{name}"\nversion = "1"\n{switch}')
+
+    assert (project.name, project.is_package) == ("my-folder", False)
+
+
+@pytest.mark.parametrize("name", ["", "My project"])
+def test_unusable_name_of_a_package(tmp_path: Path, name: str) -> None:
+    """A wheel cannot have such a name."""
+    with pytest.raises(SettingsError, match="is not a valid name"):
+        a_project(tmp_path, f'[project]\nname = "{name}"\n[tool.pdm]\ndistribution = true\n')
+
+
 def test_python_of_a_pipfile(tmp_path: Path) -> None:
     """Without pyproject.toml a Pipfile says for which Python the project is."""
     (tmp_path / "Pipfile").write_text('[requires]\npython_version = "3.12"\n', encoding="utf-8")
@@ -119,6 +145,12 @@ def test_root_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         pytest.param("[project", "pyproject.toml: is not TOML: ", id="no-toml"),
         pytest.param("project = 1", "pyproject.toml: project: must be a table", id="no-table"),
         pytest.param(
+            '[project]\nname = "demo"\ndependencies = ["git+https://me:secret@git.example/a@v1"]',
+            "pyproject.toml: project.dependencies: a URL needs the name of the package in front: "
+            "`name @ git+https://…`",
+            id="repository-without-a-name",
+        ),
+        pytest.param(
             '[project]\nname = "../demo"',
             "pyproject.toml: project.name: `../demo` is not a valid name (PEP 508)",
             id="name-that-would-be-a-path",
@@ -151,7 +183,7 @@ def test_root_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ),
         pytest.param(
             f'[project]\ndependencies = ["a<1,>={"9" * 5000}"]',
-            "pyproject.toml: project.dependencies: Exceeds the limit (4300 digits)",
+            "pyproject.toml: project.dependencies: ",
             id="requirement-of-many-digits",
         ),
         pytest.param(
@@ -383,6 +415,38 @@ def test_pinned_python(tmp_path: Path, text: str, version: str | None) -> None:
     (tmp_path / ".python-version").write_text(text, encoding="utf-8", newline="")
 
     assert read_project(tmp_path).pinned_python == version
+
+
+def test_pinned_python_above(tmp_path: Path) -> None:
+    """The nearest file counts, up to the top of the repository and no further."""
+    inner = tmp_path / "repository" / "members" / "one"
+    inner.mkdir(parents=True)
+    (tmp_path / ".python-version").write_text("3.9\n")
+    found = []
+    for create in (
+        (tmp_path / "repository" / ".git").mkdir,
+        lambda: (tmp_path / "repository" / ".python-version").write_text("3.12\n"),
+        lambda: (inner.parent / ".python-version").write_text(">=3.8\n"),
+        lambda: (inner / ".python-version").write_text("3.13\n"),
+    ):
+        create()
+        project = read_project(inner)
+        found.append((project.pinned_python, project.pinned_in))
+
+    assert found == [
+        (None, None),
+        ("3.12", "../../.python-version"),
+        ("3.12", "../../.python-version"),
+        ("3.13", ".python-version"),
+    ]
+
+
+def test_pinned_python_above_without_a_repository(tmp_path: Path) -> None:
+    """What lies above a project that belongs to nothing is not its own."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / ".python-version").write_text("3.9\n")
+
+    assert read_project(tmp_path / "one").pinned_python is None
 
 
 def test_no_pinned_python(tmp_path: Path) -> None:

@@ -28,8 +28,8 @@ def a_file(folder: Path, content: bytes) -> Path:
 @pytest.mark.parametrize(
     ("content", "start"),
     [
-        pytest.param(b"a = ", "demo.lock: is not TOML: Invalid value", id="no-toml"),
-        pytest.param(b'a = "\xff"', "demo.lock: is not UTF-8 text (invalid start", id="no-utf-8"),
+        pytest.param(b"a = ", "demo.lock: is not TOML: ", id="no-toml"),
+        pytest.param(b'a = "\xff"', "demo.lock: is not UTF-8 text (", id="no-utf-8"),
         pytest.param(b"a = " + b"[" * 2000, "demo.lock: is not TOML: ", id="nested-too-deeply"),
         pytest.param(b"a = " + b"1" * 9999, "demo.lock: is not TOML: ", id="number-too-long"),
     ],

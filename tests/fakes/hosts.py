@@ -18,13 +18,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fakes.locks import BUILDS, CACHE, NEWEST, ROOT, added_by_plugin, host_lock, hosts
+from fakes.locks import BUILDS, BUILT_WHEEL, CACHE, NEWEST, ROOT, added_by_plugin, host_lock, hosts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -121,7 +120,7 @@ def host(name: str, *requirements: str, with_plugin: bool = True) -> Host:
 
 def _folder_name(requirements: tuple[str, ...], wheel: Path | None) -> str:
     """Name the environment for all that is in it."""
-    parts = [sys.version, *sorted(requirements), str(wheel)]
+    parts = [sys.version, *sorted(requirements), _digest(wheel.read_bytes()) if wheel else ""]
     if not NEWEST:
         lock = host_lock(requirements, with_plugin=wheel is not None)
         parts.append(lock.read_text(encoding="utf-8") if lock else "")
@@ -137,10 +136,12 @@ def our_wheel(*, beside: Host | None = None) -> Path:
             the wheel asks for the versions of the lock, too, that the host has not yet.
     """
     pins = [] if beside is None else added_by_plugin(beside.requirements)
+    if BUILT_WHEEL and not pins:
+        return BUILT_WHEEL
     folder = _HOSTS / f"wheel-{_digest(*_tree(), repr(pins).encode())}"
     if not folder.is_dir():
         with _scratch() as scratch:
-            _forget_old()
+            _forget_old(Path(scratch))
             made = Path(scratch, "wheel")
             held = () if NEWEST else ("--build-constraints", BUILDS, "--require-hashes")
             source = _a_tree_with(pins, Path(scratch, "tree")) if pins else ROOT
@@ -152,7 +153,8 @@ def our_wheel(*, beside: Host | None = None) -> Path:
 
 def _a_tree_with(requirements: list[str], folder: Path) -> Path:
     """Copy what the wheel is built of, and let it require more."""
-    shutil.copytree(ROOT / "src", folder / "src")
+    # Bytecode appears and goes while other tests run.
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("LICENSE", "README.md"):
         shutil.copy(ROOT / name, folder)
     head, key, tail = (
@@ -222,10 +224,15 @@ def _move_in(made: Path, folder: Path) -> None:
             raise
 
 
-def _forget_old() -> None:
-    """Remove what earlier states of the tree have left."""
+def _forget_old(new: Path) -> None:
+    """Remove what earlier states of the tree have left.
+
+    How old that is tells a folder that was made just now: the clock of this process may be
+    another than that of the file system.
+    """
+    now = new.stat().st_mtime
     for folder in _HOSTS.iterdir():
-        if folder.stat().st_mtime < time.time() - _KEPT_SECONDS:
+        if folder.stat().st_mtime < now - _KEPT_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
 
 

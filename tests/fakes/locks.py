@@ -1,7 +1,8 @@
 """The locks of the repository: what tests install from the package index.
 
 `make lock` renews them, from `locks/environments.toml`. Where the environment variable
-`TEST_NEWEST` is 1, as `make newest` sets it, nothing is held to them.
+`TEST_NEWEST` is 1, as `make newest` sets it, nothing is held to them. `TEST_WHEEL` names
+the wheel that is tested in place of the tree, as `make built` sets it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ __all__ = [
     "AWSLAMBDARIC",
     "BACKENDS",
     "BUILDS",
+    "BUILT_WHEEL",
     "CACHE",
     "NEWEST",
     "ROOT",
@@ -34,6 +36,9 @@ ROOT = Path(__file__).parents[2]
 
 NEWEST = os.environ.get("TEST_NEWEST") == "1"
 """Whether tests run with the newest of everything instead of what is locked."""
+
+BUILT_WHEEL = Path(ROOT, os.environ["TEST_WHEEL"]) if "TEST_WHEEL" in os.environ else None
+"""The wheel of this plugin that is tested; None where it is the tree."""
 
 CACHE = ROOT / ".cache" / ("newest" if NEWEST else "tests")
 """Where environments are kept that several tests use."""

@@ -15,6 +15,7 @@ import pytest
 from fakes.index import FakeIndex
 from fakes.projects import a_project, quiet_environment, run_lambda_build
 from fakes.wheels import a_wheel
+from fakes.words import NO_FOLDER
 
 from lambda_build_plugin.runtime.target import RUNTIMES
 
@@ -149,7 +150,7 @@ error: pinned-1.0-py3-none-any.whl is not what was locked
        locked:   sha256:{NONE}
        received: sha256:{PINNED.sha256}
 
-hint: do not ship it: find out who changed it, and lock again only if the change is intended
+hint: lock again if the file was meant to change; if not, do not ship it: find out who changed it
 """,
             id="wrong-hash",
         ),
@@ -394,5 +395,5 @@ def test_output_that_cannot_be_written(workplace: Workplace) -> None:
 
     assert (code, errors.splitlines()[:2]) == (
         7,
-        [f"error: cannot write {output}", "  why: Not a directory"],
+        [f"error: cannot write {output}", f"  why: {NO_FOLDER}"],
     )

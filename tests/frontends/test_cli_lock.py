@@ -348,3 +348,265 @@ def test_help_of_the_sub_command_is_its_own(tmp_path: Path) -> None:
     )
 
     assert (ran.code, ran.output.startswith("usage: lambda-build lock ")) == (0, True)
+
+
+# --- where packages come from -----------------------------------------------------------
+
+
+def a_local_package(project: Path, name: str = "backport") -> None:
+    """Write a package into the project's folder whose name the index has, too."""
+    a_project(project / name, name=name)
+
+
+def tables(workplace: Workplace, text: str, *, dependency: str = "backport") -> None:
+    """Give the project one dependency, and the tables of its own tool."""
+    pyproject = workplace.project / "pyproject.toml"
+    before = pyproject.read_text().partition("dependencies =")[0]
+    pyproject.write_text(f"{before}dependencies = ['{dependency}']\n{text}")
+
+
+@pytest.mark.parametrize(
+    ("text", "tool", "line"),
+    [
+        pytest.param(
+            '[tool.poetry.dependencies]\nbackport = {path = "backport"}',
+            "poetry",
+            "tool.poetry.dependencies.backport names the path `backport`",
+            id="path of Poetry",
+        ),
+        pytest.param(
+            "[tool.poetry.dependencies]\n"
+            'Backport = [{git = "https://me:s3cret@git.example/backport.git", python = "3.10"}]',
+            "poetry",
+            "names the git `https://git.example/backport.git`",
+            id="one of several repositories of Poetry",
+        ),
+        pytest.param(
+            '[tool.poetry.dependencies]\nbackport = {source = "ours"}\n[[tool.poetry.source]]\n'
+            'name = "ours"\nurl = "https://index.example/simple"\npriority = "explicit"',
+            "poetry",
+            "names the source `ours`",
+            id="explicit source of Poetry",
+        ),
+        pytest.param(
+            '[[tool.poetry.source]]\nname = "ours"\nurl = "https://me:s3cret@index.example/simple"',
+            "poetry",
+            "is the index `https://index.example/simple`, which uv does not use",
+            id="source of Poetry",
+        ),
+        pytest.param(
+            '[[tool.pdm.source]]\nname = "ours"\nurl = "https://index.example/simple"',
+            "pdm",
+            "is the index `https://index.example/simple`, which uv does not use",
+            id="source of PDM",
+        ),
+        pytest.param(
+            '[tool.pdm.resolution.overrides]\nbackport = "file:///${PROJECT_ROOT}/backport"',
+            "pdm",
+            "overrides.backport overrides what is asked for",
+            id="override of PDM",
+        ),
+        pytest.param(
+            '[tool.pdm.workspace]\nmembers = ["backp*"]',
+            "pdm",
+            "backport is a member of the pdm workspace",
+            id="member of PDM",
+        ),
+        pytest.param(
+            "[tool.rye]\nmanaged = true\n[tool.rye.workspace]",
+            "rye",
+            "backport is a member of the rye workspace",
+            id="member of rye",
+        ),
+        pytest.param(
+            '[[tool.rye.sources]]\nname = "default"\nurl = "https://index.example/simple"',
+            "rye",
+            "is the index `https://index.example/simple`, which uv does not use",
+            id="source of rye",
+        ),
+        pytest.param(
+            '[tool.hatch.envs.default.workspace]\nmembers = [{path = "backport"}]',
+            "",
+            "backport is a member of the hatch workspace",
+            id="member of Hatch",
+        ),
+        pytest.param(
+            '[tool.pixi.pypi-dependencies]\nbackport = {path = "backport"}',
+            "",
+            "tool.pixi.pypi-dependencies.backport names the path `backport`",
+            id="path of pixi",
+        ),
+    ],
+)
+def test_stranger_is_never_locked_in_place_of_ours(
+    workplace: Workplace, text: str, tool: str, line: str
+) -> None:
+    """What only the project's own tool reads is refused, and that tool is named."""
+    a_local_package(workplace.project)
+    tables(workplace, text)
+
+    ran = workplace.does("lock")
+
+    assert (ran.code, line in ran.errors, "s3cret" in ran.errors) == (3, True, False), ran.errors
+    assert (f"`{tool} lock`" in ran.errors) is bool(tool)
+    assert "[tool.uv.sources]" in ran.errors
+    assert not (workplace.project / "pylock.lambda.toml").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(
+            '[tool.poetry.dependencies]\nbackport = {path = "backport"}\n'
+            '[tool.uv.sources]\nbackport = {path = "backport"}',
+            id="said to uv as well",
+        ),
+        pytest.param(
+            '[tool.poetry.dependencies]\nelsewhere = {path = "backport"}', id="not asked for"
+        ),
+        pytest.param("[tool.poetry.dependencies]\nbackport = {extras = []}", id="no origin"),
+        pytest.param(
+            '[[tool.poetry.source]]\nname = "ours"\nurl = "@INDEX@"', id="index that uv uses"
+        ),
+        pytest.param(
+            '[[tool.pdm.source]]\nname = "ours"\nurl = "${UV_DEFAULT_INDEX}"', id="same by variable"
+        ),
+        pytest.param(
+            '[[tool.poetry.source]]\nname = "ours"\nurl = "https://index.example/simple"\n'
+            'priority = "explicit"',
+            id="explicit source that nothing names",
+        ),
+    ],
+)
+def test_what_uv_takes_from_the_same_place_is_locked(workplace: Workplace, text: str) -> None:
+    """Tables of another tool do no harm where they say what uv does."""
+    a_local_package(workplace.project)
+    tables(workplace, text.replace("@INDEX@", workplace.environ["UV_DEFAULT_INDEX"]))
+
+    assert workplace.locks().startswith("Locked 1 package for")
+
+
+@pytest.mark.parametrize(
+    ("dependency", "text"),
+    [
+        pytest.param(
+            "backport @ {root:uri}/backport",
+            "[tool.hatch.metadata]\nallow-direct-references = true",
+            id="form of Hatch",
+        ),
+        pytest.param(
+            "backport @ file:///${PROJECT_ROOT}/backport",
+            "[tool.hatch.metadata]\nallow-direct-references = true",
+            id="form of PDM",
+        ),
+        pytest.param(
+            "backport", '[tool.uv.sources]\nbackport = {path = "backport"}', id="form of uv"
+        ),
+    ],
+)
+def test_local_package_is_locked_by_a_relative_path(
+    workplace: Workplace, dependency: str, text: str
+) -> None:
+    """The lock serves every clone of the project."""
+    a_local_package(workplace.project)
+    tables(workplace, text, dependency=dependency)
+    # Only hatchling knows `{root:uri}`; it is here, and not in the index of this test.
+    workplace.environ["UV_NO_BUILD_ISOLATION"] = "1"
+
+    workplace.locks()
+
+    assert 'directory = { path = "backport"' in workplace.lock
+    assert str(workplace.project) not in workplace.lock
+
+
+def test_local_wheel_is_locked_by_a_relative_path(workplace: Workplace) -> None:
+    """A wheel beside the project is one of its files, not one of this machine."""
+    wheel = a_wheel("backport", "1.0")
+    wheel.write_to(workplace.project.parent / "wheels")
+    place = (workplace.project.parent / "wheels" / wheel.filename).as_uri()
+    tables(
+        workplace,
+        "[tool.hatch.metadata]\nallow-direct-references = true",
+        dependency=f"backport @ {place}",
+    )
+
+    workplace.locks()
+
+    assert f'path = "../wheels/{wheel.filename}"' in workplace.lock
+    assert names(workplace.builds("--runtime", "python3.13")) == {"backport"}
+
+
+# --- what the lock was made from --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line"),
+    [
+        pytest.param('"web>=2"', '"web>=1"', "- web>=1: not in the lock", id="changed"),
+        pytest.param('"web>=2"', "", "- web>=2: only in the lock", id="removed"),
+        pytest.param(
+            '["orjson"]',
+            '["orjson", "backport"]',
+            "- backport (extra `fast`): not in the lock",
+            id="extra",
+        ),
+        pytest.param(
+            'fast = ["orjson"]',
+            'fast = ["orjson"]\nslow = ["backport"]',
+            "- backport (extra `slow`): not in the lock",
+            id="new extra",
+        ),
+        pytest.param(
+            '["pytest"]', '["pytest<9"]', "- pytest<9 (group `dev`): not in the lock", id="group"
+        ),
+        pytest.param(
+            '">=3.10"', '">=3.9"', "- requires-python: is `>=3.9`, locked for `>=3.10`", id="python"
+        ),
+        pytest.param(
+            "[dependency-groups]",
+            '[tool.uv]\nconstraint-dependencies = ["web<9"]\n[dependency-groups]',
+            "- [tool.uv] constraint-dependencies has changed",
+            id="settings of uv",
+        ),
+    ],
+)
+def test_lock_that_no_longer_answers_the_project_is_refused(
+    workplace: Workplace, before: str, after: str, line: str
+) -> None:
+    """The message names what changed, and the command that locks the same again."""
+    workplace.locks("--group", "dev")
+    pyproject = workplace.project / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text().replace(before, after, 1))
+
+    ran = workplace.does("--runtime", "python3.13")
+
+    assert (ran.code, line in ran.errors) == (3, True), ran.errors
+    assert "hint: run `lambda-build lock --group dev` and review the changes" in ran.errors
+
+
+def test_lock_that_answers_the_project_in_other_words_is_fresh(workplace: Workplace) -> None:
+    """Spelling, order, comments and what does not affect a lock make nothing stale."""
+    workplace.locks("--extra", "fast")
+    pyproject = workplace.project / "pyproject.toml"
+    text = pyproject.read_text().replace('"web>=2"', "\n  # the web\n  'Web >= 2',\n")
+    text = text.replace('fast = ["orjson"]', 'fast = ["orjson"]\nslow = ["backport"]')
+    pyproject.write_text(text.replace('version = "1.0"', 'version = "1.1"') + "[tool.other]\na=1\n")
+
+    assert names(workplace.builds("--runtime", "python3.13")) == {"web", "native", "backport"}
+
+
+def test_logins_of_requirements_are_not_in_the_lock(workplace: Workplace) -> None:
+    """The record of what the lock was made from keeps no secret, and is still comparable."""
+    url = workplace.environ["UV_DEFAULT_INDEX"].replace("/simple/", "/files/")
+    place = url.replace("://", "://me:s3cret@")
+    tables(
+        workplace,
+        "[tool.hatch.metadata]\nallow-direct-references = true",
+        dependency=f"backport @ {place}backport-1.0-py3-none-any.whl",
+    )
+
+    workplace.locks()
+
+    assert "s3cret" not in workplace.lock
+    assert "made-from" in workplace.lock
+    assert names(workplace.builds("--runtime", "python3.13")) == {"backport"}

@@ -638,8 +638,8 @@ def test_dynamic_dependencies_cut_the_lock_of_an_environment(user: User) -> None
             "use the flag `--jobs`",
             id="flag",
         ),
-        pytest.param('versions = "layer"', 2, "must be an array of strings", id="versions"),
-        pytest.param('versions = ["zip"]', 2, "Unknown versions in field", id="unknown version"),
+        pytest.param('versions = "layer"', 2, "lambda.versions", id="versions"),
+        pytest.param('versions = ["zip"]', 2, "lambda.versions", id="unknown version"),
         pytest.param("[tool.hatch.build.targets.lambda.hooks.nope]", 2, "nope", id="hook"),
         pytest.param('contents = "dependencies"', 8, "would be empty", id="nothing to ship"),
         pytest.param(

@@ -232,7 +232,7 @@ def test_changed_requirement_makes_the_lock_stale(tmp_path: Path, version: str) 
 
     def is_fresh_for_poetry() -> bool:
         ran = project.host.run("check", "--lock", cwd=project.folder, home=project.home)
-        return "poetry.lock was last generated" not in ran.stdout + ran.stderr
+        return ran.returncode == 0
 
     pyproject.write_text(text.replace('version = "1"', 'version = "2"'), encoding="utf-8")
     assert (is_fresh_for_poetry(), project.lock().kind) == (True, "poetry.lock")

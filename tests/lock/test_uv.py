@@ -554,7 +554,7 @@ FAST = ["beta[X] <2, >=1"]
             id="order-and-spelling",
         ),
         pytest.param(
-            LOCKED + '[dependency-groups]\nnew = ["alpha"]\n[tool.other]\nx = 1\n',
+            LOCKED + "[dependency-groups]\nempty = []\n[tool.other]\nx = 1\n",
             id="other-tables",
         ),
     ],
@@ -571,6 +571,12 @@ def test_lock_that_answers_is_fresh(root: Path, index: FakeIndex, now: str) -> N
     ("before", "after", "difference"),
     [
         pytest.param('"alpha>=1",', '"alpha>=1", "beta",', ["- beta: not in the lock"], id="added"),
+        pytest.param(
+            "[project.optional",
+            '[dependency-groups]\nnew = ["alpha"]\n[project.optional',
+            ["- alpha: not in the lock (group `new`)"],
+            id="added-to-a-group",
+        ),
         pytest.param('"alpha>=1",', "", ["- alpha>=1: only in the lock"], id="removed"),
         pytest.param(
             "alpha>=1",

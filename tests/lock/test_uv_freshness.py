@@ -185,7 +185,7 @@ def found(
     )
     metadata = Table({"requires-dist": list(locked)}, at="uv.lock: package[0].metadata")
     lock = Table({"requires-python": ">=3.10"}, at="uv.lock")
-    return list(differences(project, metadata, lock, inherits=inherits))
+    return list(differences(project, metadata, lock, inherited=None if inherits else {}))
 
 
 COMMIT = "https://git.example/a/b"
@@ -359,4 +359,4 @@ def test_dynamic_dependencies_are_not_compared() -> None:
     project = Project(root=Path("demo"), name=canonicalize_name("demo"), dependencies=None)
     metadata = Table({"requires-dist": [{"name": "a"}]}, at="uv.lock")
 
-    assert differences(project, metadata, Table({}, at="uv.lock"), inherits=False) == ()
+    assert differences(project, metadata, Table({}, at="uv.lock"), inherited={}) == []

@@ -216,12 +216,12 @@ def test_warnings(tmp_path: Path) -> None:
     lock.write_text("\n".join(lines), encoding="utf-8")
     target = Target(runtime=RUNTIMES["python3.10"], architecture=Architecture.ARM64)
 
-    of_runtime, of_lock, of_tree = build(replace(settings_of(root), target=target), Reporter())[
-        "warnings"
-    ]
+    report = build(replace(settings_of(root), target=target), Reporter())
+    of_runtime, of_lock, of_requirements, of_tree = report["warnings"]
 
     assert of_runtime.startswith("python3.10 is deprecated since 2026-10-31")
     assert "no hashes" in of_lock
+    assert of_requirements.startswith("other 1.0 ships because requirements.txt has it")
     assert of_tree == (
         "`same.py` comes from dep and from other with different content: the one from other ships"
     )
@@ -248,7 +248,9 @@ def _into_a_file(settings: Settings) -> Settings:
         pytest.param(_into_a_file, OutputError, id="after the zip is verified"),
     ],
 )
-@pytest.mark.parametrize("older", [b"older", None], ids=["an older artifact", "none yet"])
+@pytest.mark.parametrize(
+    "older", [b"PK\x05\x06" + bytes(18), None], ids=["an older artifact", "none yet"]
+)
 def test_failure(
     tmp_path: Path,
     change: Callable[[Settings], Settings],

@@ -21,6 +21,7 @@ from fakes.poetry_hosts import NEWEST, poetry_host
 from fakes.projects import quiet_environment, run_lambda_build
 from fakes.sources import a_source
 from fakes.wheels import a_wheel, an_sdist
+from fakes.words import NO_FILE
 
 from lambda_build_plugin.config.tables import read_toml
 from lambda_build_plugin.lock import pdm_freshness
@@ -511,13 +512,20 @@ def test_what_an_included_wheel_requires(tmp_path: Path, environ: dict[str, str]
     ("name", "content", "why"),
     [
         pytest.param("absent", None, "it is neither a folder nor a wheel", id="absent"),
-        pytest.param("shared-1.0-py3-none-any.whl", None, "No such file", id="absent wheel"),
+        pytest.param("shared-1.0-py3-none-any.whl", None, NO_FILE, id="absent wheel"),
         pytest.param("shared-1.0-py3-none-any.whl", b"text", "it is neither", id="no zip"),
         pytest.param(
             "shared-1.0-cp39-cp39-win_amd64.whl",
             a_wheel("shared").content,
-            "its tags do not match python3.13 arm64",
+            "its tag is cp39-cp39-win_amd64, but python3.13 arm64 loads "
+            "cp313-cp313-manylinux_2_34_aarch64, the same for an older manylinux",
             id="for another target",
+        ),
+        pytest.param(
+            "shared-1.0-py3-none-any.whl",
+            a_wheel("shared", metadata=["Requires-Python: <3.12"]).content,
+            "its Requires-Python is `<3.12`, but python3.13 has Python 3.13.",
+            id="for another Python",
         ),
     ],
 )
@@ -564,7 +572,7 @@ def test_file_that_is_gone(tmp_path: Path, environ: dict[str, str]) -> None:
     place = app / ".." / "lib-1.0-py3-none-any.whl"
     assert (run.code, run.errors) == (
         5,
-        f"error: cannot read {place.name}\n  why: {place}: No such file or directory\n\n"
+        f"error: cannot read {place.name}\n  why: {place}: {NO_FILE}\n\n"
         "hint: put it there, or change its path and lock again\n",
     )
 
@@ -754,7 +762,7 @@ wheels = [{{ path = "../{wheel.filename}", hashes = {{ sha256 = "{wheel.sha256}"
         encoding="utf-8",
     )
 
-    run = run_lambda_build(cwd=app, environ=environ)
+    run = run_lambda_build("--no-binary", "fast", cwd=app, environ=environ)
 
     lines = [line.strip() for line in run.errors.splitlines()]
     assert (run.code, lines[:4]) == (

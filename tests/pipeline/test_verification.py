@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import zipfile
 from typing import TYPE_CHECKING
 
@@ -389,8 +391,8 @@ def test_wheels_that_can_never_fit_are_not_fetched(tmp_path: Path) -> None:
         assert list(index.requests) == []
     assert (run.code, run.errors) == (
         8,
-        "error: the artifact would be too large: its wheels have 300,000,000 bytes before they "
-        "are unzipped, Lambda requires less than 262,144,000 afterwards\n"
+        "error: the artifact would be too large: its wheels have 286.1 MB before they "
+        "are unzipped, and Lambda requires less than 250.0 MB afterwards\n"
         "  why: the largest are:\n"
         "       - larger 1.0: 190.7 MB\n"
         "       - large 1.0: 95.4 MB\n"
@@ -404,3 +406,28 @@ def test_large_wheels_of_which_something_is_left_out(tmp_path: Path) -> None:
         run = a_large_world(tmp_path, index).build("--exclude", "/large/data/")
 
     assert (run.code, run.errors) == (0, "")
+
+
+@pytest.mark.parametrize("spelling", ["hexadecimal", "padded", "standard base64"])
+def test_record_in_another_spelling(tmp_path: Path, spelling: str) -> None:
+    """A wheel of `uv_build<0.8.13` ships, and its RECORD becomes what the specification says."""
+    content = b"x = 15\n"  # its digest has a slash in standard base64
+    raw = hashlib.sha256(content).digest()
+    assert b"/" in base64.b64encode(raw)
+    spelled = {
+        "hexadecimal": raw.hex(),
+        "padded": base64.urlsafe_b64encode(raw).decode(),
+        "standard base64": base64.b64encode(raw).decode().rstrip("="),
+    }[spelling]
+    record = f"old/__init__.py,sha256={spelled},{len(content)}\nold-1.0.dist-info/RECORD,,\n"
+    wheel = a_wheel("old", files={"old/__init__.py": content}, record=record.encode())
+
+    result = build(tmp_path, wheel)
+
+    assert result.code == 0, result.errors
+    right = base64.urlsafe_b64encode(raw).decode().rstrip("=")
+    (path,) = tmp_path.glob("project/dist/*.zip")
+    with zipfile.ZipFile(path) as archive:
+        rows = archive.read("old-1.0.dist-info/RECORD").decode()
+    assert f"old/__init__.py,sha256={right},{len(content)}\n" in rows
+    assert rebuilt(tmp_path).code == 0

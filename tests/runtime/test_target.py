@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import sysconfig
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -21,6 +22,7 @@ from lambda_build_plugin.runtime.target import (
     RUNTIMES,
     Architecture,
     Target,
+    default_runtimes,
     newest_admitted,
 )
 
@@ -354,3 +356,19 @@ def test_warnings_of_a_runtime_by_date(runtime: str, today: str, warnings: tuple
 def test_target_is_shown_in_lambda_words() -> None:
     """Messages name the runtime and the architecture as AWS does."""
     assert str(a_target("python3.13", "arm64")) == "python3.13 arm64"
+
+
+@pytest.mark.parametrize("requires_python", [None, ">=3.10", "==3.12.*", ">=3.15"])
+def test_new_runtimes_change_no_default(
+    monkeypatch: pytest.MonkeyPatch, requires_python: str | None
+) -> None:
+    """An upgrade of this package moves no function to another Python."""
+    specifier = None if requires_python is None else SpecifierSet(requires_python)
+    released = replace(RUNTIMES["python3.15"], preview=False)
+    monkeypatch.setitem(RUNTIMES, "python3.15", released)
+    before = default_runtimes(specifier)[0]
+    newer = replace(RUNTIMES["python3.15"], name="python3.16", python=(3, 16))
+    monkeypatch.setitem(RUNTIMES, "python3.16", newer)
+
+    assert default_runtimes(specifier)[0] == before
+    assert default_runtimes(None)[0].name == "python3.14"

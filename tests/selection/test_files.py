@@ -8,6 +8,7 @@ import pytest
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from lambda_build_plugin.config.build_policy import ALL, BuildPolicy, format_rules
 from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedPackage, LockedVcs
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection.explain import NoMatchingFileError, explain, is_of_one_machine
@@ -15,6 +16,8 @@ from lambda_build_plugin.selection.files import ForbiddenSourceError, Selection,
 from lambda_build_plugin.selection.packages import LeftOut
 from lambda_build_plugin.selection.wheel_choice import Selected, best_wheel
 from lambda_build_plugin.system.hashes import Digest
+
+ONLY_BINARY = BuildPolicy(rules=(format_rules("`only-binary`", only_binary=[ALL]),))
 
 
 def a_target(runtime: str = "python3.12", architecture: str = "x86_64") -> Target:
@@ -479,7 +482,7 @@ def test_wheel_that_is_locked_as_an_archive() -> None:
     """What pylock.toml has as an archive may be a wheel; it is not built."""
     wheel = a_package(archive="demo-1.0-py3-none-any.whl")
 
-    (selected,) = select([wheel], a_target(), only_binary=True).files
+    (selected,) = select([wheel], a_target(), policy=ONLY_BINARY).files
 
     assert (selected.filename, selected.is_wheel) == ("demo-1.0-py3-none-any.whl", True)
 
@@ -509,7 +512,7 @@ def test_forbidden_sources_are_in_one_error() -> None:
     ]
 
     with pytest.raises(ForbiddenSourceError) as caught:
-        select(packages, a_target(), only_binary=True)
+        select(packages, a_target(), policy=ONLY_BINARY)
 
     assert caught.value.why.splitlines() == [
         "commit 1.0 (package[3]): commit abc123 of a git repository",
@@ -521,7 +524,7 @@ def test_folders_are_built_where_only_wheels_are_wanted() -> None:
     """`only-binary` is about strangers' code: the user's own folders are always built."""
     folder = a_package(name="folder", directory="libs/folder")
 
-    assert len(select([folder], a_target(), only_binary=True).folders) == 1
+    assert len(select([folder], a_target(), policy=ONLY_BINARY).folders) == 1
 
 
 def test_forbidden_sdist_beside_wheels_for_others_is_a_missing_wheel() -> None:
@@ -529,7 +532,7 @@ def test_forbidden_sdist_beside_wheels_for_others_is_a_missing_wheel() -> None:
     package = a_package("demo-1.0-py2-none-any.whl", sdist="demo-1.0.tar.gz")
 
     with pytest.raises(NoMatchingFileError):
-        select([package], a_target(), only_binary=True)
+        select([package], a_target(), policy=ONLY_BINARY)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes.projects import a_project, quiet_environment, run_lambda_build
 from fakes.wheels import a_wheel
+from fakes.words import NO_FILE
 
 if TYPE_CHECKING:
     from fakes.projects import Run
@@ -221,7 +222,7 @@ def test_failing_command(tmp_path: Path, hook: str) -> None:
         pytest.param('"cat; exit 4"', "it exited with 4 and printed nothing", id="reads input"),
         pytest.param(
             '["no-such-program-at-all"]',
-            "it cannot be started: No such file or directory",
+            f"it cannot be started: {NO_FILE}",
             id="not there",
         ),
     ],

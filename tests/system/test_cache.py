@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fakes.disks import read_only
+from fakes.words import DENIED, NO_FOLDER
 
 from lambda_build_plugin.system.cache import Cache, CacheError
 from lambda_build_plugin.system.hashes import Checked, Digest, check_file
@@ -117,7 +118,7 @@ def test_unusable_folder_is_one_error(tmp_path: Path) -> None:
         Cache(tmp_path / "cache").store([CONTENT], a_digest())
     assert (caught.value.what, caught.value.why) == (
         f"cannot write the cache at {tmp_path / 'cache'}",
-        "Not a directory",
+        NO_FOLDER,
     )
 
 
@@ -127,7 +128,7 @@ def test_unwritable_folder_is_one_error(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(CacheError) as caught:
         Cache(tmp_path).store([CONTENT], a_digest())
-    assert caught.value.why == "Permission denied"
+    assert caught.value.why == DENIED
 
 
 @pytest.mark.parametrize("content", [b"x", CONTENT * 100], ids=["last-write", "first-write"])

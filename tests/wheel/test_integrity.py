@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes.elf import an_elf
 from fakes.wheels import a_wheel
+from fakes.words import NO_ZIP
 
 from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.wheel.elf import Elf, Kind
@@ -109,10 +110,9 @@ def test_wrong_crc_of_another_method(tmp_path: Path) -> None:
     """What only zipfile can read is refused in its words."""
     fake = a_wheel(files={"a.py": _CONTENT}, compression=zipfile.ZIP_BZIP2)
 
-    assert problem(tmp_path, saying(fake, "a.py", crc=1)) == (
-        "a.py",
-        "it cannot be read: Bad CRC-32 for file 'a.py'",
-    )
+    path, why = problem(tmp_path, saying(fake, "a.py", crc=1))
+
+    assert (path, why[:19]) == ("a.py", "it cannot be read: ")
 
 
 @pytest.mark.parametrize("declared", [0, 1000, 1_999_999])
@@ -219,6 +219,49 @@ def test_rows_that_say_nothing_wrong(tmp_path: Path, row: str) -> None:
     )
 
     assert notes(tmp_path) == 1
+
+
+def other_spellings(algorithm: str, data: bytes) -> dict[str, str]:
+    """Spell a digest in the ways that are found in wheels, apart from the right one."""
+    raw = hashlib.new(algorithm, data).digest()
+    standard, urlsafe = base64.b64encode(raw), base64.urlsafe_b64encode(raw)
+    return {
+        "hexadecimal": raw.hex(),
+        "capitals": raw.hex().upper(),
+        "padded": urlsafe.decode(),
+        "standard base64": standard.decode(),
+        "standard base64 without padding": standard.decode().rstrip("="),
+    }
+
+
+@pytest.mark.parametrize("algorithm", ["md5", "sha256", "sha512", "sha3_256", "blake2b"])
+@pytest.mark.parametrize("spelling", other_spellings("sha256", b""))
+def test_right_digest_in_another_spelling(tmp_path: Path, spelling: str, algorithm: str) -> None:
+    """A digest that is right is no damage, however it is spelled."""
+    row = f"a.py,{algorithm}={other_spellings(algorithm, _CONTENT)[spelling]},600"
+    fake = a_wheel(files={"a.py": _CONTENT}, record=a_record(row))
+
+    check([a_wheel_at(fake, tmp_path)], Cache(tmp_path / "cache"))
+
+    assert notes(tmp_path) == 1
+
+
+@pytest.mark.parametrize("spelling", other_spellings("sha256", b""))
+def test_wrong_digest_in_another_spelling(tmp_path: Path, spelling: str) -> None:
+    """A digest that is wrong is damage, however it is spelled."""
+    row = f"a.py,sha256={other_spellings('sha256', b'other')[spelling]},600"
+
+    member, _ = problem(tmp_path, a_wheel(files={"a.py": _CONTENT}, record=a_record(row)))
+
+    assert member == "a.py"
+
+
+@pytest.mark.parametrize("value", ["!", "A", "é", "0" * 64, "=", "a" * 10_000])
+def test_value_that_is_no_digest(tmp_path: Path, value: str) -> None:
+    """A value that spells no digest of that algorithm is damage."""
+    fake = a_wheel(files={"a.py": _CONTENT}, record=a_record(f"a.py,sha256={value},600"))
+
+    assert problem(tmp_path, fake)[0] == "a.py"
 
 
 def test_rows_with_a_dot(tmp_path: Path) -> None:
@@ -386,7 +429,7 @@ def test_no_zip(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(InvalidWheelError) as caught:
         check([wheel], Cache(tmp_path / "cache"))
 
-    assert caught.value.why == "File is not a zip file"
+    assert caught.value.why == NO_ZIP
 
 
 def test_moved_member(tmp_path: Path) -> None:

@@ -7,28 +7,33 @@ appears. Nothing else in this package resolves anything.
 
 from __future__ import annotations
 
-import secrets
+import os
+import re
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.commands.foreign_sources import check_sources
 from lambda_build_plugin.errors import LockError, SettingsError
 from lambda_build_plugin.lock import pylock
 from lambda_build_plugin.lock.formats import FORMATS
+from lambda_build_plugin.lock.made_from import record
 from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.runtime.target import Architecture, Target, admitted
 from lambda_build_plugin.selection.packages import reached
 from lambda_build_plugin.selection.wheel_choice import best_wheel
 from lambda_build_plugin.system.interpreters import uv_of
-from lambda_build_plugin.system.output import moved_in
-from lambda_build_plugin.urls import redacted_text, without_logins
+from lambda_build_plugin.system.leftovers import draft_name
+from lambda_build_plugin.system.output import OutputError, moved_in, writing
+from lambda_build_plugin.system.processes import finished
+from lambda_build_plugin.urls import path_of, redacted_text, without_logins
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
-    from pathlib import Path
 
     from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.config.settings import Settings
@@ -41,6 +46,10 @@ DEFAULT_NAME = FORMATS["pylock.toml"].default_names[0]
 """The first name in the search order; PEP 751 allows such a name for a service."""
 
 _BY_UV = 'created-by = "uv"'
+
+_LOCK_VERSION = re.compile(rb"^lock-version\s*=", re.MULTILINE)
+_LOCAL_PATH = re.compile(r'\b(path|url) = "((?:/|[A-Za-z]:[/\\]|file:)[^"\n]*)"')
+"""An absolute path in a lock, or the URL of one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +110,7 @@ def write_lock(
 
     Raises:
         LockError: uv is missing or fails, or its lock cannot be read.
+            The project's own tool takes packages from elsewhere than uv would.
         SettingsError: The project has no `[project]` table.
         StageError: The lock cannot be written.
     """
@@ -110,16 +120,21 @@ def write_lock(
             [f"{project.root} has no pyproject.toml with a [project] table"],
             hint="lock with the tool that manages the project's dependencies",
         )
+    _check_output(output)
+    extras = None if extras is None else tuple(extras)
+    check_sources(settings, extras=extras)
+    made_from = record(project, extras=extras, groups=settings.groups)
     runtimes = _runtimes(settings, {settings.target.runtime, *also})
     with moved_in(output) as temporary:
         # uv requires a name of PEP 751, and writes paths relative to the lock's folder.
-        draft = temporary.with_name(f"pylock.{secrets.token_hex(8)}.toml")
+        draft = temporary.with_name(draft_name())
         try:
             if output.is_file() and not upgrade:
                 shutil.copyfile(output, draft)
             _run_uv(settings, draft, oldest=runtimes[0], extras=extras)
             text = without_logins(draft.read_text(encoding="utf-8"))
             text = text.replace(_BY_UV, f'created-by = "{pylock.OURS}"', 1)
+            text = f"{_with_relative_paths(text, output.parent)}\n{made_from.as_toml()}"
             draft.write_text(text, encoding="utf-8")
             lock = read_lock(draft, project, environ)
             warnings = tuple(_find_missing_wheels(lock, runtimes))
@@ -132,6 +147,27 @@ def write_lock(
         runtimes=tuple(runtime.name for runtime in runtimes),
         warnings=warnings,
     )
+
+
+def _check_output(output: Path) -> None:
+    """Check before uv starts that the lock replaces nothing but a lock.
+
+    Raises:
+        OutputError: Something else exists there.
+    """
+    with writing(output):
+        if not output.exists():
+            return
+        if not output.is_file():
+            raise OutputError(output, "it exists and is not a file", hint="name a file")
+        content = output.read_bytes()
+    # Not parsed: `--upgrade` also replaces a lock with conflicts of a merge.
+    if content.strip() and not _LOCK_VERSION.search(content):
+        raise OutputError(
+            output,
+            "it already exists and is not a lock: it has no `lock-version` (PEP 751)",
+            hint="remove it first, or choose another file with `--output`",
+        )
 
 
 def _runtimes(settings: Settings, named: AbstractSet[Runtime]) -> tuple[Runtime, ...]:
@@ -172,18 +208,23 @@ def _run_uv(
 
 def _run(command: Sequence[str], settings: Settings) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(
-            command,
-            cwd=settings.project.root,
-            env=dict(settings.host.environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        return finished(command, cwd=settings.project.root, environ=settings.host.environ)
     except OSError as error:
         raise ResolverError(settings.project, f"{command[0]}: {error.strerror}") from error
+
+
+def _with_relative_paths(text: str, folder: Path) -> str:
+    """Write the local paths in a lock relative to its folder, as PEP 751 recommends.
+
+    uv keeps absolute paths where a requirement has one, such as Hatch's `{root:uri}`.
+    """
+
+    def relative(match: re.Match[str]) -> str:
+        key, value = match[1], match[2]
+        path = value if key == "path" else str(path_of(value))
+        return f'path = "{Path(os.path.relpath(path, folder)).as_posix()}"'
+
+    return _LOCAL_PATH.sub(relative, text)
 
 
 def _uv(environ: Mapping[str, str]) -> str:

@@ -70,7 +70,8 @@ TABLE = (
         "target",
         "NAME",
         "Lambda runtime to build for, python3.8 … python3.15",
-        default="what .python-version names, else the newest that requires-python admits",
+        default="what .python-version names, else the newest that requires-python admits and "
+        "that the lock has wheels for",
         repeated=True,
     ),
     Option(
@@ -167,6 +168,22 @@ TABLE = (
         None,
         "never build a package if the lock has no wheel of it",
         default="false",
+    ),
+    Option(
+        "no-binary",
+        ("no-binary",),
+        "contents",
+        "NAME",
+        "build a package from its source, even if it has a wheel; :all: means every package",
+        repeated=True,
+    ),
+    Option(
+        "build-environment",
+        (),
+        "contents",
+        None,
+        "secret environment variables that builds of other people's sources get",
+        in_environment=False,
     ),
     Option(
         "exclude",

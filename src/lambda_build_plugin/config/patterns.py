@@ -1,21 +1,32 @@
-"""Lines as in `.gitignore` → `Pattern`: what they mean for the paths of an archive.
+"""Patterns in the language of `.gitignore`, each a value of its own.
 
-Each line is one value, so that the caller decides which of several wins and knows
-which one it was. The language is that of gitignore(5), read by pathspec: a pattern
-without a slash inside matches at every depth, one with a slash from the root, `**` any
-folders, a slash at the end folders alone; what matches a folder matches all below it.
+Each line is one value, so that the caller decides which of several wins and knows which
+one it was. The language is that of gitignore(5), read by pathspec: a pattern without a
+slash inside matches at every depth, one with a slash from the root on; `**` matches any
+folders, a slash at the end matches only folders, and what matches a folder matches
+everything below it.
 """
 
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Pattern", "parse_pattern"]
+__all__ = ["Pattern", "is_ignored_line", "parse_pattern"]
+
+_STAR = "[^/]*"
+"""How pathspec translates `*` to a regular expression."""
+
+_MATCHES_SLASH = re.compile(r"\(\?:|\[\^(?!/\])")
+"""Parts of such an expression that could match a slash."""
+
+_MOST_SLOW_PARTS = 3
+"""With more of them in one pattern, a single path could take minutes to match."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +42,13 @@ class Pattern:
     _match: Callable[[str], object] = field(repr=False, compare=False)
 
     def matches(self, path: str) -> bool:
-        """Tell whether a file is meant; its path has slashes and none in front."""
+        """Tell whether the pattern matches a file; its path has slashes, but none in front."""
         return self._match(path) is not None
+
+
+def is_ignored_line(text: str) -> bool:
+    """Tell whether a line is blank or a comment, so that `.gitignore` would ignore it."""
+    return not text.strip() or text.startswith("#")
 
 
 def parse_pattern(text: str) -> Pattern:
@@ -53,10 +69,41 @@ def parse_pattern(text: str) -> Pattern:
         raise ValueError("contains a character that no path can have")
     if ".." in body.split("/") or "." in body.split("/"):
         raise ValueError("contains a part `.` or `..`, which no path in the archive has")
+    if len(re.findall(r"\*\*|\[[!^]", body)) > _MOST_SLOW_PARTS:
+        raise ValueError(f"contains `**` or `[!…]` more than {_MOST_SLOW_PARTS} times")
     try:
-        patterns = tuple(GitIgnoreSpec.from_lines([text]).patterns)
+        with warnings.catch_warnings():
+            # `re` tells programmers that sets such as `[[a]` might mean something else one day.
+            warnings.simplefilter("ignore", FutureWarning)
+            patterns = tuple(GitIgnoreSpec.from_lines([text]).patterns)
+            expression = patterns[0].regex.pattern if patterns and patterns[0].regex else ""
+            faster = _without_backtracking(expression)
+            search = re.compile(faster).search
     except (ValueError, re.error) as error:  # the latter of ranges such as `[z-a]`
         raise ValueError("is not a valid .gitignore pattern") from error
     if len(patterns) != 1 or patterns[0].include is None:
         raise ValueError("matches nothing")
-    return Pattern(text, negated, patterns[0].match_file)
+    matches = patterns[0].match_file if faster == expression else search
+    return Pattern(text, negated, matches)
+
+
+def _without_backtracking(expression: str) -> str:
+    """Rewrite the regular expression of a pattern so that `*` takes linear time.
+
+    `*a*a*a*b` would otherwise try every way to divide a name among its stars. Between two
+    stars, the first place that fits is as good as any later one, because the second star
+    matches whatever follows. A lookahead with a reference to it is never tried again; the
+    atomic groups of Python 3.11 would say the same. Parts that could match a slash are left
+    as they are: `**`, and sets of characters that are not meant.
+    """
+    first, *parts = expression.split(_STAR)
+    if not parts:
+        return expression
+    *between, last = parts
+    pieces = [
+        f"{_STAR}{part}"
+        if _MATCHES_SLASH.search(part)
+        else f"(?=(?P<star{number}>[^/]*?{part}))(?P=star{number})"
+        for number, part in enumerate(between)
+    ]
+    return "".join((first, *pieces, _STAR, last))

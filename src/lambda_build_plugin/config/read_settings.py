@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from packaging.utils import canonicalize_name, is_normalized_name
+
+from lambda_build_plugin.config.build_policy import ALL
 from lambda_build_plugin.config.settings import (
     DEFAULT_JOBS,
     HANDLER,
@@ -20,9 +23,10 @@ from lambda_build_plugin.config.settings import (
     Preset,
     Settings,
 )
+from lambda_build_plugin.config.spelling import wrong_value
 from lambda_build_plugin.config.value_reader import ValueReader, listed
 from lambda_build_plugin.errors import SettingsError
-from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target, newest_admitted
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target, default_runtimes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -62,7 +66,7 @@ def read_settings(
         SettingsError: It lists every mistake in every source.
     """
     reader = ValueReader(layers)
-    runtime, runtime_reason = _runtime(reader, project)
+    runtime, runtime_reason, runtime_is_default = _runtime(reader, project)
     bytecode_only = reader.flag("bytecode-only")
     settings = Settings(
         project=project,
@@ -71,6 +75,7 @@ def read_settings(
             architecture=reader.choice("architecture", Architecture) or Architecture.X86_64,
         ),
         runtime_reason=runtime_reason,
+        runtime_is_default=runtime_is_default,
         layout=reader.choice("layout", Layout) or Layout.FUNCTION,
         layer_prefix=_layer_prefix(reader, runtime),
         contents=reader.choice("contents", Contents) or Contents.ALL,
@@ -84,6 +89,8 @@ def read_settings(
         or LocalDependencies.BUILD,
         include_local=reader.paths("include-local"),
         only_binary=reader.flag("only-binary"),
+        no_binary=_no_binary(reader),
+        build_environment=frozenset(reader.texts("build-environment")),
         exclude_presets=reader.choices("exclude-presets", Preset),
         scripts=reader.flag("scripts"),
         bytecode=reader.flag("bytecode") or bytecode_only,
@@ -107,44 +114,69 @@ def read_settings(
     return settings
 
 
-def _runtime(reader: ValueReader, project: Project) -> tuple[Runtime | None, str]:
-    """Choose the runtime and say why; None if no runtime is possible."""
+def _runtime(reader: ValueReader, project: Project) -> tuple[Runtime | None, str, bool]:
+    """Choose the runtime.
+
+    Returns:
+        The runtime, or None if none is possible; why it is this one; and whether it is only
+        the default, which the lock may change.
+    """
     name = reader.text("runtime")
     if name is not None:
         if name not in RUNTIMES:
-            reader.problem("runtime", f"is `{name}`: use one of {listed(RUNTIMES)}")
-            return None, ""
+            reader.problem("runtime", wrong_value(name, RUNTIMES))
+            return None, "", False
         reason = f"set by {reader.origin('runtime')}"
-    elif project.pinned_python and f"python{project.pinned_python}" in RUNTIMES:
-        name = f"python{project.pinned_python}"
-        reason = f"named in .python-version ({project.pinned_python})"
+    elif pinned := _pinned_runtime(project):
+        name = pinned
+        reason = f"named in {project.pinned_in or '.python-version'} ({project.pinned_python})"
     else:
-        newest = newest_admitted(project.requires_python)
-        if newest is None:
-            there = ", ".join(
-                f"{runtime.name} (Python {runtime.full_version})"
-                for runtime in RUNTIMES.values()
-                if not runtime.preview
-            )
-            reader.problems.append(
-                f"requires-python `{project.requires_python}` of {project.name} admits no Lambda "
-                f"runtime that is out of preview; available are {there}"
-            )
-            return None, ""
-        name = newest.name
-        reason = (
-            f"the newest that requires-python `{project.requires_python}` admits"
-            if project.requires_python is not None
-            else "the newest; the project has no requires-python"
-        )
+        return _default_runtime(reader, project)
     runtime = RUNTIMES[name]
     version = runtime.full_version
     if project.requires_python is not None and not project.requires_python.contains(version):
         reader.problems.append(
             f"runtime {name} ({reason}) has Python {version}, "
-            f"but the project's requires-python is `{project.requires_python}`"
+            f"but the project's {project.requires_python_key} is `{project.requires_python}`"
         )
-    return runtime, reason
+    return runtime, reason, False
+
+
+def _pinned_runtime(project: Project) -> str | None:
+    """Get the runtime of the nearest `.python-version`.
+
+    One above the project's folder is meant for several projects. It does not count for a
+    project whose requires-python excludes it.
+    """
+    runtime = RUNTIMES.get(f"python{project.pinned_python}")
+    if runtime is None:
+        return None
+    is_own = project.pinned_in in {None, ".python-version"}
+    admits = project.requires_python
+    if not is_own and admits is not None and not admits.contains(runtime.full_version):
+        return None
+    return runtime.name
+
+
+def _default_runtime(reader: ValueReader, project: Project) -> tuple[Runtime | None, str, bool]:
+    requires_python = project.requires_python
+    if runtimes := default_runtimes(requires_python):
+        reason = (
+            f"the newest that {project.requires_python_key} `{requires_python}` admits"
+            if requires_python is not None
+            else "the newest; the project has no requires-python"
+        )
+        return runtimes[0], reason, True
+    there = ", ".join(
+        f"{runtime.name} (Python {runtime.full_version})"
+        for runtime in RUNTIMES.values()
+        if not runtime.preview
+    )
+    reader.problems.append(
+        f"{project.requires_python_key} `{requires_python}` of {project.name} admits no Lambda "
+        f"runtime that is out of preview; available are {there}"
+    )
+    return None, "", False
 
 
 def _newest_of_all() -> Runtime:
@@ -173,15 +205,38 @@ def _include(reader: ValueReader) -> tuple[str, ...]:
     return patterns
 
 
+def _no_binary(reader: ValueReader) -> tuple[str, ...]:
+    names = reader.texts("no-binary")
+    for name in names:
+        if name != ALL and not is_normalized_name(canonicalize_name(name)):
+            reader.problem("no-binary", f"`{name}` is not the name of a package, or `{ALL}`")
+    return names
+
+
 def _handler(reader: ValueReader) -> str | None:
     handler = reader.text("handler")
-    if handler and (not HANDLER.fullmatch(handler) or len(handler) > _LONGEST_HANDLER):
+    meant = _without_entry_point_syntax(handler or "")
+    if handler and meant != handler and HANDLER.fullmatch(meant):
+        colon = "write a dot for the colon: " if ":" in handler else "did you mean "
+        end = "" if ":" in handler else "?"
+        reader.problem("handler", f"is `{handler}`; {colon}`{meant}`{end}")
+    elif handler and (not HANDLER.fullmatch(handler) or len(handler) > _LONGEST_HANDLER):
         reader.problem(
             "handler",
             f"is `{handler}`: write `package.module.function`, at most {_LONGEST_HANDLER} "
             "characters without spaces",
         )
     return handler
+
+
+def _without_entry_point_syntax(handler: str) -> str:
+    """Translate how entry points and files are written to how Lambda writes a handler.
+
+    `pkg.app:handler`, `pkg/app.py:handler`, `./app.handler` and `app.handler()` become
+    `pkg.app.handler`, `pkg/app.handler` and `app.handler`.
+    """
+    text = handler.strip().removeprefix("./").removesuffix("()")
+    return re.sub(r"(?:\.py)?::?", ".", text)
 
 
 def _hooks(reader: ValueReader) -> Hooks:

@@ -97,6 +97,9 @@ class Host:
     environ: Mapping[str, str] = field(repr=False)
     """The process environment; it contains credentials, so it is never shown."""
 
+    cache_is_default: bool = False
+    """Whether nobody has chosen the folder of the cache, so that a build can do without it."""
+
     state_dir: Path | None = None
     """Where the key is kept that notes in the cache are signed with; None without a place."""
 
@@ -108,6 +111,9 @@ class Settings:
     project: Project
     target: Target
     runtime_reason: str
+    runtime_is_default: bool = False
+    """Whether nobody named the runtime, so that the lock decides which one it is."""
+
     layout: Layout = Layout.FUNCTION
     layer_prefix: str = "python"
     contents: Contents = Contents.ALL
@@ -121,6 +127,12 @@ class Settings:
 
     only_binary: bool = False
     """Whether packages without a locked wheel are an error; local folders are built anyway."""
+
+    no_binary: tuple[str, ...] = ()
+    """Names of packages that are built although they have wheels, or `:all:`."""
+
+    build_environment: frozenset[str] = frozenset()
+    """Names of variables that builds of somebody else's sources get despite their names."""
 
     main: bool = True
     """Whether the main dependencies ship; false for Poetry's `--only` and PDM's `--no-default`."""

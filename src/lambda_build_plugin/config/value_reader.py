@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 from packaging.utils import canonicalize_name, is_normalized_name
 
 from lambda_build_plugin.config.options import BY_KEY, KEYS
-from lambda_build_plugin.config.patterns import parse_pattern
+from lambda_build_plugin.config.patterns import is_ignored_line, parse_pattern
+from lambda_build_plugin.config.spelling import nearest, wrong_value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -73,18 +74,21 @@ class ValueReader:
         try:
             return kind(text)
         except ValueError:
-            values = ", ".join(f"`{member.value}`" for member in kind)
-            self.problem(key, f"is `{text}`: use one of {values}")
+            self.problem(key, wrong_value(text, [member.value for member in kind]))
             return None
 
     def flag(self, key: str) -> bool:
         """Get a boolean; false if it is not set."""
-        value = self._value(key)
-        if isinstance(value, str):
-            value = _WORDS.get(value.lower(), value)
+        layer, value = self._first(key), self._value(key)
+        word = _WORDS.get(value.lower()) if isinstance(value, str) else None
+        in_file = layer is not None and layer.is_table
+        if word is not None and not in_file:
+            return word
         if value is None or isinstance(value, bool):
             return bool(value)
-        self.problem(key, "must be true or false")
+        self.problem(
+            key, "must be true or false" + (", without quotes" if word is not None else "")
+        )
         return False
 
     def number(self, key: str) -> int | None:
@@ -99,16 +103,23 @@ class ValueReader:
 
     def choices(self, key: str, kind: type[_E]) -> tuple[_E, ...]:
         """Get members of an enumeration, each once, in its order."""
-        wanted = [part for text in self._texts(key) for part in re.split(r"[,\s]+", text) if part]
+        wanted = [part for text in self.texts(key) for part in re.split(r"[,\s]+", text) if part]
         members = {member.value: member for member in kind}
         for text in wanted:
             if text not in members:
-                self.problem(key, f"contains `{text}`: use any of {listed(members)}")
+                close = nearest(text, members)
+                advice = (
+                    f"; did you mean `{close}`?" if close else f": use any of {listed(members)}"
+                )
+                self.problem(key, f"contains `{text}`{advice}")
         return tuple(member for value, member in members.items() if value in wanted)
 
     def patterns(self, key: str) -> tuple[str, ...]:
-        """Get .gitignore patterns; in the environment, commas or line breaks separate them."""
-        texts = self._texts(key)
+        """Get .gitignore patterns, without comments and blank lines.
+
+        In the environment, commas or line breaks separate them.
+        """
+        texts = tuple(text for text in self.texts(key) if not is_ignored_line(text))
         for text in texts:
             try:
                 parse_pattern(text)
@@ -116,7 +127,8 @@ class ValueReader:
                 self.problem(key, f"`{text}` {error}")
         return texts
 
-    def _texts(self, key: str) -> tuple[str, ...]:
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Get strings; in the environment, commas or line breaks separate them."""
         value = self._value(key)
         if isinstance(value, str):
             return tuple(part for part in re.split(r"\s*[,\n]\s*", value) if part)
@@ -213,11 +225,9 @@ def _misplaced(key: str, source: SettingsSource) -> str:
 
 
 def _unknown(key: str) -> str:
-    from difflib import get_close_matches
-
     # 0.5 is as near as `arch` comes to `architecture`.
-    close = get_close_matches(key, KEYS, n=1, cutoff=0.5)
-    return "is not a setting" + (f"; did you mean `{close[0]}`?" if close else "")
+    close = nearest(key, KEYS, cutoff=0.5)
+    return "is not a setting" + (f"; did you mean `{close}`?" if close else "")
 
 
 def listed(names: Iterable[str]) -> str:

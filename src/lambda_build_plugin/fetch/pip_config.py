@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.fetch.raw_sources import RawSources
 
-__all__ = ["add_pip"]
+__all__ = ["add_pip", "pip_values"]
 
 _PIP_FILE = "pip.ini" if sys.platform == "win32" else "pip.conf"
 
@@ -30,7 +30,7 @@ def add_pip(raw: RawSources, environ: Mapping[str, str], *, home: Path, etc: Pat
     Raises:
         SettingsError: A file cannot be read.
     """
-    values = _pip_values(environ, _pip_files(environ, home=home, etc=etc))
+    values = pip_values(environ, home=home, etc=etc)
     if url := values.get("index-url"):
         raw.defaults.append(url)
     raw.extras.extend(values.get("extra-index-url", "").split())
@@ -40,6 +40,15 @@ def add_pip(raw: RawSources, environ: Mapping[str, str], *, home: Path, etc: Pat
     raw.ca_file = values.get("cert") or None
     raw.client_certificate = values.get("client-cert") or None
     raw.proxy = values.get("proxy") or None
+
+
+def pip_values(environ: Mapping[str, str], *, home: Path, etc: Path) -> Mapping[str, str]:
+    """Read all options that pip is configured with, by their long name without dashes.
+
+    Raises:
+        SettingsError: A file cannot be read.
+    """
+    return _pip_values(environ, _pip_files(environ, home=home, etc=etc))
 
 
 def _pip_values(environ: Mapping[str, str], files: Iterable[Path]) -> Mapping[str, str]:

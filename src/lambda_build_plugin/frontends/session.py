@@ -18,7 +18,10 @@ from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.terminal import TerminalReporter
 from lambda_build_plugin.lock.errors import NotLockedError, StaleLockError
+from lambda_build_plugin.lock.formats import DEFAULT_NAMES
+from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.pipeline.host import read_host
+from lambda_build_plugin.pipeline.outputs import report_problem
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.report import as_json, as_text
 from lambda_build_plugin.system.output import moved_in
@@ -88,26 +91,24 @@ class Session:
         """Check before the build that the report can be written to the file of `--report`.
 
         Raises:
-            SettingsError: The path is that of an artifact, or a folder, or cannot be written.
+            SettingsError: The path is that of an artifact, of a file of the project's, or of
+                something that is not a report; or it cannot be written.
         """
         file = self._report_file()
         if file is None:
             return
         existing = next(path for path in (file, *file.parents) if os.path.lexists(path))
-        problem = ""
-        outputs = {
-            os.path.realpath(path)
-            for settings in artifacts
-            for path in (settings.zip_path(settings.project.version), settings.unpacked)
-            if path is not None
-        }
+        try:
+            problem = report_problem(artifacts, file)
+        except OSError as error:  # such as a name that is too long
+            problem = f"cannot be read: {error.strerror or error}"
         if name_problem := _name_problem(file):
             problem = f"cannot be written: {name_problem}"
-        elif os.path.realpath(file) in outputs:
-            problem = "is also the path of the artifact"
-        elif file.is_dir():
-            problem = "is a folder"
-        elif existing != file and not (existing.is_dir() and os.access(existing, os.W_OK)):
+        elif (
+            not problem
+            and existing != file
+            and not (existing.is_dir() and os.access(existing, os.W_OK))
+        ):
             problem = f"cannot be written: {existing} is not a writable folder"
         if problem:
             raise SettingsError([f"--report: `{file}` {problem}"], hint="choose another file")
@@ -181,14 +182,15 @@ def _write_report(file: Path, text: str) -> None:
 # --- frontends inside a host ----------------------------------------------------------
 
 
-def run_command(build: Callable[[], None], *, command: str) -> int:
+def run_command(build: Callable[[], None], *, command: str, verbose: bool) -> int:
     """Run the build of a host's command and return the exit code; failures go to stderr."""
     # As in the console script: collecting garbage is not worth it, the process ends soon.
     gc.disable()
     try:
         build()
     except LambdaBuildError as error:
-        print(str(error).replace("`lambda-build --", f"`{command} --"), file=sys.stderr)
+        text = error.text(verbose=verbose)
+        print(text.replace("`lambda-build --", f"`{command} --"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -225,7 +227,21 @@ def with_host_lock(
     if not is_locked():
         if settings.lock is None and settings.project.needs_no_lock:
             return settings
-        raise NotLockedError(path, remedy=remedy)
+        folder = settings.project.root
+        others = [name for name in DEFAULT_NAMES if (folder / name).is_file()]
+        raise NotLockedError(path, remedy=remedy, others=others)
     if not is_fresh():
-        raise StaleLockError(path, [f"- {judge} says so"], remedy=remedy)
+        lines = _changes(path, settings) or [f"- {judge} says so"]
+        raise StaleLockError(path, lines, remedy=remedy)
     return replace(settings, lock=path, lock_is_fresh=True)
+
+
+def _changes(path: Path, settings: Settings) -> Sequence[str]:
+    """Ask our own reader which requirements have changed; it may not know."""
+    try:
+        read_lock(path, settings.project, settings.host.environ)
+    except StaleLockError as error:
+        return error.differences
+    except LambdaBuildError:
+        return ()
+    return ()

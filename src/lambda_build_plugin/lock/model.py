@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
+from lambda_build_plugin.config.build_policy import BuildPolicy
 from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.lock.markers import LockMarker
 
@@ -206,6 +207,9 @@ class Lock:
     """Packages whose requirements the user states in place of their metadata."""
 
     indexes: IndexOptions = field(default_factory=IndexOptions)
+    policy: BuildPolicy = field(default_factory=BuildPolicy)
+    """What the lock itself says about builds from source."""
+
     warnings: tuple[str, ...] = ()
 
     def __str__(self) -> str:

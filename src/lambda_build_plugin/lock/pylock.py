@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.config.tables import TableError, read_toml
-from lambda_build_plugin.lock import fields, pdm_freshness, pdm_sources
+from lambda_build_plugin.lock import fields, made_from, pdm_freshness, pdm_sources
 from lambda_build_plugin.lock.errors import (
     InvalidLockError,
     MissingHashError,
@@ -150,7 +150,8 @@ class _Reader:
         )
 
     def _check_fresh(self, lock: Lock) -> None:
-        """Compare with pyproject.toml, if PDM noted what it made the lock from."""
+        """Compare with pyproject.toml, if the lock records what it was made from."""
+        self._check_our_record()
         noted, project = self._data.table("tool").table("pdm"), self._context.project
         if self._context.lock_is_fresh or not {"hashes", "lock_inputs"} & set(noted):
             return
@@ -164,6 +165,16 @@ class _Reader:
         )
         if found:
             raise StaleLockError(self._path, found, remedy=self._remedy)
+
+    def _check_our_record(self) -> None:
+        """Compare with pyproject.toml, if `lambda-build lock` made the lock for this project."""
+        locked, project = made_from.read_record(self._data), self._context.project
+        if locked is None or self._path.resolve().parent != project.root:
+            return
+        if found := made_from.differences(locked, project):
+            name = self._path.name
+            output = "" if name == _FORMAT.default_names[0] else f" --output {name}"
+            raise StaleLockError(self._path, found, remedy=f"{locked.command}{output}")
 
     def _check_version(self) -> Iterator[str]:
         """Accept 1.x (PEP 751: a higher minor may be read with a warning)."""

@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin import urls
+from lambda_build_plugin.config.build_policy import BuildPolicy
 from lambda_build_plugin.config.tables import TableError, read_toml
 from lambda_build_plugin.lock import fields
 from lambda_build_plugin.lock.errors import (
@@ -78,6 +79,13 @@ def is_workspace(folder: Path, _project: Project) -> bool:
         return False
 
 
+def _constraint(table: Table) -> str:
+    """Return an entry of `build-constraints` as a requirement (PEP 508)."""
+    marker = table.text("marker")
+    text = f"{fields.name(table)}{table.text('specifier') or ''}"
+    return f"{text} ; {marker}" if marker else text
+
+
 class _Reader:
     """Reads one file, and keeps what all its parts need."""
 
@@ -118,6 +126,9 @@ class _Reader:
             overridden=frozenset(map(fields.name, manifest.tables("overrides")))
             | frozenset(map(canonicalize_name, manifest.texts("excludes"))),
             rewritten=frozenset(map(fields.name, manifest.tables("dependency-metadata"))),
+            policy=BuildPolicy(
+                constraints={"": tuple(map(_constraint, manifest.tables("build-constraints")))}
+            ),
             roots=Roots(
                 main=edges.of(root, "dependencies"),
                 extras=edges.by_name(root.table("optional-dependencies")),
@@ -178,10 +189,22 @@ class _Reader:
             self._context.project,
             root.table("metadata"),
             self._data,
-            inherits=not fields.is_project(self._path.parent, self._context.project),
+            inherited=self._inherited_sources(),
         )
         if found:
             raise StaleLockError(self._path, found, remedy=_REMEDY)
+
+    def _inherited_sources(self) -> Mapping[str, object] | None:
+        """Read `[tool.uv.sources]` of the workspace's root; None if it is not beside the lock."""
+        root = self._path.parent
+        if fields.is_project(root, self._context.project):
+            return {}
+        try:
+            tool = read_toml(root / "pyproject.toml").table("tool")
+            sources = tool.table("uv").table("sources")
+        except (OSError, TableError):
+            return None
+        return {key: sources.raw(key) for key in sources}
 
     def _package(self, table: Table, edges: _Edges) -> LockedPackage:
         source = table.table("source")

@@ -4,7 +4,8 @@ uv stores the requirements it locked for (`[package.metadata] requires-dist`) in
 its own spelling: markers are rewritten (`platform_system == "Windows"` becomes
 `sys_platform == "win32"`). So requirements are compared by meaning: two markers are
 equal if they agree in every environment that their values can tell apart. The source
-of a requirement in `[tool.uv.sources]` is part of it.
+of a requirement in `[tool.uv.sources]` is part of it, and wins over a URL that the
+requirement itself names, as in uv.
 """
 
 from __future__ import annotations
@@ -13,17 +14,18 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin import urls
+from lambda_build_plugin.config.project import group_names, group_requirements
 from lambda_build_plugin.lock import fields
 from lambda_build_plugin.lock.marker_meaning import same_meaning
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from packaging.requirements import Requirement
     from packaging.utils import NormalizedName
 
     from lambda_build_plugin.config.project import Project
@@ -64,26 +66,70 @@ _Requirements = dict[_Requested, list[str]]
 """Each requirement with the markers of its lines; an empty marker always holds."""
 
 
-def differences(project: Project, metadata: Table, lock: Table, *, inherits: bool) -> Sequence[str]:
+def differences(
+    project: Project, metadata: Table, lock: Table, *, inherited: Mapping[str, object] | None
+) -> Sequence[str]:
     """List the requirements in which pyproject.toml and the lock differ.
 
     A project with dynamic dependencies cannot be compared, so no differences are
-    reported. A project that `inherits` may have sources from the root of its workspace,
-    which are not known here.
+    reported; its dependency groups (PEP 735) are never dynamic.
+
+    Args:
+        project: What pyproject.toml asks for.
+        metadata: The table `[package.metadata]` of the project's entry in the lock.
+        lock: The whole lock.
+        inherited: What `[tool.uv.sources]` of the workspace's root says, which counts for
+            the names that the member's own table does not have; None if it is unknown.
+
+    Raises:
+        SettingsError: A dependency group is not written as PEP 735 says.
     """
-    if project.dependencies is None:
-        return ()
-    locked = list(_locked(metadata))
-    asked = list(_requested(project))
-    without_source = _conditional_sources(project)
-    if inherits:
-        own = {new.name for new, _ in asked if new.specifier is None}
-        without_source |= {old.name for old, _ in locked if old.specifier is None} - own
-    return _compared(
-        _grouped(asked, without_source),
-        _grouped(locked, without_source),
-        fields.specifier(lock, "requires-python") or SpecifierSet(),
-    )
+    sources = _sources(project, inherited or {})
+    requires_python = fields.specifier(lock, "requires-python") or SpecifierSet()
+    found: list[str] = []
+    for group, asked, locked in _lists(project, metadata):
+        old_lines = list(map(_locked, locked))
+        without_source = _conditional(sources)
+        if inherited is None:
+            without_source |= {old.name for old, _ in old_lines if old.specifier is None} - {
+                *sources
+            }
+        new_lines = (_requested(each, gate, sources) for each, gate in asked)
+        lines = _compared(
+            _grouped(new_lines, without_source),
+            _grouped(old_lines, without_source),
+            requires_python,
+        )
+        found += [f"{line} (group `{group}`)" if group else line for line in lines]
+    return found
+
+
+def _lists(
+    project: Project, metadata: Table
+) -> Iterator[tuple[str, Iterable[tuple[Requirement, str]], Sequence[Table]]]:
+    """Yield what is compared: the dependencies with the extras, and each dependency group."""
+    if project.dependencies is not None:
+        yield "", _asked(project), metadata.tables("requires-dist")
+    locked = metadata.table("requires-dev")
+    by_name = {canonicalize_name(key): locked.tables(key) for key in locked}
+    old_style = _old_development_dependencies(project)
+    names = {*group_names(project), *by_name, *(["dev"] if old_style else [])}
+    for name in sorted(map(canonicalize_name, names)):
+        asked = group_requirements(project, name) if name in group_names(project) else ()
+        asked += old_style if name == "dev" else ()
+        yield name, ((each, "") for each in asked), by_name.get(name, ())
+
+
+def _old_development_dependencies(project: Project) -> tuple[Requirement, ...]:
+    """Get `[tool.uv] dev-dependencies`, which uv adds to the group `dev`."""
+    texts = project.tool.table("uv").texts("dev-dependencies")
+    return tuple(map(Requirement, texts))
+
+
+def _asked(project: Project) -> Iterator[tuple[Requirement, str]]:
+    yield from ((each, "") for each in project.dependencies or ())
+    for extra, requirements in project.optional_dependencies.items():
+        yield from ((each, f'extra == "{extra}"') for each in requirements)
 
 
 def _compared(
@@ -110,68 +156,63 @@ def _grouped(
     return dict(found)
 
 
-def _locked(metadata: Table) -> Iterator[tuple[_Requested, str]]:
-    """Read `requires-dist`: each requirement with its marker."""
-    for table in metadata.tables("requires-dist"):
-        name = canonicalize_name(table.required_text("name"))
-        extras = frozenset(map(canonicalize_name, table.texts("extras")))
-        git, url = table.text("git"), table.text("url")
-        marker = fields.marker(table)
-        condition = marker.text if marker else ""
-        if git is not None:
-            location, _, query = git.partition("?")
-            yield (
-                _Requested(name, extras, None, _commit(location, dict(parse_qsl(query)))),
-                condition,
-            )
-        elif url is not None or any(key in table for key in _LOCAL):
-            yield _Requested(name, extras, None, _file(url or "")), condition
-        else:
-            specifier = fields.specifier(table, "specifier") or SpecifierSet()
-            yield _Requested(name, extras, specifier), condition
+def _locked(table: Table) -> tuple[_Requested, str]:
+    """Read an item of `requires-dist` or `requires-dev`: a requirement with its marker."""
+    name = canonicalize_name(table.required_text("name"))
+    extras = frozenset(map(canonicalize_name, table.texts("extras")))
+    git, url = table.text("git"), table.text("url")
+    marker = fields.marker(table)
+    condition = marker.text if marker else ""
+    if git is not None:
+        location, _, query = git.partition("?")
+        source = _commit(location, dict(parse_qsl(query)))
+        return _Requested(name, extras, None, source), condition
+    if url is not None or any(key in table for key in _LOCAL):
+        return _Requested(name, extras, None, _file(url or "")), condition
+    specifier = fields.specifier(table, "specifier") or SpecifierSet()
+    return _Requested(name, extras, specifier), condition
 
 
-def _requested(project: Project) -> Iterator[tuple[_Requested, str]]:
-    """Read pyproject.toml: each requirement with its marker."""
-    sources = project.tool.table("uv").table("sources")
-    by_name = {canonicalize_name(key): sources.raw(key) for key in sources}
-
-    def read(requirement: Requirement, gate: str) -> tuple[_Requested, str]:
-        name = canonicalize_name(requirement.name)
-        extras = frozenset(map(canonicalize_name, requirement.extras))
-        marker = f"({requirement.marker})" if requirement.marker else ""
-        source = _source(requirement, by_name.get(name))
-        asked = (
-            _Requested(name, extras, requirement.specifier)
-            if source is None
-            else _Requested(name, extras, None, source)
-        )
-        return asked, " and ".join(filter(None, (marker, gate)))
-
-    yield from (read(requirement, "") for requirement in project.dependencies or ())
-    for extra, requirements in project.optional_dependencies.items():
-        yield from (read(requirement, f'extra == "{extra}"') for requirement in requirements)
+def _requested(
+    requirement: Requirement, gate: str, sources: Mapping[NormalizedName, object]
+) -> tuple[_Requested, str]:
+    """Read a requirement of pyproject.toml with its marker, to which the gate is added."""
+    name = canonicalize_name(requirement.name)
+    extras = frozenset(map(canonicalize_name, requirement.extras))
+    marker = f"({requirement.marker})" if requirement.marker else ""
+    source = _source(requirement, sources.get(name))
+    asked = (
+        _Requested(name, extras, requirement.specifier)
+        if source is None
+        else _Requested(name, extras, None, source)
+    )
+    return asked, " and ".join(filter(None, (marker, gate)))
 
 
 def _source(requirement: Requirement, table: object) -> str | None:
     """Give the source of a requirement in one spelling; None for an index."""
-    if requirement.url is not None:
-        return _direct(requirement.url)
-    if not isinstance(table, dict) or "index" in table:
+    if not isinstance(table, dict):
+        return None if requirement.url is None else _direct(requirement.url)
+    if "index" in table:
         return None
     if "git" in table:
         return _commit(str(table["git"]), table)
     return _file(str(table.get("url", "")))
 
 
-def _conditional_sources(project: Project) -> set[NormalizedName]:
+def _sources(project: Project, inherited: Mapping[str, object]) -> Mapping[NormalizedName, object]:
+    """Get `[tool.uv.sources]` by name, with what the root of the workspace adds."""
+    own = project.tool.table("uv").table("sources")
+    by_name = {canonicalize_name(key): value for key, value in inherited.items()}
+    return {**by_name, **{canonicalize_name(key): own.raw(key) for key in own}}
+
+
+def _conditional(sources: Mapping[NormalizedName, object]) -> set[NormalizedName]:
     """Name the requirements whose source depends on a marker, an extra or a group."""
-    sources = project.tool.table("uv").table("sources")
     return {
-        canonicalize_name(key)
-        for key in sources
-        if not isinstance(table := sources.raw(key), dict)
-        or any(condition in table for condition in ("marker", "extra", "group"))
+        name
+        for name, table in sources.items()
+        if not isinstance(table, dict) or {"marker", "extra", "group"} & {*table}
     }
 
 

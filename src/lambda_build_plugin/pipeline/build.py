@@ -6,12 +6,12 @@ returns one; what all stages of one artifact share is an `ArtifactBuild`.
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import LambdaBuildError
+from lambda_build_plugin.pipeline.default_runtime import with_default_runtimes
 from lambda_build_plugin.pipeline.dependencies import get_dependencies
 from lambda_build_plugin.pipeline.finish import finish
 from lambda_build_plugin.pipeline.outputs import check_outputs
@@ -21,6 +21,8 @@ from lambda_build_plugin.pipeline.run import ArtifactBuild, Run
 from lambda_build_plugin.pipeline.staging import get_project_code, run_before_build, stage_artifact
 from lambda_build_plugin.pipeline.target_lock import read_target_lock
 from lambda_build_plugin.progress import Reporter
+from lambda_build_plugin.system.leftovers import sweep, temporary_folder
+from lambda_build_plugin.system.output import Outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -70,9 +72,11 @@ def build_all(
         LambdaBuildError: With the reason and how to fix it. Nothing is left behind.
     """
     reports: list[BuildReport] = []
+    for cache in {settings.host.cache_dir for settings in artifacts}:
+        sweep(cache)
     with (
-        tempfile.TemporaryDirectory(prefix="lambda-build-") as folder,
-        ExitStack() as outputs,
+        temporary_folder() as folder,
+        Outputs() as outputs,
     ):
         run = Run(
             folder=Path(folder),
@@ -80,6 +84,7 @@ def build_all(
             builder=builder,
             outputs=outputs,
         )
+        artifacts = with_default_runtimes(artifacts, run.locks)
         for settings in artifacts:
             with _naming_artifact(settings, count=len(artifacts)):
                 check_outputs(settings)
@@ -94,6 +99,7 @@ def _build(settings: Settings, run: Run) -> BuildReport:
     artifact = ArtifactBuild.start(settings, run)
     run_before_build(artifact)
     lock = read_target_lock(artifact)
+    artifact = artifact.with_policy_of(lock.lock if lock else None)
     planned, selection = get_planned_dependencies(artifact, lock)
     if planned is not None:
         try:

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 from lambda_build_plugin.config.settings import Contents, LocalDependencies
 from lambda_build_plugin.pipeline.plan import may_have_plan
 from lambda_build_plugin.pipeline.target_lock import explaining_host_only_lock
+from lambda_build_plugin.pipeline.unneeded import warn_of_unneeded
+from lambda_build_plugin.selection.graph import requirements_of
 from lambda_build_plugin.source_build.compatibility import holds_code
+from lambda_build_plugin.source_build.policy import policy_warnings
 from lambda_build_plugin.source_build.wheels import included
 
 if TYPE_CHECKING:
@@ -36,6 +39,9 @@ class Dependencies:
     wheels: tuple[Wheel, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     warnings: tuple[str, ...] = ()
+    provided: tuple[Wheel, ...] = ()
+    """Wheels that do not ship because the runtime or another artifact has them."""
+
     folders: frozenset[Path] = frozenset()
     """Folders of local packages, which ship as wheels or not at all."""
 
@@ -98,13 +104,21 @@ def _get_locked(
         else:
             locked = get_locked_wheels(artifact, packages.packages, fetcher, selection)
             can_have_plan = locked.can_have_plan and may_have_plan(settings)
-            wheels, warnings = locked.wheels, ()
+            wheels = locked.wheels
+            warnings = tuple(
+                warn_of_unneeded(artifact, lock, wheels, lambda wheel: requirements_of(wheel.path))
+            )
             left_out = (*packages.left_out, *locked.left_out)
     return Dependencies(
         lock=target_lock,
         wheels=wheels,
         left_out=left_out,
-        warnings=(*target_lock.warnings, *warnings, *fetcher.warnings),
+        warnings=(
+            *target_lock.warnings,
+            *warnings,
+            *fetcher.warnings,
+            *policy_warnings(artifact.context.policy, wheels),
+        ),
         folders=target_lock.folders,
         skipped=skipped,
         can_have_plan=can_have_plan,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +12,12 @@ from lambda_build_plugin.archive import write_archive
 from lambda_build_plugin.config.project import metadata_requirements
 from lambda_build_plugin.config.settings import Contents, Layout
 from lambda_build_plugin.errors import SettingsError
-from lambda_build_plugin.pipeline.plan import keep_plan, write_by_plan
+from lambda_build_plugin.pipeline.outputs import check_zip
+from lambda_build_plugin.pipeline.plan import UnusablePlanError, keep_plan, write_by_plan
+from lambda_build_plugin.pipeline.surroundings import get_surroundings
 from lambda_build_plugin.runtime.sdk import SDK
 from lambda_build_plugin.stage.contents import write_folder
-from lambda_build_plugin.system.output import moved_in
+from lambda_build_plugin.system.output import writing
 from lambda_build_plugin.verify import sizes, view
 from lambda_build_plugin.verify.checks import check_contents
 from lambda_build_plugin.verify.closure import Word
@@ -53,6 +55,8 @@ def finish(
     settings, run = artifact.settings, artifact.run
     output = settings.zip_path(staged.version)
     _check_own_provider(settings, output)
+    if output != settings.zip_path(settings.project.version):  # only known now
+        check_zip(settings, output)
     warnings = [
         *settings.target.warnings(settings.host.today),
         *dependencies.warnings,
@@ -60,13 +64,11 @@ def finish(
         *staged.warnings,
         *_check_tree(artifact, staged),
     ]
-    with ExitStack() as pending:
-        temporary = pending.enter_context(moved_in(output))
-        with artifact.clock.stage("archive"):
-            written = _write(artifact, staged, temporary, dependencies.plan)
-        expected = _expect(artifact, dependencies)
-        warnings += _verify(artifact, dependencies, staged, written, expected)
-        run.outputs.enter_context(pending.pop_all())
+    temporary = run.outputs.place(output)
+    with artifact.clock.stage("archive"), writing(output):
+        written = _write(artifact, staged, temporary, dependencies.plan)
+    expected = _expect(artifact, dependencies)
+    warnings += _verify(artifact, dependencies, staged, written, expected)
     if settings.strict and warnings:
         raise StrictError(warnings)
     _register(artifact, staged, written, expected)
@@ -100,7 +102,11 @@ def _write(
     if plan is None:
         written = write_archive(tree, path, epoch=epoch)
     else:
-        written = write_by_plan(artifact, tree, path, plan)
+        try:
+            written = write_by_plan(artifact, tree, path, plan)
+        except UnusablePlanError:
+            artifact.run.outputs.discard(path)
+            raise
     for wheel, sha256, shown in tree.archives:
         check_unchanged(wheel, sha256, shown=shown)
     return written
@@ -178,7 +184,10 @@ def _verify(
             expected,
             handler=settings.handler if settings.layout is Layout.FUNCTION else None,
             beside=[view.provider(each, settings.target) for each in artifact.providers],
+            surroundings=get_surroundings(artifact, dependencies, staged),
         )
+        for note in findings.notes:
+            artifact.run.reporter.note(note)
         warnings = (*sizes.large_zip(written.size), *raised(findings))
         if dependencies.can_have_plan:
             keep_plan(artifact, staged.tree, written, shown)
@@ -247,6 +256,6 @@ def _write_unpacked(artifact: ArtifactBuild, staged: StagedArtifact) -> None:
     """Write the files into the folder that `unpacked` names, if it names one."""
     unpacked = artifact.settings.unpacked
     if unpacked is not None:
-        folder = artifact.run.outputs.enter_context(moved_in(unpacked))
-        with artifact.clock.stage("unpack"):
+        folder = artifact.run.outputs.place(unpacked)
+        with artifact.clock.stage("unpack"), writing(unpacked):
             write_folder(staged.tree, folder)

@@ -31,11 +31,13 @@ def read_host(environ: Mapping[str, str], cache_dir: str | None = None) -> Host:
         SettingsError: The working directory does not exist, or there is no folder for the cache.
     """
     cwd = _cwd()
+    chosen = cache_dir or environ.get("LAMBDA_BUILD_CACHE_DIR")
     home = _home(cwd)
     return Host(
         cwd=cwd,
         home=home,
-        cache_dir=_cache_dir(cwd, cache_dir or environ.get("LAMBDA_BUILD_CACHE_DIR")),
+        cache_dir=_cache_dir(cwd, chosen),
+        cache_is_default=not chosen,
         today=today(),
         environ=dict(environ),
         state_dir=_state_dir(home, environ),

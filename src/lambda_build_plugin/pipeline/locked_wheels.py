@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from lambda_build_plugin.errors import SourceBuildError
 from lambda_build_plugin.fetch.configuration import HostIndexes, read_sources
 from lambda_build_plugin.fetch.fetcher import Fetcher
-from lambda_build_plugin.pipeline.selecting import select_files
-from lambda_build_plugin.selection.explain import explain
+from lambda_build_plugin.pipeline.selecting import check_sizes, select_files
+from lambda_build_plugin.selection.explain import NoMatchingFileError, explain
+from lambda_build_plugin.source_build.foresight import check_sources
 from lambda_build_plugin.source_build.wheels import build_archive, build_commit, build_folder
 from lambda_build_plugin.wheel.file import Wheel
 
@@ -70,9 +71,18 @@ def get_locked_wheels(
     Raises:
         LambdaBuildError: A package has no file for the target, or cannot be fetched or built.
     """
+    target = artifact.settings.target
     if selection is None:
-        with artifact.clock.stage("select"):
-            selection = select_files(artifact.settings, fetcher.named(packages))
+        with artifact.clock.stage("select"), _naming_locations(fetcher):
+            selection = select_files(artifact, fetcher.named(packages, target))
+    check_sources(
+        [item.package for item in selection.files if not item.is_wheel],
+        target,
+        artifact.context.policy,
+        lambda: artifact.context.interpreter,
+        fetcher.listed_filenames,
+    )
+    check_sizes(artifact.settings, selection.files)
     sources = selection.folders or selection.commits
     can_have_plan = not sources and all(item.is_wheel for item in selection.files)
     with artifact.clock.stage("fetch"):
@@ -85,6 +95,19 @@ def get_locked_wheels(
         left_out=selection.left_out,
         can_have_plan=can_have_plan,
     )
+
+
+@contextmanager
+def _naming_locations(fetcher: Fetcher) -> Iterator[None]:
+    """Add to the error for a pin without hashes which indexes were searched, and which not."""
+    try:
+        yield
+    except NoMatchingFileError as error:
+        asked = [(str(package), fetcher.asked_for(package)) for package in error.packages]
+        error.why += "".join(
+            f"\nlocations searched for {name}:\n{lines}" for name, lines in asked if lines
+        )
+        raise
 
 
 def _wheel_of(fetched: Fetched) -> Wheel:

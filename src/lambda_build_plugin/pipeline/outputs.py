@@ -1,59 +1,167 @@
-"""Check where the zip and the unpacked files go, before any work is done."""
+"""Check where results go before any work is done, so that nothing precious is overwritten.
+
+A result may replace an earlier one of its kind, or an empty file such as `mktemp` makes.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import stat
+import zipfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.lock.formats import DEFAULT_NAMES
 from lambda_build_plugin.system.output import OutputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from lambda_build_plugin.config.settings import Settings
 
-__all__ = ["check_outputs"]
+__all__ = ["check_outputs", "check_zip", "report_problem"]
+
+_OWN_NAMES = frozenset(
+    {*DEFAULT_NAMES, "Pipfile", "hatch.toml", "pyproject.toml", "setup.cfg", "setup.py", "uv.toml"}
+)
+"""Files that a project is made of: with a zip of such a name the next build would fail."""
+
+_OWN = "it is one of the project's own files"
+
+_ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
+
+_LARGEST_REPORT = 1 << 26  # bytes
 
 
 def check_outputs(settings: Settings) -> None:
     """Check that the build may write to its output paths.
 
     Raises:
-        OutputError: Something else exists at one of them, or both are the same.
+        OutputError: Something else exists at one of them, or one is inside the other.
     """
-    output, unpacked = settings.output, settings.unpacked
-    try:
-        if output is not None and not settings.output_is_folder:
-            _check_zip(output)
-        if unpacked is not None and (unpacked.is_symlink() or unpacked.exists()):
-            _check_folder(unpacked)
-    except OSError as error:
-        path = output if unpacked is None else unpacked
-        raise OutputError(path or settings.project.root, error.strerror or str(error)) from error
-    if unpacked is not None and unpacked == output:
+    output, unpacked = settings.zip_path(settings.project.version), settings.unpacked
+    check_zip(settings, output)
+    if unpacked is None:
+        return
+    if unpacked == output:
         raise OutputError(
             unpacked,
             "the zip and the unpacked files cannot have the same path",
             hint="give `--output` and `--unpacked` different names",
         )
+    _check_folder(unpacked)
+    if unpacked in output.parents:
+        raise OutputError(
+            output,
+            f"the zip cannot be in the folder of the unpacked files, {unpacked}",
+            hint="give `--output` another folder",
+        )
 
 
-def _check_zip(path: Path) -> None:
+def check_zip(settings: Settings, path: Path) -> None:
+    """Check that a zip may be written to a path; a version in it may only be known later.
+
+    Raises:
+        OutputError: It is a file of the project's, or something that is not a zip.
+    """
+    try:
+        problem, hint = _zip_problem(settings, path)
+    except OSError as error:
+        raise OutputError(path, error.strerror or str(error)) from error
+    if problem:
+        raise OutputError(path, problem, hint=hint)
+
+
+def _zip_problem(settings: Settings, path: Path) -> tuple[str, str]:
+    """Say why a zip cannot be written to a path, and what to do; empty if it can."""
     if path.is_dir():
-        raise OutputError(
-            path, "it is a folder", hint="end the name with `/` to write the default name into it"
-        )
+        return "it is a folder", "end the name with `/` to write the default name into it"
+    if path.name in _OWN_NAMES or _is_input(path, settings):
+        return _OWN, "choose another name with `--output`"
     if path.exists() and not path.is_file():
-        raise OutputError(
-            path,
-            "it is a device or a pipe, and a zip cannot be moved there",
-            hint="name a file",
+        return "it is a device or a pipe, and a zip cannot be moved there", "name a file"
+    if not path.exists() or _is_empty(path, settings, suffix=".zip"):
+        return "", ""
+    if path.suffix == ".whl" or not _is_zip(path):
+        kind = "a wheel" if path.suffix == ".whl" else "not a zip"
+        return (
+            f"it already exists and is {kind}, so it was not written by lambda-build",
+            "remove it first, or choose another file with `--output`",
         )
+    return "", ""
+
+
+def _is_input(path: Path, settings: Settings) -> bool:
+    """Tell whether the build reads a file."""
+    inputs = (settings.lock, *settings.include_local)
+    real = os.path.realpath(path)
+    return any(real == os.path.realpath(each) for each in inputs if each is not None)
+
+
+def _is_empty(path: Path, settings: Settings, *, suffix: str) -> bool:
+    """Tell whether nothing is lost with a file; an empty file of the project's has a meaning."""
+    return path.stat().st_size == 0 and (
+        path.suffix == suffix
+        or not Path(os.path.realpath(path)).is_relative_to(settings.project.root.resolve())
+    )
+
+
+def _is_zip(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(4)
+    # The start alone is enough for a zip that was cut off.
+    return start in _ZIP_STARTS or zipfile.is_zipfile(path)
 
 
 def _check_folder(path: Path) -> None:
-    if path.is_symlink() or not (path.is_dir() and not any(path.iterdir())):
+    try:
+        is_link = stat.S_ISLNK(path.lstat().st_mode)
+        is_free = not is_link and path.is_dir() and not any(path.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:  # such as a name that is too long
+        raise OutputError(path, error.strerror or str(error)) from error
+    if not is_free:
         raise OutputError(
             path,
             "it already exists and is not an empty folder",
             hint="remove it first, or choose another folder with `--unpacked`",
         )
+
+
+def report_problem(artifacts: Sequence[Settings], file: Path) -> str:
+    """Say why the report cannot be written to a file; empty if it can.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    outputs = {
+        os.path.realpath(path)
+        for settings in artifacts
+        for path in (settings.zip_path(settings.project.version), settings.unpacked)
+        if path is not None
+    }
+    if os.path.realpath(file) in outputs:
+        return "is also the path of the artifact"
+    if file.is_dir():
+        return "is a folder"
+    if file.name in _OWN_NAMES or any(_is_input(file, settings) for settings in artifacts):
+        return "is one of the project's own files"
+    is_free = not file.is_file() or all(
+        _is_empty(file, settings, suffix=".json") for settings in artifacts
+    )
+    if not is_free and not _is_report(file):
+        return "already exists and is not a report of lambda-build"
+    return ""
+
+
+def _is_report(file: Path) -> bool:
+    """Tell whether a file contains what `--json` and `--report` write."""
+    if file.stat().st_size > _LARGEST_REPORT:
+        return False
+    try:
+        found = json.loads(file.read_bytes())
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and "schema" in found

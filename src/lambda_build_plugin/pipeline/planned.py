@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from lambda_build_plugin.errors import FetchError
 from lambda_build_plugin.pipeline.dependencies import Dependencies, find_skipped
 from lambda_build_plugin.pipeline.plan import find_note, may_have_plan, read_plan
-from lambda_build_plugin.pipeline.selecting import select_files
+from lambda_build_plugin.pipeline.selecting import check_sizes, select_files
+from lambda_build_plugin.pipeline.unneeded import warn_of_unneeded
+from lambda_build_plugin.selection.graph import parsed_requirements
 from lambda_build_plugin.wheel.file import Wheel
 
 if TYPE_CHECKING:
@@ -42,10 +44,11 @@ def get_planned_dependencies(
     if named is None:
         return None, None
     with artifact.clock.stage("select"):
-        selection = select_files(settings, named)
+        selection = select_files(artifact, named)
     if selection.folders or selection.commits:
         return None, selection
     wheels = _find_wheels(artifact, selection.files)
+    check_sizes(settings, selection.files)
     if wheels is None or (note := find_note(artifact, wheels)) is None:
         return None, selection
     with artifact.clock.stage("fetch"):
@@ -55,11 +58,18 @@ def get_planned_dependencies(
     for wheel in wheels:
         reporter.fetched(wheel.filename, cached=True)
     left_out = (*packages.left_out, *selection.left_out)
+    requires = {each.name: each.requires for each in plan.distributions}
+    unneeded = warn_of_unneeded(
+        artifact,
+        target_lock.lock,
+        wheels,
+        lambda wheel: tuple(parsed_requirements(requires[wheel.name])),
+    )
     dependencies = Dependencies(
         lock=target_lock,
         wheels=wheels,
         left_out=tuple(sorted(left_out, key=lambda item: (item.name, item.version))),
-        warnings=target_lock.warnings,
+        warnings=(*target_lock.warnings, *unneeded),
         folders=target_lock.folders,
         skipped=find_skipped(settings, target_lock.lock),
         plan=plan,
@@ -77,7 +87,7 @@ def _named(
     from lambda_build_plugin.pipeline.locked_wheels import make_fetcher
 
     try:
-        return make_fetcher(artifact, lock, offline=True).named(packages)
+        return make_fetcher(artifact, lock, offline=True).named(packages, artifact.settings.target)
     except FetchError:
         return None
 

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.config.build_policy import ALL, BuildPolicy, format_rules
 from lambda_build_plugin.config.settings import Contents
 from lambda_build_plugin.progress import Clock
 from lambda_build_plugin.source_build.context import BuildContext
+from lambda_build_plugin.source_build.policy import read_policy
 from lambda_build_plugin.source_build.wheels import build_project
 from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.system.note_key import read_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import ExitStack
 
     from lambda_build_plugin.config.settings import Command, Settings
     from lambda_build_plugin.lock.model import Lock
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.selection.provided import Provider
+    from lambda_build_plugin.system.output import Outputs
     from lambda_build_plugin.wheel.file import Wheel
 
 __all__ = ["ArtifactBuild", "Run"]
@@ -39,8 +41,8 @@ class Run:
     builder: Callable[[Path], object] | None
     """Writes the project's wheel into a folder, if the host is the project's build backend."""
 
-    outputs: ExitStack
-    """Moves all artifacts into place when it is closed, or none of them after a failure."""
+    outputs: Outputs
+    """Moves all artifacts into place when the run ends, or none of them after a failure."""
 
     locks: dict[Path, Lock] = field(default_factory=dict)
     project_wheels: dict[Target, Wheel] = field(default_factory=dict)
@@ -108,15 +110,32 @@ class ArtifactBuild:
                     host.cache_dir,
                     key=read_key(host.state_dir, cache=host.cache_dir),
                     spare=folder / "cache",
+                    is_optional=host.cache_is_default,
                 ),
                 home=host.home,
                 environ=host.environ,
+                build_environment=settings.build_environment,
                 offline=settings.offline,
                 reporter=run.reporter,
             ),
             clock=Clock(run.reporter),
             providers=run.providers(settings),
         )
+
+    def with_policy_of(self, lock: Lock | None) -> ArtifactBuild:
+        """Let builds from source follow what the lock, the settings and the tools prescribe.
+
+        Raises:
+            SettingsError: A configuration file cannot be read.
+        """
+        settings, host = self.settings, self.settings.host
+        ours = (
+            format_rules("`only-binary`", only_binary=[ALL] if settings.only_binary else ()),
+            format_rules("`no-binary`", no_binary=settings.no_binary),
+        )
+        policy = read_policy(settings.project, lock, environ=host.environ, home=host.home)
+        context = replace(self.context, policy=BuildPolicy(rules=ours).joined(policy))
+        return replace(self, context=context)
 
     @property
     def ships_project(self) -> bool:

@@ -1,4 +1,4 @@
-"""Settings and locked packages → the selected file of each package."""
+"""Locked packages → the selected file of each package, as the settings want it."""
 
 from __future__ import annotations
 
@@ -13,30 +13,29 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.lock.model import LockedPackage
+    from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.selection.files import Selection
     from lambda_build_plugin.selection.wheel_choice import Selected
 
-__all__ = ["select_files"]
+__all__ = ["check_sizes", "select_files"]
 
 
-def select_files(settings: Settings, packages: Sequence[LockedPackage]) -> Selection:
-    """Select what each package is installed from, as the settings want it.
+def select_files(artifact: ArtifactBuild, packages: Sequence[LockedPackage]) -> Selection:
+    """Select what each package is installed from.
 
     Raises:
         SelectionError: A package has nothing for the target.
-        VerificationError: The locked sizes alone are above Lambda's limit.
     """
-    selection = select(
+    settings = artifact.settings
+    return select(
         packages,
         settings.target,
-        only_binary=settings.only_binary,
+        policy=artifact.context.policy,
         skip_folders=settings.local_dependencies is LocalDependencies.SKIP,
     )
-    _check_sizes(settings, selection.files)
-    return selection
 
 
-def _check_sizes(settings: Settings, files: Sequence[Selected]) -> None:
+def check_sizes(settings: Settings, files: Sequence[Selected]) -> None:
     """Stop before the download if the wheels can never fit; not if files may be left out.
 
     Raises:

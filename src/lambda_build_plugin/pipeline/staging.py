@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from lambda_build_plugin.config.settings import Form
 from lambda_build_plugin.stage.layout_cache import Layouts
 from lambda_build_plugin.stage.stage import stage
+from lambda_build_plugin.stage.tracked_code import tracked_code_warnings
+from lambda_build_plugin.stage.tree import check_names
 from lambda_build_plugin.wheel import integrity
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ class ProjectCode:
     version: str | None
     """Of the project, if it is known."""
 
+    warnings: tuple[str, ...] = ()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedArtifact:
@@ -52,6 +56,9 @@ class StagedArtifact:
     tree: StagedTree
     with_sources: StagedTree
     """The tree before bytecode took the place of sources."""
+
+    unfiltered: StagedTree
+    """The tree with the files that are excluded."""
 
     excluded: tuple[Excluded, ...]
     warnings: tuple[str, ...]
@@ -105,7 +112,8 @@ def get_project_code(artifact: ArtifactBuild, dependencies: Dependencies) -> Pro
 
         with artifact.clock.stage("build"):
             files = plain_project(settings.project, _choose_files(artifact, dependencies))
-        return ProjectCode(files=files, version=version)
+            warnings = tuple(tracked_code_warnings(files, settings))
+        return ProjectCode(files=files, version=version, warnings=warnings)
     wheel = artifact.project_wheel()
     return ProjectCode(wheel=wheel, version=str(wheel.version))
 
@@ -137,11 +145,13 @@ def stage_artifact(
     if settings.bytecode:
         with artifact.clock.stage("bytecode"):
             tree = _compile(artifact, laid)
+            check_names(tree.entries)
     return StagedArtifact(
         tree=tree,
         with_sources=laid.tree,
+        unfiltered=laid.unfiltered,
         excluded=laid.excluded,
-        warnings=(*tree.warnings, *laid.warnings),
+        warnings=(*tree.warnings, *laid.warnings, *code.warnings),
         machine_code=machine_code,
         version=code.version,
     )
@@ -154,13 +164,15 @@ def _stage_by_plan(artifact: ArtifactBuild, plan: Plan, code: ProjectCode) -> St
         machine_code = integrity.check(wheels, artifact.context.cache)
         layouts = Layouts(artifact.context.cache)
         project = stage(wheels, prefix=artifact.settings.prefix, layout_of=layouts.of)
+        check_names(project.entries)
         tree = plan.with_project(project)
     artifact.run.reporter.note(f"copying {len(plan.distributions)} packages as planned before")
     return StagedArtifact(
         tree=tree,
         with_sources=tree,
+        unfiltered=tree,
         excluded=(),
-        warnings=tree.warnings,
+        warnings=(*tree.warnings, *code.warnings),
         machine_code=machine_code,
         version=code.version,
     )
@@ -184,6 +196,7 @@ def _lay_out(
         exclude=settings.exclude,
         include=settings.include,
     )
+    check_names(kept.tree.entries)
     return _Laid(
         tree=kept.tree,
         unfiltered=tree,

@@ -31,6 +31,7 @@ __all__ = [
     "Runtime",
     "Target",
     "admitted",
+    "default_runtimes",
     "newest_admitted",
 ]
 
@@ -235,3 +236,24 @@ def admitted(requires_python: SpecifierSet | None) -> tuple[Runtime, ...]:
 def newest_admitted(requires_python: SpecifierSet | None) -> Runtime | None:
     """Choose the newest runtime out of preview that a `requires-python` admits."""
     return next(reversed(admitted(requires_python)), None)
+
+
+_NEWEST_BY_DEFAULT = (3, 14)
+"""The newest Python that is chosen without being named. It never changes.
+
+If it did, an upgrade of this package would move the functions of everybody who names no
+runtime to another Python, although their locks are the same.
+"""
+
+
+def default_runtimes(requires_python: SpecifierSet | None) -> tuple[Runtime, ...]:
+    """List the runtimes to try for a project that names none, the preferred one first.
+
+    A runtime that is added to the table later comes after all of these, oldest first, so
+    that it is chosen only for projects that admit no other.
+    """
+    found = admitted(requires_python)
+    return (
+        *(each for each in reversed(found) if each.python <= _NEWEST_BY_DEFAULT),
+        *(each for each in found if each.python > _NEWEST_BY_DEFAULT),
+    )

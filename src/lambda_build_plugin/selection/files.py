@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.config.build_policy import BuildPolicy
 from lambda_build_plugin.errors import SelectionError
 from lambda_build_plugin.selection.explain import NoMatchingFileError
 from lambda_build_plugin.selection.packages import LeftOut
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedPackage, LockedVcs
     from lambda_build_plugin.runtime.target import Target
 
-__all__ = ["ForbiddenSourceError", "Selection", "select"]
+__all__ = ["ForbiddenSourceError", "NoSourceError", "Selection", "select"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +42,37 @@ class Selection:
 
 
 class ForbiddenSourceError(SelectionError):
-    """The lock contains packages that must be built, which `only-binary` forbids."""
+    """The lock contains packages that must be built, which the user forbids."""
 
-    def __init__(self, packages: Sequence[LockedPackage]) -> None:
-        self.packages = tuple(packages)
+    def __init__(self, packages: Sequence[tuple[LockedPackage, str]]) -> None:
+        self.packages = tuple(package for package, _ in packages)
+        origins = tuple(dict.fromkeys(origin for _, origin in packages))
         super().__init__(
-            "the lock contains source code, and `only-binary` forbids building it",
-            why="\n".join(f"{package} ({package.at}): {_source(package)}" for package in packages),
+            "the lock contains source code, and "
+            + (f"{origins[0]} forbids" if len(origins) == 1 else "your settings forbid")
+            + " building it",
+            why="\n".join(
+                f"{package} ({package.at}): {_source(package)}"
+                + (f"; forbidden by {origin}" if len(origins) > 1 else "")
+                for package, origin in packages
+            ),
             hint="lock a version that has wheels, add a wheel that was built elsewhere to "
-            "`include-local`, or turn off `only-binary`",
+            f"`include-local`, or turn off {' and '.join(origins)}",
+        )
+
+
+class NoSourceError(SelectionError):
+    """Wheels of some packages must not be used, and the lock has no source of them."""
+
+    def __init__(self, packages: Sequence[tuple[LockedPackage, str]]) -> None:
+        self.packages = tuple(package for package, _ in packages)
+        super().__init__(
+            "the lock has no source for packages that are to be built from source",
+            why="\n".join(
+                f"{package} ({package.at}): {origin} forbids its wheels"
+                for package, origin in packages
+            ),
+            hint="lock again so that the lock has their sdists, or allow their wheels there",
         )
 
 
@@ -57,7 +80,7 @@ def select(
     packages: Iterable[LockedPackage],
     target: Target,
     *,
-    only_binary: bool = False,
+    policy: BuildPolicy | None = None,
     skip_folders: bool = False,
 ) -> Selection:
     """Choose what each package is installed from: a wheel if one fits, else its source.
@@ -65,19 +88,21 @@ def select(
     Args:
         packages: The packages that belong to the target.
         target: What has to load them.
-        only_binary: Whether nothing may be built, except the user's own folders.
+        policy: What may be built, and what must be. The user's own folders are always built.
         skip_folders: Whether folders on this machine are left out.
 
     Raises:
         SelectionError: With every package that has nothing for the target.
     """
-    sorter = _Sorter(target, only_binary=only_binary, skip_folders=skip_folders)
+    sorter = _Sorter(target, policy=policy or BuildPolicy(), skip_folders=skip_folders)
     for package in packages:
         sorter.place(package)
     if sorter.unmatched:
         raise NoMatchingFileError(target, sorter.unmatched)
     if sorter.forbidden:
         raise ForbiddenSourceError(sorter.forbidden)
+    if sorter.without_source:
+        raise NoSourceError(sorter.without_source)
     return Selection(
         files=tuple(sorter.files),
         folders=tuple(sorter.folders),
@@ -89,29 +114,44 @@ def select(
 class _Sorter:
     """Sort packages by what they are installed from, or by why they cannot be."""
 
-    def __init__(self, target: Target, *, only_binary: bool, skip_folders: bool) -> None:
+    def __init__(self, target: Target, *, policy: BuildPolicy, skip_folders: bool) -> None:
         self._target = target
-        self._only_binary = only_binary
+        self._policy = policy
         self._skip_folders = skip_folders
         self.files: list[Selected] = []
         self.folders: list[tuple[LockedPackage, LockedDirectory]] = []
         self.commits: list[tuple[LockedPackage, LockedVcs]] = []
         self.left_out: list[LeftOut] = []
         self.unmatched: list[LockedPackage] = []
-        self.forbidden: list[LockedPackage] = []
+        self.forbidden: list[tuple[LockedPackage, str]] = []
+        self.without_source: list[tuple[LockedPackage, str]] = []
 
     def place(self, package: LockedPackage) -> None:
-        source = package.archive or package.sdist
         if package.directory is not None:
             self._place_folder(package, package.directory)
-        elif (best := best_wheel(package, self._target)) is not None:
+            return
+        # A file or a commit that the lock names by its URL is the only one there is.
+        refused = self._policy.forbids_wheel(package.name) if package.wheels else None
+        best = None if refused else best_wheel(package, self._target)
+        if best is not None:
             self.files.append(best)
-        elif self._only_binary and not any(wheel_files(package)) and (source or package.vcs):
-            self.forbidden.append(package)
-        elif source is not None and is_source(source) and not self._only_binary:
+        else:
+            self._place_source(package, refused)
+
+    def _place_source(self, package: LockedPackage, refused: str | None) -> None:
+        """Place a package of which no wheel fits, or may be used."""
+        source = package.archive or package.sdist
+        if source is not None and not is_source(source):
+            source = None
+        forbidden = self._policy.forbids_build(package.name)
+        if forbidden and (source or package.vcs) and (refused or not any(wheel_files(package))):
+            self.forbidden.append((package, forbidden))
+        elif source is not None and not forbidden:
             self.files.append(_source_of(package, source))
-        elif package.vcs is not None:
+        elif package.vcs is not None and not forbidden:
             self.commits.append((package, package.vcs))
+        elif refused:
+            self.without_source.append((package, refused))
         else:
             self.unmatched.append(package)
 

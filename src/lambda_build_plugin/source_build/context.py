@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.config.build_policy import BuildPolicy
 from lambda_build_plugin.source_build import interpreter
 
 if TYPE_CHECKING:
@@ -32,6 +33,12 @@ class BuildContext:
     home: Path
     environ: Mapping[str, str] = field(repr=False)
     """The environment variables of backends and installers, to which some are added."""
+
+    build_environment: frozenset[str] = frozenset()
+    """Variables that builds of somebody else's sources get although they look like secrets."""
+
+    policy: BuildPolicy = field(default_factory=BuildPolicy)
+    """What the user prescribes for builds."""
 
     offline: bool
     reporter: Reporter

@@ -20,6 +20,7 @@ from lambda_build_plugin.source_build.process_state import working_in, writing_t
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lambda_build_plugin.config.build_policy import BuildSettings
     from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.source_build.source import Source
 
@@ -33,13 +34,15 @@ _IN_PROCESS = {
 """The distributions of backends that can be called in this process, by `build-backend`."""
 
 
-def usable_backend(project: Project) -> str | None:
+def usable_backend(project: Project, settings: BuildSettings) -> str | None:
     """Return the backend's distribution if an isolated build would not differ, else None."""
     system = project.build_system
     backend = _IN_PROCESS.get(system.backend)
-    if backend is None or system.has_backend_path or not system.requires:
+    more = settings.requirements or settings.variables or settings.config_settings
+    if backend is None or more or system.has_backend_path or not system.requires:
         return None
-    if not all(_is_satisfied(text, backend) for text in system.requires):
+    satisfied = all(_is_satisfied(text, backend) for text in system.requires)
+    if not satisfied or not all(_is_admitted(text, backend) for text in settings.constraints):
         return None
     # A build script may need more than poetry-core; Poetry also isolates it.
     if backend == "poetry-core" and "build" in project.tool.table("poetry"):
@@ -62,6 +65,15 @@ def _is_satisfied(text: str, backend: str) -> bool:
         and requirement.url is None
         and requirement.specifier.contains(version, prereleases=True)
     )
+
+
+def _is_admitted(text: str, backend: str) -> bool:
+    """Tell whether a constraint is about another package, or admits the installed version."""
+    try:
+        name = canonicalize_name(Requirement(text).name)
+    except InvalidRequirement:
+        return False
+    return name != backend or _is_satisfied(text, backend)
 
 
 def build_in_process(source: Source, root: Path, backend: str, folder: Path) -> bool:

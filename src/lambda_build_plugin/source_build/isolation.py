@@ -12,23 +12,32 @@ import subprocess
 import sys
 import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.source_build.errors import BackendError, OfflineRequirementsError
+from packaging.requirements import Requirement
+
+from lambda_build_plugin.config.build_policy import BuildSettings
+from lambda_build_plugin.errors import excerpt
+from lambda_build_plugin.source_build.errors import (
+    NO_COMPILER,
+    BackendError,
+    OfflineRequirementsError,
+)
 from lambda_build_plugin.source_build.process_state import variables
 from lambda_build_plugin.system.interpreters import uv_of
 from lambda_build_plugin.system.processes import finished
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from build.env import DefaultIsolatedEnv
 
     from lambda_build_plugin.source_build.source import Source
     from lambda_build_plugin.system.interpreters import Interpreter
 
-__all__ = ["build_in_isolation"]
+__all__ = ["Isolation", "build_in_isolation"]
 
 _OFFLINE = {
     "UV_OFFLINE": "1",
@@ -57,35 +66,50 @@ _COMPILER_VARIABLES = (
 )
 """Variables that distutils, meson and CMake read before they search for a compiler."""
 
-_NO_COMPILER = """\
+_NO_COMPILER = f"""\
 #!/bin/sh
-echo "lambda-build has disabled the compiler: what it compiles does not load in the target" >&2
+echo "{NO_COMPILER}: what it compiles does not load in the target" >&2
 exit 1
 """
 
 
-def build_in_isolation(
-    source: Source,
-    root: Path,
-    folder: Path,
-    *,
-    interpreter: Interpreter,
-    environ: Mapping[str, str],
-    scratch: Path,
-    offline: bool,
-    compiler: bool = True,
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Isolation:
+    """How an isolated build is run."""
+
+    interpreter: Interpreter
+    """The Python that runs the backend."""
+
+    environ: Mapping[str, str] = field(repr=False)
+    """The variables of the backend and of the installer, to which some are added."""
+
+    withheld: frozenset[str] = frozenset()
+    """Names of variables that the backend does not get."""
+
+    withheld_from_installer: frozenset[str] = frozenset()
+    """The same for uv or pip, which keeps the credentials of indexes."""
+
+    scratch: Path
+    """A folder for working files."""
+
+    offline: bool
+    """Whether requirements must not be fetched."""
+
+    compiler: bool = True
+    """False to disable all compilers, so that optional extensions are left out."""
+
+    settings: BuildSettings = field(default_factory=BuildSettings)
+    """What the user prescribes for this build."""
+
+
+def build_in_isolation(source: Source, root: Path, folder: Path, how: Isolation) -> None:
     """Build the wheel of a folder and write it into another one.
 
     Args:
         source: What is built, for messages.
         root: The folder with its pyproject.toml or setup.py.
         folder: Where to write the wheel.
-        interpreter: The Python that runs the backend.
-        environ: The variables of the backend and the installer, to which some are added.
-        scratch: A folder for working files.
-        offline: Whether requirements must not be fetched.
-        compiler: False to disable all compilers, so that optional extensions are left out.
+        how: The Python, the environment and the settings of the build.
 
     Raises:
         SourceBuildError: The backend fails, or its requirements cannot be installed.
@@ -94,9 +118,44 @@ def build_in_isolation(
 
     output: list[str] = []
     caught: list[warnings.WarningMessage] = []
-    added = _OFFLINE if offline else {}
-    base = {**environ, **added, **_working_files_elsewhere(scratch, environ)}
-    hidden = {} if compiler else _without_compiler(scratch)
+    settings, run = how.settings, _runner(how, output)
+    try:
+        with (
+            variables(_OFFLINE if how.offline else {}, without=how.withheld_from_installer),
+            # A backend's warnings are for its authors, but may explain why it fails.
+            warnings.catch_warnings(record=True) as caught,
+            _environment(how) as env,
+        ):
+            warnings.simplefilter("always")
+            builder = ProjectBuilder.from_isolated_env(env, str(root), runner=run)
+            own = builder.build_system_requires
+            env.install(_checked(source, {*own, *settings.requirements}))
+            asked = builder.get_requires_for_build("wheel", settings.config_settings)
+            env.install(_checked(source, asked))
+            builder.build("wheel", str(folder), settings.config_settings)
+    except subprocess.CalledProcessError as error:  # of the installer; `build` wraps a backend's
+        output_text = _text(error.stdout) + _text(error.stderr) or str(error)
+        if how.offline:
+            raise OfflineRequirementsError(source, output_text) from error
+        raise BackendError(source, source.backend, output_text) from error
+    except (BuildException, BuildBackendException, FailedProcessError) as error:
+        warned = (f"{each.message}\n" for each in caught)
+        output_text = "".join((*warned, *output, str(error)))
+        raise BackendError(source, source.backend, output_text) from error
+    except (AttributeError, TypeError, ValueError) as error:  # of `build` about a hook's result
+        said = "".join((*output, f"a hook of the backend returned no valid result: {error}"))
+        raise BackendError(source, source.backend, said) from error
+
+
+def _runner(how: Isolation, output: list[str]) -> Callable[..., None]:
+    """Make the function that runs the hooks of the backend, and collects what they write."""
+    base = {
+        **_without(how.environ, how.withheld),
+        **(_OFFLINE if how.offline else {}),
+        **_working_files_elsewhere(how.scratch, how.environ),
+        **how.settings.variables,
+    }
+    hidden = {} if how.compiler else _without_compiler(how.scratch)
 
     def run(
         cmd: Sequence[str],
@@ -104,62 +163,68 @@ def build_in_isolation(
         extra_environ: Mapping[str, str] | None = None,
     ) -> None:
         merged = {**base, **(extra_environ or {}), **hidden}
-        if not compiler:
+        if hidden:
             merged["PATH"] = os.pathsep.join((hidden["PATH"], (extra_environ or base)["PATH"]))
         result = finished(cmd, cwd=Path(cwd) if cwd else None, environ=merged, together=True)
         output.append(result.stdout)
         result.check_returncode()
 
-    try:
-        with (
-            variables(added),
-            # A backend's warnings are for its authors, but may explain why it fails.
-            warnings.catch_warnings(record=True) as caught,
-            _environment(interpreter, base, scratch) as env,
-        ):
-            warnings.simplefilter("always")
-            builder = ProjectBuilder.from_isolated_env(env, str(root), runner=run)
-            env.install(builder.build_system_requires)
-            env.install(builder.get_requires_for_build("wheel"))
-            builder.build("wheel", str(folder))
-    except subprocess.CalledProcessError as error:  # of the installer; `build` wraps a backend's
-        output_text = _text(error.stdout) + _text(error.stderr) or str(error)
-        if offline:
-            raise OfflineRequirementsError(source, output_text) from error
-        raise BackendError(source, source.backend, output_text) from error
-    except (BuildException, BuildBackendException, FailedProcessError) as error:
-        warned = (f"{each.message}\n" for each in caught)
-        output_text = "".join((*warned, *output, str(error)))
-        raise BackendError(source, source.backend, output_text) from error
+    return run
+
+
+def _without(environ: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
+    return {name: value for name, value in environ.items() if name not in names}
+
+
+def _checked(source: Source, texts: Collection[str]) -> set[str]:
+    """Check that build requirements are requirements (PEP 508), which pip and uv are passed.
+
+    They read a file of them, in which `-r /etc/passwd` would be an option.
+
+    Raises:
+        BackendError: One is something else.
+    """
+    found = set()
+    for text in texts:
+        try:
+            found.add(str(Requirement(text)))
+        except ValueError as error:
+            said = f"`{excerpt(text)}` among its build requirements is not one (PEP 508): {error}"
+            raise BackendError(source, source.backend, said) from error
+    return found
 
 
 @contextmanager
-def _environment(
-    interpreter: Interpreter, environ: Mapping[str, str], scratch: Path
-) -> Iterator[DefaultIsolatedEnv | _OtherEnvironment]:
+def _environment(how: Isolation) -> Iterator[DefaultIsolatedEnv | _OtherEnvironment]:
     """Make an environment for a Python, which is removed afterwards."""
     from build.env import DefaultIsolatedEnv
 
-    uv = uv_of(environ)
-    if interpreter.is_running:
+    uv = uv_of(how.environ)
+    # The `build` of our lowest version cannot pass on constraints.
+    if how.interpreter.is_running and not how.settings.constraints:
         with DefaultIsolatedEnv(installer="uv" if uv else "pip") as env:
             yield env
     else:
-        yield _OtherEnvironment(interpreter, environ, scratch / "environment", uv=uv)
+        yield _OtherEnvironment(how, uv=uv)
 
 
 class _OtherEnvironment:
-    """An environment for a Python other than the running one, which `build` cannot make."""
+    """An environment that `build` cannot make: for another Python, or with constraints."""
 
-    def __init__(
-        self, interpreter: Interpreter, environ: Mapping[str, str], folder: Path, *, uv: str | None
-    ) -> None:
-        self._environ, self._folder, self._uv = environ, folder, uv
-        python = str(interpreter.path)
+    def __init__(self, how: Isolation, *, uv: str | None) -> None:
+        self._uv = uv
+        self._environ = {
+            **_without(how.environ, how.withheld_from_installer),
+            **(_OFFLINE if how.offline else {}),
+            "TMPDIR": str(how.scratch),
+        }
+        self._folder, self._constraints = how.scratch / "environment", how.settings.constraints
+        python = str(how.interpreter.path)
         if uv is not None:
-            self._run(uv, "venv", "--quiet", "--no-project", "--python", python, str(folder))
+            folder = str(self._folder)
+            self._run(uv, "venv", "--quiet", "--no-project", "--python", python, folder)
         else:
-            self._run(python, "-Im", "venv", str(folder))
+            self._run(python, "-Im", "venv", str(self._folder))
 
     @property
     def python_executable(self) -> str:
@@ -177,14 +242,14 @@ class _OtherEnvironment:
         if not requirements:
             return
         # In a file: on the command line pip ignores markers.
-        listed = self._folder / "requirements.txt"
+        listed, constraints = self._folder / "requirements.txt", self._folder / "constraints.txt"
         listed.write_text("\n".join(sorted(requirements)), encoding="utf-8")
-        python = self.python_executable
+        constraints.write_text("\n".join(self._constraints), encoding="utf-8")
+        python, options = self.python_executable, ("-r", str(listed), "-c", str(constraints))
         if self._uv is not None:
-            command = [self._uv, "pip", "install", "--python", python, "-r", str(listed)]
+            self._run(self._uv, "pip", "install", "--python", python, *options)
         else:
-            command = [python, "-Im", "pip", "install", "--no-input", "-r", str(listed)]
-        self._run(*command)
+            self._run(python, "-Im", "pip", "install", "--no-input", *options)
 
     @property
     def _scripts(self) -> Path:

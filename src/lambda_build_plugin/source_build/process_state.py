@@ -13,8 +13,10 @@ from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdo
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.system.leftovers import temporary_folder
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from typing import TextIO
 
 __all__ = ["no_input", "scratch", "variables", "working_in", "writing_to"]
@@ -27,7 +29,7 @@ def scratch() -> Iterator[Path]:
     A backend that is killed cannot clean up after itself, but this can.
     """
     before = tempfile.tempdir
-    with tempfile.TemporaryDirectory(prefix="lambda-build-", ignore_cleanup_errors=True) as name:
+    with temporary_folder(ignore_errors=True) as name:
         tempfile.tempdir = name
         try:
             with variables({"TMPDIR": name}):
@@ -37,9 +39,16 @@ def scratch() -> Iterator[Path]:
 
 
 @contextmanager
-def variables(more: Mapping[str, str]) -> Iterator[None]:
-    """Add environment variables to this process, which backends and `build` pass on."""
-    before = {name: os.environ.get(name) for name in more}
+def variables(more: Mapping[str, str], *, without: Collection[str] = ()) -> Iterator[None]:
+    """Change the environment variables of this process, which backends and `build` pass on.
+
+    Args:
+        more: Variables to add, with their values.
+        without: Names of variables to remove.
+    """
+    before = {name: os.environ.get(name) for name in {*more, *without}}
+    for name in without:
+        os.environ.pop(name, None)
     os.environ.update(more)
     try:
         yield

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from packaging.utils import canonicalize_name
+
 from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.config.tables import TableError, read_toml
 from lambda_build_plugin.errors import LambdaBuildError
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lambda_build_plugin.config.project import Project
+    from lambda_build_plugin.lock.model import LockedPackage
 
 __all__ = ["Source", "foreign_source", "local_source", "of_project"]
 
@@ -26,6 +29,9 @@ class Source:
 
     name: str
     """What messages call it: `demo` or `demo 1.0`."""
+
+    package: str
+    """Normalized name of the package, for settings that are about it."""
 
     root: Path
     backend: str
@@ -55,6 +61,7 @@ def of_project(project: Project) -> Source:
 def _of_folder(project: Project) -> Source:
     return Source(
         name=project.name,
+        package=canonicalize_name(project.name),
         root=project.root,
         backend=project.build_system.backend,
         kind="local",
@@ -81,12 +88,18 @@ def local_source(name: str, folder: Path) -> Source:
     return _of_folder(project)
 
 
-def foreign_source(name: str, folder: Path, kind: str) -> Source:
+def foreign_source(package: LockedPackage, folder: Path, kind: str) -> Source:
     """Make a source of an unpacked archive or a checked out commit.
 
     Only the name of the backend is read from its pyproject.toml; `build` checks the rest.
     """
-    return Source(name=name, root=folder, backend=_backend(folder / "pyproject.toml"), kind=kind)
+    return Source(
+        name=str(package),
+        package=package.name,
+        root=folder,
+        backend=_backend(folder / "pyproject.toml"),
+        kind=kind,
+    )
 
 
 def _backend(pyproject: Path) -> str:

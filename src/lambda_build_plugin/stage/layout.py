@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING, Any, cast
 
 from installer import install
@@ -46,7 +47,9 @@ _CHUNK = 1 << 18
 
 _PARTS_BELOW_DATA = 2  # the kind, and at least a file name
 
-_DIGEST_LENGTH = len("sha256=") + 43  # URL-safe base64 of 32 bytes, without padding
+_DIGEST = re.compile(r"sha256=[A-Za-z0-9_-]{43}")
+"""URL-safe base64 of 32 bytes, without padding: what RECORD gets here, too. A digest in another
+spelling is taken anew from the bytes."""
 
 _UNRECORDED = RecordEntry("unrecorded", None, None)
 
@@ -173,12 +176,12 @@ class _MappedWheel(WheelSource):
         return name
 
     def _digest(self, info: zipfile.ZipInfo, name: str, row: Sequence[str] | None) -> str:
-        """Get the sha256 of a member: from RECORD where it is told, else from its bytes."""
+        """Get the sha256 of a member from RECORD if it has it, else from its bytes."""
         if row is not None and row[2] and row[2] != str(info.file_size):
             raise ValueError(
                 f"RECORD says that `{name}` has {row[2]} bytes; it has {info.file_size}"
             )
-        if row is not None and len(row[1]) == _DIGEST_LENGTH and row[1].startswith("sha256="):
+        if row is not None and _DIGEST.fullmatch(row[1]):
             return row[1]
         if name == f"{self._dist_info}/RECORD":
             return ""

@@ -1,20 +1,23 @@
-"""Write results beside their destination, and move them there when they are complete."""
+"""Write results beside their destinations, and move them there when all are complete."""
 
 from __future__ import annotations
 
-import secrets
+import os
 import shutil
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import StageError
+from lambda_build_plugin.system.leftovers import part_name, sweep_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from typing_extensions import Self
 
-__all__ = ["OutputError", "moved_in"]
+
+__all__ = ["OutputError", "Outputs", "moved_in", "writing"]
 
 
 class OutputError(StageError):
@@ -29,6 +32,148 @@ class OutputError(StageError):
         )
 
 
+class Outputs:
+    """Several results that appear together at the end of a `with` block, or not at all.
+
+    If the block fails, or one of the results cannot be moved to its destination, all
+    destinations have what they had before, and folders that were created for them are removed.
+    """
+
+    def __init__(self) -> None:
+        self._pending: list[_Pending] = []
+        self._folders: list[Path] = []
+
+    def place(self, path: Path) -> Path:
+        """Prepare a destination, and return a temporary path where the caller writes the result.
+
+        The result is a file or a folder. A destination that is a symbolic link keeps it: the
+        file that it points to is replaced.
+
+        Raises:
+            OutputError: The parent folder cannot be created.
+        """
+        if path.is_symlink():
+            path = path.resolve()
+        with writing(path):
+            for folder in reversed(path.parents):
+                if not folder.exists():
+                    folder.mkdir()
+                    self._folders.append(folder)
+        sweep_parts(path.parent)
+        pending = _Pending(path)
+        self._pending.append(pending)
+        return pending.temporary
+
+    def discard(self, temporary: Path) -> None:
+        """Forget a destination, given the path that `place` has returned for it."""
+        for pending in [each for each in self._pending if each.temporary == temporary]:
+            self._pending.remove(pending)
+            pending.clean_up()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._move_all()
+        finally:
+            is_done = all(pending.is_moved for pending in self._pending)
+            for pending in self._pending:
+                pending.clean_up()
+            if not is_done:
+                for folder in reversed(self._folders):
+                    with suppress(OSError):
+                        folder.rmdir()
+
+    def _move_all(self) -> None:
+        """Move all results to their destinations, or none.
+
+        Raises:
+            OutputError: One cannot be moved. The message says where the previous file of another
+                destination is, should it be impossible to restore it.
+        """
+        try:
+            for pending in self._pending:
+                pending.move()
+        except BaseException as error:
+            lost = [problem for each in self._pending if (problem := each.roll_back())]
+            if lost and isinstance(error, OutputError):
+                error.why = "\n".join((error.why, *lost))
+            raise
+
+
+class _Pending:
+    """One result on the way to its destination."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.temporary = path.with_name(part_name())
+        self._aside = self.temporary.with_suffix(".old")
+        """What was at the destination before, until all results have been moved."""
+        self.is_moved = False
+
+    def move(self) -> None:
+        """Replace what is at the destination, and keep it until `clean_up`.
+
+        Raises:
+            OutputError: The system refuses it.
+        """
+        with writing(self.path):
+            self._keep_previous()
+            self.temporary.replace(self.path)
+        self.is_moved = True
+
+    def _keep_previous(self) -> None:
+        """Set a previous file aside, or an empty folder; nothing else can be replaced."""
+        if self.path.is_file():
+            try:
+                # A second name for it, so that there is a file at the destination at any time.
+                os.link(self.path, self._aside)
+            except OSError:  # not possible on all file systems
+                self.path.rename(self._aside)
+        elif self.path.is_dir() and self.temporary.is_dir() and not any(self.path.iterdir()):
+            self.path.rename(self._aside)
+
+    def roll_back(self) -> str:
+        """Restore what was at the destination; on failure say where it is, otherwise empty."""
+        was_moved, self.is_moved = self.is_moved, False
+        try:
+            if was_moved and self.path.is_dir():
+                shutil.rmtree(self.path)
+            if os.path.lexists(self._aside):
+                self._aside.replace(self.path)
+                self._aside.unlink(missing_ok=True)  # where both were names of the same file
+            elif was_moved:
+                self.path.unlink(missing_ok=True)
+        except OSError as error:
+            if os.path.lexists(self._aside):
+                return f"the previous {self.path} is now {self._aside}: {error.strerror}"
+        return ""
+
+    def clean_up(self) -> None:
+        """Remove what is temporary, and what a result that was moved has replaced."""
+        with suppress(OSError):
+            _remove(self.temporary)
+        if self.is_moved:
+            with suppress(OSError):
+                # Not with its contents: a folder was empty when it was set aside.
+                self._aside.rmdir() if self._aside.is_dir() else self._aside.unlink()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say of an error of the system that the destination cannot be written.
+
+    Raises:
+        OutputError: The system has refused something.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(path, error.strerror or str(error)) from error
+
+
 @contextmanager
 def moved_in(path: Path) -> Iterator[Path]:
     """Yield a temporary path; move it to the destination on success, and remove it on failure.
@@ -39,27 +184,8 @@ def moved_in(path: Path) -> Iterator[Path]:
     Raises:
         OutputError: The destination cannot be written.
     """
-    made: list[Path] = []
-    if path.is_symlink():
-        path = path.resolve()  # replace the file that the link points to, not the link
-    # Without the destination's name, which may already have the greatest length allowed.
-    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
-    try:
-        for folder in reversed(path.parents):
-            if not folder.exists():
-                folder.mkdir()
-                made.append(folder)
-        yield temporary
-        temporary.replace(path)
-    except BaseException as error:
-        with suppress(OSError):
-            _remove(temporary)
-        with suppress(OSError):
-            for folder in reversed(made):
-                folder.rmdir()
-        if isinstance(error, OSError):
-            raise OutputError(path, error.strerror or str(error)) from error
-        raise
+    with Outputs() as outputs, writing(path):
+        yield outputs.place(path)
 
 
 def _remove(path: Path) -> None:

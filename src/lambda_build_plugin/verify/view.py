@@ -13,6 +13,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from lambda_build_plugin.stage.contents import contents
+from lambda_build_plugin.stage.packed import Packed
 from lambda_build_plugin.verify.zip_format import is_folder
 from lambda_build_plugin.wheel.file import read_text
 from lambda_build_plugin.wheel.machine_code import Examiner
@@ -103,6 +104,9 @@ class ArtifactView:
     code: Mapping[str, MachineCode]
     distributions: tuple[Shipped, ...]
 
+    own: frozenset[str] = frozenset()
+    """Paths of the project's own code, and of that of local packages."""
+
     source: Callable[[str], bytes | None] = field(default=lambda _: None)
     """The source of a module whose bytecode alone ships, by its path; None where nobody has it."""
 
@@ -155,6 +159,9 @@ def artifact_of(
         dist.wheel.name: f"{dist.wheel.name} {dist.wheel.version}" for dist in tree.distributions
     }
     owners = {entry.path: entry.owner for entry in tree.entries}
+    own: set[str] = {dist.wheel.name for dist in tree.distributions if dist.wheel.source == "local"}
+    if tree.project is not None:
+        own.add(tree.project.owner)
     code: dict[str, MachineCode] = {}
     for entry in tree.entries:
         if isinstance(entry.data, Member) and entry.data.wheel in code_of:
@@ -184,6 +191,7 @@ def artifact_of(
             shipped(read_text(archive, infos[path])) if path in infos else _unknown(dist)
             for dist, path in metadata.items()
         ),
+        own=frozenset(path for path, owner in owners.items() if owner in own),
         source=source,
     )
 
@@ -236,6 +244,7 @@ def packed_artifact(
         owner=owner,
         code={path: found[path] for path in sorted(found)},
         distributions=tuple(sorted((*distributions, *others), key=lambda each: each.name)),
+        own=frozenset(entry.path for entry in tree.entries if not isinstance(entry.data, Packed)),
     )
 
 

@@ -55,10 +55,11 @@ BROKEN_ZIP = (
     EOFError,
     KeyError,
     NotImplementedError,
+    OverflowError,  # of an offset in a zip64 field
     RuntimeError,
     ValueError,
 )
-"""What zipfile may raise of a file that is broken or encrypted, or no zip."""
+"""What zipfile may raise if a file is broken, is encrypted or is not a zip."""
 
 _BROKEN = (*BROKEN_ZIP, csv.Error, TypeError)
 """What reading a broken wheel may raise, in zipfile and in installer."""
@@ -75,6 +76,9 @@ class Wheel:
     sha256: str
     source: str
     """What it was made of: `wheel` where it came as one, else `sdist`, `local` or `vcs`."""
+
+    built_by: str = ""
+    """The backend that built it here, with its version; empty if it came as a wheel."""
 
     @classmethod
     def of(cls, path: Path, *, sha256: str, source: str, filename: str = "") -> Wheel:

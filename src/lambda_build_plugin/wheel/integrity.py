@@ -13,12 +13,12 @@ import hashlib
 import os
 import zlib
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import FetchError, StageError
+from lambda_build_plugin.system.threads import map_in_threads
 from lambda_build_plugin.wheel.file import (
     check_readable,
     check_unchanged,
@@ -29,7 +29,7 @@ from lambda_build_plugin.wheel.file import (
 )
 from lambda_build_plugin.wheel.machine_code import Examiner, as_note, from_note
 from lambda_build_plugin.wheel.members import DamagedMemberError, MemberReader, member_of
-from lambda_build_plugin.wheel.record import record_rows
+from lambda_build_plugin.wheel.record import record_rows, spells_digest
 
 if TYPE_CHECKING:
     import zipfile
@@ -109,12 +109,7 @@ def check(wheels: Iterable[Wheel], cache: Cache) -> MachineCodeOf:
     # The largest first: it would be waited for at the end.
     unknown.sort(key=lambda wheel: (-_size(wheel), wheel.name))
     count = min(os.cpu_count() or 1, _MOST_THREADS, len(unknown))
-    threads = ThreadPoolExecutor(max_workers=count)
-    try:
-        found = list(threads.map(_checked, unknown))
-    finally:
-        # An interrupted build does not wait for what is still to come.
-        threads.shutdown(wait=False, cancel_futures=True)
+    found = map_in_threads(_checked, unknown, threads=count)
     for wheel, result in zip(unknown, found, strict=True):
         if isinstance(result, Damage):
             continue
@@ -193,7 +188,7 @@ def _digests(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> Mapping[str, 
 def _compare(
     member: Member, blocks: Iterable[bytes], digests: Iterable[str], examiner: Examiner
 ) -> None:
-    """Hold the content of a member against its header and its digests in RECORD."""
+    """Compare the content of a member with its header and with its digests in RECORD."""
     hashes = [
         (algorithm, value, hashing)
         for algorithm, equals, value in (digest.partition("=") for digest in digests)
@@ -215,8 +210,8 @@ def _compare(
     if crc != member.crc:
         raise DamagedMemberError(member, f"its CRC is {crc:08x}, its header says {member.crc:08x}")
     for algorithm, value, hashing in hashes:
-        found = base64.urlsafe_b64encode(hashing.digest()).rstrip(b"=").decode()
-        if found != value.rstrip("="):
+        if not spells_digest(value, hashing.digest()):
+            found = base64.urlsafe_b64encode(hashing.digest()).rstrip(b"=").decode()
             raise DamagedMemberError(member, f"its {algorithm} is {found}, RECORD says {value}")
 
 

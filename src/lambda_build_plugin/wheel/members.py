@@ -5,18 +5,28 @@ from __future__ import annotations
 import struct
 import zipfile
 import zlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from lambda_build_plugin.errors import StageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import ExitStack
     from io import FileIO
     from pathlib import Path
 
 
-__all__ = ["CHUNK", "LOCAL_HEADER", "DamagedMemberError", "Member", "MemberReader", "member_of"]
+_File = TypeVar("_File", bound="FileIO | zipfile.ZipFile")
+
+__all__ = [
+    "CHUNK",
+    "LOCAL_HEADER",
+    "DamagedMemberError",
+    "Member",
+    "MemberReader",
+    "WheelGoneError",
+    "member_of",
+]
 
 LOCAL_HEADER = struct.Struct("<4s2B4HL2L2H")
 
@@ -25,6 +35,10 @@ _HEADER_SLACK = 256  # bytes read beyond a member, for extra fields of its local
 _MOST_BYTES_A_CHARACTER = 4  # of UTF-8
 
 CHUNK = 1 << 20
+
+_MOST_OPEN = 64  # files of a reader
+
+_LAST_OFFSET = (1 << 63) - 1  # to which a file can be read; zip64 fields can name later ones
 
 
 class Member(NamedTuple):
@@ -53,7 +67,11 @@ def member_of(file: Path, info: zipfile.ZipInfo) -> Member:
 
 
 class MemberReader:
-    """Reads members of wheels; each wheel is opened once, and closed by the stack."""
+    """Reads members of wheels; the wheels stay open until the stack closes them.
+
+    Only the last ones that were used do: systems may allow no more than 256 open files to
+    a process (macOS's default). The data of a member has to be read before the next is asked for.
+    """
 
     def __init__(self, stack: ExitStack, *, chunk: int = CHUNK, check_names: bool = True) -> None:
         """Prepare to read; nothing is opened yet.
@@ -64,11 +82,10 @@ class MemberReader:
             check_names: False to read a member whose local header has another name than the
                 directory, for callers that report unsafe names with reasons of their own.
         """
-        self._stack = stack
         self._chunk = chunk
         self._check_names = check_names
-        self._files: dict[Path, FileIO] = {}
-        self._archives: dict[Path, zipfile.ZipFile] = {}
+        self._files = _OpenFiles(stack, _open)
+        self._archives = _OpenFiles(stack, zipfile.ZipFile)
 
     def start(self, member: Member) -> int:
         """Find where the data of a member begins in its wheel.
@@ -76,16 +93,18 @@ class MemberReader:
         Raises:
             DamagedMemberError: The member is not there.
         """
-        file = self._file(member.wheel)
-        file.seek(member.header_offset)
-        head = file.read(LOCAL_HEADER.size + _MOST_BYTES_A_CHARACTER * len(member.name))
+        head = self._at(member).read(LOCAL_HEADER.size + _MOST_BYTES_A_CHARACTER * len(member.name))
         return member.header_offset + _start_of_data(member, head, check_name=self._check_names)
 
-    def _file(self, wheel: Path) -> FileIO:
-        file = self._files.get(wheel)
-        if file is None:
-            file = self._stack.enter_context(wheel.open("rb", buffering=0))
-            self._files[wheel] = file
+    def _at(self, member: Member) -> FileIO:
+        """Open the wheel, at the beginning of the member."""
+        if member.header_offset > _LAST_OFFSET:
+            raise DamagedMemberError(member, "there is no local header where the directory says")
+        file = self._files.get(member.wheel)
+        try:
+            file.seek(member.header_offset)
+        except (OSError, OverflowError, ValueError) as error:
+            raise DamagedMemberError(member, "it cannot be where the directory says") from error
         return file
 
     def raw(self, member: Member) -> Iterator[bytes]:
@@ -96,8 +115,7 @@ class MemberReader:
         Raises:
             DamagedMemberError: The member is not there, or is cut off.
         """
-        file = self._file(member.wheel)
-        file.seek(member.header_offset)
+        file = self._at(member)
         head = file.read(
             LOCAL_HEADER.size
             + _MOST_BYTES_A_CHARACTER * len(member.name)
@@ -169,15 +187,54 @@ class MemberReader:
     def _read_by_zipfile(self, member: Member) -> Iterator[bytes]:
         """Read a member that is compressed in a less common way."""
         try:
-            archive = self._archives.get(member.wheel)
-            if archive is None:
-                archive = self._stack.enter_context(zipfile.ZipFile(member.wheel))
-                self._archives[member.wheel] = archive
-            with archive.open(member.name) as stream:
+            with self._archives.get(member.wheel).open(member.name) as stream:
                 while block := stream.read(self._chunk):
                     yield block
         except Exception as error:  # bz2, lzma and zstd have no common one
             raise DamagedMemberError(member, f"it cannot be read: {error}") from error
+
+
+def _open(wheel: Path) -> FileIO:
+    try:
+        return wheel.open("rb", buffering=0)
+    except FileNotFoundError as error:
+        raise WheelGoneError(wheel) from error
+
+
+class WheelGoneError(StageError):
+    """A wheel was removed during the build."""
+
+    def __init__(self, wheel: Path) -> None:
+        self.wheel = wheel
+        super().__init__(
+            f"cannot read {wheel}",
+            why="the file was there a moment ago: something has removed it during the build",
+            hint="build again, and clear the cache only while nothing is built",
+        )
+
+
+class _OpenFiles(Generic[_File]):
+    """Opens files, and closes those that have not been used for the longest time."""
+
+    def __init__(self, stack: ExitStack, open_file: Callable[[Path], _File]) -> None:
+        self._open_file = open_file
+        self._files: dict[Path, _File] = {}
+        """The last one is the one that was used last."""
+        stack.callback(self._close_all)
+
+    def get(self, path: Path) -> _File:
+        """Get a file, which is open until many others have been asked for."""
+        file = self._files.pop(path, None)
+        if file is None:
+            if len(self._files) >= _MOST_OPEN:
+                self._files.pop(next(iter(self._files))).close()
+            file = self._open_file(path)
+        self._files[path] = file
+        return file
+
+    def _close_all(self) -> None:
+        for file in self._files.values():
+            file.close()
 
 
 def _start_of_data(member: Member, head: bytes, *, check_name: bool) -> int:

@@ -5,6 +5,7 @@ https://packaging.python.org/en/latest/specifications/recording-installed-packag
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 from typing import TYPE_CHECKING
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     RecordRow: TypeAlias = tuple[str, str, str]
     """Path, digest as `algorithm=base64`, and size in bytes; the last two may be empty."""
 
-__all__ = ["record_content", "record_row", "record_rows"]
+__all__ = ["record_content", "record_row", "record_rows", "spells_digest"]
+
+_HEXADECIMAL = frozenset("0123456789abcdef")
 
 
 def record_rows(text: str) -> Iterator[RecordRow]:
@@ -36,6 +39,23 @@ def record_rows(text: str) -> Iterator[RecordRow]:
             yield plain_path(name), digest, size
     except (csv.Error, InvalidRecordEntry) as error:
         raise ValueError(str(error)) from error
+
+
+def spells_digest(value: str, digest: bytes) -> bool:
+    """Tell whether the value of a row spells a digest, in whichever way.
+
+    The specification asks for urlsafe base64 without padding. There are wheels with padding,
+    with the standard alphabet, and with hexadecimal digits (of uv_build before 0.8.13); pip and
+    uv install them, because they do not compare digests at all.
+
+    Args:
+        value: The part of a row's digest behind `algorithm=`.
+        digest: The bytes that the algorithm gives for the content.
+    """
+    if len(value) == 2 * len(digest) and _HEXADECIMAL.issuperset(value.lower()):
+        return bytes.fromhex(value) == digest
+    plain = value.rstrip("=").replace("+", "-").replace("/", "_")
+    return plain == base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def record_row(path: str, content: bytes) -> RecordRow:
