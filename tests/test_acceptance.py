@@ -181,7 +181,8 @@ def test_wheels(quickstart: Path, runtime: str, architecture: str) -> None:
     assert [
         (item["name"], item["version"], item["reason"]) for item in report["left_out"]
     ] == _LEFT_OUT[runtime]
-    assert report["warnings"] == []
+    # A runtime is deprecated one day, and a build says so from then on.
+    assert [warning for warning in report["warnings"] if "is deprecated" not in warning] == []
 
 
 @pytest.mark.index

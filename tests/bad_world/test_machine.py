@@ -14,6 +14,7 @@ import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,8 +32,7 @@ from lambda_build_plugin.pipeline.build import build
 from lambda_build_plugin.progress import Reporter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 NOISE = random.Random(8).randbytes(400_000)  # noqa: S311 - bytes that cannot be compressed
 LARGE = a_wheel("large", "1.0", files={"large/noise.bin": NOISE})
@@ -183,6 +183,79 @@ def test_read_only_cache(world: World, index: FakeIndex, *, warm: bool) -> None:
     assert len(index.requests) - asked == (1 if warm else 2)
     assert sorted(world.cache.rglob("*")) == before
     assert world.left_behind() == ["out/artifact.zip"]
+
+
+def a_file(folder: Path) -> Path:
+    """Put a file where a folder should be."""
+    (folder / "file").write_text("")
+    return folder / "file"
+
+
+def a_circle(folder: Path) -> Path:
+    """Make a link that leads to itself."""
+    (folder / "circle").symlink_to(folder / "circle")
+    return folder / "circle"
+
+
+def a_lost_link(folder: Path) -> Path:
+    """Make a link that leads nowhere."""
+    (folder / "lost").symlink_to(folder / "nothing" / "here")
+    return folder / "lost"
+
+
+NO_PLACES = [
+    pytest.param(lambda _: Path(os.devnull), id="device"),
+    pytest.param(a_file, id="file"),
+    pytest.param(a_circle, id="circle"),
+    pytest.param(a_lost_link, id="lost-link"),
+    pytest.param(lambda folder: folder / ("x" * 300), id="long-name"),
+    pytest.param(lambda _: Path("/proc/nothing"), id="virtual-disk"),
+]
+
+
+@pytest.mark.parametrize("place", NO_PLACES)
+@pytest.mark.parametrize("variable", ["HOME", "XDG_CACHE_HOME"])
+def test_cache_that_nobody_chose_cannot_be_made(
+    world: World, index: FakeIndex, place: Callable[[Path], Path], variable: str
+) -> None:
+    """Without a place for the default cache, a build goes on without one, and warns."""
+    del world.environ["LAMBDA_BUILD_CACHE_DIR"]
+    del world.environ["XDG_CACHE_HOME"]
+    parent = place(world.folder)
+    world.environ[variable] = str(parent)
+    world.lock(pylock_of([SMALL], index.files_url))
+
+    run = world.build()
+
+    assert (run.code, run.errors) == (0, "")
+    assert f"warning: the cache at {parent}/" in run.output
+    assert "missing files are fetched again for each build" in run.output
+    assert world.left_behind() == ["out/artifact.zip"]
+
+
+def test_default_cache_on_a_read_only_disk(world: World, index: FakeIndex) -> None:
+    """A home folder that cannot be written has no place for a cache."""
+    del world.environ["LAMBDA_BUILD_CACHE_DIR"]
+    home = world.folder / "home"
+    home.mkdir()
+    world.environ |= {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
+    world.lock(pylock_of([SMALL], index.files_url))
+    with read_only(home):
+        run = world.build()
+
+    assert (run.code, run.errors) == (0, "")
+    assert f"warning: the cache at {home}/cache/lambda-build cannot be written (" in run.output
+
+
+def test_chosen_cache_that_cannot_be_made(world: World, index: FakeIndex) -> None:
+    """A folder that somebody chose is not ignored."""
+    world.lock(pylock_of([SMALL], index.files_url))
+    chosen = a_file(world.folder) / "cache"
+
+    run = world.build("--cache-dir", chosen)
+
+    assert run.code == 5
+    assert run.errors.startswith(f"error: cannot write the cache at {chosen}\n")
 
 
 # --- together -----------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes.index import FakeIndex, Slow
+from fakes.index import FakeIndex, Slow, Status
 from fakes.projects import Run, a_project, quiet_environment, run_lambda_build
 from fakes.wheels import a_wheel
 from fakes.words import NO_SPACE
@@ -130,6 +130,15 @@ def ended(process: subprocess.Popen[str]) -> Run:
     return Run(code=process.returncode, output=output, errors=errors)
 
 
+def soon_ended(process: subprocess.Popen[str]) -> Run:
+    """Wait for an end that comes within a second, or a few on a busy machine."""
+    try:
+        output, errors = process.communicate(timeout=8)
+    finally:
+        process.kill()
+    return Run(code=process.returncode, output=output, errors=errors)
+
+
 def is_running(number: int) -> bool:
     """Tell whether there is such a process, and it is more than a name nobody asked for yet."""
     state = subprocess.run(
@@ -174,6 +183,86 @@ def test_signal_while_fetching(
     assert ended(process) == Run(code=code, output="", errors="interrupted\n")
     assert list(workplace.temporary.iterdir()) == []
     assert not (workplace.project / "dist").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [pytest.param(signal.SIGINT, 130), pytest.param(signal.SIGTERM, -15)]
+)
+def test_signal_in_a_program_that_ends_as_usual(
+    workplace: Workplace, slow_index: FakeIndex, number: signal.Signals, code: int
+) -> None:
+    """Inside of Poetry and PDM nobody waits for a download either, which takes 20 seconds."""
+    process = workplace.start(
+        "import sys; from lambda_build_plugin.frontends.cli import main; sys.exit(main([]))"
+    )
+    wait_for_request(slow_index, process)
+
+    process.send_signal(number)
+
+    assert soon_ended(process).code == code
+
+
+PAGES = [
+    pytest.param("text/html", b"<p>" * 10_000_000, id="html"),
+    pytest.param("text/html", b"<p " + b"x " * 15_000_000, id="html-tag"),
+    pytest.param("application/vnd.pypi.simple.v1+json", b'{"' + b'x":1,"' * 5_000_000, id="json"),
+    pytest.param(
+        "application/vnd.pypi.simple.v1+json",
+        b'{"files": [' + b'{"url":"a","filename":"b"},' * 1_000_000,
+        id="json-files",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "page"), PAGES)
+@pytest.mark.parametrize(("number", "code"), SIGNALS[:2])
+def test_signal_while_parsing(
+    workplace: Workplace, number: signal.Signals, code: int, kind: str, page: bytes
+) -> None:
+    """A page that takes long to read does not keep a signal from ending the process."""
+    with FakeIndex([PINNED]) as index:
+        pages = [Status(200, {"Content-Type": kind}, page)] * 8
+        index.fail("/simple/pinned/", *pages)
+        lock = f"--index-url {index.url}\npinned==1.0 --hash=sha256:{PINNED.sha256}\n"
+        (workplace.project / "requirements.txt").write_text(lock)
+        process = workplace.start()
+        while not index.requests:
+            assert process.poll() is None
+            time.sleep(0.02)
+        time.sleep(0.2)  # of which the page needs some to arrive
+
+        process.send_signal(number)
+
+        run = soon_ended(process)
+    assert (run.code, list(workplace.temporary.iterdir())) in [(code, []), (5, [])]
+
+
+STUCK = """import time
+import lambda_build_plugin.pipeline.build
+from pathlib import Path
+
+def build_all(artifacts, reporter):
+    Path({note!r}).write_text("waiting")
+    try:
+        time.sleep(60)
+    finally:
+        time.sleep(60)
+
+lambda_build_plugin.pipeline.build.build_all = build_all
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_cleanup_that_never_ends(workplace: Workplace, number: signal.Signals, code: int) -> None:
+    """A process that was told to end does, though it waits for something in its cleanup."""
+    process = workplace.start(STUCK.format(note=str(workplace.note)) + CONSOLE)
+    while not (workplace.note.is_file() and workplace.note.read_text()):
+        assert process.poll() is None
+        time.sleep(0.02)
+
+    process.send_signal(number)
+
+    assert soon_ended(process) == Run(code=code, output="", errors="interrupted\n")
 
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)

@@ -37,6 +37,7 @@ from lambda_build_plugin.selection.packages import reached
 from lambda_build_plugin.source_build.unpack import unpacked
 from lambda_build_plugin.stage.stage import stage
 from lambda_build_plugin.system.cache import Cache
+from lambda_build_plugin.system.hashes import Digest
 from lambda_build_plugin.wheel.elf import UnreadableElfError, identify, read_elf
 from lambda_build_plugin.wheel.file import Wheel
 from lambda_build_plugin.wheel.integrity import check
@@ -99,14 +100,17 @@ class _showing_errors(suppress):  # noqa: N801 - used like the function that it 
         return super().__exit__(kind, error, traceback)  # type: ignore[arg-type]
 
 
+_DIGEST = Digest(f"sha256:{SHA256}")
+
+
 def _read_page(content_type: str, content: bytes) -> None:
     try:
         page = Page(content, url="https://index.example/simple/pinned/", content_type=content_type)
     except UnknownPageError:
         return
     assert all(link.url and link.filename for link in page.links())
-    found = page.by_sha256(SHA256)
-    assert found is None or found.sha256 == SHA256
+    found = page.by_digest(_DIGEST)
+    assert found is None or _DIGEST in found.digests
 
 
 def _read_marker(content: bytes) -> None:

@@ -90,7 +90,7 @@ class OtherVersionError(VerificationError):
         ]
         super().__init__(
             "provided packages have other versions than the lock",
-            why="\n".join(lines),
+            why=lines,
             hint="rebuild that artifact from this lock, or remove it from `provided-by`",
         )
 
@@ -155,9 +155,13 @@ def _split_sdk(gone: frozenset[NormalizedName], kept: set[NormalizedName]) -> It
     if of_runtime and shipped and SDK_HEADS & {*of_runtime, *shipped}:
         yield (
             f"the AWS SDK is split: {', '.join(of_runtime)} from the runtime would run with "
-            f"{', '.join(shipped)} from the artifact, in versions that were never tested together; "
-            "ship all of it or none"
+            f"{', '.join(shipped)} from the artifact, in versions that were never tested together: "
+            f"name also {_named(shipped)} in `provided`, or ship all of it"
         )
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def without_artifacts(wheels: Sequence[Wheel], artifacts: Sequence[Provider]) -> Kept:

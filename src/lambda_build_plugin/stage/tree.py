@@ -21,6 +21,7 @@ __all__ = [
     "Dispute",
     "Distribution",
     "Entry",
+    "LeftBehind",
     "LongNameError",
     "PlainFile",
     "PlainProject",
@@ -56,12 +57,26 @@ class PlainFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeftBehind:
+    """A file or a whole folder of a source project that does not ship."""
+
+    path: str
+    """Below the folder from which modules are imported; of a folder with a slash at its end."""
+
+    place: Path
+    reason: str
+    """What leaves it out, such as a `.gitignore`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlainProject:
     """The files of a project that ships without becoming a wheel."""
 
     name: NormalizedName
     version: str | None = None
     files: tuple[PlainFile, ...] = ()
+    left_behind: tuple[LeftBehind, ...] = ()
+    """What lies beside the files and does not ship, sorted by path."""
 
     @property
     def owner(self) -> str:

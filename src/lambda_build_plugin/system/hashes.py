@@ -33,7 +33,16 @@ __all__ = [
 Digest = NewType("Digest", str)
 """`algorithm:hexadecimal`, such as `sha256:ab12…`; made by `digest` alone."""
 
-_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128, "blake2b": 128}
+_LENGTHS = {
+    "sha256": 64,
+    "sha384": 96,
+    "sha512": 128,
+    "blake2b": 128,
+    "sha3_256": 64,
+    "sha3_384": 96,
+    "sha3_512": 128,
+    "blake2s": 64,
+}
 """Hexadecimal digits of the algorithms that vouch for a file, the preferred first."""
 
 _CHUNK = 1 << 18

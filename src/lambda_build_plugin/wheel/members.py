@@ -100,7 +100,10 @@ class MemberReader:
         if member.header_offset > _LAST_OFFSET:
             raise DamagedMemberError(member, "there is no local header where the directory says")
         file = self._files.get(member.wheel)
-        file.seek(member.header_offset)
+        try:
+            file.seek(member.header_offset)
+        except (OSError, OverflowError, ValueError) as error:
+            raise DamagedMemberError(member, "it cannot be where the directory says") from error
         head = file.read(
             LOCAL_HEADER.size
             + _MOST_BYTES_A_CHARACTER * len(member.name)
