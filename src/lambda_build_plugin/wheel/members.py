@@ -1,4 +1,4 @@
-"""Where a member of a zip lies, and how its bytes are read and checked."""
+"""Where a member of a zip is, and how its bytes are read and checked."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _LAST_OFFSET = (1 << 63) - 1  # to which a file can be read; zip64 fields can na
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Where the bytes of one file lie inside a wheel."""
+    """Where the bytes of a file are in a wheel."""
 
     wheel: Path
     name: str
@@ -56,7 +56,7 @@ class Member:
 
 
 def member_of(file: Path, info: zipfile.ZipInfo) -> Member:
-    """Note where a member of a zip lies."""
+    """Note where a member of a zip is."""
     return Member(
         file,
         info.filename,
@@ -245,7 +245,7 @@ def _as_cp437(name: str) -> bytes | None:
 
 
 class DamagedMemberError(StageError):
-    """The bytes of a member are not where or what the wheel says."""
+    """A member is not where the wheel says, or has other bytes than it says."""
 
     def __init__(self, member: Member, problem: str) -> None:
         self.member, self.problem = member, problem
