@@ -42,6 +42,7 @@ def a_package(name: str, size: int, *, source: str = "wheel") -> PackageReport:
         file=f"{name}-1.0-py3-none-any.whl",
         sha256="ab" * 32,
         source=source,
+        built_by="hatchling 1.27.0" if source == "local" else "",
         unzipped=size,
         zipped=size // 2,
         files=1,
@@ -173,6 +174,7 @@ def test_make() -> None:
                 "file": "app-1.0-py3-none-any.whl",
                 "sha256": "ab" * 32,
                 "source": "local",
+                "built_by": "",
                 "unzipped": 10,
                 "zipped": 5,
                 "files": 1,
@@ -183,6 +185,7 @@ def test_make() -> None:
                 "file": "lib-1.0-py3-none-any.whl",
                 "sha256": "ab" * 32,
                 "source": "wheel",
+                "built_by": "",
                 "unzipped": 1_100,
                 "zipped": 550,
                 "files": 2,
@@ -252,7 +255,7 @@ Built /project/demo.zip
 
 2 distributions
   numpy 1.0   100.0 MB
-  demo 1.0     10.0 KB  (built from source)
+  demo 1.0     10.0 KB  (built from source by hatchling 1.27.0)
 
 Left out
   colorama 0.4.6: its marker is false

@@ -87,17 +87,14 @@ class LambdaBuildError(Exception):
         """Write the message; `verbose` also shows the end of long lists."""
         is_listed = self.why == "\n".join(self._lines)  # or somebody has added to it
         why = "\n".join(cut(self._lines, verbose=verbose)) if is_listed else self.why
-        parts = (
-            f"error: {_indented(self.what, 7)}",
-            f"  why: {_indented(why, 7)}",
-            "",
-            f"hint: {_indented(self.hint, 6)}",
-        )
-        return printable("\n".join(parts))
+        parts = [f"error: {_indented(self.what, 7)}"]
+        if self.why != self.what:
+            parts.append(f"  why: {_indented(why, 7)}")
+        return printable("\n".join((*parts, "", f"hint: {_indented(self.hint, 6)}")))
 
 
 class SettingsError(LambdaBuildError):
-    """Settings or usage are wrong; reports all mistakes at once."""
+    """Settings or usage are wrong; reports all mistakes at once, or the only one directly."""
 
     exit_code = 2
 
@@ -105,9 +102,7 @@ class SettingsError(LambdaBuildError):
         self.problems = tuple(problems)
         count = len(self.problems)
         super().__init__(
-            "the settings contain a mistake"
-            if count == 1
-            else f"the settings contain {count} mistakes",
+            self.problems[0] if count == 1 else f"the settings contain {count} mistakes",
             why=self.problems,
             hint=hint or "`lambda-build --help` lists the options and their values",
         )

@@ -67,6 +67,9 @@ class PackageReport(TypedDict):
     source: str
     """`wheel`, `sdist`, `local` or `vcs`."""
 
+    built_by: str
+    """The backend that built it, with its version; empty if it was not built here."""
+
     unzipped: int
     zipped: int
     files: int
@@ -257,6 +260,7 @@ def _packages(tree: StagedTree, written: Written) -> list[PackageReport]:
             file=dist.wheel.filename,
             sha256=dist.wheel.sha256,
             source=dist.wheel.source,
+            built_by=dist.wheel.built_by,
             unzipped=0,
             zipped=0,
             files=0,
@@ -270,6 +274,7 @@ def _packages(tree: StagedTree, written: Written) -> list[PackageReport]:
             file="",
             sha256="",
             source="local",
+            built_by="",
             unzipped=0,
             zipped=0,
             files=0,
@@ -316,7 +321,10 @@ def _package_lines(packages: Sequence[PackageReport], *, verbose: bool) -> list[
 def _note(package: PackageReport) -> str:
     if package["source"] == "wheel":
         return ""
-    return "  (built from source)" if package["file"] else "  (ships as source)"
+    if not package["file"]:
+        return "  (ships as source)"
+    by = f" by {package['built_by']}" if package["built_by"] else ""
+    return f"  (built from source{by})"
 
 
 def _left_out_lines(left_out: Sequence[LeftOutReport], *, verbose: bool) -> list[str]:

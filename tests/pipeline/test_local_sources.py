@@ -762,7 +762,7 @@ wheels = [{{ path = "../{wheel.filename}", hashes = {{ sha256 = "{wheel.sha256}"
         encoding="utf-8",
     )
 
-    run = run_lambda_build(cwd=app, environ=environ)
+    run = run_lambda_build("--no-binary", "fast", cwd=app, environ=environ)
 
     lines = [line.strip() for line in run.errors.splitlines()]
     assert (run.code, lines[:4]) == (

@@ -138,6 +138,17 @@ class Fetcher:
             self.close()
             raise
 
+    def listed_filenames(self, package: LockedPackage) -> frozenset[str]:
+        """List the files of all versions of a package, on those pages that can be reached.
+
+        That is for messages: an index that does not answer is left out.
+        """
+        found: set[str] = set()
+        for location in self._locations(package):
+            with suppress(FetchError):
+                found.update(link.filename for link in _links(self._page(location, package)))
+        return frozenset(found)
+
     def fetch(self, selected: Sequence[Selected]) -> tuple[Fetched, ...]:
         """Fetch the selected files, several at a time.
 
@@ -454,6 +465,8 @@ def _folder_page(folder: Path, package: LockedPackage, *, flat: bool) -> Page | 
     if flat and files:
         return files
     page = folder if folder.is_file() else folder / "index.html"
+    if not page.is_file():  # a pipe would be waited for
+        return files
     try:
         return Page(page.read_bytes(), url=page.as_uri(), content_type="text/html")
     except OSError:
@@ -467,7 +480,7 @@ def _files_of(folder: Path, package: LockedPackage) -> list[Link]:
     links: list[Link] = []
     with suppress(OSError):  # a missing folder or an unreadable file lists nothing
         for path in sorted(folder.iterdir()):
-            if _is_of(path.name, package, local=True):
+            if _is_of(path.name, package, local=True) and path.is_file():
                 sha256 = check_file(path).sha256
                 links.append(Link(filename=path.name, url=path.as_uri(), sha256=sha256))
     return links

@@ -19,12 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-__all__ = ["HASH", "Line", "bad_line", "bad_url", "options", "read_lines"]
+__all__ = ["HASH", "LARGEST", "Line", "bad_line", "bad_url", "options", "read_lines"]
+
+LARGEST = 16_000_000
+"""Bytes that are read of a requirements file; real ones have at most a few million."""
 
 HASH = re.compile(r"""\s--hash(?:=|\s+)["']?(?P<hash>[^\s"']+)["']?""")
 """One `--hash` of a requirement."""
 
-_COMMENT = re.compile(r"(^|\s+)#.*$")
+_COMMENT = re.compile(r"(?:^|(?<=\s))#.*$")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
 _EDITABLE = re.compile(
     r"""(?:-e\s*|--editable(?:\s+|\s*=\s*))(?P<quote>["']?)(?P<value>.+)(?P=quote)"""
@@ -87,7 +90,11 @@ def read_lines(path: Path, environ: Mapping[str, str]) -> Iterator[Line]:
         InvalidLockError: The file cannot be read, or is not UTF-8 text.
     """
     try:
-        text = _decode(path.read_bytes())
+        if path.exists() and not path.is_file():
+            raise InvalidLockError(
+                path, f"{path} is not a regular file", hint="name a requirements file"
+            )
+        text = _decode(_read_bytes(path))
     except OSError as error:
         raise InvalidLockError(
             path, f"cannot read {path}: {error.strerror}", hint="check the path"
@@ -106,6 +113,18 @@ def read_lines(path: Path, environ: Mapping[str, str]) -> Iterator[Line]:
 def _fill_in(text: str, environ: Mapping[str, str]) -> str:
     """Fill in `${VARIABLE}`; unset ones stay as they are, as in pip."""
     return _VARIABLE.sub(lambda match: environ.get(match[1]) or match[0], text)
+
+
+def _read_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise InvalidLockError(
+            path,
+            f"{path} is larger than {LARGEST // 1_000_000} MB",
+            hint="check that it is a requirements file, and shorten it",
+        )
+    return data
 
 
 def _decode(data: bytes) -> str:

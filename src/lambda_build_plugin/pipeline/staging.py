@@ -15,6 +15,7 @@ from lambda_build_plugin.stage.scripts import with_scripts
 from lambda_build_plugin.stage.source_files import plain_project
 from lambda_build_plugin.stage.stage import stage
 from lambda_build_plugin.stage.tracked_code import tracked_code_warnings
+from lambda_build_plugin.stage.tree import check_names
 from lambda_build_plugin.wheel import integrity
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ def stage_artifact(
     if settings.bytecode:
         with artifact.clock.stage("bytecode"):
             tree = _compile(artifact, laid)
+            check_names(tree.entries)
     return StagedArtifact(
         tree=tree,
         with_sources=laid.tree,
@@ -156,6 +158,7 @@ def _lay_out(
         exclude=settings.exclude,
         include=settings.include,
     )
+    check_names(kept.tree.entries)
     return _Laid(
         tree=kept.tree,
         unfiltered=tree,

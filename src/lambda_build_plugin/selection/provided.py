@@ -21,6 +21,7 @@ from lambda_build_plugin.errors import SettingsError, VerificationError
 from lambda_build_plugin.runtime.sdk import SDK, SDK_HEADS
 from lambda_build_plugin.selection.graph import extras_of, pruned, requirements_of
 from lambda_build_plugin.selection.packages import LeftOut
+from lambda_build_plugin.system.hashes import check_regular
 from lambda_build_plugin.wheel.file import BROKEN_ZIP, is_version, read_text
 from lambda_build_plugin.wheel.metadata import headers
 
@@ -266,6 +267,7 @@ def reading(path: Path) -> Iterator[zipfile.ZipFile]:
         SettingsError: It does not exist, is not a zip file, or is damaged.
     """
     try:
+        check_regular(path)
         with zipfile.ZipFile(path) as archive:
             yield archive
     except (*BROKEN_ZIP, OSError) as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import SourceBuildError
+from lambda_build_plugin.source_build.causes import find_cause
 from lambda_build_plugin.urls import redacted_text
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.wheel.file import Wheel
 
 __all__ = [
+    "NO_COMPILER",
     "Attempt",
     "BackendError",
     "EmptyWheelError",
@@ -38,13 +40,17 @@ __all__ = [
 ]
 
 _LAST_LINES = 40
+_LAST_LINES_AFTER_CAUSE = 10
 _LAST_CHARACTERS = 8_000
 
+NO_COMPILER = "lambda-build has disabled the compiler"
+"""What the programs say that take the place of compilers."""
 
-def ending(output: str) -> str:
+
+def ending(output: str, *, lines: int = _LAST_LINES) -> str:
     """Return the end of a program's output, where the reason mostly is, without credentials."""
     text = output.strip()
-    end = "\n".join(text.splitlines()[-_LAST_LINES:])
+    end = "\n".join(text.splitlines()[-lines:])
     if len(end) > _LAST_CHARACTERS:
         # Not in the middle of a word: part of a URL would not be recognized as one.
         end = re.sub(r"^\S*\s", "", end[-_LAST_CHARACTERS:])
@@ -129,14 +135,29 @@ class BackendError(SourceBuildError):
 
     def __init__(self, source: Source, backend: str, output: str) -> None:
         self.source, self.backend, self.output = source, backend, output
+        is_own = source.kind == "local"
+        cause = find_cause(output, is_own=is_own)
+        said = ending(output) or "it wrote no output"
+        if cause is not None:
+            said = f"{cause.text}\n\n{ending(output, lines=_LAST_LINES_AFTER_CAUSE)}"
+        hint = (
+            f"try it on its own: python -m build --wheel {source.root}"
+            if is_own
+            else "lock a version that has a wheel, or install what the build asks for; "
+            "`pip wheel --no-deps` shows whether it can be built here at all"
+        )
         super().__init__(
             f"building {source.name} failed in {backend}",
-            why=ending(output) or "it wrote no output",
-            hint=f"try it on its own: python -m build --wheel {source.root}"
-            if source.kind == "local"
-            else "lock a version that has a wheel, or install what the build asks for; "
-            "`pip wheel --no-deps` shows whether it can be built here at all",
+            why=said,
+            hint=cause.hint if cause is not None and cause.hint else hint,
         )
+
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """The reason in a few lines, for messages that list several attempts."""
+        if NO_COMPILER in self.output:
+            return ("it cannot be built without a compiler",)
+        return tuple(self.why.splitlines()[:_LAST_LINES_AFTER_CAUSE])
 
 
 class OfflineRequirementsError(SourceBuildError):
