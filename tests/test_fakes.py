@@ -223,13 +223,13 @@ def test_json_page_leads_to_the_file() -> None:
 
 def test_html_page_can_lack_digests() -> None:
     """Without digests the links have no fragment."""
-    with FakeIndex([a_wheel()], hashes=False) as index:
+    with FakeIndex([a_wheel()], hashes=None) as index:
         assert b"sha256" not in _get(index.url + "demo/")
 
 
 def test_json_page_can_lack_digests() -> None:
     """Without digests the table of hashes is empty."""
-    with FakeIndex([a_wheel()], form="json", hashes=False) as index:
+    with FakeIndex([a_wheel()], form="json", hashes=None) as index:
         assert json.loads(_get(index.url + "demo/"))["files"][0]["hashes"] == {}
 
 

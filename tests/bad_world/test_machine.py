@@ -9,10 +9,12 @@ from __future__ import annotations
 import datetime
 import os
 import random
+import sys
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,8 +32,7 @@ from lambda_build_plugin.pipeline.build import build
 from lambda_build_plugin.progress import Reporter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
 NOISE = random.Random(8).randbytes(400_000)  # noqa: S311 - bytes that cannot be compressed
 LARGE = a_wheel("large", "1.0", files={"large/noise.bin": NOISE})
@@ -134,6 +135,32 @@ def test_full_temporary_folder(world: World, tmp_path: Path) -> None:
         assert world.left_behind() == []
 
 
+# --- removed ------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the hook is a line for a POSIX shell")
+@pytest.mark.parametrize("bytecode", [True, False])
+@pytest.mark.parametrize("warm", [True, False])
+def test_cache_removed_during_the_build(world: World, *, bytecode: bool, warm: bool) -> None:
+    """A cache that somebody clears in the meantime is one error, and the next build works."""
+    options = ["--bytecode"] if bytecode else []
+    world.environ["LAMBDA_BUILD_RUNTIME"] = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    if warm:
+        assert world.build(*options).code == 0
+        world.output.unlink()
+    with (world.project / "pyproject.toml").open("a") as file:
+        file.write('[tool.lambda-build.hooks]\nafter-stage = ["$REMOVE"]\n')
+    world.environ["REMOVE"] = f"rm -rf {world.cache}"
+    run = world.build(*options)
+
+    assert (run.code, run.output) == (7, "")
+    assert run.errors.startswith(f"error: cannot read {world.cache}")
+    assert "why: the file was there a moment ago" in run.errors
+    assert world.left_behind() == []
+    world.environ["REMOVE"] = "true"
+    assert world.build(*options).code == 0
+
+
 # --- may only be read ---------------------------------------------------------------------
 
 
@@ -156,6 +183,79 @@ def test_read_only_cache(world: World, index: FakeIndex, *, warm: bool) -> None:
     assert len(index.requests) - asked == (1 if warm else 2)
     assert sorted(world.cache.rglob("*")) == before
     assert world.left_behind() == ["out/artifact.zip"]
+
+
+def a_file(folder: Path) -> Path:
+    """Put a file where a folder should be."""
+    (folder / "file").write_text("")
+    return folder / "file"
+
+
+def a_circle(folder: Path) -> Path:
+    """Make a link that leads to itself."""
+    (folder / "circle").symlink_to(folder / "circle")
+    return folder / "circle"
+
+
+def a_lost_link(folder: Path) -> Path:
+    """Make a link that leads nowhere."""
+    (folder / "lost").symlink_to(folder / "nothing" / "here")
+    return folder / "lost"
+
+
+NO_PLACES = [
+    pytest.param(lambda _: Path(os.devnull), id="device"),
+    pytest.param(a_file, id="file"),
+    pytest.param(a_circle, id="circle"),
+    pytest.param(a_lost_link, id="lost-link"),
+    pytest.param(lambda folder: folder / ("x" * 300), id="long-name"),
+    pytest.param(lambda _: Path("/proc/nothing"), id="virtual-disk"),
+]
+
+
+@pytest.mark.parametrize("place", NO_PLACES)
+@pytest.mark.parametrize("variable", ["HOME", "XDG_CACHE_HOME"])
+def test_cache_that_nobody_chose_cannot_be_made(
+    world: World, index: FakeIndex, place: Callable[[Path], Path], variable: str
+) -> None:
+    """Without a place for the default cache, a build goes on without one, and warns."""
+    del world.environ["LAMBDA_BUILD_CACHE_DIR"]
+    del world.environ["XDG_CACHE_HOME"]
+    parent = place(world.folder)
+    world.environ[variable] = str(parent)
+    world.lock(pylock_of([SMALL], index.files_url))
+
+    run = world.build()
+
+    assert (run.code, run.errors) == (0, "")
+    assert f"warning: the cache at {parent}/" in run.output
+    assert "missing files are fetched again for each build" in run.output
+    assert world.left_behind() == ["out/artifact.zip"]
+
+
+def test_default_cache_on_a_read_only_disk(world: World, index: FakeIndex) -> None:
+    """A home folder that cannot be written has no place for a cache."""
+    del world.environ["LAMBDA_BUILD_CACHE_DIR"]
+    home = world.folder / "home"
+    home.mkdir()
+    world.environ |= {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")}
+    world.lock(pylock_of([SMALL], index.files_url))
+    with read_only(home):
+        run = world.build()
+
+    assert (run.code, run.errors) == (0, "")
+    assert f"warning: the cache at {home}/cache/lambda-build cannot be written (" in run.output
+
+
+def test_chosen_cache_that_cannot_be_made(world: World, index: FakeIndex) -> None:
+    """A folder that somebody chose is not ignored."""
+    world.lock(pylock_of([SMALL], index.files_url))
+    chosen = a_file(world.folder) / "cache"
+
+    run = world.build("--cache-dir", chosen)
+
+    assert run.code == 5
+    assert run.errors.startswith(f"error: cannot write the cache at {chosen}\n")
 
 
 # --- together -----------------------------------------------------------------------------
@@ -277,6 +377,70 @@ def test_names_in_a_wheel(world: World) -> None:
     assert (run.code, run.errors) == (0, "")
     assert files.items() <= world.members().items()
     assert {name: (unpacked / name).read_bytes() for name in files} == files
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        pytest.param(f"odd/{'x' * 256}", "has 256 bytes", id="ascii"),
+        pytest.param(f"odd/{'计' * 86}.py", "has 261 bytes", id="bytes, not letters"),
+        pytest.param(f"{'d' * 256}/x.py", "has 256 bytes", id="folder"),
+        pytest.param("/".join(["d" * 200] * 21), "its path has 4,220 bytes", id="path"),
+    ],
+)
+def test_names_that_linux_does_not_have(world: World, name: str, problem: str) -> None:
+    """A file that Lambda could not unpack is refused, unless it is left out."""
+    wheel = a_wheel("odd", "1.0", files={name: b"1", "odd/__init__.py": b""})
+    with FakeIndex([wheel]) as index:
+        world.lock(pylock_of([wheel], index.files_url))
+
+        run = world.build()
+        without = world.build("--exclude", f"{name[:8]}*")
+
+    assert (run.code, run.output) == (7, "")
+    assert run.errors.startswith("error: a file of odd has a name that is too long for Linux\n")
+    assert problem in run.errors
+    assert (without.code, without.errors) == (0, "")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+@pytest.mark.parametrize("place", ["include-local", "find-links", "lock", "provided-by"])
+def test_pipe_in_place_of_a_wheel(world: World, place: str) -> None:
+    """A pipe that nobody writes to is refused: it would be waited for without end."""
+    pipe = world.folder / SMALL.filename
+    os.mkfifo(pipe)
+    options: list[str | Path] = []
+    if place == "find-links":
+        line = f"--no-index\n--find-links {world.folder}\nsmall==1.0 --hash=sha256:"
+        world.lock(f"{line}{SMALL.sha256}\n", "requirements.txt")
+        options += ["--lock", "requirements.txt"]
+    elif place == "lock":
+        world.lock(pylock_of([SMALL], "").replace('url = "', f'path = "{world.folder}/'))
+    else:
+        options += [f"--{place}", pipe]
+
+    process = world.start(*options)
+    output, errors = process.communicate(timeout=60)
+
+    assert process.returncode not in {0, 1}
+    assert output == ""
+    reason = "not a regular file" if place != "find-links" else "cannot find small"
+    assert reason in errors
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_pipe_beside_a_wheel(world: World) -> None:
+    """A pipe in a folder of wheels does not hide the wheels."""
+    folder = world.folder / "wheels"
+    SMALL.write_to(folder)
+    os.mkfifo(folder / "small-1.0-2-py3-none-any.whl")
+    line = f"--no-index\n--find-links {folder}\nsmall==1.0 --hash=sha256:"
+    world.lock(f"{line}{SMALL.sha256}\n", "requirements.txt")
+
+    process = world.start("--lock", "requirements.txt")
+    _, errors = process.communicate(timeout=60)
+
+    assert (process.returncode, errors) == (0, "")
 
 
 def test_no_home(world: World) -> None:

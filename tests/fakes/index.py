@@ -11,6 +11,7 @@ import collections
 import contextlib
 import functools
 import gzip
+import hashlib
 import html
 import json
 import re
@@ -161,7 +162,7 @@ class FakeIndex:
         files: What the index offers.
         form: The form of its pages, whatever the client accepts.
         auth: User and password, asked for by HTTP basic authentication.
-        hashes: Whether the pages state the digests of the files.
+        hashes: The algorithm of the digests on the pages; None for pages without digests.
         files_elsewhere: The folder that the pages link to, in place of the index's
             own: an absolute url, such as the `files_url` of another index.
         yanked: Names of files that the pages call yanked (PEP 592).
@@ -173,7 +174,7 @@ class FakeIndex:
         *,
         form: Literal["html", "json"] = "html",
         auth: tuple[str, str] | None = None,
-        hashes: bool = True,
+        hashes: str | None = "sha256",
         files_elsewhere: str | None = None,
         yanked: Collection[str] = (),
     ) -> None:
@@ -316,8 +317,13 @@ class FakeIndex:
         )
 
     def _link(self, file: FakeWheel | FakeSdist) -> str:
-        digest = f"#sha256={file.sha256}" if self._hashes else ""
-        return self._files_base + quote(file.filename) + digest
+        fragment = "".join(f"#{name}={value}" for name, value in self._digests(file).items())
+        return self._files_base + quote(file.filename) + fragment
+
+    def _digests(self, file: FakeWheel | FakeSdist) -> dict[str, str]:
+        if self._hashes is None:
+            return {}
+        return {self._hashes: hashlib.new(self._hashes, file.content).hexdigest()}
 
     def _yank(self, file: FakeWheel | FakeSdist) -> str:
         return ' data-yanked="broken"' if file.filename in self._yanked else ""
@@ -331,7 +337,7 @@ class FakeIndex:
                 {
                     "filename": file.filename,
                     "url": self._files_base + quote(file.filename),
-                    "hashes": {"sha256": file.sha256} if self._hashes else {},
+                    "hashes": self._digests(file),
                     **({"yanked": True} if file.filename in self._yanked else {}),
                 }
                 for file in files

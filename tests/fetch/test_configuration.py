@@ -72,10 +72,12 @@ def some_sources(
     credentials: Credentials | None = None,
     tls: Tls | None = None,
     proxies: Mapping[str, str] | None = None,
+    first_index: bool = False,
 ) -> Sources:
     """Make sources that have what is given, and nothing else."""
     return Sources(
         indexes=indexes,
+        first_index=first_index,
         find_links=find_links,
         credentials=credentials or Credentials(),
         tls=tls or Tls(),
@@ -262,6 +264,7 @@ allow-insecure-host = ["private.example:443"]
         find_links=(f"{machine.project}/wheels", "https://links.example/all.html"),
         credentials=a_credentials((PRIVATE, "user", "word"), (OTHER, "token", "")),
         tls=Tls(trusted_hosts=frozenset({"private.example:443"})),
+        first_index=True,
     )
 
 
@@ -284,6 +287,7 @@ def test_uv_variables_are_read(machine: Machine) -> None:
         find_links=("/wheels", "/more"),
         credentials=a_credentials((PRIVATE, "user", SECRET)),
         tls=Tls(trusted_hosts=frozenset({"private.example"})),
+        first_index=True,
     )
 
 
@@ -307,7 +311,11 @@ def test_uv_files_add_up(machine: Machine) -> None:
     ):
         machine.write(path, f'[[index]]\nurl = "https://{number}.example/"\n')
     assert machine.sources() == some_sources(
-        "https://0.example/", "https://1.example/", "https://2.example/", DEFAULT_INDEX
+        "https://0.example/",
+        "https://1.example/",
+        "https://2.example/",
+        DEFAULT_INDEX,
+        first_index=True,
     )
 
 
@@ -318,7 +326,7 @@ def test_uv_toml_wins_over_pyproject(machine: Machine) -> None:
         "home/code/project/pyproject.toml", f'[tool.uv]\nindex = [{{ url = "{PUBLIC}" }}]\n'
     )
     machine.write("home/code/uv.toml", f'index = [{{ url = "{OTHER}" }}]\n')
-    assert machine.sources() == some_sources(PRIVATE, DEFAULT_INDEX)
+    assert machine.sources() == some_sources(PRIVATE, DEFAULT_INDEX, first_index=True)
 
 
 def test_workspace_is_configured_at_its_root(machine: Machine) -> None:
@@ -331,7 +339,7 @@ def test_workspace_is_configured_at_its_root(machine: Machine) -> None:
         f'[tool.uv]\nindex = [{{ url = "{PRIVATE}" }}]\nworkspace = {{ members = ["*"] }}\n',
     )
     machine.write("home/code/uv.lock", "")
-    assert machine.sources() == some_sources(PRIVATE, DEFAULT_INDEX)
+    assert machine.sources() == some_sources(PRIVATE, DEFAULT_INDEX, first_index=True)
 
 
 @pytest.mark.parametrize(
@@ -348,7 +356,8 @@ def test_uv_files_can_be_replaced(
     machine.write("home/code/project/uv.toml", f'index = [{{ url = "{PRIVATE}" }}]\n')
     named = machine.write("other.toml", f'index = [{{ url = "{OTHER}" }}]\n')
     value = str(named) if variable == "UV_CONFIG_FILE" else "1"
-    assert machine.sources(environ={variable: value}) == some_sources(*indexes)
+    expected = some_sources(*indexes, first_index=len(indexes) > 1)
+    assert machine.sources(environ={variable: value}) == expected
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from lambda_build_plugin.fetch.fetcher import Fetched, Fetcher
 from lambda_build_plugin.fetch.http import HttpClient
 from lambda_build_plugin.lock.model import LockedFile, LockedPackage
 from lambda_build_plugin.progress import Reporter
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection.wheel_choice import Selected
 from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.system.hashes import Digest
@@ -43,6 +44,7 @@ SDIST = an_sdist("demo", "1.0")
 # Of the same name, but not what was locked.
 NAMESAKE = a_wheel("demo", "1.0", files={"demo.py": "import evil"})
 AUTH = ("user", "s3cr3t")
+TARGET = Target(runtime=RUNTIMES["python3.13"], architecture=Architecture.ARM64)
 
 Files = FakeWheel | FakeSdist
 
@@ -79,9 +81,11 @@ class World:
         find_links: tuple[str, ...] = (),
         offline: bool = False,
         jobs: int = 8,
+        first_index: bool = False,
     ) -> Fetcher:
         sources = read_sources(
             IndexOptions(
+                first_index=first_index,
                 index_url=indexes[-1] if indexes else None,
                 extra_index_urls=indexes[:-1],
                 find_links=find_links,
@@ -208,7 +212,7 @@ def test_file_is_found_by_name_and_digest(world: World, form: str) -> None:
 
 def test_file_is_found_on_pages_without_digests(world: World) -> None:
     """Where the index states no digests the name leads to the file, and the digest is checked."""
-    with FakeIndex([WHEEL], hashes=False) as index:
+    with FakeIndex([WHEEL], hashes=None) as index:
         assert contents(world.fetcher(index.url).fetch([selected()])) == [WHEEL.content]
 
 
@@ -419,7 +423,7 @@ def test_yanked_files_are_told_of_if_they_ship(world: World) -> None:
         url = index.url
         fetcher = world.fetcher(url)
         digests = (LockedFile(digest=a_digest(WHEEL)), LockedFile(digest=a_digest(SDIST)))
-        fetcher.named([a_package(unnamed=digests)])
+        fetcher.named([a_package(unnamed=digests)], TARGET)
         fetcher.fetch([selected()])
     warning = f"{WHEEL.filename} was yanked from {url} (PEP 592); it ships because it is locked"
     assert fetcher.warnings == (warning,)
@@ -576,6 +580,42 @@ def test_offline_asks_nobody(world: World, *, with_url: bool) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("count", "listed"),
+    [
+        (2, "p1-1.0-py3-none-any.whl and p2-1.0-py3-none-any.whl"),
+        (
+            12,
+            f"{', '.join(f'p{number}-1.0-py3-none-any.whl' for number in range(1, 11))} and 2 more",
+        ),
+    ],
+)
+def test_offline_is_told_once(world: World, count: int, listed: str) -> None:
+    """However many files are missing, there is one reason and one way out."""
+    wheels = [a_wheel(f"p{number}", "1.0") for number in range(1, count + 1)]
+    error = failure(lambda: world.fetcher(offline=True).fetch([selected(each) for each in wheels]))
+    assert (type(error), error.what, error.why, error.hint) == (
+        NotCachedError,
+        f"{listed} are not in the cache",
+        "the build is offline",
+        "build once without `--offline`",
+    )
+
+
+def test_offline_lists_are_told_once(world: World) -> None:
+    """The same holds for pages that were never read; another reason stands beside it."""
+    with FakeIndex([WHEEL]) as index:
+        fetcher = world.fetcher(index.url, offline=True)
+        packages = [an_unnamed(WHEEL), a_package("other", unhashed=True)]
+        error = failure(lambda: fetcher.named(packages, TARGET))
+    assert error.what == "the lists of files of demo 1.0 and other 1.0 are not in the cache"
+    bad = selected(path=NAMESAKE.write_to(world.folder))
+    items = [bad, selected(OTHER), selected(a_wheel("third", "3.0"))]
+    error = failure(lambda: world.fetcher(offline=True).fetch(items))
+    assert error.what == "3 locked files could not be fetched"
+    assert f"{OTHER.filename} and third-3.0-py3-none-any.whl are not in the cache:" in error.why
+
+
 def test_offline_reads_folders(world: World) -> None:
     """A folder of this machine needs no network."""
     WHEEL.write_to(world.folder / "wheels")
@@ -598,7 +638,7 @@ def test_names_are_found_by_digest(world: World, form: str) -> None:
     """Wheels and sdist get the names that the index has for their digests, and no others."""
     stranger = a_wheel("demo", "1.0", tag="py2-none-any")
     with FakeIndex([WHEEL, SDIST, stranger], form=form) as index:  # type: ignore[arg-type]
-        (package,) = world.fetcher(index.url).named([an_unnamed(SDIST, WHEEL)])
+        (package,) = world.fetcher(index.url).named([an_unnamed(SDIST, WHEEL)], TARGET)
     assert package == a_package(
         wheels=(LockedFile(digest=a_digest(WHEEL), filename=WHEEL.filename),),
         sdist=LockedFile(digest=a_digest(SDIST), filename=SDIST.filename),
@@ -608,13 +648,15 @@ def test_names_are_found_by_digest(world: World, form: str) -> None:
 def test_named_packages_are_left_alone(world: World) -> None:
     """What has a name already is not asked for."""
     package = a_package(wheels=(LockedFile(digest=a_digest(WHEEL), filename=WHEEL.filename),))
-    assert world.fetcher().named([package]) == (package,)
+    assert world.fetcher().named([package], TARGET) == (package,)
 
 
 def test_names_come_from_several_indexes(world: World) -> None:
     """Each index may know some of the digests; asking ends when all are known."""
     with FakeIndex([SDIST]) as one, FakeIndex([WHEEL]) as two, FakeIndex([WHEEL]) as three:
-        (package,) = world.fetcher(one.url, two.url, three.url).named([an_unnamed(WHEEL, SDIST)])
+        (package,) = world.fetcher(one.url, two.url, three.url).named(
+            [an_unnamed(WHEEL, SDIST)], TARGET
+        )
         assert (len(one.requests), len(two.requests), three.requests) == (1, 1, [])
     assert (package.wheels[0].filename, package.sdist and package.sdist.filename) == (
         WHEEL.filename,
@@ -625,7 +667,7 @@ def test_names_come_from_several_indexes(world: World) -> None:
 def test_digest_that_is_gone_is_left_out(world: World) -> None:
     """A file that was deleted everywhere is no reason to do without the others."""
     with FakeIndex([WHEEL]) as index:
-        (package,) = world.fetcher(index.url).named([an_unnamed(WHEEL, SDIST)])
+        (package,) = world.fetcher(index.url).named([an_unnamed(WHEEL, SDIST)], TARGET)
     assert (len(package.wheels), package.sdist) == (1, None)
 
 
@@ -634,14 +676,14 @@ def test_index_that_is_away_does_not_choose_the_file(world: World) -> None:
     with FakeIndex([SDIST]) as one, FakeIndex([WHEEL]) as two:
         two.fail("/demo/", *[Status(500)] * 4)
         fetcher = world.fetcher(one.url, two.url)
-        error = failure(lambda: fetcher.named([an_unnamed(WHEEL, SDIST)]))
+        error = failure(lambda: fetcher.named([an_unnamed(WHEEL, SDIST)], TARGET))
         assert (type(error), error.what, error.why) == (
             FileGoneError,
             "cannot find demo 1.0",
             f"{one.url}: listed with other digests\n"
             f"{two.url}: the server responded with HTTP 500 (4 attempts)",
         )
-        (package,) = fetcher.named([an_unnamed(WHEEL, SDIST)])
+        (package,) = fetcher.named([an_unnamed(WHEEL, SDIST)], TARGET)
     assert (len(package.wheels), package.sdist is not None) == (1, True)
 
 
@@ -649,18 +691,42 @@ def test_unknown_digests_are_one_error(world: World) -> None:
     """Packages of which no index has a single file are told together."""
     with FakeIndex([NAMESAKE]) as index:
         packages = [an_unnamed(WHEEL), a_package("other", unnamed=an_unnamed(OTHER).unnamed)]
-        error = failure(lambda: world.fetcher(index.url).named(packages))
+        error = failure(lambda: world.fetcher(index.url).named(packages, TARGET))
         assert error.why == (
             f"cannot find demo 1.0:\n  {index.url}: listed with other digests\n"
             f"cannot find other 1.0:\n  {index.url}: not listed"
         )
 
 
+@pytest.mark.parametrize("locked", [SDIST, WHEEL])
+def test_page_without_digests_leads_to_the_locked_file(world: World, locked: Files) -> None:
+    """Wheels are tried before archives, and only what is locked gets a name."""
+    with FakeIndex([WHEEL, SDIST], hashes=None) as index:
+        (package,) = world.fetcher(index.url).named([an_unnamed(locked)], TARGET)
+    named = LockedFile(digest=a_digest(locked), filename=locked.filename)
+    is_wheel = locked is WHEEL
+    assert (package.wheels, package.sdist) == (
+        (named,) if is_wheel else (),
+        None if is_wheel else named,
+    )
+
+
+def test_note_in_the_cache_names_only_locked_files(world: World) -> None:
+    """A note that somebody forged cannot add a file that the lock does not have."""
+    with FakeIndex([WHEEL]) as index:
+        world.fetcher(index.url).named([an_unnamed(WHEEL)], TARGET)
+        for note in (world.folder / "cache" / "file-names").iterdir():
+            forged = note.read_bytes().replace(WHEEL.sha256.encode(), NAMESAKE.sha256.encode())
+            note.write_bytes(forged)
+        (package,) = world.fetcher(index.url).named([an_unnamed(WHEEL)], TARGET)
+    assert [file.digest for file in package.wheels] == [a_digest(WHEEL)]
+
+
 def test_page_is_asked_for_once(world: World) -> None:
     """The address that was seen with the name serves to fetch the file."""
     with FakeIndex([WHEEL]) as index:
         fetcher = world.fetcher(index.url)
-        fetcher.named([an_unnamed(WHEEL)])
+        fetcher.named([an_unnamed(WHEEL)], TARGET)
         fetcher.fetch([selected()])
         assert paths(index) == ["/simple/demo/", f"/files/{WHEEL.filename}"]
 
@@ -669,11 +735,11 @@ def test_warm_build_needs_no_network(world: World) -> None:
     """Names are remembered with the files, so that a second build may be offline."""
     with FakeIndex([WHEEL, SDIST]) as index:
         fetcher = world.fetcher(index.url)
-        first = fetcher.named([an_unnamed(WHEEL, SDIST)])
+        first = fetcher.named([an_unnamed(WHEEL, SDIST)], TARGET)
         fetcher.fetch([selected()])
         asked = len(index.requests)
         again = world.fetcher(index.url, offline=True)
-        assert again.named([an_unnamed(SDIST, WHEEL)]) == first
+        assert again.named([an_unnamed(SDIST, WHEEL)], TARGET) == first
         assert contents(again.fetch([selected()])) == [WHEEL.content]
         assert len(index.requests) == asked
 
@@ -682,7 +748,7 @@ def test_offline_without_names_is_an_error(world: World) -> None:
     """Names that were never asked for are not guessed."""
     with FakeIndex([WHEEL]) as index:
         fetcher = world.fetcher(index.url, offline=True)
-        error = failure(lambda: fetcher.named([an_unnamed(WHEEL)]))
+        error = failure(lambda: fetcher.named([an_unnamed(WHEEL)], TARGET))
         assert (error.what, index.requests) == (
             "the list of files of demo 1.0 is not in the cache",
             [],
@@ -694,7 +760,7 @@ def test_digests_are_found_in_a_folder(world: World) -> None:
     for file in (WHEEL, SDIST, OTHER):
         file.write_to(world.folder / "wheels")
     fetcher = world.fetcher(find_links=("wheels",), offline=True)
-    (package,) = fetcher.named([an_unnamed(WHEEL)])
+    (package,) = fetcher.named([an_unnamed(WHEEL)], TARGET)
     assert package == a_package(
         wheels=(LockedFile(digest=a_digest(WHEEL), filename=WHEEL.filename),)
     )
@@ -714,7 +780,7 @@ def test_sdist_is_told_from_what_else_is_no_wheel(world: World, *, newest_first:
     )
     files = [FakeSdist(filename=name, content=name.encode()) for name in names]
     with FakeIndex(files[::-1] if newest_first else files) as index:
-        (package,) = world.fetcher(index.url).named([an_unnamed(*files)])
+        (package,) = world.fetcher(index.url).named([an_unnamed(*files)], TARGET)
     assert package == a_package(sdist=LockedFile(digest=a_digest(files[3]), filename=names[3]))
 
 
@@ -789,7 +855,7 @@ def test_pin_gets_the_files_of_its_version(world: World) -> None:
     """A pin without hashes means what the index has of that very version."""
     later, local = a_wheel("demo", "1.0.post1"), LOCAL
     with FakeIndex([WHEEL, SDIST, later, local]) as index:
-        assert world.fetcher(index.url).named([PINNED]) == (
+        assert world.fetcher(index.url).named([PINNED], TARGET) == (
             a_package(
                 wheels=(
                     LockedFile(
@@ -812,34 +878,45 @@ def test_pin_gets_an_sdist_of_any_kind(world: World, suffix: str) -> None:
     """Old versions have source archives that could not be uploaded today (PEP 527)."""
     sdist = FakeSdist(filename=f"demo-1.0{suffix}", content=b"sdist")
     with FakeIndex([sdist, FakeSdist(filename="demo-1.0", content=b"")]) as index:
-        (package,) = world.fetcher(index.url).named([PINNED])
+        (package,) = world.fetcher(index.url).named([PINNED], TARGET)
     assert package.sdist is not None
     assert package.sdist.filename == sdist.filename
 
 
-def test_first_index_that_has_the_version_decides(world: World) -> None:
-    """A namesake on a later index adds no file; one without the version is passed over."""
+def test_first_index_that_has_the_package_decides(world: World) -> None:
+    """With uv's rule a namesake on a later index adds no file; one without it is passed over."""
     with FakeIndex([OTHER]) as one, FakeIndex([WHEEL]) as two, FakeIndex([NAMESAKE]) as three:
-        (package,) = world.fetcher(one.url, two.url, three.url).named([PINNED])
+        fetcher = world.fetcher(one.url, two.url, three.url, first_index=True)
+        (package,) = fetcher.named([PINNED], TARGET)
         assert (len(two.requests), three.requests) == (1, [])
     assert [file.digest for file in package.wheels] == [a_digest(WHEEL)]
+
+
+def test_all_indexes_are_merged(world: World) -> None:
+    """With pip's rule all indexes add files; of the same name the first one counts."""
+    with FakeIndex([WHEEL]) as one, FakeIndex([NAMESAKE, SDIST]) as two:
+        fetcher = world.fetcher(one.url, two.url)
+        (package,) = fetcher.named([PINNED], TARGET)
+    assert [file.digest for file in package.wheels] == [a_digest(WHEEL)]
+    assert package.sdist is not None
+    assert package.sdist.digest == a_digest(SDIST)
 
 
 def test_nobody_steps_in_for_an_index_that_is_away(world: World) -> None:
     """Without hashes a public namesake must not replace what a private index has."""
     with FakeIndex([WHEEL]) as private, FakeIndex([NAMESAKE]) as public:
         private.fail("/demo/", *[Status(502)] * 4)
-        error = failure(lambda: world.fetcher(private.url, public.url).named([PINNED]))
+        error = failure(lambda: world.fetcher(private.url, public.url).named([PINNED], TARGET))
         assert (type(error), public.requests) == (UnreachableError, [])
 
 
 def test_unknown_version_is_an_error(world: World) -> None:
     """A version that no index has is told with all that were asked."""
     with FakeIndex([a_wheel("demo", "2.0")]) as index:
-        error = failure(lambda: world.fetcher(index.url).named([PINNED]))
+        error = failure(lambda: world.fetcher(index.url).named([PINNED], TARGET))
         assert (error.what, error.why) == (
             "cannot find demo 1.0",
-            f"{index.url}: not listed",
+            f"{index.url}: only other versions",
         )
 
 
@@ -847,21 +924,21 @@ def test_pin_is_asked_anew_each_time(world: World) -> None:
     """While there is a network the index decides, not the memory of it."""
     with FakeIndex([WHEEL]) as index:
         for _ in range(2):
-            world.fetcher(index.url).named([PINNED])
+            world.fetcher(index.url).named([PINNED], TARGET)
         assert paths(index) == ["/simple/demo/"] * 2
 
 
-@pytest.mark.parametrize("hashes", [True, False])
-def test_pins_build_offline_once_warm(world: World, *, hashes: bool) -> None:
+@pytest.mark.parametrize("hashes", ["sha256", "sha512", "md5", None])
+def test_pins_build_offline_once_warm(world: World, hashes: str | None) -> None:
     """Offline the last answer counts, with or without digests on the pages."""
     with FakeIndex([WHEEL], hashes=hashes) as index:
         fetcher = world.fetcher(index.url)
-        (package,) = fetcher.named([PINNED])
-        item = selected(url=package.wheels[0].url, unhashed=not hashes)
+        (package,) = fetcher.named([PINNED], TARGET)
+        item = selected(url=package.wheels[0].url, unhashed=hashes in {"md5", None})
         fetcher.fetch([item])
         asked = len(index.requests)
         again = world.fetcher(index.url, offline=True)
-        assert again.named([PINNED]) == (package,)
+        assert again.named([PINNED], TARGET) == (package,)
         assert (contents(again.fetch([item])), len(index.requests)) == ([WHEEL.content], asked)
 
 
@@ -870,6 +947,6 @@ def test_yanked_pin_is_noted(world: World) -> None:
     page = f'<a data-yanked="" href="/files/{WHEEL.filename}#sha256={WHEEL.sha256}">x</a>'
     with FakeIndex() as index:
         index.fail("/demo/", Status(200, {"Content-Type": "text/html"}, page.encode()))
-        (package,) = world.fetcher(index.url).named([PINNED])
+        (package,) = world.fetcher(index.url).named([PINNED], TARGET)
         assert world.reporter.notes[1:] == [f"{WHEEL.filename} was yanked from {index.url}"]
     assert len(package.wheels) == 1

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from lambda_build_plugin.fetch.index_pages import Link, Page, UnknownPageError
+from lambda_build_plugin.system.hashes import Digest
 
 URL = "https://index.example/simple/demo/"
 NAME = "demo-1.0-py3-none-any.whl"
@@ -25,6 +26,11 @@ def a_json_page(*files: object, version: str = "1.1") -> Page:
     return Page(json.dumps(data).encode(), url=URL, content_type="application/json")
 
 
+def a_digest(sha256: str = SHA256) -> Digest:
+    """Spell a digest as locks do."""
+    return Digest(f"sha256:{sha256}")
+
+
 def a_link(
     url: str = f"https://index.example/files/{NAME}",
     *,
@@ -33,7 +39,8 @@ def a_link(
     yanked: bool = False,
 ) -> Link:
     """Make the link that most of these pages hold."""
-    return Link(filename=filename, url=url, sha256=sha256, yanked=yanked)
+    digests = () if sha256 is None else (a_digest(sha256),)
+    return Link(filename=filename, url=url, digests=digests, yanked=yanked)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +135,7 @@ def a_link(
 def test_anchor_is_read_in_each_spelling(anchor: str, link: Link) -> None:
     """An anchor gives one link, found by its digest and in the list alike."""
     page = an_html_page(f"<body>\n  {anchor}<br>\n</body>")
-    assert ([*page.links()], page.by_sha256(SHA256)) == ([link], link)
+    assert ([*page.links()], page.by_digest(a_digest())) == ([link], link)
 
 
 def test_anchor_may_have_no_digest() -> None:
@@ -150,13 +157,16 @@ def test_metadata_digest_is_not_the_files() -> None:
     page = an_html_page(
         f'<a href="/files/{NAME}#sha256={OTHER}" data-dist-info-metadata="sha256={SHA256}">x</a>'
     )
-    assert (page.by_sha256(SHA256), page.by_sha256(OTHER)) == (None, a_link(sha256=OTHER))
+    assert (page.by_digest(a_digest()), page.by_digest(a_digest(OTHER))) == (
+        None,
+        a_link(sha256=OTHER),
+    )
 
 
 def test_digest_outside_of_a_link_is_passed_over() -> None:
     """A digest in a comment or in text does not hide the link that comes later."""
     page = an_html_page(f'<!-- {SHA256} --><p>{SHA256}</p><a href="/files/{NAME}#sha256={SHA256}">')
-    assert page.by_sha256(SHA256) == a_link()
+    assert page.by_digest(a_digest()) == a_link()
 
 
 @pytest.mark.parametrize(
@@ -186,7 +196,7 @@ def test_anchor_of_no_file_is_no_link(href: str) -> None:
 def test_page_that_is_none_holds_no_links(body: bytes) -> None:
     """What is no index page is read without complaint, and lists nothing."""
     page = Page(body, url=URL, content_type="text/html")
-    assert ([*page.links()], page.by_sha256(SHA256)) == ([], None)
+    assert ([*page.links()], page.by_digest(a_digest())) == ([], None)
 
 
 def test_json_file_is_read() -> None:
@@ -194,7 +204,7 @@ def test_json_file_is_read() -> None:
     page = a_json_page(
         {"filename": NAME, "url": f"../../files/{NAME}", "hashes": {"sha256": SHA256.upper()}}
     )
-    assert ([*page.links()], page.by_sha256(SHA256)) == ([a_link()], a_link())
+    assert ([*page.links()], page.by_digest(a_digest())) == ([a_link()], a_link())
 
 
 @pytest.mark.parametrize(
@@ -217,6 +227,46 @@ def test_json_keys(entry: dict[str, object], link: Link) -> None:
     assert [*page.links()] == [link]
 
 
+@pytest.mark.parametrize("padding", range(3, 403, 7))
+def test_value_may_lie_across_two_windows(padding: int) -> None:
+    """Where the reader of JSON cuts the text leaves no trace in what it reads."""
+    data = {
+        "meta": {"api-version": "1.1", "_last-serial": 1234567890},
+        "name": "x" * ((1 << 20) - padding),
+        "number": 1234567890,
+        "files": [1234567890, {"filename": NAME, "url": NAME, "hashes": {"sha256": SHA256}}, 1.5],
+    }
+    page = Page(json.dumps(data).encode(), url=URL, content_type="application/json")
+    assert [*page.links()] == [a_link(f"{URL}{NAME}")]
+
+
+def test_json_may_have_its_version_at_the_end() -> None:
+    """The members of the page may have any order, and blanks between them."""
+    body = b' {\n"files" : [ ] , "name":"x",\t"meta":{"api-version":"1.0"}\r\n} '
+    assert [*Page(body, url=URL, content_type="application/json").links()] == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"meta": {"api-version": "1.0"}, "files": []} x',
+        '{"meta": {"api-version": "1.0"}, "files": [}',
+        '{"meta": {"api-version": "1.0"}, "files": [,]}',
+        '{"meta": {"api-version": "1.0"} "files": []}',
+        '{"meta": {"api-version": "1.0"}, "files": []',
+        '{"meta": "1.0", "files": []}',
+        '{"meta" {"api-version": "1.0"}, "files": []}',
+        '["files"]',
+        "[" * 100_000,
+        f'{{"meta": {{"api-version": "1.0"}}, "files": [{"[" * 100_000}]}}',
+    ],
+)
+def test_damaged_json_is_an_error(body: str) -> None:
+    """A page that is not JSON to its end is not read as an empty one."""
+    with pytest.raises(UnknownPageError, match="it is not an index page"):
+        Page(body.encode(), url=URL, content_type="application/json")
+
+
 def test_json_entry_that_is_none_is_passed_over() -> None:
     """One broken entry does not take the others with it."""
     page = a_json_page(
@@ -227,7 +277,7 @@ def test_json_entry_that_is_none_is_passed_over() -> None:
         {"filename": NAME, "url": "http://[broken", "hashes": {"sha256": SHA256}},
         {"filename": NAME, "url": f"/files/{NAME}", "hashes": {"sha256": SHA256}},
     )
-    assert ([*page.links()], page.by_sha256(SHA256)) == ([a_link()], a_link())
+    assert ([*page.links()], page.by_digest(a_digest())) == ([a_link()], a_link())
 
 
 @pytest.mark.parametrize(
@@ -291,7 +341,7 @@ def test_every_file_of_a_huge_page_is_found_by_its_digest(form: str) -> None:
                 for digest in digests
             )
         )
-    assert [page.by_sha256(digest) for digest in digests] == [
+    assert [page.by_digest(a_digest(digest)) for digest in digests] == [
         a_link(f"https://index.example/files/{digest}/{NAME}", sha256=digest) for digest in digests
     ]
 
@@ -310,7 +360,7 @@ def test_anchor_that_no_browser_shows_is_not_a_link(hidden: str) -> None:
     """What looks like an anchor inside of a comment, a script or an attribute does not count."""
     anchor = f'<a href="/old/{NAME}#sha256={SHA256}">x</a>'
     page = an_html_page(f'{hidden.format(anchor)}<a href="/files/{NAME}">x</a>')
-    assert ([*page.links()], page.by_sha256(SHA256)) == ([a_link(sha256=None)], None)
+    assert ([*page.links()], page.by_digest(a_digest())) == ([a_link(sha256=None)], None)
 
 
 def test_commented_base_is_passed_over() -> None:
@@ -325,7 +375,7 @@ def test_links_may_be_listed_after_one_was_looked_up() -> None:
         f'<a href="/files/a.whl">x</a><a href="/files/{NAME}#sha256={SHA256}">x</a>'
         f'<a href="/files/c.whl">x</a>'
     )
-    page.by_sha256(SHA256)
+    page.by_digest(a_digest())
     names = ["a.whl", NAME, "c.whl"]
     assert [[link.filename for link in page.links()] for _ in range(2)] == [names, names]
 

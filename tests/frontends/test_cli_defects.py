@@ -150,7 +150,7 @@ error: pinned-1.0-py3-none-any.whl is not what was locked
        locked:   sha256:{NONE}
        received: sha256:{PINNED.sha256}
 
-hint: do not ship it: find out who changed it, and lock again only if the change is intended
+hint: lock again if the file was meant to change; if not, do not ship it: find out who changed it
 """,
             id="wrong-hash",
         ),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes.index import FakeIndex, Slow
+from fakes.index import FakeIndex, Slow, Status
 from fakes.projects import Run, a_project, quiet_environment, run_lambda_build
 from fakes.wheels import a_wheel
 from fakes.words import NO_SPACE
@@ -76,16 +76,17 @@ class Workplace:
     def waits_in_isolation(self) -> None:
         """Let the project's own backend wait."""
         (self.project / "pyproject.toml").write_text(OWN_BACKEND)
-        (self.project / "backend.py").write_text(self._waiting() + BACKEND)
+        (self.project / "backend.py").write_text(self.waiting() + BACKEND)
 
     def waits_here(self) -> None:
         """Let a program wait that a hook of hatchling starts."""
         with (self.project / "pyproject.toml").open("a") as file:
             file.write("[tool.hatch.build.hooks.custom]\n")
-        (self.project / "backend.py").write_text(self._waiting())
-        (self.project / "hatch_build.py").write_text(self._waiting() + HOOK)
+        (self.project / "backend.py").write_text(self.waiting())
+        (self.project / "hatch_build.py").write_text(self.waiting() + HOOK)
 
-    def _waiting(self) -> str:
+    def waiting(self) -> str:
+        """Write a module with a function that starts a child and waits for it."""
         return WAITING.format(note=str(self.note))
 
     def start(self, code: str = CONSOLE) -> subprocess.Popen[str]:
@@ -126,6 +127,15 @@ def slow_index(workplace: Workplace) -> Iterator[FakeIndex]:
 def ended(process: subprocess.Popen[str]) -> Run:
     """Wait for the end."""
     output, errors = process.communicate(timeout=30)
+    return Run(code=process.returncode, output=output, errors=errors)
+
+
+def soon_ended(process: subprocess.Popen[str]) -> Run:
+    """Wait for an end that comes within a second, or a few on a busy machine."""
+    try:
+        output, errors = process.communicate(timeout=8)
+    finally:
+        process.kill()
     return Run(code=process.returncode, output=output, errors=errors)
 
 
@@ -173,6 +183,86 @@ def test_signal_while_fetching(
     assert ended(process) == Run(code=code, output="", errors="interrupted\n")
     assert list(workplace.temporary.iterdir()) == []
     assert not (workplace.project / "dist").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [pytest.param(signal.SIGINT, 130), pytest.param(signal.SIGTERM, -15)]
+)
+def test_signal_in_a_program_that_ends_as_usual(
+    workplace: Workplace, slow_index: FakeIndex, number: signal.Signals, code: int
+) -> None:
+    """Inside of Poetry and PDM nobody waits for a download either, which takes 20 seconds."""
+    process = workplace.start(
+        "import sys; from lambda_build_plugin.frontends.cli import main; sys.exit(main([]))"
+    )
+    wait_for_request(slow_index, process)
+
+    process.send_signal(number)
+
+    assert soon_ended(process).code == code
+
+
+PAGES = [
+    pytest.param("text/html", b"<p>" * 10_000_000, id="html"),
+    pytest.param("text/html", b"<p " + b"x " * 15_000_000, id="html-tag"),
+    pytest.param("application/vnd.pypi.simple.v1+json", b'{"' + b'x":1,"' * 5_000_000, id="json"),
+    pytest.param(
+        "application/vnd.pypi.simple.v1+json",
+        b'{"files": [' + b'{"url":"a","filename":"b"},' * 1_000_000,
+        id="json-files",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "page"), PAGES)
+@pytest.mark.parametrize(("number", "code"), SIGNALS[:2])
+def test_signal_while_parsing(
+    workplace: Workplace, number: signal.Signals, code: int, kind: str, page: bytes
+) -> None:
+    """A page that takes long to read does not keep a signal from ending the process."""
+    with FakeIndex([PINNED]) as index:
+        pages = [Status(200, {"Content-Type": kind}, page)] * 8
+        index.fail("/simple/pinned/", *pages)
+        lock = f"--index-url {index.url}\npinned==1.0 --hash=sha256:{PINNED.sha256}\n"
+        (workplace.project / "requirements.txt").write_text(lock)
+        process = workplace.start()
+        while not index.requests:
+            assert process.poll() is None
+            time.sleep(0.02)
+        time.sleep(0.2)  # of which the page needs some to arrive
+
+        process.send_signal(number)
+
+        run = soon_ended(process)
+    assert (run.code, list(workplace.temporary.iterdir())) in [(code, []), (5, [])]
+
+
+STUCK = """import time
+import lambda_build_plugin.pipeline.build
+from pathlib import Path
+
+def build_all(artifacts, reporter):
+    Path({note!r}).write_text("waiting")
+    try:
+        time.sleep(60)
+    finally:
+        time.sleep(60)
+
+lambda_build_plugin.pipeline.build.build_all = build_all
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), SIGNALS)
+def test_cleanup_that_never_ends(workplace: Workplace, number: signal.Signals, code: int) -> None:
+    """A process that was told to end does, though it waits for something in its cleanup."""
+    process = workplace.start(STUCK.format(note=str(workplace.note)) + CONSOLE)
+    while not (workplace.note.is_file() and workplace.note.read_text()):
+        assert process.poll() is None
+        time.sleep(0.02)
+
+    process.send_signal(number)
+
+    assert soon_ended(process) == Run(code=code, output="", errors="interrupted\n")
 
 
 @pytest.mark.parametrize(("number", "code"), SIGNALS)
@@ -345,3 +435,106 @@ def test_text_that_the_terminal_cannot_show(workplace: Workplace) -> None:
     )
 
     assert (run.code, run.errors) == (0, "")
+
+
+# --- kill -9 --------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no groups of processes")
+@pytest.mark.parametrize("what", ["backend", "hook", "hook's shell"])
+def test_killed_build_takes_its_programs_along(workplace: Workplace, what: str) -> None:
+    """After kill -9 a backend or a hook does not run on, nor does what it has started."""
+    if what == "backend":
+        workplace.waits_in_isolation()
+    else:
+        (workplace.project / "backend.py").write_text(workplace.waiting())
+        line = f"{sys.executable} -c 'import backend; backend.wait()'"
+        command = [sys.executable, "-c", "import backend; backend.wait()"]
+        with (workplace.project / "pyproject.toml").open("a") as file:
+            hook = command if what == "hook" else f"true; {line}"
+            file.write(f"[tool.lambda-build.hooks]\nbefore-build = [{hook!r}]\n")
+    process = workplace.start()
+    child = workplace.child(process)
+
+    process.kill()
+    process.communicate()
+
+    assert is_gone(child)
+
+
+# --- leftovers --------------------------------------------------------------------------
+
+OLD = time.time() - 25 * 60 * 60
+LEFT = "0123456789abcdef"
+
+
+def a_leftover(path: Path, *, old: bool = True) -> Path:
+    """Write a file, or a folder with one, as a killed build would leave it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix:
+        path.write_bytes(b"half")
+    else:
+        path.mkdir()
+        (path / "file").write_bytes(b"half")
+    if old:
+        os.utime(path, (OLD, OLD))
+    return path
+
+
+def test_old_leftovers_are_removed(workplace: Workplace) -> None:
+    """A build removes what killed builds have left for a day, and nothing else."""
+    dist, temporary = workplace.project / "dist", workplace.temporary
+    cache = Path(workplace.environ["HOME"], "cache")
+    workplace.environ["LAMBDA_BUILD_CACHE_DIR"] = str(cache)
+    gone = [
+        a_leftover(dist / f".lambda-build-{LEFT}.part"),
+        a_leftover(dist / f"pylock.lambda-build-{LEFT}.toml"),
+        a_leftover(temporary / "lambda-build-12-abcdefgh"),
+        a_leftover(cache / "files" / ".part-abcdefgh"),
+    ]
+    os.utime(a_leftover(dist / f".lambda-build-{LEFT[::-1]}.part", old=False))
+    kept = [
+        dist / f".lambda-build-{LEFT[::-1]}.part",
+        a_leftover(dist / f".{LEFT}.part"),
+        a_leftover(dist / ".lambda-build.part"),
+        a_leftover(temporary / "lambda-build-12-hgfedcba", old=False),
+        a_leftover(temporary / "lambda-build-projects"),
+        a_leftover(temporary / "other"),
+        a_leftover(cache / "files" / ".part-hgfedcba", old=False),
+    ]
+    link = temporary / "lambda-build-13-abcdefgh"
+    link.symlink_to(temporary / "other")
+    os.utime(link, (OLD, OLD), follow_symlinks=False)
+
+    assert ended(workplace.start()).code == 0
+
+    assert [path for path in gone if path.exists()] == []
+    assert [path for path in (*kept, link, temporary / "other" / "file") if not path.exists()] == []
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
+def test_leftovers_of_others_are_kept(workplace: Workplace) -> None:
+    """In a folder that users share, each removes its own leftovers only."""
+    path = a_leftover(workplace.temporary / "lambda-build-12-abcdefgh")
+    os.chown(path, 12345, 12345)
+    os.utime(path, (OLD, OLD))
+
+    assert ended(workplace.start()).code == 0
+
+    assert path.exists()
+
+
+def test_leftovers_are_looked_for_once_a_day(workplace: Workplace) -> None:
+    """The folders of the cache and of temporary files are not searched at every build."""
+    cache = Path(workplace.environ["HOME"], "cache")
+    cache.mkdir(parents=True)
+    workplace.environ["LAMBDA_BUILD_CACHE_DIR"] = str(cache)
+    assert ended(workplace.start()).code == 0
+    path = a_leftover(workplace.temporary / "lambda-build-12-abcdefgh")
+
+    assert ended(workplace.start()).code == 0
+    assert path.exists()
+
+    os.utime(cache / "swept", (OLD, OLD))
+    assert ended(workplace.start()).code == 0
+    assert not path.exists()

@@ -61,6 +61,9 @@ class IndexOptions:
     named: tuple[tuple[str, str], ...] = ()
     """Named indexes of the project, each with its URL; credentials are looked up by name."""
 
+    first_index: bool = False
+    """Whether the lock was made by uv, which takes a package from the first index that has it."""
+
     access: tuple[IndexAccess, ...] = field(default=(), repr=False)
     """What the lock says about indexes beside their URLs; the host's settings win."""
 

@@ -97,6 +97,9 @@ class Host:
     environ: Mapping[str, str] = field(repr=False)
     """The process environment; it contains credentials, so it is never shown."""
 
+    cache_is_default: bool = False
+    """Whether nobody has chosen the folder of the cache, so that a build can do without it."""
+
     state_dir: Path | None = None
     """Where the key is kept that notes in the cache are signed with; None without a place."""
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.fetch.pip_config import add_pip
-from lambda_build_plugin.fetch.raw_sources import RawSources
+from lambda_build_plugin.fetch.raw_sources import RawSources, is_file
 from lambda_build_plugin.fetch.sources import (
     Credentials,
     Login,
@@ -122,6 +122,7 @@ def _merge(
     netrc_file = environ.get("NETRC")
     return Sources(
         indexes=() if raw.no_index else tuple(dict.fromkeys(indexes)),
+        first_index=not raw.no_index and len(set(indexes)) > 1 and _first_index(raw, options),
         find_links=tuple(dict.fromkeys(links)),
         credentials=Credentials(
             by_index=raw.logins,
@@ -142,6 +143,17 @@ def _merge(
         names=raw.names,
         proxies=proxies,
     )
+
+
+def _first_index(raw: RawSources, options: IndexOptions) -> bool:
+    """Decide whether the first index that has a package decides, as in uv, or all count, as in pip.
+
+    uv's rule protects from a public package with the name of a private one, and counts if uv
+    made the lock or is configured with the indexes, unless `index-strategy` turns it off:
+    https://docs.astral.sh/uv/concepts/indexes/#searching-across-multiple-indexes
+    """
+    uses_uv = raw.is_uv and not options.index_url
+    return (uses_uv or options.first_index) and raw.index_strategy in {None, "first-index"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,7 +278,7 @@ def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _default_netrc(home: Path) -> Path | None:
     for name in (".netrc", "_netrc"):
-        if (home / name).is_file():
+        if is_file(home / name):
             return home / name
     return None
 

@@ -22,7 +22,12 @@ __all__ = [
     "NotCachedError",
     "SeveralFilesError",
     "UnreachableError",
+    "failed_locations",
 ]
+
+
+_MOST_NAMES = 10
+"""How many files a message names if many fail for the same reason."""
 
 
 class DigestMismatchError(FetchError):
@@ -33,8 +38,8 @@ class DigestMismatchError(FetchError):
         super().__init__(
             f"{filename} is not what was locked",
             why=f"from {where}\nlocked:   {locked}\nreceived: {found}",
-            hint="do not ship it: find out who changed it, and lock again only if the change is "
-            "intended",
+            hint="lock again if the file was meant to change; if not, do not ship it: find out who "
+            "changed it",
         )
 
 
@@ -47,12 +52,17 @@ class FileGoneError(FetchError):
         self.filename, self.asked = filename, tuple(asked)
         super().__init__(
             f"cannot find {filename}",
-            why="\n".join(self.asked) or "no index and no --find-links location is configured",
+            why=self.asked or "no index and no --find-links location is configured",
             hint="\n".join(dict.fromkeys(error.hint for error in failed))
             or "if it is on another index, add that index where your tool keeps its "
             "sources ([[tool.poetry.source]], [[tool.pdm.source]], uv.toml, pip.conf, "
             "--extra-index-url in the requirements file); if it was deleted, lock again",
         )
+
+
+def failed_locations(what: str, asked: Sequence[str], failed: Sequence[FetchError]) -> FetchError:
+    """Make the error for locations that could not be read; a single one keeps its own."""
+    return failed[0] if len(asked) == 1 else FileGoneError(what, asked, failed=failed)
 
 
 class LocalFileGoneError(FetchError):
@@ -70,9 +80,15 @@ class LocalFileGoneError(FetchError):
 class NotCachedError(FetchError):
     """The build is offline, and the file is not in the cache."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, *missing: str, are_lists: bool = False) -> None:
+        """Name the files; with `are_lists`, the packages whose list of files is missing."""
+        self.missing, self.are_lists = missing, are_lists
+        if len(missing) == 1:
+            what = f"{'the list of files of ' if are_lists else ''}{missing[0]} is"
+        else:
+            what = f"{'the lists of files of ' if are_lists else ''}{_shortened(missing)} are"
         super().__init__(
-            f"{what} is not in the cache",
+            f"{what} not in the cache",
             why="the build is offline",
             hint="build once without `--offline`",
         )
@@ -143,12 +159,21 @@ class SeveralFilesError(FetchError):
 
     def __init__(self, errors: Sequence[FetchError]) -> None:
         self.errors = tuple(errors)
+        count = sum(
+            len(error.missing) if isinstance(error, NotCachedError) else 1 for error in errors
+        )
         super().__init__(
-            f"{len(errors)} locked files could not be fetched",
+            f"{count} locked files could not be fetched",
             # Many files may fail for one reason, such as unreadable certificates.
-            why="\n".join(dict.fromkeys(_entry(error) for error in errors)),
+            why=list(dict.fromkeys(_entry(error) for error in errors)),
             hint="\n".join(dict.fromkeys(error.hint for error in errors)),
         )
+
+
+def _shortened(names: Sequence[str]) -> str:
+    shown, more = names[:_MOST_NAMES], len(names) - _MOST_NAMES
+    last = f"{more} more" if more > 0 else shown[-1]
+    return f"{', '.join(shown if more > 0 else shown[:-1])} and {last}"
 
 
 def _phrase(status: int) -> str:

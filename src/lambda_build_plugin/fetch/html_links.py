@@ -8,6 +8,9 @@ time in proportion to its size, whatever it contains. Two things ensure that:
   at the end of a page is no link anyway, neither for a browser.
 * The parser looks at an unfinished tag from its start whenever more text arrives, so each
   piece is at least as long as what is still unfinished.
+
+Nor may it take much more memory than the page: a tag with a million attributes would, and
+is skipped.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ __all__ = ["HtmlLinks"]
 _PIECE = 1 << 16
 """Characters to parse before the links among them are handed on."""
 
+_LONGEST_TAG = 1 << 18
+"""Characters of a tag; each of its attributes becomes several objects."""
+
 # `int` takes quadratic time for such numbers, or refuses them. None is a character.
 _ENDLESS_REFERENCE = re.compile(r"&#[0-9]{10,}")
 _REPLACEMENT_CHARACTER = "\ufffd"
@@ -35,7 +41,7 @@ class HtmlLinks:
     def __init__(self, text: str) -> None:
         """Parse the first piece of a page, which contains its head."""
         self._text = _ENDLESS_REFERENCE.sub(_REPLACEMENT_CHARACTER, text) if "&#" in text else text
-        self._position = 0
+        self._position = self._unread_from = 0
         self._parser = _Parser()
         self._feed()
 
@@ -49,6 +55,10 @@ class HtmlLinks:
         """The API version that the page states (PEP 629)."""
         return self._parser.repository_version
 
+    def may_contain(self, text: str) -> bool:
+        """Search what was not handed on yet for a text, without parsing it."""
+        return self._text.find(text, self._unread_from) >= 0
+
     def __iter__(self) -> Iterator[Mapping[str, str]]:
         """Yield the attributes of each `<a>`, once; names are in lower case."""
         while True:
@@ -59,9 +69,12 @@ class HtmlLinks:
             self._feed()
 
     def _feed(self) -> None:
+        self._unread_from = self._position - len(self._parser.rawdata)
         end = self._position + max(_PIECE, len(self._parser.rawdata))
         self._parser.feed(self._text[self._position : end])
         self._position = end
+        if len(self._parser.rawdata) > _LONGEST_TAG and not self._parser.rawdata.startswith("<!"):
+            self._parser.rawdata = ""  # what follows is read as text, up to the next tag
 
 
 class _Parser(HTMLParser):

@@ -11,6 +11,7 @@ import socket
 import ssl
 import threading
 import time
+import zlib
 from contextlib import contextmanager, suppress
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -51,9 +52,11 @@ _ATTEMPTS = 4
 _FIRST_PAUSE = 0.4  # seconds, doubled each time
 _LONGEST_PAUSE = 60  # seconds; if a server asks for a longer pause, the request fails
 _MOST_REDIRECTS = 10
+_GZIP, _MOST_MEMBERS = 16 + zlib.MAX_WBITS, 100
 _CONNECT_SECONDS, _READ_SECONDS = 15.0, 60.0
 _CHUNK = 1 << 16  # bytes, each of which must arrive within the read time: about 1 KiB per second
-_LARGEST_PAGE = 1 << 28  # bytes, decoded; about ten times as many as the largest known pages have
+_LARGEST_PAGE = 1 << 25  # bytes, decoded; the largest known pages have about 20 million
+_DRAINED = 1 << 16  # bytes to read of a body that nobody needs, to use the connection again
 _GONE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 _DENIED = frozenset(
     {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.PROXY_AUTHENTICATION_REQUIRED}
@@ -127,30 +130,74 @@ class Response:
         """Receive the whole body, and undo its content encoding.
 
         Raises:
-            UnreachableError: The body is larger than any index page.
+            UnreachableError: The body is larger than any index page, or its encoding is
+                not the one that was requested.
         """
-        body = bytearray()
-        for chunk in self._chunks(decode=True):
-            body += chunk
-            if len(body) > _LARGEST_PAGE:
-                raise UnreachableError(self.url, f"its response exceeds {_LARGEST_PAGE:,} bytes")
-        return bytes(body)
+        body = _Body(self._raw.headers.get("Content-Encoding", ""), self.url)
+        for chunk in self.chunks():
+            body.add(chunk)
+        return body.whole()
 
     def chunks(self) -> Iterator[bytes]:
         """Receive the body as it was sent, piece by piece."""
-        return self._chunks(decode=False)
-
-    def _chunks(self, *, decode: bool) -> Iterator[bytes]:
-        for chunk in self._raw.stream(_CHUNK, decode_content=decode):
+        for chunk in self._raw.stream(_CHUNK, decode_content=False):
             self._watch.goes_on()
             yield chunk
         if self._watch.has_hung_up:
             raise self._watch.error()
-        # urllib3 1.26 does not notice a truncated body or gzip stream, so the bytes that
-        # were received are counted, before they are decoded.
+        # urllib3 1.26 does not notice a truncated body.
         announced, received = self._raw.headers.get("Content-Length", ""), self._raw.tell()
         if announced.isdecimal() and received != int(announced):
             raise _AgainError(f"the response ended after {received} of {announced} bytes")
+
+
+class _Body:
+    """Collect a body and decode it, up to a limit.
+
+    urllib3 before 2.6 decodes each chunk whole, and as many times as the response names an
+    encoding, so that 64 KiB can become gigabytes.
+    """
+
+    def __init__(self, encoding: str, url: str) -> None:
+        encoding = encoding.strip().lower()
+        if encoding not in {"", "identity", "gzip", "x-gzip"}:
+            raise UnreachableError(url, "its response has an encoding that was not requested")
+        self._url = url
+        self._gzip = zlib.decompressobj(_GZIP) if "gzip" in encoding else None
+        self._received = self._members = 0
+        self._content = bytearray()
+
+    def add(self, chunk: bytes) -> None:
+        """Decode the next bytes."""
+        self._received += len(chunk)
+        if self._gzip is None:
+            self._content += chunk
+        while self._gzip is not None and chunk:
+            if self._gzip.eof:  # another member may follow (RFC 1952, 2.2), or padding
+                chunk = chunk.lstrip(b"\0")
+                if not chunk:
+                    break
+                self._members += 1
+                self._gzip = zlib.decompressobj(_GZIP)
+            try:
+                self._content += self._gzip.decompress(chunk, _LARGEST_PAGE + 1)
+            except zlib.error as error:
+                raise _AgainError("the response cannot be decompressed") from error
+            self._check_size()
+            chunk = self._gzip.unused_data
+        self._check_size()
+
+    def whole(self) -> bytes:
+        """Return the body after its last byte."""
+        if self._gzip is not None and self._received and not self._gzip.eof:
+            raise _AgainError("the response ended in the middle of its gzip stream")
+        return bytes(self._content)
+
+    def _check_size(self) -> None:
+        if self._members > _MOST_MEMBERS:
+            raise UnreachableError(self._url, f"its response has over {_MOST_MEMBERS} gzip streams")
+        if max(self._received, len(self._content)) > _LARGEST_PAGE:
+            raise UnreachableError(self._url, f"its response exceeds {_LARGEST_PAGE:,} bytes")
 
 
 class HttpClient:
@@ -234,9 +281,8 @@ class HttpClient:
                         raise
                     raw.release_conn()
                     return
-                location = raw.headers.get("Location")
-                raw.drain_conn()
-            raw.release_conn()
+                _finish(raw)
+            location = raw.headers.get("Location")
             if raw.status in _GONE:
                 yield None
                 return
@@ -325,6 +371,21 @@ class HttpClient:
 
         manager.pool_classes_by_scheme = {"http": PlainPool, "https": EncryptedPool}
         return manager
+
+
+def _finish(raw: urllib3.response.BaseHTTPResponse) -> None:
+    """Keep the connection if the rest of a response is short, and close it if it is not.
+
+    urllib3's `drain_conn` would read an endless body to its end, and keep it in memory.
+    """
+    try:
+        rest = raw.read(_DRAINED, decode_content=False)
+    except (HTTPError, OSError):
+        rest = b""
+        raw.close()
+    if len(rest) >= _DRAINED:
+        raw.close()
+    raw.release_conn()
 
 
 class _WatchedHead(HTTPConnection):

@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lambda_build_plugin.fetch.sources import Login
 
-__all__ = ["RawSources", "is_true"]
+__all__ = ["RawSources", "is_file", "is_true"]
 
 _TRUE = {"1", "true", "yes", "on", "y", "t"}
 
@@ -31,6 +33,12 @@ class RawSources:
 
     find_links: list[str] = field(default_factory=list)
     no_index: bool = False
+    is_uv: bool = False
+    """Whether uv is configured with an index, so that its rule for several indexes counts."""
+
+    index_strategy: str | None = None
+    """uv's setting of that name: whether the first index decides, or all are searched."""
+
     logins: dict[str, Login] = field(default_factory=dict)
     """By URL without a login (`sources.index_key`)."""
 
@@ -46,3 +54,11 @@ class RawSources:
 def is_true(text: str | None) -> bool:
     """Read a flag from a variable or a configuration file."""
     return (text or "").lower() in _TRUE
+
+
+def is_file(path: Path) -> bool:
+    """Check whether a configuration file exists; in a folder that cannot be entered, none does."""
+    try:
+        return path.is_file()
+    except OSError:  # too long a name, no permission
+        return False

@@ -107,6 +107,10 @@ class Sources:
     indexes: tuple[str, ...]
     """URLs of simple indexes without credentials, the first to search first."""
 
+    first_index: bool = False
+    """Whether files that are known only by version come from the first index that has the
+    package, as in uv, and not from all indexes, as in pip."""
+
     find_links: tuple[str, ...] = ()
     """Folders, or URLs of pages, that list files."""
 

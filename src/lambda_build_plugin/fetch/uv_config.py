@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.tables import TableError, read_toml
 from lambda_build_plugin.errors import SettingsError
-from lambda_build_plugin.fetch.raw_sources import is_true
+from lambda_build_plugin.fetch.raw_sources import is_file, is_true
 from lambda_build_plugin.fetch.sources import Login, index_key
 
 if TYPE_CHECKING:
@@ -35,12 +35,14 @@ def add_uv(
         SettingsError: A file cannot be read, or a setting has a wrong type.
     """
     named: dict[str, str] = {}
+    before = len(raw.defaults) + len(raw.extras)
     _add_uv_environment(raw, environ, named)
     try:
         for table, base in uv_tables(environ, home=home, project=project, etc=etc):
             _add_uv_table(raw, table, base, named)
     except TableError as error:
         raise SettingsError([str(error)], hint="fix the configuration of uv") from error
+    raw.is_uv = len(raw.defaults) + len(raw.extras) > before
     for name, url in named.items():
         raw.names[index_key(url)] = name
         key = re.sub(r"[^A-Z0-9]", "_", name.upper())
@@ -65,6 +67,7 @@ def _add_uv_environment(raw: RawSources, environ: Mapping[str, str], named: dict
         raw.extras.extend(url_of(text) for text in environ.get(key, "").split())
     raw.find_links.extend(filter(None, re.split(r"[,\s]+", environ.get("UV_FIND_LINKS", ""))))
     raw.no_index |= is_true(environ.get("UV_NO_INDEX"))
+    raw.index_strategy = environ.get("UV_INDEX_STRATEGY") or None
     raw.trusted_hosts.update(environ.get("UV_INSECURE_HOST", "").split())
 
 
@@ -86,6 +89,7 @@ def _add_uv_table(raw: RawSources, table: Table, base: Path, named: dict[str, st
         raw.extras.extend(_uv_url(url, base) for url in section.texts("extra-index-url"))
         raw.find_links.extend(_uv_url(url, base) for url in section.texts("find-links"))
         raw.no_index |= section.flag("no-index") or False
+        raw.index_strategy = raw.index_strategy or section.text("index-strategy")
         raw.trusted_hosts.update(section.texts("allow-insecure-host"))
 
 
@@ -113,14 +117,14 @@ def uv_tables(
             yield table, folder
             break
     for folder in _uv_folders(environ, home=home, etc=etc):
-        if (folder / "uv.toml").is_file():
+        if is_file(folder / "uv.toml"):
             yield _toml(folder / "uv.toml"), folder
 
 
 def _uv_workspace(project: Path) -> Path | None:
     """Find the root of the workspace: the configuration of its members is ignored."""
     for folder in (project, *project.parents):
-        if (folder / "uv.lock").is_file():
+        if is_file(folder / "uv.lock"):
             with suppress(OSError, TableError):
                 if "workspace" in read_toml(folder / "pyproject.toml").table("tool").table("uv"):
                     return folder
@@ -131,9 +135,9 @@ def _uv_workspace(project: Path) -> Path | None:
 
 def _uv_table_in(folder: Path) -> Table | None:
     """Read the settings in a project's folder: uv.toml wins over `[tool.uv]`."""
-    if (folder / "uv.toml").is_file():
+    if is_file(folder / "uv.toml"):
         return _toml(folder / "uv.toml")
-    if (folder / "pyproject.toml").is_file():
+    if is_file(folder / "pyproject.toml"):
         tool = _toml(folder / "pyproject.toml").table("tool")
         if "uv" in tool:
             return tool.table("uv")

@@ -6,12 +6,14 @@ that `--help` and `--version` answer immediately.
 
 from __future__ import annotations
 
+import _thread  # `threading` would take time at every start
 import argparse
 import gc
 import importlib
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +32,9 @@ _UNEXPECTED = 1
 _UNWRITABLE = 7
 _SIGNALLED = 128
 """The number of the signal is added, as shells do."""
+
+_CLEANUP_SECONDS = 0.9
+"""How long an interrupted build may clean up before the process ends anyway."""
 
 _COMMANDS = {
     "diff": "lambda_build_plugin.frontends.cli_diff",
@@ -109,25 +114,36 @@ def _open_standard_streams() -> None:
 
 
 def _handle_signals() -> None:
-    """Clean up also when SIGTERM or a lost terminal ends the process."""
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    """Clean up when Ctrl-C, SIGTERM or a lost terminal ends the process, but not for long."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     is_ending = False
 
     def end(number: int, _: FrameType | None) -> None:
         nonlocal is_ending
         if not is_ending:  # a second signal would interrupt the cleanup
             is_ending = True
+            # The exception may be lost (in a callback, for example), or the cleanup may wait
+            # for something that never comes.
+            _thread.start_new_thread(_end_soon, (number,))
             raise _Signalled(number)
 
     for each in numbers:
-        if signal.getsignal(each) is signal.SIG_DFL:  # `nohup` ignores SIGHUP
+        # `nohup` ignores SIGHUP, and a shell ignores SIGINT for a job in the background.
+        if signal.getsignal(each) in {signal.SIG_DFL, signal.default_int_handler}:
             signal.signal(each, end)
+
+
+def _end_soon(number: int) -> None:
+    time.sleep(_CLEANUP_SECONDS)
+    _print_error("interrupted")
+    os._exit(_SIGNALLED + number)
 
 
 def _run_command(argv: Sequence[str]) -> int:
     parser, run, rest = _command(argv)
     try:
-        arguments = parser.parse_args(rest)
+        arguments, unknown = parser.parse_known_args(rest)
     except SystemExit:
         if code := write_output(sys.stdout.flush):
             return code
@@ -135,9 +151,10 @@ def _run_command(argv: Sequence[str]) -> int:
     from lambda_build_plugin.errors import LambdaBuildError
 
     try:
+        _check_usage(argv, unknown, parser)
         return run(arguments, os.environ)
     except LambdaBuildError as error:
-        _print_error(str(error))
+        _print_error(error.text(verbose=arguments.verbose))
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - a traceback is shown only with `-v`
         _print_error(_unexpected(error, verbose=arguments.verbose))
@@ -150,6 +167,23 @@ def _command(argv: Sequence[str]) -> tuple[argparse.ArgumentParser, _Run, Sequen
         return _parser(), _run, argv
     module = importlib.import_module(_COMMANDS[argv[0]])
     return module.parser(), module.run, argv[1:]
+
+
+def _check_usage(
+    argv: Sequence[str], unknown: Sequence[str], parser: argparse.ArgumentParser
+) -> None:
+    """Check for a command or an option that does not exist.
+
+    Raises:
+        SettingsError: It says what may be meant.
+    """
+    word = argv[0] if argv and argv[0] not in _COMMANDS else ""
+    if unknown or (word.isascii() and word.isalpha()):
+        from lambda_build_plugin.frontends.cli_usage import check_command, check_options
+
+        if word.isascii() and word.isalpha():
+            check_command(word, _COMMANDS)
+        check_options(unknown, parser)
 
 
 def _unexpected(error: Exception, *, verbose: bool) -> str:

@@ -29,10 +29,12 @@ def read_host(environ: Mapping[str, str], cache_dir: str | None = None) -> Host:
         SettingsError: The working directory does not exist, or there is no folder for the cache.
     """
     cwd = _cwd()
+    chosen = cache_dir or environ.get("LAMBDA_BUILD_CACHE_DIR")
     return Host(
         cwd=cwd,
         home=_home(cwd),
-        cache_dir=_cache_dir(cwd, cache_dir or environ.get("LAMBDA_BUILD_CACHE_DIR")),
+        cache_dir=_cache_dir(cwd, chosen),
+        cache_is_default=not chosen,
         today=today(),
         environ=dict(environ),
         state_dir=_state_dir(),

@@ -10,7 +10,7 @@ from lambda_build_plugin.config.settings import LocalDependencies
 from lambda_build_plugin.errors import SourceBuildError
 from lambda_build_plugin.fetch.configuration import HostIndexes, read_sources
 from lambda_build_plugin.fetch.fetcher import Fetcher
-from lambda_build_plugin.selection.explain import explain
+from lambda_build_plugin.selection.explain import NoMatchingFileError, explain
 from lambda_build_plugin.selection.files import select
 from lambda_build_plugin.source_build.foresight import check_sources
 from lambda_build_plugin.source_build.wheels import build_archive, build_commit, build_folder
@@ -71,9 +71,9 @@ def get_locked_wheels(
         LambdaBuildError: A package has no file for the target, or cannot be fetched or built.
     """
     settings = artifact.settings
-    with artifact.clock.stage("select"):
+    with artifact.clock.stage("select"), _naming_locations(fetcher):
         selection = select(
-            fetcher.named(packages),
+            fetcher.named(packages, settings.target),
             settings.target,
             policy=artifact.context.policy,
             skip_folders=settings.local_dependencies is LocalDependencies.SKIP,
@@ -95,6 +95,19 @@ def get_locked_wheels(
         ),
         left_out=selection.left_out,
     )
+
+
+@contextmanager
+def _naming_locations(fetcher: Fetcher) -> Iterator[None]:
+    """Add to the error for a pin without hashes which indexes were searched, and which not."""
+    try:
+        yield
+    except NoMatchingFileError as error:
+        asked = [(str(package), fetcher.asked_for(package)) for package in error.packages]
+        error.why += "".join(
+            f"\nlocations searched for {name}:\n{lines}" for name, lines in asked if lines
+        )
+        raise
 
 
 def _check_sizes(settings: Settings, files: Sequence[Selected]) -> None:

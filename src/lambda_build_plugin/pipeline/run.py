@@ -111,6 +111,7 @@ class ArtifactBuild:
                     host.cache_dir,
                     key=read_key(host.state_dir, cache=host.cache_dir),
                     spare=folder / "cache",
+                    is_optional=host.cache_is_default,
                 ),
                 home=host.home,
                 environ=host.environ,

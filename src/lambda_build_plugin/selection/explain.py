@@ -56,7 +56,7 @@ class NoMatchingFileError(SelectionError):
             f"no wheel of {names} loads in {target}"
             if count == 1
             else f"{count} locked packages have no wheel that loads in {target}: {names}",
-            why="\n".join(explain(package, target) for package in packages),
+            why=[explain(package, target) for package in packages],
             hint="choose another runtime or architecture, or lock a version that has such a wheel",
         )
 

@@ -11,10 +11,11 @@ from lambda_build_plugin.source_build.causes import find_cause
 from lambda_build_plugin.urls import redacted_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from packaging.specifiers import SpecifierSet
+    from packaging.tags import Tag
 
     from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.lock.model import LockedPackage
@@ -33,6 +34,7 @@ __all__ = [
     "OutsideCodeError",
     "StrangeWheelError",
     "UnreadableSourceError",
+    "WrongInclusionError",
     "WrongWheelError",
     "ending",
 ]
@@ -106,6 +108,25 @@ class UnreadableSourceError(SourceBuildError):
             why=problem,
             hint="put it there, or change its path and lock again; "
             '`local-dependencies = "skip"` leaves out the folders that the lock names',
+        )
+
+
+class WrongInclusionError(SourceBuildError):
+    """The target cannot load a wheel that the user includes."""
+
+    def __init__(
+        self, path: Path, tags: Iterable[Tag], target: Target, requires_python: SpecifierSet | None
+    ) -> None:
+        self.path, self.target = path, target
+        super().__init__(
+            f"cannot take {path.name} from {path}",
+            why=f"its Requires-Python is `{requires_python}`, but {target.runtime.name} has "
+            f"Python {target.python_version}"
+            if requires_python is not None
+            else f"its tag is {' or '.join(sorted(map(str, tags)))}, but {target} loads "
+            f"{target.tags[0]}, the same for an older manylinux, abi3, or py3-none-any",
+            hint="include a wheel that the target loads, or name the folder of the package's "
+            "source code, which is then built",
         )
 
 

@@ -10,7 +10,6 @@ The modules for git and archives are imported only where they are needed.
 from __future__ import annotations
 
 import re
-import tempfile
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -25,9 +24,11 @@ from lambda_build_plugin.source_build.errors import (
     EmptyWheelError,
     StrangeWheelError,
     UnreadableSourceError,
+    WrongInclusionError,
 )
 from lambda_build_plugin.source_build.source import foreign_source, local_source, of_project
 from lambda_build_plugin.system.hashes import Digest, check_file
+from lambda_build_plugin.system.leftovers import temporary_folder
 from lambda_build_plugin.urls import redacted
 from lambda_build_plugin.wheel.file import Wheel, check_unchanged
 
@@ -99,7 +100,7 @@ def build_archive(fetched: Fetched, context: BuildContext) -> Wheel:
     package, file = fetched.selected.package, fetched.selected.file
 
     def make() -> Wheel:
-        with tempfile.TemporaryDirectory(prefix="lambda-build-") as folder:
+        with temporary_folder() as folder:
             root = unpacked(
                 fetched.path,
                 Path(folder),
@@ -126,7 +127,7 @@ def build_commit(package: LockedPackage, vcs: LockedVcs, context: BuildContext) 
     from lambda_build_plugin.source_build.git import checked_out
 
     def make() -> Wheel:
-        with tempfile.TemporaryDirectory(prefix="lambda-build-") as folder:
+        with temporary_folder() as folder:
             root = checked_out(
                 vcs,
                 Path(folder),
@@ -164,8 +165,7 @@ def included(path: Path, context: BuildContext) -> Wheel:
     target = context.target
     admitted = specifier.contains(target.python_version, prereleases=True)
     if not admitted or not any(tag in target.rank for tag in tags):
-        problem = f"its {'tags do' if admitted else 'Requires-Python does'} not match {target}"
-        raise UnreadableSourceError(path.name, path, problem)
+        raise WrongInclusionError(path, tags, target, None if admitted else specifier)
     return Wheel.of(path, sha256=checked.sha256, source="wheel")
 
 

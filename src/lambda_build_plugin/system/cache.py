@@ -42,19 +42,29 @@ _SIGNATURE_LENGTH = hashlib.sha256().digest_size
 class Cache:
     """A content-addressed folder of files, and small notes beside them."""
 
-    def __init__(self, root: Path, *, key: bytes | None = None, spare: Path | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        key: bytes | None = None,
+        spare: Path | None = None,
+        is_optional: bool = False,
+    ) -> None:
         """Use a folder.
 
         Args:
             root: The folder, which may not exist yet.
             key: Signs the notes; without it, only notes of this process are believed.
             spare: For new files, if the folder can only be read or is another user's.
+            is_optional: Whether to use the spare folder if this one cannot be made at all:
+                nobody has chosen it.
         """
         self._root = root
         self._key = key or key_of_this_process()
         self._spare = spare
         self._read_only = ""
         self._is_foreign = _belongs_to_another_user(root)
+        self._obstacle = _obstacle(root) if is_optional and spare is not None else None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -75,7 +85,8 @@ class Cache:
     @property
     def _own(self) -> Path:
         """The folder that may be believed and written to, as far as its permissions allow."""
-        return self._spare if self._is_foreign and self._spare is not None else self._root
+        is_unusable = self._is_foreign or self._obstacle is not None
+        return self._spare if is_unusable and self._spare is not None else self._root
 
     def find(self, digest: Digest) -> Checked | None:
         """Get the file of a digest if it is there and really has it.
@@ -153,6 +164,8 @@ class Cache:
 
     def folder(self, kind: str, key: str) -> Path:
         """Name the place of a folder that another module keeps here; the key may be secret."""
+        if self._obstacle is not None:
+            self._read_only = _reason(self._obstacle)
         return self._own / kind / hashlib.sha256(key.encode()).hexdigest()
 
     def _signature(self, kind: str, key: str, text: bytes) -> bytes:
@@ -161,7 +174,7 @@ class Cache:
         return hmac.digest(self._key, place + text, "sha256")
 
     def _own_folders(self) -> Iterator[Path]:
-        if not self._is_foreign:
+        if not self._is_foreign and self._obstacle is None:
             yield self._root
         if self._spare is not None:
             yield self._spare
@@ -177,18 +190,21 @@ class Cache:
             finally:
                 temporary.unlink(missing_ok=True)
         except OSError as error:
-            raise CacheError(str(self._root), error.strerror or str(error)) from error
+            raise CacheError(str(self._root), _reason(error)) from error
 
     def _opened(self, kind: str) -> tuple[BinaryIO, Path, Path]:
         """Open a new file in the folder, or else in the spare one; return in which one."""
         try:
             if self._is_foreign:
                 raise PermissionError(errno.EPERM, "it belongs to another user")
+            if self._obstacle is not None:
+                raise self._obstacle
             return *_new_file(self._root / kind), self._root
         except OSError as error:
-            if self._spare is None or error.errno not in _READ_ONLY:
+            is_expected = error is self._obstacle or error.errno in _READ_ONLY
+            if self._spare is None or not is_expected:
                 raise
-            self._read_only = error.strerror or str(error)
+            self._read_only = _reason(error)
         return *_new_file(self._spare / kind), self._spare
 
 
@@ -200,6 +216,19 @@ def _belongs_to_another_user(root: Path) -> bool:
         return root.stat().st_uid != os.geteuid()
     except OSError:
         return False
+
+
+def _obstacle(root: Path) -> OSError | None:
+    """Make a folder, and return the error if that is not possible."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return error
+    return None
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
 
 
 def _file_path(root: Path, digest: str) -> Path:

@@ -13,12 +13,12 @@ import hashlib
 import os
 import zlib
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import FetchError, StageError
+from lambda_build_plugin.system.threads import map_in_threads
 from lambda_build_plugin.wheel.file import (
     check_readable,
     check_unchanged,
@@ -109,12 +109,7 @@ def check(wheels: Iterable[Wheel], cache: Cache) -> MachineCodeOf:
     # The largest first: it would be waited for at the end.
     unknown.sort(key=lambda wheel: (-_size(wheel), wheel.name))
     count = min(os.cpu_count() or 1, _MOST_THREADS, len(unknown))
-    threads = ThreadPoolExecutor(max_workers=count)
-    try:
-        found = list(threads.map(_checked, unknown))
-    finally:
-        # An interrupted build does not wait for what is still to come.
-        threads.shutdown(wait=False, cancel_futures=True)
+    found = map_in_threads(_checked, unknown, threads=count)
     for wheel, result in zip(unknown, found, strict=True):
         if isinstance(result, Damage):
             continue
