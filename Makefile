@@ -24,13 +24,14 @@ BUILD := $(BIN)/uv build --quiet --build-constraints locks/builds.txt --require-
 # The tests that `make built` runs: those of all that a user can start.
 DOORS ?= tests/frontends tests/commands
 
-.PHONY: help demo test lint types hosts unit lowest newest dist built release bench lock clean
+.PHONY: help demo test lint types hosts unit lowest newest dist built release fuzz bench lock clean
 
 help:
 	@echo "make demo    build fixtures/projects/quickstart for python3.13 on arm64"
 	@echo "make test    lint, types, all tests, some with the built wheel, most on the lowest dependencies"
 	@echo "make built   build wheel and sdist, and test the wheel in an environment of its own"
 	@echo "make newest  all tests with the newest of everything, whatever the locks say"
+	@echo "make fuzz    search each parser for inputs that it does not answer, for a minute each"
 	@echo "make bench   compare with uv + zip"
 	@echo "make lock    renew the locks, from which all of these but make newest install"
 	@echo "make release TAG=vVERSION  all that has to hold before a release, which is in dist/ then"
@@ -112,6 +113,11 @@ release: $(STAMP)
 # `make lock NAMES="uv hosts/poetry"` renews these alone.
 lock: $(STAMP)
 	$(BIN)/python locks/renew.py $(NAMES)
+
+# `make fuzz FUZZ_SECONDS=600 TARGETS="wheel elf"`: what is found is added to tests/fuzz/corpus.
+FUZZ_SECONDS ?= 60
+fuzz: $(STAMP)
+	PYTHONPATH=tests FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m fuzz.run $(TARGETS)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from packaging.specifiers import SpecifierSet
+from packaging.tags import parse_tag
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import lambda_build_plugin
 from lambda_build_plugin import errors
-from lambda_build_plugin.commands import inspected_zip, locking
+from lambda_build_plugin.commands import foreign_sources, inspected_zip, locking
 from lambda_build_plugin.config.project import Project
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch import errors as fetch_failures
@@ -25,10 +26,11 @@ from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection import files, provided
 from lambda_build_plugin.selection.explain import NoMatchingFileError
 from lambda_build_plugin.source_build import errors as build_failures
-from lambda_build_plugin.source_build import git, unpack
+from lambda_build_plugin.source_build import foresight, git, unpack
 from lambda_build_plugin.source_build.source import of_project
 from lambda_build_plugin.stage import bytecode, hooks, plain_files, source_files, stage
 from lambda_build_plugin.stage.contents import ChangedFileError
+from lambda_build_plugin.stage.tree import Entry, LongNameError
 from lambda_build_plugin.system import interpreters
 from lambda_build_plugin.system.cache import CacheError
 from lambda_build_plugin.system.output import OutputError
@@ -37,6 +39,7 @@ from lambda_build_plugin.verify import (
     findings,
     handler,
     imports,
+    modules,
     native,
     sizes,
     zip_format,
@@ -50,7 +53,7 @@ from lambda_build_plugin.wheel.file import (
     UnsafePathError,
     Wheel,
 )
-from lambda_build_plugin.wheel.members import DamagedMemberError, Member
+from lambda_build_plugin.wheel.members import DamagedMemberError, Member, WheelGoneError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -133,6 +136,9 @@ def a_package(*filenames: str) -> LockedPackage:
 SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     errors.SettingsError: lambda: errors.SettingsError(["--runtime: is `3`"]),
     # lock
+    foreign_sources.ForeignSourceError: lambda: foreign_sources.ForeignSourceError(
+        PROJECT, [foreign_sources.Foreign(tool="poetry", line="demo names the path `demo`")]
+    ),
     locking.NoUvError: locking.NoUvError,
     locking.ResolverError: lambda: locking.ResolverError(PROJECT, "error: No solution found"),
     lock_failures.LockNotFoundError: lambda: lock_failures.LockNotFoundError(Path("folder")),
@@ -146,6 +152,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
         PATH, "its version is 9", hint="update"
     ),
     lock_failures.NotLockedError: lambda: lock_failures.NotLockedError(PATH, remedy="uv lock"),
+    lock_failures.PyprojectNotFoundError: lambda: lock_failures.PyprojectNotFoundError(PATH, PATH),
     lock_failures.StaleLockError: lambda: lock_failures.StaleLockError(
         PATH, ["- requests: not in the lock"], remedy="uv lock"
     ),
@@ -173,6 +180,9 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     ),
     files.ForbiddenSourceError: lambda: files.ForbiddenSourceError(
         [(a_package(), "`only-binary`")]
+    ),
+    foresight.HopelessBuildError: lambda: foresight.HopelessBuildError(
+        [(a_package("demo-1.0-py2-none-any.whl"), "no compiler")], TARGET, "use another runtime"
     ),
     files.NoSourceError: lambda: files.NoSourceError([(a_package(), "`no-binary`")]),
     # fetch
@@ -202,6 +212,9 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     ),
     # source_build
     build_failures.NotAPackageError: lambda: build_failures.NotAPackageError(PROJECT),
+    build_failures.WrongInclusionError: lambda: build_failures.WrongInclusionError(
+        WHEEL.path, parse_tag("cp39-cp39-win_amd64"), TARGET, None
+    ),
     build_failures.UnreadableSourceError: lambda: build_failures.UnreadableSourceError(
         "demo", Path("demo"), "it is not there"
     ),
@@ -245,6 +258,10 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     ),
     OutputError: lambda: OutputError(Path("dist"), "it is a folder"),
     DamagedMemberError: lambda: DamagedMemberError(MEMBER, "it is cut off"),
+    WheelGoneError: lambda: WheelGoneError(Path("one-1.0-py3-none-any.whl")),
+    LongNameError: lambda: LongNameError(
+        Entry("a" * 300, "demo 1.0", b"", "", 0), "a name has at most 255 bytes"
+    ),
     # source_tree and hooks
     source_files.NoCodeError: lambda: source_files.NoCodeError(PROJECT, PROJECT.root),
     plain_files.UnfitFileError: lambda: plain_files.UnfitFileError("a.py", "it is a pipe"),
@@ -260,6 +277,8 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     ),
     sizes.TooManyEntriesError: lambda: sizes.TooManyEntriesError(70_000),
     sizes.EmptyArtifactError: lambda: sizes.EmptyArtifactError(layer=True),
+    modules.BrokenModuleError: lambda: modules.BrokenModuleError(["app.py, line 1"], TARGET),
+    modules.MissingModuleError: lambda: modules.MissingModuleError(["yaml"], ["app.py, line 1"]),
     handler.HandlerError: lambda: handler.HandlerError("app.handler", ["app.py"]),
     handler.MalformedHandlerError: lambda: handler.MalformedHandlerError("app"),
     handler.BuiltInHandlerError: lambda: handler.BuiltInHandlerError("sys.exit", TARGET),
@@ -315,8 +334,16 @@ def test_every_leaf_has_a_sample() -> None:
 
 @pytest.mark.parametrize("kind", SAMPLES)
 def test_error_says_what_why_and_how_to_mend_it(kind: type[LambdaBuildError]) -> None:
-    """The text has its three parts in order, none of them empty, each in its column."""
-    assert SHAPE.fullmatch(str(SAMPLES[kind]()))
+    """The text has its three parts in order, none of them empty, each in its column.
+
+    A single mistake in the settings is itself what is wrong, and is not repeated.
+    """
+    error = SAMPLES[kind]()
+    text = str(error)
+    if kind is errors.SettingsError:
+        text = text.replace("\n\nhint", f"\n  why: {error.why}\n\nhint")
+
+    assert SHAPE.fullmatch(text)
 
 
 def test_text_of_several_lines_stays_in_its_column() -> None:
@@ -333,8 +360,7 @@ def test_text_of_several_lines_stays_in_its_column() -> None:
     [
         pytest.param(
             ["--runtime: is `3`"],
-            "error: the settings contain a mistake\n"
-            "  why: --runtime: is `3`\n"
+            "error: --runtime: is `3`\n"
             "\n"
             "hint: `lambda-build --help` lists the options and their values",
             id="one",
@@ -367,3 +393,26 @@ def test_control_characters_do_not_reach_the_terminal() -> None:
     error = LambdaBuildError("a\x1b[2Jb", why="tab\tstays\x07", hint="\x9bc")
 
     assert str(error) == "error: a\\x1b[2Jb\n  why: tab\tstays\\x07\n\nhint: \\x9bc"
+
+
+def test_long_lists_are_cut_unless_all_of_them_is_wanted() -> None:
+    """Ten items tell what is wrong; the rest is a word away."""
+    error = errors.SettingsError([f"mistake {number}" for number in range(25)])
+
+    short, long = error.text(verbose=False), error.text(verbose=True)
+
+    assert ("mistake 9" in short, "mistake 10" in short) == (True, False)
+    assert "       and 15 more, `-v` lists all\n" in short
+    assert "mistake 24" in long
+    assert "lists all" not in long
+    assert "mistake 24" in error.why
+
+
+def test_text_and_what_is_added_to_a_list_are_never_cut() -> None:
+    """The output of a program is no list, and neither is what an explanation was added to."""
+    output = "\n".join(f"line {number}" for number in range(25))
+    added = errors.SettingsError([f"mistake {number}" for number in range(25)])
+    added.why = f"{added.why}\nfor another reason"
+
+    assert "line 24" in str(LambdaBuildError("it failed", why=output, hint="look"))
+    assert "for another reason" in str(added)

@@ -42,6 +42,7 @@ def a_package(name: str, size: int, *, source: str = "wheel") -> PackageReport:
         file=f"{name}-1.0-py3-none-any.whl",
         sha256="ab" * 32,
         source=source,
+        built_by="hatchling 1.27.0" if source == "local" else "",
         unzipped=size,
         zipped=size // 2,
         files=1,
@@ -173,6 +174,7 @@ def test_make() -> None:
                 "file": "app-1.0-py3-none-any.whl",
                 "sha256": "ab" * 32,
                 "source": "local",
+                "built_by": "",
                 "unzipped": 10,
                 "zipped": 5,
                 "files": 1,
@@ -183,6 +185,7 @@ def test_make() -> None:
                 "file": "lib-1.0-py3-none-any.whl",
                 "sha256": "ab" * 32,
                 "source": "wheel",
+                "built_by": "",
                 "unzipped": 1_100,
                 "zipped": 550,
                 "files": 2,
@@ -193,6 +196,7 @@ def test_make() -> None:
             {"kind": "preset", "rule": "tests", "files": 3, "unzipped": 2_048},
             {"kind": "pattern", "rule": "*.rs", "files": 1, "unzipped": 9},
         ],
+        "left_behind": [],
         "warnings": ["beware"],
         "lock": "/project/uv.lock",
         "seconds": {"lock": 0.25, "archive": 0.1235},
@@ -251,7 +255,7 @@ Built /project/demo.zip
 
 2 distributions
   numpy 1.0   100.0 MB
-  demo 1.0     10.0 KB  (built from source)
+  demo 1.0     10.0 KB  (built from source by hatchling 1.27.0)
 
 Left out
   colorama 0.4.6: its marker is false
@@ -310,6 +314,15 @@ def test_left_out_without_version() -> None:
     made = a_report(left_out=[LeftOut(name="local", version="", reason="its marker is false")])
 
     assert "\n  local: its marker is false\n" in as_text(made)
+
+
+def test_long_list_of_what_is_left_out_is_cut_unless_verbose() -> None:
+    """The lock of an environment may have hundreds of packages."""
+    left_out = [LeftOut(name=f"a{number:02}", version="1", reason="why") for number in range(30)]
+    made = _made(StagedTree(entries=(), distributions=(), prefix=""), 0, left_out=left_out)
+
+    assert "\n  a09 1: why\n  and 20 more, `-v` lists all\n\n" in as_text(made)
+    assert "\n  a29 1: why\n\n" in as_text(made, verbose=True)
 
 
 def test_excluded() -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "SourceBuildError",
     "StageError",
     "VerificationError",
+    "cut",
     "excerpt",
     "printable",
 ]
@@ -41,35 +42,59 @@ _CONTROLS = {
 
 _LONGEST = 200
 
+_MOST_LINES = 10
+"""Lines of a list that are shown without `-v`."""
+
 
 def printable(text: str) -> str:
     """Escape control characters, which names in wheels and the output of backends may contain."""
     return text.translate(_CONTROLS)
 
 
+def cut(lines: Sequence[str], *, verbose: bool) -> list[str]:
+    """Shorten a long list for people, unless they want to see all of it.
+
+    Args:
+        lines: The items of the list, one a line.
+        verbose: Whether to keep them all.
+    """
+    rest = len(lines) - _MOST_LINES
+    if verbose or rest <= 0:
+        return list(lines)
+    return [*lines[:_MOST_LINES], f"and {rest} more, `-v` lists all"]
+
+
 class LambdaBuildError(Exception):
-    """A failure with its reason and a hint on how to fix it; never shown as a traceback."""
+    """A failure with its reason and a hint on how to fix it; never shown as a traceback.
+
+    A reason that is given as several lines is a list, of which only the beginning is shown
+    unless the user asks for all of it. `why` has all lines.
+    """
 
     exit_code: ClassVar[int] = 1
 
-    def __init__(self, what: str, *, why: str, hint: str) -> None:
+    def __init__(self, what: str, *, why: str | Sequence[str], hint: str) -> None:
         super().__init__(what)
         self.what = what
-        self.why = why
+        self._lines = (why,) if isinstance(why, str) else tuple(why)
+        self.why = "\n".join(self._lines)
         self.hint = hint
 
     def __str__(self) -> str:
-        parts = (
-            f"error: {_indented(self.what, 7)}",
-            f"  why: {_indented(self.why, 7)}",
-            "",
-            f"hint: {_indented(self.hint, 6)}",
-        )
-        return printable("\n".join(parts))
+        return self.text(verbose=False)
+
+    def text(self, *, verbose: bool) -> str:
+        """Write the message; `verbose` also shows the end of long lists."""
+        is_listed = self.why == "\n".join(self._lines)  # or somebody has added to it
+        why = "\n".join(cut(self._lines, verbose=verbose)) if is_listed else self.why
+        parts = [f"error: {_indented(self.what, 7)}"]
+        if self.why != self.what:
+            parts.append(f"  why: {_indented(why, 7)}")
+        return printable("\n".join((*parts, "", f"hint: {_indented(self.hint, 6)}")))
 
 
 class SettingsError(LambdaBuildError):
-    """Settings or usage are wrong; reports all mistakes at once."""
+    """Settings or usage are wrong; reports all mistakes at once, or the only one directly."""
 
     exit_code = 2
 
@@ -77,10 +102,8 @@ class SettingsError(LambdaBuildError):
         self.problems = tuple(problems)
         count = len(self.problems)
         super().__init__(
-            "the settings contain a mistake"
-            if count == 1
-            else f"the settings contain {count} mistakes",
-            why="\n".join(self.problems),
+            self.problems[0] if count == 1 else f"the settings contain {count} mistakes",
+            why=self.problems,
             hint=hint or "`lambda-build --help` lists the options and their values",
         )
 

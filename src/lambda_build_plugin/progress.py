@@ -38,6 +38,9 @@ class Reporter:
     def building(self, name: str) -> None:
         """A wheel is made of the source of a package, which may take minutes."""
 
+    def built(self, name: str, *, seconds: float) -> None:
+        """Hear that a wheel was built from the source of a package, and how long that took."""
+
     @contextmanager
     def live(self) -> Iterator[None]:
         """Surround the build, so that a display can be cleared whatever happens."""

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
-from lambda_build_plugin.errors import printable
+from lambda_build_plugin.errors import cut, printable
 from lambda_build_plugin.runtime.limits import UNZIPPED_LIMIT, ZIPPED_LIMIT, size_text
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ __all__ = [
     "BuildReports",
     "BuildResult",
     "ExcludedReport",
+    "LeftBehindReport",
     "LeftOutReport",
     "PackageReport",
     "SizeReport",
@@ -66,6 +67,9 @@ class PackageReport(TypedDict):
     source: str
     """`wheel`, `sdist`, `local` or `vcs`."""
 
+    built_by: str
+    """The backend that built it, with its version; empty if it was not built here."""
+
     unzipped: int
     zipped: int
     files: int
@@ -88,6 +92,15 @@ class ExcludedReport(TypedDict):
     rule: str
     files: int
     unzipped: int
+
+
+class LeftBehindReport(TypedDict):
+    """A file or folder of a project that ships as source, and that stays behind."""
+
+    path: str
+    """Below the folder from which modules are imported; of a folder with a `/` at its end."""
+
+    reason: str
 
 
 class BuildReport(TypedDict):
@@ -113,6 +126,9 @@ class BuildReport(TypedDict):
     packages: list[PackageReport]
     left_out: list[LeftOutReport]
     excluded: list[ExcludedReport]
+    left_behind: list[LeftBehindReport]
+    """Empty for a project that ships as a wheel."""
+
     warnings: list[str]
     lock: str | None
     seconds: dict[str, float]
@@ -168,6 +184,10 @@ def make(result: BuildResult) -> BuildReport:
             ExcludedReport(kind=item.kind, rule=item.rule, files=item.files, unzipped=item.unzipped)
             for item in result.excluded
         ],
+        left_behind=[
+            LeftBehindReport(path=item.path, reason=item.reason)
+            for item in (tree.project.left_behind if tree.project else ())
+        ],
         warnings=list(result.warnings),
         lock=str(result.lock) if result.lock else None,
         seconds={name: round(value, 4) for name, value in result.seconds.items()},
@@ -208,8 +228,9 @@ def as_text(report: BuildReport, *, verbose: bool = False) -> str:
         *size_lines(report["size"], report["code_sha256"]),
         "",
         *_package_lines(report["packages"], verbose=verbose),
-        *_left_out_lines(report["left_out"]),
+        *_left_out_lines(report["left_out"], verbose=verbose),
         *_excluded_lines(report["excluded"]),
+        *_left_behind_lines(report["left_behind"], verbose=verbose),
         *(f"warning: {warning}" for warning in report["warnings"]),
         f"{sum(report['seconds'].values()):.2f} s"
         + (
@@ -239,6 +260,7 @@ def _packages(tree: StagedTree, written: Written) -> list[PackageReport]:
             file=dist.wheel.filename,
             sha256=dist.wheel.sha256,
             source=dist.wheel.source,
+            built_by=dist.wheel.built_by,
             unzipped=0,
             zipped=0,
             files=0,
@@ -252,6 +274,7 @@ def _packages(tree: StagedTree, written: Written) -> list[PackageReport]:
             file="",
             sha256="",
             source="local",
+            built_by="",
             unzipped=0,
             zipped=0,
             files=0,
@@ -298,18 +321,21 @@ def _package_lines(packages: Sequence[PackageReport], *, verbose: bool) -> list[
 def _note(package: PackageReport) -> str:
     if package["source"] == "wheel":
         return ""
-    return "  (built from source)" if package["file"] else "  (ships as source)"
+    if not package["file"]:
+        return "  (ships as source)"
+    by = f" by {package['built_by']}" if package["built_by"] else ""
+    return f"  (built from source{by})"
 
 
-def _left_out_lines(left_out: Sequence[LeftOutReport]) -> list[str]:
+def _left_out_lines(left_out: Sequence[LeftOutReport], *, verbose: bool) -> list[str]:
     if not left_out:
         return []
     lines = [
         # A source without a known version is shown by its name only.
-        f"  {' '.join(filter(None, (item['name'], item['version'])))}: {item['reason']}"
+        f"{' '.join(filter(None, (item['name'], item['version'])))}: {item['reason']}"
         for item in left_out
     ]
-    return ["Left out", *lines, ""]
+    return ["Left out", *(f"  {line}" for line in cut(lines, verbose=verbose)), ""]
 
 
 def _excluded_lines(excluded: Sequence[ExcludedReport]) -> list[str]:
@@ -321,3 +347,20 @@ def _excluded_lines(excluded: Sequence[ExcludedReport]) -> list[str]:
         for item in excluded
     ]
     return ["Excluded", *lines, ""]
+
+
+def _left_behind_lines(left_behind: Sequence[LeftBehindReport], *, verbose: bool) -> list[str]:
+    """Count what stays behind in the project's folder, or list it."""
+    if not left_behind:
+        return []
+    folders = sum(item["path"].endswith("/") for item in left_behind)
+    files = len(left_behind) - folders
+    counts = [
+        f"{count} {thing}{'' if count == 1 else 's'}"
+        for count, thing in ((files, "file"), (folders, "folder"))
+        if count
+    ]
+    total = f"{' and '.join(counts)} of the project stay behind"
+    if not verbose:
+        return [f"{total} (`-v` lists them)", ""]
+    return [total, *(f"  {item['path']}: {item['reason']}" for item in left_behind), ""]

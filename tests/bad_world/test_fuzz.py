@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes.projects import a_project
 from fakes.wheels import a_wheel
+from fuzz.seeds import JSON_PAGE, LOCKS, PAGE, SHA256
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -38,107 +39,6 @@ from lambda_build_plugin.wheel.integrity import check
 if TYPE_CHECKING:
     from lambda_build_plugin.config.project import Project
 
-LOCKS = Path(__file__).parents[2] / "fixtures" / "locks"
-UV = """\
-version = 1
-revision = 3
-requires-python = ">=3.10"
-resolution-markers = ["python_full_version >= '3.12'", "python_full_version < '3.12'"]
-
-[[package]]
-name = "demo"
-version = "1.0"
-source = { editable = "." }
-dependencies = [
-    { name = "pinned", marker = "sys_platform == 'linux'" },
-]
-
-[package.metadata]
-requires-dist = [{ name = "pinned", marker = "sys_platform == 'linux'" }]
-
-[[package]]
-name = "pinned"
-version = "1.0"
-source = { registry = "https://index.example/simple" }
-sdist = { url = "https://index.example/pinned-1.0.tar.gz", hash = "sha256:@NONE@", size = 3 }
-wheels = [
-    { url = "https://index.example/pinned-1.0-py3-none-any.whl", hash = "sha256:@NONE@" },
-]
-""".replace("@NONE@", "0" * 64)
-REQUIREMENTS = f"""\
---index-url https://user:word@index.example/simple/
---extra-index-url https://other.example/simple/
-pinned[extra]==1.0 ; python_version >= "3.10" \\
-    --hash=sha256:{"0" * 64}
-other @ git+https://host.example/other.git@{"a" * 40}#subdirectory=here
-third @ https://host.example/third-2.0-py3-none-any.whl#sha256={"1" * 64}
-./wheels/fourth-1.0-py3-none-any.whl --hash=sha256:{"2" * 64}
--e ./fifth
-"""
-PDM = f"""\
-[metadata]
-groups = ["default", "dev"]
-strategy = ["inherit_metadata"]
-lock_version = "4.5.0"
-content_hash = "sha256:{"0" * 64}"
-
-[[metadata.targets]]
-requires_python = ">=3.10"
-
-[[package]]
-name = "pinned"
-version = "1.0"
-extras = ["extra"]
-requires_python = ">=3.8"
-summary = "about"
-groups = ["default"]
-marker = "sys_platform == 'linux'"
-dependencies = ["other>=1; python_version < '3.14'"]
-files = [
-    {{file = "pinned-1.0-py3-none-any.whl", hash = "sha256:{"0" * 64}"}},
-]
-
-[[package]]
-name = "other"
-version = "2.0"
-git = "https://host.example/other.git"
-ref = "main"
-revision = "{"a" * 40}"
-groups = ["default", "dev"]
-"""
-PIPFILE = f"""\
-{{
-    "_meta": {{
-        "hash": {{"sha256": "{"0" * 64}"}},
-        "pipfile-spec": 6,
-        "requires": {{"python_version": "3.13"}},
-        "sources": [
-            {{"name": "own", "url": "https://user:word@index.example/simple", "verify_ssl": true}}
-        ]
-    }},
-    "default": {{
-        "pinned": {{
-            "extras": ["extra"],
-            "hashes": ["sha256:{"0" * 64}"],
-            "index": "own",
-            "markers": "sys_platform == 'linux'",
-            "version": "==1.0"
-        }},
-        "other": {{"git": "https://host.example/other.git", "ref": "{"a" * 40}"}},
-        "fourth": {{"path": "./fourth", "editable": true}}
-    }},
-    "develop": {{}}
-}}
-"""
-VALID = {
-    "pylock.toml": (LOCKS / "pylock.spec-example.toml").read_text(encoding="utf-8"),
-    "uv.lock": UV,
-    "pdm.lock": PDM,
-    "Pipfile.lock": PIPFILE,
-    "poetry.lock": (LOCKS / "poetry.v2-1.lock").read_text(encoding="utf-8"),
-    "requirements.txt": REQUIREMENTS,
-    "requirements.lock": REQUIREMENTS,
-}
 WORDS = (
     *"[]{}()=,.;:#@\"'\\/-_*~^<>!| \n\t\r\0",
     *("name", "version", "marker", "hash", "sha256:", "url", "path", "git", "extra", "-r", "-e"),
@@ -197,26 +97,26 @@ def use(project: Project, name: str, content: bytes) -> None:
         str(error)  # it can be shown
 
 
-@pytest.mark.parametrize("name", VALID)
+@pytest.mark.parametrize("name", LOCKS)
 def test_lock_before_it_is_changed(project: Project, name: str) -> None:
     """Control: what is changed below is a lock that is read to its end."""
-    (project.root / name).write_text(VALID[name], encoding="utf-8")
+    (project.root / name).write_text(LOCKS[name], encoding="utf-8")
 
     lock = read_lock(project.root / name, project, {}, lock_is_fresh=True)
 
     assert lock.packages
 
 
-@pytest.mark.parametrize("name", VALID)
+@pytest.mark.parametrize("name", LOCKS)
 @BOUNDED
 @given(data=st.data())
 def test_changed_lock(project: Project, name: str, data: st.DataObject) -> None:
     """A lock that was damaged is read, or refused in our words."""
-    text = data.draw(changed(VALID[name]))
+    text = data.draw(changed(LOCKS[name]))
     use(project, name, text.encode("utf-8", "surrogatepass"))
 
 
-@pytest.mark.parametrize("name", VALID)
+@pytest.mark.parametrize("name", LOCKS)
 @BOUNDED
 @given(content=st.binary(max_size=200))
 @example(content=b"\xff\xfe")
@@ -262,26 +162,11 @@ def test_any_line_as_a_pattern(line: str, path: str) -> None:
     assert pattern.matches(path) in {True, False}
 
 
-SHA256 = "ab" * 32
-HTML = f"""\
-<!DOCTYPE html><html><head><meta name="pypi:repository-version" content="1.0">
-<base href="https://files.example/"></head><body>
-<a href="pinned-1.0.tar.gz#sha256={SHA256}" data-requires-python="&gt;=3.8">pinned-1.0.tar.gz</a>
-<a href='../p-1.0-py3-none-any.whl#sha256={SHA256}' data-yanked>p-1.0-py3-none-any.whl</a>
-</body></html>
-"""
-JSON = f"""\
-{{"meta": {{"api-version": "1.0"}}, "name": "pinned", "files": [{{
-"filename": "pinned-1.0.tar.gz", "url": "../pinned-1.0.tar.gz", "yanked": false,
-"hashes": {{"sha256": "{SHA256}"}}}}]}}
-"""
-
-
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        pytest.param(HTML, "text/html", id="html"),
-        pytest.param(JSON, "application/vnd.pypi.simple.v1+json", id="json"),
+        pytest.param(PAGE, "text/html", id="html"),
+        pytest.param(JSON_PAGE, "application/vnd.pypi.simple.v1+json", id="json"),
     ],
 )
 @BOUNDED

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import os
 import random
+import sys
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -132,6 +133,32 @@ def test_full_temporary_folder(world: World, tmp_path: Path) -> None:
         assert NO_SPACE in run.errors
         assert list(disk.iterdir()) == []
         assert world.left_behind() == []
+
+
+# --- removed ------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the hook is a line for a POSIX shell")
+@pytest.mark.parametrize("bytecode", [True, False])
+@pytest.mark.parametrize("warm", [True, False])
+def test_cache_removed_during_the_build(world: World, *, bytecode: bool, warm: bool) -> None:
+    """A cache that somebody clears in the meantime is one error, and the next build works."""
+    options = ["--bytecode"] if bytecode else []
+    world.environ["LAMBDA_BUILD_RUNTIME"] = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    if warm:
+        assert world.build(*options).code == 0
+        world.output.unlink()
+    with (world.project / "pyproject.toml").open("a") as file:
+        file.write('[tool.lambda-build.hooks]\nafter-stage = ["$REMOVE"]\n')
+    world.environ["REMOVE"] = f"rm -rf {world.cache}"
+    run = world.build(*options)
+
+    assert (run.code, run.output) == (7, "")
+    assert run.errors.startswith(f"error: cannot read {world.cache}")
+    assert "why: the file was there a moment ago" in run.errors
+    assert world.left_behind() == []
+    world.environ["REMOVE"] = "true"
+    assert world.build(*options).code == 0
 
 
 # --- may only be read ---------------------------------------------------------------------
@@ -350,6 +377,70 @@ def test_names_in_a_wheel(world: World) -> None:
     assert (run.code, run.errors) == (0, "")
     assert files.items() <= world.members().items()
     assert {name: (unpacked / name).read_bytes() for name in files} == files
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        pytest.param(f"odd/{'x' * 256}", "has 256 bytes", id="ascii"),
+        pytest.param(f"odd/{'计' * 86}.py", "has 261 bytes", id="bytes, not letters"),
+        pytest.param(f"{'d' * 256}/x.py", "has 256 bytes", id="folder"),
+        pytest.param("/".join(["d" * 200] * 21), "its path has 4,220 bytes", id="path"),
+    ],
+)
+def test_names_that_linux_does_not_have(world: World, name: str, problem: str) -> None:
+    """A file that Lambda could not unpack is refused, unless it is left out."""
+    wheel = a_wheel("odd", "1.0", files={name: b"1", "odd/__init__.py": b""})
+    with FakeIndex([wheel]) as index:
+        world.lock(pylock_of([wheel], index.files_url))
+
+        run = world.build()
+        without = world.build("--exclude", f"{name[:8]}*")
+
+    assert (run.code, run.output) == (7, "")
+    assert run.errors.startswith("error: a file of odd has a name that is too long for Linux\n")
+    assert problem in run.errors
+    assert (without.code, without.errors) == (0, "")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+@pytest.mark.parametrize("place", ["include-local", "find-links", "lock", "provided-by"])
+def test_pipe_in_place_of_a_wheel(world: World, place: str) -> None:
+    """A pipe that nobody writes to is refused: it would be waited for without end."""
+    pipe = world.folder / SMALL.filename
+    os.mkfifo(pipe)
+    options: list[str | Path] = []
+    if place == "find-links":
+        line = f"--no-index\n--find-links {world.folder}\nsmall==1.0 --hash=sha256:"
+        world.lock(f"{line}{SMALL.sha256}\n", "requirements.txt")
+        options += ["--lock", "requirements.txt"]
+    elif place == "lock":
+        world.lock(pylock_of([SMALL], "").replace('url = "', f'path = "{world.folder}/'))
+    else:
+        options += [f"--{place}", pipe]
+
+    process = world.start(*options)
+    output, errors = process.communicate(timeout=60)
+
+    assert process.returncode not in {0, 1}
+    assert output == ""
+    reason = "not a regular file" if place != "find-links" else "cannot find small"
+    assert reason in errors
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_pipe_beside_a_wheel(world: World) -> None:
+    """A pipe in a folder of wheels does not hide the wheels."""
+    folder = world.folder / "wheels"
+    SMALL.write_to(folder)
+    os.mkfifo(folder / "small-1.0-2-py3-none-any.whl")
+    line = f"--no-index\n--find-links {folder}\nsmall==1.0 --hash=sha256:"
+    world.lock(f"{line}{SMALL.sha256}\n", "requirements.txt")
+
+    process = world.start("--lock", "requirements.txt")
+    _, errors = process.communicate(timeout=60)
+
+    assert (process.returncode, errors) == (0, "")
 
 
 def test_no_home(world: World) -> None:

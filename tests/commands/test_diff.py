@@ -243,7 +243,7 @@ def test_unreadable(tmp_path: Path, content: bytes | None, problem: str) -> None
 
     run = diff(one, other, folder=tmp_path)
 
-    start = f"error: the settings contain a mistake\n  why: {other} cannot be compared: {problem}"
+    start = f"error: {other} cannot be compared: {problem}"
     assert (run.code, run.output, run.errors[: len(start)]) == (2, "", start)
     assert run.errors.endswith("\n\nhint: name two undamaged zips\n")
 

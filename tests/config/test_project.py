@@ -78,6 +78,32 @@ def test_metadata_in_poetrys_own_table(tmp_path: Path) -> None:
     assert (project.name, project.version) == ("old-demo", "2.0")
 
 
+@pytest.mark.parametrize("name", ["", "My project", "../x"])
+@pytest.mark.parametrize(
+    "switch",
+    [
+        "[tool.pdm]\ndistribution = false\n",
+        "[tool.uv]\npackage = false\n",
+        "[tool.poetry]\npackage-mode = false\n",
+        "[tool.rye]\nvirtual = true\n",
+    ],
+)
+def test_unusable_name_of_a_project_that_is_not_packaged(
+    tmp_path: Path, name: str, switch: str
+) -> None:
+    """PDM locks a project with such a name, so the folder's name takes its place."""
+    project = a_project(tmp_path, f'[project]\nname = "{name}"\nversion = "1"\n{switch}')
+
+    assert (project.name, project.is_package) == ("my-folder", False)
+
+
+@pytest.mark.parametrize("name", ["", "My project"])
+def test_unusable_name_of_a_package(tmp_path: Path, name: str) -> None:
+    """A wheel cannot have such a name."""
+    with pytest.raises(SettingsError, match="is not a valid name"):
+        a_project(tmp_path, f'[project]\nname = "{name}"\n[tool.pdm]\ndistribution = true\n')
+
+
 def test_python_of_a_pipfile(tmp_path: Path) -> None:
     """Without pyproject.toml a Pipfile says for which Python the project is."""
     (tmp_path / "Pipfile").write_text('[requires]\npython_version = "3.12"\n', encoding="utf-8")
@@ -118,6 +144,12 @@ def test_root_is_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     [
         pytest.param("[project", "pyproject.toml: is not TOML: ", id="no-toml"),
         pytest.param("project = 1", "pyproject.toml: project: must be a table", id="no-table"),
+        pytest.param(
+            '[project]\nname = "demo"\ndependencies = ["git+https://me:secret@git.example/a@v1"]',
+            "pyproject.toml: project.dependencies: a URL needs the name of the package in front: "
+            "`name @ git+https://…`",
+            id="repository-without-a-name",
+        ),
         pytest.param(
             '[project]\nname = "../demo"',
             "pyproject.toml: project.name: `../demo` is not a valid name (PEP 508)",

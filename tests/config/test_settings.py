@@ -12,7 +12,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.config.options import KEYS
-from lambda_build_plugin.config.project import Project
+from lambda_build_plugin.config.project import Project, read_project
 from lambda_build_plugin.config.read_settings import read_settings
 from lambda_build_plugin.config.settings import (
     Contents,
@@ -480,13 +480,13 @@ RUNTIME_NAMES = ", ".join(f"`{name}`" for name in RUNTIMES)
     ("table", "expected"),
     [
         pytest.param(
-            {"runtime": "3.13"}, [f"runtime: is `3.13`: use one of {RUNTIME_NAMES}"], id="runtime"
+            {"runtime": "3.13"}, ["runtime: is `3.13`; did you mean `python3.13`?"], id="runtime"
         ),
         pytest.param({"runtime": 3.13}, ["runtime: must be a string"], id="runtime-number"),
         pytest.param({"handler": ""}, ["handler: must not be empty"], id="empty"),
         pytest.param(
             {"architecture": "aarch64"},
-            ["architecture: is `aarch64`: use one of `x86_64`, `arm64`"],
+            ["architecture: is `aarch64`; did you mean `arm64`?"],
             id="architecture",
         ),
         pytest.param(
@@ -544,7 +544,7 @@ RUNTIME_NAMES = ", ".join(f"`{name}`" for name in RUNTIMES)
         ),
         pytest.param(
             {"exclude-presets": ["docs", "test"]},
-            ["exclude-presets: contains `test`: use any of `tests`, `stubs`, `docs`"],
+            ["exclude-presets: contains `test`; did you mean `tests`?"],
             id="exclude-presets",
         ),
         pytest.param({"scripts": "all"}, ["scripts: must be true or false"], id="scripts"),
@@ -720,7 +720,7 @@ def test_all_mistakes_of_all_layers_are_in_one_error() -> None:
     assert found == [
         "[tool.lambda-build] handlr: is not a setting; did you mean `handler`?",
         "[tool.lambda-build] jobs: cannot be set in a table: use the flag `--jobs`",
-        f"--runtime: is `3.13`: use one of {RUNTIME_NAMES}",
+        "--runtime: is `3.13`; did you mean `python3.13`?",
         "environment variable LAMBDA_BUILD_LAYOUT: is `flat`: use one of `function`, `layer`",
         "[tool.lambda-build] contents: is `none`: use one of `all`, `dependencies`, `project`",
         "--output: must be a string",
@@ -734,6 +734,38 @@ def test_tool_table_that_is_no_table() -> None:
     assert problems(a_project(table="python3.13")) == [
         "pyproject.toml: tool.lambda-build: must be a table"
     ]
+
+
+@pytest.mark.parametrize(
+    ("place", "shown"),
+    [
+        (("tool", "lambda_build"), "tool.lambda_build"),
+        (("tool", "lambda"), "tool.lambda"),
+        (("tool", "lambda-build-plugin"), "tool.lambda-build-plugin"),
+        (("tool", "lamda-build"), "tool.lamda-build"),
+        (("lambda-build",), "lambda-build"),
+        (("lambda_build",), "lambda_build"),
+    ],
+)
+def test_misnamed_table_is_not_ignored(place: tuple[str, ...], shown: str) -> None:
+    """Its settings would have no effect, and nobody would notice."""
+    data: dict[str, Any] = {"layout": "layer"}
+    for key in reversed(place):
+        data = {key: data}
+    pyproject = Table(data, at="pyproject.toml")
+    project = replace(a_project(), pyproject=pyproject, tool=pyproject.table("tool"))
+
+    assert problems(project) == [
+        f"[{shown}] is not a table of any tool; did you mean [tool.lambda-build]?"
+    ]
+
+
+@pytest.mark.parametrize("name", ["black", "language", "lambda-test", "lambdas"])
+def test_tables_of_other_tools_are_ignored(name: str) -> None:
+    """A name that is only a little like ours belongs to somebody else."""
+    project = replace(a_project(), tool=Table({name: {"x": 1}}, at="pyproject.toml: tool"))
+
+    assert read(project).layout is Layout.FUNCTION
 
 
 @pytest.mark.parametrize("key", ["exclude", "include"])
@@ -762,8 +794,78 @@ def test_words_for_booleans_are_for_the_environment_only(
     assert read(LAMBDA_BUILD_STRICT="yes").strict
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "meant"),
+    [
+        ("architecture", "aarch64", "arm64"),
+        ("architecture", "ARM64", "arm64"),
+        ("architecture", "amd64", "x86_64"),
+        ("architecture", "x64", "x86_64"),
+        ("architecture", "x86-64", "x86_64"),
+        ("runtime", "3.13", "python3.13"),
+        ("runtime", "py313", "python3.13"),
+        ("runtime", "python313", "python3.13"),
+        ("runtime", "cp310", "python3.10"),
+        ("runtime", "Python3.9", "python3.9"),
+        ("runtime", "3.12.4", "python3.12"),
+        ("layout", "functions", "function"),
+        ("contents", "dependency", "dependencies"),
+    ],
+)
+def test_other_spelling_of_a_value(key: str, value: str, meant: str) -> None:
+    """Other tools have other names for the same thing."""
+    found = problems(a_project(table={key: value}))
+
+    assert found == [f"[tool.lambda-build] {key}: is `{value}`; did you mean `{meant}`?"]
+
+
 def test_python_version_above_that_the_project_excludes() -> None:
     """A file for several projects is no order to one that cannot follow it."""
     project = a_project(requires_python=">=3.10", pinned="3.9")
 
     assert read(replace(project, pinned_in="../.python-version")).runtime_is_default
+
+
+@pytest.mark.parametrize(
+    ("handler", "advice"),
+    [
+        ("app:handler", "write a dot for the colon: `app.handler`"),
+        ("my_app.app:handler", "write a dot for the colon: `my_app.app.handler`"),
+        ("my_app/app.py:handler", "write a dot for the colon: `my_app/app.handler`"),
+        ("app.py::handler", "write a dot for the colon: `app.handler`"),
+        ("./app.handler", "did you mean `app.handler`?"),
+        ("app.handler()", "did you mean `app.handler`?"),
+    ],
+)
+def test_handler_in_the_syntax_of_others(handler: str, advice: str) -> None:
+    """Entry points have a colon between module and function, and Lambda has a dot."""
+    found = problems(a_project(table={"handler": handler}))
+
+    assert found == [f"[tool.lambda-build] handler: is `{handler}`; {advice}"]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "said"),
+    [
+        (
+            "Pipfile",
+            '[requires]\npython_version = "3.7"\n',
+            "python_version of the Pipfile",
+        ),
+        (
+            "pyproject.toml",
+            '[tool.poetry]\nname = "demo"\n[tool.poetry.dependencies]\npython = "~3.7"\n',
+            "python of [tool.poetry.dependencies]",
+        ),
+    ],
+)
+def test_python_is_called_what_its_file_calls_it(
+    tmp_path: Path, file: str, text: str, said: str
+) -> None:
+    """A Pipfile has no requires-python."""
+    (tmp_path / file).write_text(text)
+
+    (found,) = problems(read_project(tmp_path))
+
+    assert said in found
+    assert "requires-python" not in found

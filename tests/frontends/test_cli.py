@@ -321,3 +321,100 @@ def test_lock_that_does_not_know_the_project_is_refused(
     assert run.code == 8
     assert "asking 1.0 requires pinned, which does not ship\n" in run.errors
     assert not (asking / "dist").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        pytest.param(
+            "build",
+            "error: there is no command `build`, and no folder of this name\n\n"
+            "hint: leave the word out: `lambda-build` itself builds the project\n",
+            id="build",
+        ),
+        pytest.param(
+            "help",
+            "error: there is no command `help`, and no folder of this name\n\n"
+            "hint: did you mean `lambda-build --help`?\n",
+            id="help",
+        ),
+        pytest.param(
+            "version --runtime python3.13",
+            "error: there is no command `version`, and no folder of this name\n\n"
+            "hint: did you mean `lambda-build --version`?\n",
+            id="version",
+        ),
+        pytest.param(
+            "inspekt a.zip",
+            "error: there is no command `inspekt`, and no folder of this name\n\n"
+            "hint: did you mean `lambda-build inspect`?\n",
+            id="misspelt-command",
+        ),
+        pytest.param(
+            "--runtme python3.13",
+            "error: there is no option `--runtme`; did you mean `--runtime`?\n\n"
+            "hint: `lambda-build --help` lists the options\n",
+            id="misspelt-option",
+        ),
+        pytest.param(
+            "--python=3.13 --with=dev",
+            "error: the settings contain 2 mistakes\n"
+            "  why: there is no option `--python`; did you mean `--runtime`?\n"
+            "       there is no option `--with`; did you mean `--group`?\n\n"
+            "hint: `lambda-build --help` lists the options\n",
+            id="options-of-other-tools",
+        ),
+        pytest.param(
+            "inspect a.zip --hander a.b",
+            "error: there is no option `--hander`; did you mean `--handler`?\n\n"
+            "hint: `lambda-build inspect --help` lists the options\n",
+            id="option-of-a-command",
+        ),
+        pytest.param(
+            "inspect a.zip b.zip",
+            "error: `b.zip` is one argument too many\n\n"
+            "hint: `lambda-build inspect --help` lists the options\n",
+            id="too-many",
+        ),
+        pytest.param(
+            "--arch aarch64 --runtime 3.13",
+            "error: the settings contain 2 mistakes\n"
+            "  why: --runtime: is `3.13`; did you mean `python3.13`?\n"
+            "       --arch: is `aarch64`; did you mean `arm64`?\n\n"
+            "hint: `lambda-build --help` lists the options and their values\n",
+            id="values",
+        ),
+    ],
+)
+def test_misspelt_words_get_a_suggestion(
+    project: Path, environ: dict[str, str], words: str, expected: str
+) -> None:
+    """The message names the mistake, and what is probably meant."""
+    run = run_lambda_build(*words.split(), cwd=project, environ=environ)
+
+    assert (run.code, run.output, run.errors) == (2, "", expected)
+
+
+def test_folder_that_setuptools_leaves_behind_is_not_the_project(
+    project: Path, environ: dict[str, str]
+) -> None:
+    """`lambda-build build` means the project, although there is a folder `build`."""
+    (project / "build").mkdir()
+
+    run = run_lambda_build("build", cwd=project, environ=environ)
+
+    assert run.errors.startswith("error: there is no command `build`\n")
+
+
+def test_long_list_of_a_message_is_cut_unless_verbose(tmp_path: Path) -> None:
+    """`-v` shows what the short message leaves out."""
+    wrong = "".join(f"wrong-{number:02} = 1\n" for number in range(12))
+    root = a_project(tmp_path / "project", extra=f"[tool.lambda-build]\n{wrong}")
+    environ = quiet_environment(tmp_path)
+
+    short, long = (
+        run_lambda_build(*words, cwd=root, environ=environ).errors for words in ([], ["-v"])
+    )
+
+    assert ("wrong-11" in short, "and 2 more, `-v` lists all" in short) == (False, True), short
+    assert ("wrong-11" in long, "lists all" in long) == (True, False), long

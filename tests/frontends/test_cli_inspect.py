@@ -6,6 +6,7 @@ import datetime
 import json
 import struct
 import zipfile
+import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -437,12 +438,16 @@ def test_oversize_that_is_only_said(tmp_path: Path, inspected: Report) -> None:
     path = a_zip(tmp_path / "a.zip", {"a.bin": b"a"})
     patched(path, 24, struct.pack("<L", 262_144_000))
 
-    found = [what for what, _ in failures(inspected(path)[1])]
+    damage, size = failures(inspected(path)[1])
 
-    assert found == [
-        "the artifact is too large: 262,144,000 bytes unzipped, "
-        "Lambda requires less than 262,144,000"
-    ]
+    assert damage == (
+        "the zip is damaged",
+        "`a.bin` contains 1 bytes but declares 262,144,000\n`a.bin`: its local header has "
+        "another size",
+    )
+    assert size[0] == (
+        "the artifact is too large by 1 byte: Lambda requires less than 250.0 MB unzipped"
+    )
 
 
 def test_bomb_is_not_unpacked(tmp_path: Path, inspected: Report) -> None:
@@ -451,7 +456,11 @@ def test_bomb_is_not_unpacked(tmp_path: Path, inspected: Report) -> None:
     patched(path, 24, struct.pack("<L", 1000))
 
     assert failures(inspected(path)[1]) == [
-        ("the zip is damaged", "`a.so` contains more than the 1,000 bytes that it declares")
+        (
+            "the zip is damaged",
+            "`a.so` contains more than the 1,000 bytes that it declares\n"
+            "`a.so`: its local header has another size",
+        )
     ]
 
 
@@ -572,3 +581,212 @@ def test_usage(
 
     assert main(["inspect", *options]) == 2
     assert problem in capsys.readouterr().err
+
+
+# --- modules --------------------------------------------------------------------------
+
+
+def a_distribution(name: str, files: Mapping[str, str], *lines: str) -> dict[str, str]:
+    """Make the files of a distribution, with a RECORD."""
+    found = {**files, **metadata(name, "1.0", *lines)}
+    record = f"{name}-1.0.dist-info/RECORD"
+    return {**found, record: "".join(f"{path},,\n" for path in (*found, record))}
+
+
+def test_modules_of_another_tools_zip(tmp_path: Path, inspected: Report) -> None:
+    """Files that belong to no distribution are the project's; others are not parsed."""
+    files = {
+        "app.py": f"import helper\n{HANDLER}",
+        "helper.py": "import yaml\n",
+        **a_distribution("other", {"other.py": "return", "more.py": "import gone"}),
+    }
+    path = a_zip(tmp_path / "a.zip", files)
+
+    code, report = inspected(path, "--handler", "app.handler")
+    assert code == 8
+    assert failures(report) == [
+        (
+            "the handler cannot be imported: there is no module named `yaml`",
+            "`helper.py`, line 1, imports `yaml`, but there is no `yaml` in the artifact",
+        )
+    ]
+    code, report = inspected(path)
+    assert (code, len(report["warnings"])) == (0, 1)
+
+
+def test_modules_of_the_handlers_distribution(tmp_path: Path, inspected: Report) -> None:
+    """The distribution that the handler is in is the project's, as in a zip of a build."""
+    own = a_distribution("own", {"own/app.py": f"return\n{HANDLER}", "own/__init__.py": ""})
+    path = a_zip(tmp_path / "a.zip", own)
+
+    assert inspected(path, "--handler", "own.app.handler")[0] == 8
+    assert inspected(path)[0] == 0
+
+
+@pytest.mark.parametrize("layer", [{"python/yaml.py": ""}, {"python/other.py": ""}])
+def test_modules_without_metadata(tmp_path: Path, inspected: Report, layer: dict[str, str]) -> None:
+    """Where nothing has metadata, what lies next to the handler is the project's."""
+    files = {"app/main.py": f"import yaml\n{HANDLER}", "vendored.py": "import gone"}
+    path = a_zip(tmp_path / "a.zip", files)
+    beside = a_zip(tmp_path / "layer.zip", layer)
+
+    code, report = inspected(path, "--handler", "app.main.handler", "--layer", str(beside))
+
+    assert code == (0 if "python/yaml.py" in layer else 8)
+    assert "gone" not in str(report)
+
+
+# --- structure ------------------------------------------------------------------------
+
+
+def edited(path: Path, place: int, data: bytes) -> Path:
+    """Overwrite bytes of a file; a negative place counts from its end."""
+    content = bytearray(path.read_bytes())
+    start = place if place >= 0 else len(content) + place
+    content[start : start + len(data)] = data
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("name", ["b.py", "b.bin", "b.so"])
+def test_wrong_crc(tmp_path: Path, inspected: Report, name: str, method: int) -> None:
+    """Every member is held against its CRC, whatever it is."""
+    further = [(a_member(name, compression=method), b"x = 1")]
+    path = a_zip(tmp_path / "a.zip", {}, further=further)
+    crc, right = b"\x01\x00\x00\x00", f"{zlib.crc32(b'x = 1'):08x}"
+    patched(edited(path, 14, crc), 16, crc)
+
+    code, report = inspected(path)
+
+    assert (code, failures(report)) == (
+        8,
+        [
+            (
+                "the zip is damaged",
+                f"`{name}`: its CRC is {right}, the directory says 00000001",
+            )
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("place", "data", "why"),
+    [
+        (30, b"a", "`b`: its local header has another name"),
+        (8, b"\x00", "`b`: its local header has another method of compression"),
+        (14, b"\x01", "`b`: its local header has another CRC"),
+        (18, b"\x63", "`b`: its local header has another size"),
+        (22, b"\x63", "`b`: its local header has another size"),
+        (0, b"X", "`b`: there is no local header where the directory says"),
+    ],
+)
+def test_local_header_that_differs(
+    tmp_path: Path, inspected: Report, place: int, data: bytes, why: str
+) -> None:
+    """Programs that read the headers in front of the data have to find the same."""
+    path = edited(a_zip(tmp_path / "a.zip", {"b": "x = 1"}), place, data)
+
+    code, report = inspected(path)
+
+    assert (code, failures(report)) == (8, [("the zip is damaged", why)])
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        pytest.param(lambda c: c + b"xyz", "3 bytes follow the end of the zip", id="behind"),
+        pytest.param(
+            lambda c: b"#!python\n" + c,
+            "there are 9 bytes more than its records count",
+            id="before",
+        ),
+        pytest.param(
+            lambda c: c[:-14] + b"\x02\x00\x02\x00" + c[-10:],
+            "the record at its end counts 2 members, and there is 1",
+            id="count",
+        ),
+        pytest.param(
+            lambda c: c[:-18] + b"\x01\x00" + c[-16:],
+            "it is a part of a zip of several files",
+            id="disks",
+        ),
+    ],
+)
+def test_end_that_differs(
+    tmp_path: Path, inspected: Report, content: Callable[[bytes], bytes], why: str
+) -> None:
+    """The record at the end describes the whole file."""
+    path = a_zip(tmp_path / "a.zip", {"b.py": "x = 1"})
+    path.write_bytes(content(path.read_bytes()))
+
+    code, report = inspected(path)
+
+    assert (code, failures(report)) == (8, [("the zip is damaged", why)])
+
+
+def test_comment_is_not_trailing(tmp_path: Path, inspected: Report) -> None:
+    """A comment belongs to the zip, and so does a data descriptor."""
+    path = tmp_path / "a.zip"
+    with (tmp_path / "pipe").open("wb") as stream:
+        pipe: Any = _Unseekable(stream)
+        with zipfile.ZipFile(pipe, "w") as archive:
+            archive.comment = b"made by hand"
+            archive.writestr(a_member("a.py"), "x = 1")
+    path.write_bytes((tmp_path / "pipe").read_bytes())
+
+    assert failures(inspected(path)[1]) == []
+
+
+class _Unseekable:
+    """A stream that cannot seek, for which zipfile writes data descriptors."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.write = stream.write
+        self.flush = stream.flush
+
+
+def test_members_that_share_bytes(tmp_path: Path, inspected: Report) -> None:
+    """Members that overlap unpack to more than the zip holds."""
+    path = a_zip(tmp_path / "a.zip", {"a": "x" * 50, "b": "x" * 50})
+    content = path.read_bytes()
+    second = content.index(b"PK\x01\x02", content.index(b"PK\x01\x02") + 1)
+    edited(path, second + 42, bytes(4))
+
+    code, report = inspected(path)
+
+    assert code == 8
+    assert "share bytes" in str(failures(report)) or "verlap" in str(failures(report))
+
+
+@pytest.mark.parametrize("offset", [1 << 63, (1 << 64) - 1, 1 << 40, 10_000])
+def test_offset_beyond_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], offset: int
+) -> None:
+    """A member that would lie beyond the end is a failure, not a traceback."""
+    path = a_zip(tmp_path / "a.zip", {"app.py": HANDLER})
+    content = path.read_bytes()
+    start = content.index(b"PK\x01\x02")
+    entry, end = bytearray(content[start:-22]), bytearray(content[-22:])
+    extra = struct.pack("<2HQ", 1, 8, offset)
+    entry[42:46] = b"\xff" * 4
+    entry[30:32] = struct.pack("<H", len(extra))
+    end[12:16] = struct.pack("<L", len(entry) + len(extra))
+    path.write_bytes(content[:start] + entry + extra + end)
+
+    code = main(["inspect", str(path), "--handler", "app.handler", "-v"])
+
+    output = capsys.readouterr()
+    assert code == 8
+    assert "Traceback" not in output.out + output.err
+
+
+def test_damage_in_a_layer(tmp_path: Path, inspected: Report) -> None:
+    """A layer is read like a function."""
+    path = a_zip(tmp_path / "a.zip", {"app.py": ""})
+    layer = edited(a_zip(tmp_path / "layer.zip", {"python/b.py": "x = 1"}), 14, b"\x01")
+
+    assert failures(inspected(path, "--layer", str(layer))[1]) == [
+        ("the zip is damaged", f"{layer}: `python/b.py`: its local header has another CRC")
+    ]

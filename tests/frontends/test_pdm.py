@@ -394,6 +394,19 @@ def test_pylock_of_pdm_is_its_lock_too(newest: Host, tmp_path: Path) -> None:
     assert names(report) == MAIN | {"pytest", "orjson"}
 
 
+def test_pylock_is_taken_where_there_is_no_pdm_lock(newest: Host, tmp_path: Path) -> None:
+    """`lock.format` may be set where the lock was made, and not on this machine."""
+    with FakeIndex(WHEELS) as index:
+        user = a_user(newest, tmp_path, a_source(index), DEPENDENCIES)
+        (user.project / "pdm.toml").write_text('[lock]\nformat = "pylock"\n')
+        user.locks("-G:all")
+        (user.project / "pdm.toml").unlink()
+        report = user.builds(*ARM, "-G", "dev,fast")
+
+    assert report["lock"] == str(user.project / "pylock.toml")
+    assert names(report) == MAIN | {"pytest", "orjson"}
+
+
 # --- `pdm build` as it was ------------------------------------------------------------
 
 
@@ -551,6 +564,16 @@ def test_missing_lock_is_refused(user: User) -> None:
     assert (ran.returncode, ran.stdout) == (3, "")
     assert "`pdm lock`" in ran.stderr
     assert not (user.project / "pdm.lock").exists()
+
+
+def test_other_lock_is_named_where_there_is_none_of_pdm(user: User) -> None:
+    """Somebody who has another lock may mean that one."""
+    (user.project / "pdm.lock").unlink()
+    (user.project / "uv.lock").touch()
+
+    ran = user.pdm_does("build", "--lambda", *ARM)
+
+    assert "or use uv.lock with `--lock uv.lock`" in ran.stderr
 
 
 def test_damaged_lock_is_refused(user: User) -> None:

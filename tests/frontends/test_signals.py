@@ -76,16 +76,17 @@ class Workplace:
     def waits_in_isolation(self) -> None:
         """Let the project's own backend wait."""
         (self.project / "pyproject.toml").write_text(OWN_BACKEND)
-        (self.project / "backend.py").write_text(self._waiting() + BACKEND)
+        (self.project / "backend.py").write_text(self.waiting() + BACKEND)
 
     def waits_here(self) -> None:
         """Let a program wait that a hook of hatchling starts."""
         with (self.project / "pyproject.toml").open("a") as file:
             file.write("[tool.hatch.build.hooks.custom]\n")
-        (self.project / "backend.py").write_text(self._waiting())
-        (self.project / "hatch_build.py").write_text(self._waiting() + HOOK)
+        (self.project / "backend.py").write_text(self.waiting())
+        (self.project / "hatch_build.py").write_text(self.waiting() + HOOK)
 
-    def _waiting(self) -> str:
+    def waiting(self) -> str:
+        """Write a module with a function that starts a child and waits for it."""
         return WAITING.format(note=str(self.note))
 
     def start(self, code: str = CONSOLE) -> subprocess.Popen[str]:
@@ -434,3 +435,106 @@ def test_text_that_the_terminal_cannot_show(workplace: Workplace) -> None:
     )
 
     assert (run.code, run.errors) == (0, "")
+
+
+# --- kill -9 --------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no groups of processes")
+@pytest.mark.parametrize("what", ["backend", "hook", "hook's shell"])
+def test_killed_build_takes_its_programs_along(workplace: Workplace, what: str) -> None:
+    """After kill -9 a backend or a hook does not run on, nor does what it has started."""
+    if what == "backend":
+        workplace.waits_in_isolation()
+    else:
+        (workplace.project / "backend.py").write_text(workplace.waiting())
+        line = f"{sys.executable} -c 'import backend; backend.wait()'"
+        command = [sys.executable, "-c", "import backend; backend.wait()"]
+        with (workplace.project / "pyproject.toml").open("a") as file:
+            hook = command if what == "hook" else f"true; {line}"
+            file.write(f"[tool.lambda-build.hooks]\nbefore-build = [{hook!r}]\n")
+    process = workplace.start()
+    child = workplace.child(process)
+
+    process.kill()
+    process.communicate()
+
+    assert is_gone(child)
+
+
+# --- leftovers --------------------------------------------------------------------------
+
+OLD = time.time() - 25 * 60 * 60
+LEFT = "0123456789abcdef"
+
+
+def a_leftover(path: Path, *, old: bool = True) -> Path:
+    """Write a file, or a folder with one, as a killed build would leave it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix:
+        path.write_bytes(b"half")
+    else:
+        path.mkdir()
+        (path / "file").write_bytes(b"half")
+    if old:
+        os.utime(path, (OLD, OLD))
+    return path
+
+
+def test_old_leftovers_are_removed(workplace: Workplace) -> None:
+    """A build removes what killed builds have left for a day, and nothing else."""
+    dist, temporary = workplace.project / "dist", workplace.temporary
+    cache = Path(workplace.environ["HOME"], "cache")
+    workplace.environ["LAMBDA_BUILD_CACHE_DIR"] = str(cache)
+    gone = [
+        a_leftover(dist / f".lambda-build-{LEFT}.part"),
+        a_leftover(dist / f"pylock.lambda-build-{LEFT}.toml"),
+        a_leftover(temporary / "lambda-build-12-abcdefgh"),
+        a_leftover(cache / "files" / ".part-abcdefgh"),
+    ]
+    os.utime(a_leftover(dist / f".lambda-build-{LEFT[::-1]}.part", old=False))
+    kept = [
+        dist / f".lambda-build-{LEFT[::-1]}.part",
+        a_leftover(dist / f".{LEFT}.part"),
+        a_leftover(dist / ".lambda-build.part"),
+        a_leftover(temporary / "lambda-build-12-hgfedcba", old=False),
+        a_leftover(temporary / "lambda-build-projects"),
+        a_leftover(temporary / "other"),
+        a_leftover(cache / "files" / ".part-hgfedcba", old=False),
+    ]
+    link = temporary / "lambda-build-13-abcdefgh"
+    link.symlink_to(temporary / "other")
+    os.utime(link, (OLD, OLD), follow_symlinks=False)
+
+    assert ended(workplace.start()).code == 0
+
+    assert [path for path in gone if path.exists()] == []
+    assert [path for path in (*kept, link, temporary / "other" / "file") if not path.exists()] == []
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
+def test_leftovers_of_others_are_kept(workplace: Workplace) -> None:
+    """In a folder that users share, each removes its own leftovers only."""
+    path = a_leftover(workplace.temporary / "lambda-build-12-abcdefgh")
+    os.chown(path, 12345, 12345)
+    os.utime(path, (OLD, OLD))
+
+    assert ended(workplace.start()).code == 0
+
+    assert path.exists()
+
+
+def test_leftovers_are_looked_for_once_a_day(workplace: Workplace) -> None:
+    """The folders of the cache and of temporary files are not searched at every build."""
+    cache = Path(workplace.environ["HOME"], "cache")
+    cache.mkdir(parents=True)
+    workplace.environ["LAMBDA_BUILD_CACHE_DIR"] = str(cache)
+    assert ended(workplace.start()).code == 0
+    path = a_leftover(workplace.temporary / "lambda-build-12-abcdefgh")
+
+    assert ended(workplace.start()).code == 0
+    assert path.exists()
+
+    os.utime(cache / "swept", (OLD, OLD))
+    assert ended(workplace.start()).code == 0
+    assert not path.exists()

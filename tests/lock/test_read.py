@@ -9,7 +9,7 @@ from fakes.words import IS_FOLDER, NO_URL
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.config.project import read_project
-from lambda_build_plugin.errors import LockError
+from lambda_build_plugin.errors import LambdaBuildError, LockError
 from lambda_build_plugin.lock.read import Found, find_lock, read_lock
 
 if TYPE_CHECKING:
@@ -180,6 +180,74 @@ def test_scripts_without_dependencies_need_an_empty_file(tmp_path: Path) -> None
     )
 
 
+@pytest.mark.parametrize(
+    ("files", "inside", "lines"),
+    [
+        pytest.param(
+            {"pyproject.toml": "", "uv.lock": "", "src/demo/app.py": ""},
+            "src/demo",
+            ["there is a uv.lock in ../..: did you mean `lambda-build ../..`?"],
+            id="above",
+        ),
+        pytest.param(
+            {"backend/pyproject.toml": "", "services/api/poetry.lock": "", ".venv/uv.lock": ""},
+            ".",
+            [
+                "there is a pyproject.toml in backend: did you mean `lambda-build backend`?",
+                "there is a poetry.lock in services/api: did you mean `lambda-build services/api`?",
+            ],
+            id="below",
+        ),
+        pytest.param(
+            {"uv.lock": "", "repository/.git/config": "", "repository/a.py": ""},
+            "repository",
+            [],
+            id="not-above-the-repository",
+        ),
+    ],
+)
+def test_wrong_folder_says_where_the_project_is(
+    tmp_path: Path, files: dict[str, str], inside: str, lines: list[str]
+) -> None:
+    """Somebody in `src`, or in the root of a repository with several projects, is helped on."""
+    (tmp_path / ".git").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    with pytest.raises(LockError) as caught:
+        find_lock(read_project(tmp_path / inside), None)
+
+    found = caught.value.hint.splitlines()
+    assert [line for line in found if line.startswith("there is a")] == lines
+    assert found[: len(lines)] == lines
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        pytest.param("[tool.poetry.group.dev]\n", "poetry, which the project uses: `poetry lock`"),
+        pytest.param("[tool.pdm]\n", "pdm, which the project uses: `pdm lock`"),
+        pytest.param("[tool.uv]\n", "uv, which the project uses: `uv lock`"),
+        pytest.param(
+            '[build-system]\nrequires = []\nbuild-backend = "poetry.core.masonry.api"\n',
+            "poetry, which the project uses: `poetry lock`",
+        ),
+    ],
+)
+def test_no_lock_names_the_one_tool_of_the_project(tmp_path: Path, text: str, command: str) -> None:
+    """Whoever uses Poetry does not want to read about pipenv."""
+    project = a_project(tmp_path, pyproject=NEEDS_IDNA + text)
+
+    with pytest.raises(LockError) as caught:
+        find_lock(project, None)
+
+    assert caught.value.hint.splitlines() == [
+        f"make one with {command}",
+        "or name a lock that is somewhere else: lambda-build --lock PATH",
+    ]
+
+
 # --- which reader ---------------------------------------------------------------------
 
 PYLOCK = 'lock-version = "1.0"\npackages = []\n'
@@ -340,3 +408,39 @@ def test_variables_come_from_the_host(tmp_path: Path) -> None:
     lock = read_lock(tmp_path / "requirements.txt", project, {"NAME": "idna"})
 
     assert [package.name for package in lock.packages] == [canonicalize_name("idna")]
+
+
+@pytest.mark.parametrize("name", ["uv.lock", "poetry.lock", "pdm.lock"])
+def test_lock_without_the_pyproject_that_it_belongs_to(tmp_path: Path, name: str) -> None:
+    """Nothing says what of it is needed, and nothing is stale: a file is missing."""
+    (tmp_path / name).write_text(UV_LOCK)
+
+    with pytest.raises(LockError) as caught:
+        read_lock(tmp_path / name, read_project(tmp_path), {})
+
+    assert str(caught.value) == (
+        f"error: cannot find pyproject.toml in {tmp_path}\n"
+        f"  why: {name} belongs to a pyproject.toml, which says what the project needs "
+        "and whether the lock is up to date\n\n"
+        "hint: copy pyproject.toml there as well, or name the project's folder"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("uv.lock", UV_LOCK),
+        ("poetry.lock", '[metadata]\nlock-version = "2.1"\ncontent-hash = "00"\n'),
+        ("pdm.lock", '[metadata]\nlock_version = "4.5.0"\ncontent_hash = "sha256:00"\n'),
+    ],
+)
+@pytest.mark.parametrize("table", ["dependency-groups", "project.optional-dependencies"])
+def test_date_where_requirements_belong(tmp_path: Path, table: str, name: str, text: str) -> None:
+    """TOML has dates, and JSON, of which hashes are made, has none."""
+    (tmp_path / "pyproject.toml").write_text(
+        f'[project]\nname = "demo"\nversion = "1"\n[{table}]\ndev = [2020-01-01]\n'
+    )
+    (tmp_path / name).write_text(text)
+
+    with pytest.raises(LambdaBuildError):
+        read_lock(tmp_path / name, read_project(tmp_path), {})

@@ -12,9 +12,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from lambda_build_plugin.config.indexes import IndexOptions
-from lambda_build_plugin.config.project import Project
+from lambda_build_plugin.config.project import Project, read_project
 from lambda_build_plugin.errors import LockError
-from lambda_build_plugin.lock import requirements
+from lambda_build_plugin.lock import requirements, requirements_lines
 from lambda_build_plugin.lock.fields import Context
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedPackage, LockedVcs
@@ -222,6 +222,57 @@ error: cannot read the lock x.txt
 
 hint: check the path"""
     )
+
+
+def test_includes_that_double_at_each_level_end(tmp_path: Path) -> None:
+    """Twenty-five levels would be read thirty million times."""
+    levels = {f"{level}.txt": f"-r {level + 1}.txt\n" * 2 for level in range(25)}
+
+    assert refusal(tmp_path, "-r 0.txt", beside=levels | {"25.txt": "a==1"}) == (
+        "error: cannot read the lock requirements.txt\n"
+        "  why: its -r and -c lines include more than 1000 files\n\n"
+        "hint: include each file once"
+    )
+
+
+def test_include_that_is_not_a_file(tmp_path: Path) -> None:
+    """A device or a pipe may never end."""
+    assert refusal(tmp_path, "-r /dev/zero") == (
+        "error: cannot read the lock zero\n"
+        "  why: /dev/zero is not a regular file\n\n"
+        "hint: name a requirements file"
+    )
+
+
+def test_too_large_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No real lock is that large, and it would take minutes and all memory."""
+    monkeypatch.setattr(requirements_lines, "LARGEST", 2_000_000)
+    monkeypatch.setattr(requirements, "LARGEST", 2_000_000)
+
+    assert refusal(tmp_path, "#" * 2_000_001) == (
+        "error: cannot read the lock requirements.txt\n"
+        f"  why: {tmp_path / 'requirements.txt'} is larger than 2 MB\n\n"
+        "hint: check that it is a requirements file, and shorten it"
+    )
+    included = f"a==1; python_version{' ' * 1_500_000}>= '3'"
+    assert "it is larger than 2 MB with the files that it includes" in refusal(
+        tmp_path, "-r x.txt\n-r x.txt\n", beside={"x.txt": included}
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("a=={blanks}1.0", id="version"),
+        pytest.param("a{blanks}==1.0{blanks}# x", id="comment"),
+        pytest.param("a @ {blanks}https://files.example/a-1.0-py3-none-any.whl", id="url"),
+        pytest.param("-i{blanks}https://index.example\na==1.0", id="option"),
+        pytest.param("a==1.0;{blanks}python_version{blanks}>{blanks}'3'", id="marker"),
+    ],
+)
+def test_blanks_take_linear_time(tmp_path: Path, text: str) -> None:
+    """Half a million blanks would take an hour if each was where a comment might begin."""
+    assert a_package(tmp_path, text.format(blanks=" " * 500_000)).name == "a"
 
 
 # --- constraints ----------------------------------------------------------------------
@@ -689,6 +740,90 @@ def test_remedy(tmp_path: Path, name: str, beside: str, remedy: str) -> None:
     files = {beside: ""} if beside else {}
 
     assert a_lock(tmp_path, "", name=name, beside=files).remedy == remedy
+
+
+@pytest.mark.parametrize(
+    ("files", "remedy"),
+    [
+        pytest.param(
+            {"requirements.txt": "idna"},
+            "requirements.txt -o requirements.lock",
+            id="no-pyproject",
+        ),
+        pytest.param(
+            {
+                "requirements.txt": "idna",
+                "pyproject.toml": '[project]\nname = "a"\nversion = "1"\n'
+                'dynamic = ["dependencies"]\n[tool.setuptools.dynamic]\n'
+                'dependencies = {file = ["requirements.txt"]}\n',
+            },
+            "requirements.txt -o requirements.lock",
+            id="read-by-the-backend",
+        ),
+        pytest.param({"prod.txt": "idna"}, "prod.txt -o requirements-prod.lock", id="other-name"),
+        pytest.param(
+            {"requirements.lock": "idna", "requirements.txt": "idna"},
+            "requirements.txt -o requirements.lock",
+            id="second-time",
+        ),
+    ],
+)
+def test_remedy_does_not_overwrite_what_is_written_by_hand(
+    tmp_path: Path, files: dict[str, str], remedy: str
+) -> None:
+    """The command makes a lock beside the file, under a name that is found first."""
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    context = Context(project=read_project(tmp_path), environ={})
+
+    with pytest.raises(LockError) as caught:
+        requirements.read(tmp_path / next(iter(files)), context)
+
+    assert caught.value.hint.endswith(f"\nuv pip compile --universal --generate-hashes {remedy}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"git+https://git.example/group/my-lib.git@{COMMIT}",
+        f"git+ssh://git@git.example/my-lib@{COMMIT}#subdirectory=a",
+        "git+https://git.example/my-lib",
+    ],
+)
+def test_repository_without_a_name(tmp_path: Path, url: str) -> None:
+    """PEP 508 wants the name in front, and the hint writes it there."""
+    hint = refusal(tmp_path, url).partition("hint: ")[2]
+
+    scheme = url.partition("://")[0]
+    assert hint == f"write the name of the package in front of the URL: `my-lib @ {scheme}://…`"
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("pkg-resources==0.0.0", "delete the line"),
+        ("pkg_resources==0.0.0", "delete the line"),
+        ("UNKNOWN==0.0.0", "delete the line"),
+        *(
+            (
+                f"certifi @ file://{folder}/certifi_1690232220950/work/certifi",
+                "write `certifi==VERSION`; `pip list --format=freeze` lists the versions of all "
+                "packages",
+            )
+            for folder in (
+                "/croot",
+                "/home/conda/feedstock_root/build_artifacts",
+                "/tmp/build/80754af9",  # noqa: S108 - nothing is written there
+            )
+        ),
+    ],
+)
+def test_artefacts_of_pip_freeze(tmp_path: Path, line: str, hint: str) -> None:
+    """No index has them, and the message says what to write instead."""
+    text = refusal(tmp_path, f"idna==3.10\n{line}\n")
+
+    assert f"line 2: `{line}`" in text
+    assert text.endswith(f"hint: {hint}")
 
 
 # --- what libraries choke on, and what is nobody's business ---------------------------

@@ -216,12 +216,12 @@ def test_warnings(tmp_path: Path) -> None:
     lock.write_text("\n".join(lines), encoding="utf-8")
     target = Target(runtime=RUNTIMES["python3.10"], architecture=Architecture.ARM64)
 
-    of_runtime, of_lock, of_tree = build(replace(settings_of(root), target=target), Reporter())[
-        "warnings"
-    ]
+    report = build(replace(settings_of(root), target=target), Reporter())
+    of_runtime, of_lock, of_requirements, of_tree = report["warnings"]
 
     assert of_runtime.startswith("python3.10 is deprecated since 2026-10-31")
     assert "no hashes" in of_lock
+    assert of_requirements.startswith("other 1.0 ships because requirements.txt has it")
     assert of_tree == (
         "`same.py` comes from dep and from other with different content: the one from other ships"
     )

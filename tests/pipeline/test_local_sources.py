@@ -517,8 +517,15 @@ def test_what_an_included_wheel_requires(tmp_path: Path, environ: dict[str, str]
         pytest.param(
             "shared-1.0-cp39-cp39-win_amd64.whl",
             a_wheel("shared").content,
-            "its tags do not match python3.13 arm64",
+            "its tag is cp39-cp39-win_amd64, but python3.13 arm64 loads "
+            "cp313-cp313-manylinux_2_34_aarch64, the same for an older manylinux",
             id="for another target",
+        ),
+        pytest.param(
+            "shared-1.0-py3-none-any.whl",
+            a_wheel("shared", metadata=["Requires-Python: <3.12"]).content,
+            "its Requires-Python is `<3.12`, but python3.13 has Python 3.13.",
+            id="for another Python",
         ),
     ],
 )
@@ -755,7 +762,7 @@ wheels = [{{ path = "../{wheel.filename}", hashes = {{ sha256 = "{wheel.sha256}"
         encoding="utf-8",
     )
 
-    run = run_lambda_build(cwd=app, environ=environ)
+    run = run_lambda_build("--no-binary", "fast", cwd=app, environ=environ)
 
     lines = [line.strip() for line in run.errors.splitlines()]
     assert (run.code, lines[:4]) == (

@@ -130,7 +130,7 @@ def test_provided_sdk(tmp_path: Path) -> None:
     assert report["warnings"] == [
         "the AWS SDK is split: boto3, botocore, jmespath, python-dateutil, s3transfer, six from "
         "the runtime would run with urllib3 from the artifact, in versions that were never "
-        "tested together; ship all of it or none"
+        "tested together: name also `urllib3` in `provided`, or ship all of it"
     ]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -254,3 +256,121 @@ def test_requirement_that_is_not_locked(tmp_path: Path) -> None:
 
     assert run.code == 8
     assert "why: demo requires gone, which does not ship" in run.errors
+
+
+# --- what stays behind -------------------------------------------------------------------
+
+
+def test_what_stays_behind_is_counted_and_listed(tmp_path: Path) -> None:
+    """The report has the number; with `-v` it has the names, and JSON has them always."""
+    root = a_source_project(tmp_path, {"main.py": "", "tests/a.py": "", "conftest.py": ""})
+    environ = quiet_environment(tmp_path)
+
+    short = run_lambda_build("-o", "../a.zip", cwd=root, environ=environ).output
+    long = run_lambda_build("-v", "-o", "../a.zip", cwd=root, environ=environ).output
+    report = json.loads(
+        run_lambda_build("--json", "-o", "../a.zip", cwd=root, environ=environ).output
+    )
+
+    assert "\n2 files and 1 folder of the project stay behind (`-v` lists them)\n" in short
+    assert (
+        "\n2 files and 1 folder of the project stay behind\n"
+        "  conftest.py: it is a test\n"
+        "  requirements.txt: it is left out by default\n"
+        "  tests/: it is a test\n"
+    ) in long
+    assert [item["path"] for item in report["left_behind"]] == [
+        "conftest.py",
+        "requirements.txt",
+        "tests/",
+    ]
+
+
+def a_repository(root: Path, *ignored: str) -> None:
+    """Put all files of a project under version control, and then ignore some."""
+    for words in (("init", "-q"), ("add", "."), (*_COMMIT, "-qm", "all")):
+        subprocess.run(["git", "-C", str(root), *words], check=True)
+    (root / ".gitignore").write_text("".join(f"{line}\n" for line in ignored))
+
+
+_COMMIT = ("-c", "user.name=a", "-c", "user.email=a@host.example", "commit")
+
+
+def warnings(root: Path, *options: str, **environ: str) -> list[str]:
+    """Build and list the warnings."""
+    run = run_lambda_build(
+        *("--json", "--runtime", _RUNTIME, "-o", root.parent / "a.zip"),
+        *options,
+        cwd=root,
+        environ=quiet_environment(root.parent, **environ),
+    )
+    assert run.code == 0, run.errors
+    found: list[str] = json.loads(run.output)["warnings"]
+    return found
+
+
+def test_tracked_code_that_is_ignored_is_named(tmp_path: Path) -> None:
+    """What was added before it was ignored is tracked, so its absence would be a surprise."""
+    paths = (
+        *("main.py", "lib/a.py", "lib/b/c.py", "one.py", "build/d.py", "tests/e.py"),
+        *("noxfile.py", "notes.txt", ".github/f.py"),
+    )
+    root = a_source_project(tmp_path, dict.fromkeys(paths, ""))
+    a_repository(root, "lib/", "one.py", "notes.txt")
+
+    assert warnings(root) == [
+        "build/ stays behind because it is left out by default, although a module in it is under "
+        'version control: ship it with `include = ["/build/"]`, or leave it out with `exclude`',
+        "lib/ stays behind because `.gitignore` matches it, although 2 modules in it are under "
+        'version control: ship it with `include = ["/lib/"]`, or leave it out with `exclude`',
+        "one.py stays behind because `.gitignore` matches it, although it is under version "
+        'control: ship it with `include = ["/one.py"]`, or leave it out with `exclude`',
+    ]
+
+
+def test_both_ways_out_of_the_warning_work(tmp_path: Path) -> None:
+    """What is included ships, what is excluded is left out, and neither is a surprise."""
+    root = a_source_project(tmp_path, {"main.py": "", "lib/a.py": "", "old/b.py": ""})
+    a_repository(root, "lib/", "old/")
+
+    artifact = built(root, "--include", "/lib/", "--exclude", "/old/")
+
+    assert names(artifact) == ["dep/__init__.py", "lib/a.py", "main.py"]
+    assert warnings(root, "--exclude", "/old/", "--exclude", "/lib/") == []
+
+
+@pytest.mark.parametrize("without", ["git", "repository"])
+def test_without_git_nothing_is_known(tmp_path: Path, without: str) -> None:
+    """The zip is the same, and there is no warning."""
+    root = a_source_project(tmp_path, {"main.py": "", "lib/a.py": ""})
+    a_repository(root, "lib/")
+    if without == "repository":
+        shutil.rmtree(root / ".git")
+
+    environ = {"PATH": str(tmp_path)} if without == "git" else {}
+
+    assert warnings(root, **environ) == []
+
+
+def test_members_that_are_no_packages_do_not_ship_from_the_root(tmp_path: Path) -> None:
+    """Nothing is imported from their folders, and their zips are older artifacts."""
+    root = a_source_project(
+        tmp_path,
+        {
+            "pyproject.toml": '[project]\nname = "demo"\nversion = "1"\n'
+            'requires-python = ">=3.10"\n[tool.uv]\npackage = false\n'
+            '[tool.uv.workspace]\nmembers = ["api"]\n',
+            "api/pyproject.toml": '[project]\nname = "api"\nversion = "1"\n'
+            "[tool.uv]\npackage = false\n",
+            "api/handler.py": "",
+            "api/dist/api-1-function-python3.13-x86_64.zip": "",
+            "main.py": "",
+            "uv.lock": 'version = 1\nrevision = 3\nrequires-python = ">=3.10"\n'
+            '[manifest]\nmembers = ["api", "demo"]\n'
+            '[[package]]\nname = "api"\nversion = "1"\nsource = { virtual = "api" }\n'
+            '[[package]]\nname = "demo"\nversion = "1"\nsource = { virtual = "." }\n',
+        },
+    )
+    (root / "requirements.txt").unlink()
+
+    assert names(built(root)) == ["main.py"]

@@ -391,8 +391,8 @@ def test_wheels_that_can_never_fit_are_not_fetched(tmp_path: Path) -> None:
         assert list(index.requests) == []
     assert (run.code, run.errors) == (
         8,
-        "error: the artifact would be too large: its wheels have 300,000,000 bytes before they "
-        "are unzipped, Lambda requires less than 262,144,000 afterwards\n"
+        "error: the artifact would be too large: its wheels have 286.1 MB before they "
+        "are unzipped, and Lambda requires less than 250.0 MB afterwards\n"
         "  why: the largest are:\n"
         "       - larger 1.0: 190.7 MB\n"
         "       - large 1.0: 95.4 MB\n"

@@ -281,6 +281,40 @@ def test_submodule_that_is_not_wanted_stays_away(world: World) -> None:
     assert files(folder) == {"a.py": "1"}
 
 
+@pytest.mark.parametrize("form", ["path", "file URL", "above"])
+def test_submodule_on_this_machine(world: World, form: str) -> None:
+    """A repository of a server does not decide which folders of this machine are read."""
+    secret = world.repository("secret")
+    inside = secret.commit({"secret.py": "1"})
+    place = {"path": str(secret.path), "file URL": secret.path.as_uri(), "above": "/../secret"}
+    commit = world.repository().commit({}, submodules={"lib": (place[form], inside)})
+    with GitServer(world.repositories) as server:
+        error = failure(lambda: world.checked_out(server.url("demo"), commit))
+    assert (type(error), "its submodule `lib` is a folder of this machine" in error.why) == (
+        GitError,
+        True,
+    )
+
+
+def test_submodule_of_a_repository_on_this_machine(world: World) -> None:
+    """A repository of this machine may have submodules there."""
+    inner = world.repository("inner")
+    inside = inner.commit({"b.py": "2"})
+    outer = world.repository()
+    commit = outer.commit({"a.py": "1"}, submodules={"lib": (str(inner.path), inside)})
+    folder = world.checked_out(outer.path.as_uri(), commit)
+    assert files(folder) == {"a.py": "1", "lib/b.py": "2"}
+
+
+@pytest.mark.parametrize(
+    "url", ["fd::17", "ext::sh -c true", "FD::17", "tar://x/y", "transport::address"]
+)
+def test_transport_that_runs_a_program(world: World, url: str) -> None:
+    """Of the transports of git only those that reach a server, or a folder, are used."""
+    error = failure(lambda: world.checked_out(url, "1" * 40))
+    assert type(error) is UnusableVcsError
+
+
 # --- the cache ------------------------------------------------------------------------
 
 
@@ -613,7 +647,7 @@ def test_address_that_is_a_command_is_refused(world: World) -> None:
     world.configure('[protocol "ext"]\n\tallow = always\n')
     ran = world.folder / "ran"
     error = failure(lambda: world.checked_out(f"ext::touch {ran}", "1" * 40))
-    assert (type(error), ran.exists()) == (GitError, False)
+    assert (type(error), ran.exists()) == (UnusableVcsError, False)
 
 
 def test_absent_git_is_told(world: World) -> None:

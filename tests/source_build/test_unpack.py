@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import stat
@@ -402,3 +403,15 @@ def test_links_in_a_circle_do_no_harm(tmp_path: Path) -> None:
         an_entry("a/two", tarfile.SYMTYPE, "one"),
     )
     assert list(contents(unpacked(path, tmp_path / "folder"))) == ["file"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, b"x", b"g"])
+def test_header_of_two_gigabytes(tmp_path: Path, kind: bytes) -> None:
+    """A name that would fill the memory is refused before it is read."""
+    header = tarfile.TarInfo("././@LongLink")
+    header.type, header.size = kind, 2 << 30
+    path = tmp_path / "demo-1.0.tar.gz"
+    path.write_bytes(gzip.compress(header.tobuf(tarfile.GNU_FORMAT) + bytes(10_000)))
+
+    with pytest.raises(BrokenSourceError, match="it has a header of more than"):
+        unpacked(path, tmp_path / "out")

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,7 @@ from lambda_build_plugin.source_build.errors import (
 from lambda_build_plugin.source_build.wheels import build_project
 from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.wheel.file import Wheel
+from lambda_build_plugin.wheel.rewrite import normalize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -243,6 +245,7 @@ def test_known_backend(tmp_path: Path, backend: str) -> None:
         path=path,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         source="local",
+        built_by=f"{backend} {importlib.metadata.version(backend)}",
     )
     assert wheel.name == "demo-app"
 
@@ -639,12 +642,12 @@ def test_optional_extension(tmp_path: Path) -> None:
 
     wheel = built(a_project_that_compiles(tmp_path / "demo", _FAST, slow))
 
-    assert (wheel.filename, wheel.sha256) == (slow.filename, slow.sha256)
+    assert (wheel.filename, wheel.built_by) == (slow.filename, "a_wheel 1.0")
 
 
 def test_platform_tag_without_machine_code(tmp_path: Path) -> None:
     """Setuptools tags a wheel for a platform although its extension was left out: not true."""
-    slow = a_wheel(tag="cp313-cp313-linux_x86_64", root_is_purelib=False)
+    slow = a_wheel(tag=f"{_OWN_TAG}-linux_x86_64", root_is_purelib=False)
 
     wheel = built(a_project_that_compiles(tmp_path / "demo", _FAST, slow))
 
@@ -653,13 +656,26 @@ def test_platform_tag_without_machine_code(tmp_path: Path) -> None:
     assert wheel.filename == "demo-1.0-py3-none-any.whl"
     assert text.decode().splitlines() == [
         "Wheel-Version: 1.0",
-        "Generator: a_wheel (1.0)",
+        "Generator: lambda-build-plugin",
         "Root-Is-Purelib: true",
         "Tag: py3-none-any",
     ]
     digest = base64.urlsafe_b64encode(hashlib.sha256(text).digest()).rstrip(b"=").decode()
     line = f"demo-1.0.dist-info/WHEEL,sha256={digest},{len(text)}"
     assert line in found["demo-1.0.dist-info/RECORD"].decode().splitlines()
+
+
+@pytest.mark.parametrize(
+    "tag", ["cp310-cp310-linux_x86_64", "py3-none-macosx_11_0_arm64", "py3-none-win_amd64"]
+)
+def test_tag_of_another_python_or_system(tmp_path: Path, tag: str) -> None:
+    """A wheel that is meant for another machine is not shipped as one for any machine."""
+    other = a_wheel(tag=tag, root_is_purelib=False)
+
+    with pytest.raises(WrongWheelError) as caught:
+        built(a_project_that_compiles(tmp_path / "demo", other, other))
+
+    assert caught.value.why.count(f"demo-1.0-{tag}.whl\n  its tags do not match") == 2
 
 
 def test_extension_that_is_not_optional(tmp_path: Path) -> None:
@@ -676,6 +692,59 @@ def test_extension_that_is_not_optional(tmp_path: Path) -> None:
         f"built with Python {python}, without a compiler: demo-1.0-cp313-cp313-linux_x86_64.whl",
         f"  it was compiled for Python {python}, not for Python 3.13",
     ]
+
+
+def test_backend_that_returns_nothing(tmp_path: Path) -> None:
+    """A backend whose `build_wheel` returns None has failed, and this program has not."""
+    root = a_project_with_wheels(tmp_path / "demo", "demo-1.0-py3-none-any.whl")
+    text = "def build_wheel(folder, config_settings=None, metadata_directory=None):\n    pass\n"
+    written(root, {"backend.py": text})
+
+    with pytest.raises(BackendError) as caught:
+        built(root)
+
+    assert "a hook of the backend returned no valid result" in caught.value.why
+
+
+@pytest.mark.index
+@pytest.mark.parametrize("backend", ["hatchling", "pdm-backend", "poetry-core", "setuptools"])
+def test_upgrade_of_the_backend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    """The oldest and the newest version of a backend make wheels with the same content."""
+    for name in ("UV_CONSTRAINT", "PIP_CONSTRAINT"):  # the tests' own: the newest versions
+        monkeypatch.delenv(name, raising=False)
+    files = {"README.md": "# Demo\n", "LICENSE": "Do what you like.\n"}
+    more = """\
+description = "A demo"
+readme = "README.md"
+keywords = ["a", "b"]
+authors = [{ name = "Me", email = "me@example.org" }]
+dependencies = ["urllib3[socks]~=2.0", "six>=1,<2; python_version >= '3.8'"]
+optional-dependencies = { fast = ["orjson>=3"] }
+scripts = { demo = "demo_app:main" }
+urls = { Homepage = "https://example.org/" }
+"""
+    found = []
+    for lock in ("lowest.txt", "backends.txt"):
+        version = locked_version(backend, lock)
+        folder = tmp_path / lock
+        folder.mkdir()
+        requires = [f"{backend}=={version}"]
+        root = a_project(folder / "demo", backend, requires=requires, more=more, files=files)
+        wheel = built(root)
+        assert wheel.built_by == f"{backend} {version}"
+        found.append(contents(wheel.path))
+
+    assert {name: found[0].get(name) for name in found[1]} == found[1]
+    assert found[0].keys() == found[1].keys()
+
+
+def locked_version(name: str, lock: str) -> str:
+    """Get the version of a backend in a lock of this repository, or one of setuptools."""
+    text = (Path(__file__).parents[2] / "locks" / lock).read_text(encoding="utf-8")
+    match = re.search(rf"^{name}==(\S+)", text, re.MULTILINE)
+    return match[1] if match else "77.0.1"
 
 
 @pytest.mark.parametrize("has_uv", [pytest.param(True, id="uv"), pytest.param(False, id="pip")])
@@ -756,6 +825,7 @@ def test_requirements_tell_of_no_machine(tmp_path: Path, written: str, kept: str
 
     expected = tmp_path / "expected.whl"
     expected.write_bytes(a_wheel(metadata=[f"Requires-Dist: {kept}", *lines, text]).content)
+    normalize(expected)
     assert contents(wheel.path) == contents(expected)
 
 

@@ -169,6 +169,105 @@ def test_left_behind(tmp_path: Path) -> None:
     ]
 
 
+def test_environments_and_earlier_zips(tmp_path: Path) -> None:
+    """Neither environments of conda and pixi ship, nor what members of a workspace have built."""
+    (tmp_path / "conda" / "conda-meta").mkdir(parents=True)
+    a_folder(
+        tmp_path,
+        *("main.py", "conda/lib/a.py", ".pixi/envs/default/lib/a.py"),
+        *("api/pyproject.toml", "api/a.py", "api/dist/api-1.zip", "api/build/lib/a.py"),
+        *("old/setup.py", "old/dist/old-1.whl", "data/dist/a.txt"),
+        "data/demo-1.0-function-python3.13-arm64.zip",
+        "data/demo-1.0-deps-layer-python3.13-x86_64.zip",
+        "data/words.zip",
+    )
+
+    assert shipped(tmp_path) == [
+        *("api/a.py", "api/pyproject.toml", "data/dist/a.txt", "data/words.zip", "main.py"),
+        "old/setup.py",
+    ]
+
+
+def test_what_stays_behind_is_noted(tmp_path: Path) -> None:
+    """Each file and folder is noted once, with the reason."""
+    a_folder(
+        tmp_path,
+        *(".git/config", "main.py", "lib/a.py", "lib/b/c.py", "tests/a.py", "docs/a.md"),
+        *("env/lib/a.py", "out.bin", "Makefile", "generated/a.py"),
+        texts={".gitignore": "lib/\ngenerated/\n", "env/pyvenv.cfg": ""},
+    )
+    choice = Choice(
+        exclude=("docs/",), include=("/generated/",), apart=frozenset({tmp_path / "out.bin"})
+    )
+
+    project = plain_project(read_project(tmp_path), choice)
+
+    assert {item.path: item.reason for item in project.left_behind} == {
+        ".gitignore": "it is left out by default",
+        "Makefile": "it is left out by default",
+        "docs/a.md": "`exclude` matches it",
+        "env/": "it is an environment",
+        "lib/": "`.gitignore` matches it",
+        "out.bin": "it belongs to the build, or ships as a wheel",
+        "tests/": "it is a test",
+    }
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        pytest.param({"main.py": "import test_results"}, ["test_results.py"], id="module"),
+        pytest.param(
+            {"main.py": "def f():\n    import test_results"}, ["test_results.py"], id="late"
+        ),
+        pytest.param(
+            {"pkg/__init__.py": "from .test_data import A", "pkg/test_data.py": ""},
+            ["pkg/test_data.py"],
+            id="relative",
+        ),
+        pytest.param(
+            {
+                "pkg/__init__.py": "",
+                "pkg/a/b.py": "from .. import test_data",
+                "pkg/test_data.py": "",
+            },
+            ["pkg/test_data.py"],
+            id="from a folder above",
+        ),
+        pytest.param(
+            {"main.py": "from tests.tools import a", "tests/__init__.py": "", "tests/tools.py": ""},
+            ["tests/__init__.py", "tests/tools.py"],
+            id="in a folder of tests",
+        ),
+        pytest.param(
+            {"main.py": "import test_results", "test_results.py": "import conftest"},
+            ["conftest.py", "test_results.py"],
+            id="what only a test imports",
+        ),
+        pytest.param({"main.py": "import tests_results"}, [], id="another name"),
+        pytest.param({"main.py": "# test_results\nimport (", "a.py": ""}, [], id="syntax error"),
+        pytest.param({"other.py": "", "test_other.py": "import test_results"}, [], id="by tests"),
+    ],
+)
+def test_tests_that_code_imports_ship(
+    tmp_path: Path, texts: dict[str, str], expected: list[str]
+) -> None:
+    """What a function imports is no test, whatever its name."""
+    a_folder(tmp_path, "main.py", "test_results.py", "conftest.py", "tests/test_main.py")
+    a_folder(tmp_path, texts=texts)
+
+    paths = shipped(tmp_path)
+
+    assert [path for path in paths if "test" in path] == expected
+
+
+def test_imported_test_that_is_excluded(tmp_path: Path) -> None:
+    """The user's patterns have the last word."""
+    a_folder(tmp_path, "test_results.py", texts={"main.py": "import test_results"})
+
+    assert shipped(tmp_path, Choice(exclude=("test_results.py",))) == ["main.py"]
+
+
 def test_what_is_apart(tmp_path: Path) -> None:
     """The places of the build itself and local packages never ship, whatever is included."""
     a_folder(tmp_path, "main.py", "out.bin", "libs/common/a.py")

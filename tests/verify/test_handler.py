@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -198,3 +199,60 @@ def test_cannot_be_told(source: str, reason: str) -> None:
             f"cannot tell whether the handler `app.handler` is defined in `app.py`: {reason}",
         )
     )
+
+
+def meant(handler: str, files: dict[str, str]) -> str:
+    """Check a handler of files that are all the project's, and get the hint."""
+    artifact = an_artifact(files)
+    artifact = replace(artifact, own=frozenset(artifact.sizes))
+    (error,) = check_handler(artifact, handler, TARGET).errors
+    return error.hint
+
+
+@pytest.mark.parametrize(
+    ("handler", "found"),
+    [
+        ("app.handler", "my_project.app.handler"),
+        ("src.my_project.app.handler", "my_project.app.handler"),
+        ("src/my_project/app.handler", "my_project.app.handler"),
+        ("other.app.handler", "my_project.app.handler"),
+        ("my_projct.app.handler", "my_project.app.handler"),
+        ("my_project.handler", "my_project.app.handler"),
+        ("app.main", None),
+        ("gone.handler", None),
+    ],
+)
+def test_module_that_was_meant(handler: str, found: str | None) -> None:
+    """A module elsewhere that defines the name is suggested."""
+    hint = meant(handler, {"my_project/__init__.py": "", "my_project/app.py": HANDLER})
+
+    if found:
+        assert hint == f"`{found}` exists: did you mean that?"
+    else:
+        assert "did you mean" not in hint
+
+
+@pytest.mark.parametrize(
+    ("handler", "source", "found"),
+    [
+        ("app.hander", HANDLER, "app.handler"),
+        ("app.main", HANDLER, "app.handler"),
+        ("app.main", "def handler(event, context): ...\ndef other(a): ...", "app.handler"),
+        ("app.main", "def other(a): ...", None),
+    ],
+)
+def test_function_that_was_meant(handler: str, source: str, found: str | None) -> None:
+    """A function of a similar name is suggested, or the one that takes an event."""
+    hint = meant(handler, {"app.py": source})
+
+    assert hint == (
+        f"`{found}` exists: did you mean that?"
+        if found
+        else "check the setting `handler` (--handler): `package.module.function`"
+    )
+
+
+@pytest.mark.parametrize("handler", ["my_project.app:handler", "my_project.app.py:handler"])
+def test_colon_in_a_handler(handler: str) -> None:
+    """The form of entry points is not that of Lambda."""
+    assert meant(handler, {}) == "write a dot for the colon: `my_project.app.handler`"

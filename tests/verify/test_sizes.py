@@ -106,8 +106,10 @@ def test_oversize(*, size: int, layer: bool) -> None:
         check_tree(tree, layer=layer)
 
     assert caught.value.what == (
-        f"the artifact is too large: {size:,} bytes unzipped, Lambda requires less than 262,144,000"
+        f"the artifact is too large by {size - _LIMIT + 1} byte{'s' if size > _LIMIT else ''}: "
+        "Lambda requires less than 250.0 MB unzipped"
     )
+    assert caught.value.why.splitlines()[0] == f"it has 250.0 MB ({size:,} bytes) unzipped"
 
 
 def test_size_of_a_function_with_layers() -> None:
@@ -117,10 +119,13 @@ def test_size_of_a_function_with_layers() -> None:
     with pytest.raises(OversizeError) as caught:
         check_tree(tree, layer=False, beside={"`deps`": 200_000_000})
 
-    assert (caught.value.what, caught.value.why.splitlines()[0]) == (
-        "the artifact is too large: 62,144,000 bytes unzipped, 262,144,000 with the other "
-        "artifacts, Lambda requires less than 262,144,000",
-        "`deps`, which is used with it, has 200,000,000 bytes unzipped",
+    assert (caught.value.what, caught.value.why.splitlines()[:2]) == (
+        "the artifact is too large by 1 byte: Lambda requires less than 250.0 MB unzipped "
+        "together with the other artifacts",
+        [
+            "it has 59.3 MB (62,144,000 bytes) unzipped",
+            "`deps`, which is used with it, has 190.7 MB",
+        ],
     )
 
 
@@ -148,11 +153,76 @@ def test_biggest_distributions() -> None:
         ("b", 2),
         ("e", 2),
     )
-    assert caught.value.why.splitlines()[:3] == [
+    assert caught.value.why.splitlines()[1:4] == [
         "the largest distributions are:",
         "- c: 286.1 MB",
         "- d: 2.0 MB",
     ]
+
+
+def oversize(*entries: Entry) -> OversizeError:
+    """Check a tree that is too large."""
+    with pytest.raises(OversizeError) as caught:
+        check_tree(a_tree(*entries), layer=False)
+    return caught.value
+
+
+def test_largest_folders() -> None:
+    """Folders in packages show what may be left out."""
+    error = oversize(
+        an_entry("big/data/a.bin", 200_000_000),
+        an_entry("big/data/deep/b.bin", 50_000_000),
+        an_entry("big/c.bin", 20_000_000),
+        an_entry("small/lib/d.bin", 1_048_576),
+    )
+
+    assert error.why.splitlines()[-3:] == [
+        "the largest folders of packages are:",
+        "- big/data/: 238.4 MB",
+        "- small/lib/: 1.0 MB",
+    ]
+
+
+_SDK = [an_entry("botocore/a.json", 10_485_760, owner="botocore")]
+_TESTS = [an_entry("big/tests/test_a.py", 31_457_280, owner="big")]
+
+
+@pytest.mark.parametrize(
+    ("further", "size", "hint"),
+    [
+        pytest.param(
+            _TESTS,
+            _LIMIT - 1000,
+            '`exclude-presets = ["tests"]` saves 30.0 MB: that is enough',
+            id="one is enough",
+        ),
+        pytest.param(
+            _SDK + _TESTS,
+            _LIMIT - 1000,
+            '`exclude-presets = ["tests"]` saves 30.0 MB, `provided = ["boto3"]` saves 10.0 MB: '
+            "that is enough together",
+            id="two are enough",
+        ),
+        pytest.param(
+            _SDK,
+            _LIMIT,
+            '`provided = ["boto3"]` saves 10.0 MB, which is not enough: leave out what the '
+            "function does not need (`exclude`), or deploy a container image; layers do not help, "
+            "because they count, too",
+            id="not enough",
+        ),
+        pytest.param(
+            [],
+            _LIMIT,
+            "leave out what the function does not need (`exclude`), or deploy a container image; "
+            "layers do not help, because they count, too",
+            id="nothing",
+        ),
+    ],
+)
+def test_what_would_bring_it_under(further: list[Entry], size: int, hint: str) -> None:
+    """The hint has been computed: what presets and the runtime's packages save."""
+    assert oversize(an_entry("big/a.bin", size, owner="big"), *further).hint == hint
 
 
 def test_biggest_adds_up() -> None:

@@ -13,6 +13,7 @@ from lambda_build_plugin.commands.inspection import inspect as inspect_zip
 from lambda_build_plugin.config.artifacts import read_artifacts
 from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.config.sources import SettingsSource, environment_source, table_source
+from lambda_build_plugin.config.spelling import wrong_value
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.pipeline.host import read_host, today
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture
@@ -133,7 +134,7 @@ def inspect(
 
     def choose(name: str, value: str | None, known: Mapping[str, _T]) -> _T | None:
         if value is not None and value not in known:
-            problems.append(f"{name}: is `{value}`: use one of {', '.join(known)}")
+            problems.append(f"{name}: {wrong_value(value, known)}")
         return None if value is None else known.get(value)
 
     chosen_runtime = choose("runtime", runtime, RUNTIMES)

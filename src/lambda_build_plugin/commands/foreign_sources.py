@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.settings import Host, Settings
     from lambda_build_plugin.config.tables import Table
 
-__all__ = ["ForeignSourceError", "check_sources"]
+__all__ = ["Foreign", "ForeignSourceError", "check_sources"]
 
 _ORIGINS = ("path", "file", "git", "hg", "svn", "url", "source", "index")
 """Keys of a dependency in a tool's own table that say where it comes from."""
@@ -41,7 +41,7 @@ _COMMANDS = {"poetry": "poetry lock", "pdm": "pdm lock", "rye": "rye lock"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Foreign:
+class Foreign:
     """One thing that uv would not know."""
 
     tool: str
@@ -51,7 +51,7 @@ class _Foreign:
 class ForeignSourceError(LockError):
     """The project's own tool takes packages from elsewhere than uv would."""
 
-    def __init__(self, project: Project, found: Sequence[_Foreign]) -> None:
+    def __init__(self, project: Project, found: Sequence[Foreign]) -> None:
         self.project = project
         commands = [
             f"`{_COMMANDS[tool]}`"
@@ -66,7 +66,7 @@ class ForeignSourceError(LockError):
         super().__init__(
             f"`lambda-build lock` cannot lock {project.name}: uv would take packages from "
             "elsewhere than the project says",
-            why="\n".join(f"- {item.line}" for item in found),
+            why=[f"- {item.line}" for item in found],
             hint=f"{own}tell uv the same with [tool.uv.sources] and [[tool.uv.index]]",
         )
 
@@ -121,7 +121,7 @@ def _known_to_uv(project: Project) -> set[NormalizedName]:
 
 def _in_poetry(
     project: Project, asked: set[NormalizedName], settings: Settings
-) -> Iterator[_Foreign]:
+) -> Iterator[Foreign]:
     """Yield the dependencies for which Poetry's own tables name an origin.
 
     https://python-poetry.org/docs/dependency-specification/
@@ -147,7 +147,7 @@ def _in_poetry(
                 continue
             for key, text in origins:
                 if key != "source" or not _is_known(_poetry_source(poetry, text), settings):
-                    yield _Foreign(
+                    yield Foreign(
                         tool="poetry",
                         line=f"{table.place(name)} names the {key} `{redacted(text)}`",
                     )
@@ -160,7 +160,7 @@ def _poetry_source(poetry: Table, name: str) -> str:
     return DEFAULT_INDEX if name.lower() == "pypi" else ""
 
 
-def _in_pixi(project: Project, asked: set[NormalizedName]) -> Iterator[_Foreign]:
+def _in_pixi(project: Project, asked: set[NormalizedName]) -> Iterator[Foreign]:
     """Yield the dependencies for which pixi's table names an origin.
 
     https://pixi.sh/latest/reference/pixi_manifest/#pypi-dependencies
@@ -169,7 +169,7 @@ def _in_pixi(project: Project, asked: set[NormalizedName]) -> Iterator[_Foreign]
     for name in table:
         if canonicalize_name(name) in asked:
             for key, text in _origins(table, name):
-                yield _Foreign(
+                yield Foreign(
                     tool="pixi", line=f"{table.place(name)} names the {key} `{redacted(text)}`"
                 )
 
@@ -182,7 +182,7 @@ def _origins(table: Table, name: str) -> Iterator[tuple[str, str]]:
             yield from ((key, str(item[key])) for key in _ORIGINS if key in item)
 
 
-def _overridden_by_pdm(project: Project) -> Iterator[_Foreign]:
+def _overridden_by_pdm(project: Project) -> Iterator[Foreign]:
     """Yield what PDM locks in place of what is asked for.
 
     https://pdm-project.org/latest/reference/pep621/#dependency-resolution
@@ -190,12 +190,12 @@ def _overridden_by_pdm(project: Project) -> Iterator[_Foreign]:
     resolution = project.tool.table("pdm").table("resolution")
     for name in resolution.table("overrides"):
         place = resolution.table("overrides").place(name)
-        yield _Foreign(tool="pdm", line=f"{place} overrides what is asked for")
+        yield Foreign(tool="pdm", line=f"{place} overrides what is asked for")
     for name in resolution.texts("excludes"):
-        yield _Foreign(tool="pdm", line=f"{resolution.place('excludes')} leaves out {name}")
+        yield Foreign(tool="pdm", line=f"{resolution.place('excludes')} leaves out {name}")
 
 
-def _members(project: Project, asked: set[NormalizedName]) -> Iterator[_Foreign]:
+def _members(project: Project, asked: set[NormalizedName]) -> Iterator[Foreign]:
     """Yield the members of a workspace that are asked for by name.
 
     uv refuses its own members without a source, so only those of other tools are searched.
@@ -204,7 +204,7 @@ def _members(project: Project, asked: set[NormalizedName]) -> Iterator[_Foreign]
         for tool, patterns in _workspaces(folder):
             for place, name in _projects(folder, patterns):
                 if name in asked and place.resolve() != project.root:
-                    yield _Foreign(
+                    yield Foreign(
                         tool=tool,
                         line=f"{name} is a member of the {tool} workspace in {folder}",
                     )
@@ -248,7 +248,7 @@ def _projects(folder: Path, patterns: Iterable[str]) -> Iterator[tuple[Path, Nor
                 yield path.parent, canonicalize_name(name)
 
 
-def _indexes(settings: Settings) -> Iterator[_Foreign]:
+def _indexes(settings: Settings) -> Iterator[Foreign]:
     """Yield the indexes in the tables of other tools that uv is not configured with."""
     tool = settings.project.tool
     for name, sources in (
@@ -262,7 +262,7 @@ def _indexes(settings: Settings) -> Iterator[_Foreign]:
             )
             # Poetry asks an explicit source only for dependencies that name it.
             if source.text("priority") != "explicit" and not _is_known(url, settings):
-                yield _Foreign(
+                yield Foreign(
                     tool=name,
                     line=f"{source.at} is the index `{redacted(url)}`, which uv does not use",
                 )

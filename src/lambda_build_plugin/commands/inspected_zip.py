@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import zipfile
+import zlib
 from collections import Counter, deque
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -27,6 +28,7 @@ from lambda_build_plugin.system.threads import map_in_threads
 from lambda_build_plugin.verify.findings import listed
 from lambda_build_plugin.verify.view import NO_CODE, ArtifactView, shipped
 from lambda_build_plugin.verify.zip_format import is_folder, is_link
+from lambda_build_plugin.verify.zip_structure import read_structure
 from lambda_build_plugin.wheel.file import BROKEN_ZIP
 from lambda_build_plugin.wheel.machine_code import Examiner
 from lambda_build_plugin.wheel.members import DamagedMemberError, MemberReader, member_of
@@ -84,7 +86,7 @@ class DamagedZipError(VerificationError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__(
             "the zip is damaged",
-            why="\n".join(problems),
+            why=problems,
             hint="Lambda could not unpack it either: build or download it again",
         )
 
@@ -143,6 +145,7 @@ class InspectedZip:
         self._not_examined: list[str] = []
         self._unpacked_so_far = 0
         self.infos = archive.infolist()
+        self._unreadable = self._check_structure()
         files = [info for info in self.infos if not is_folder(info) and not is_link(info)]
         self._files = {info.filename: info for info in sorted(files, key=lambda i: i.filename)}
         self.unzipped = sum(info.file_size for info in self.infos)
@@ -162,6 +165,14 @@ class InspectedZip:
             distributions=tuple(self._metadata.values()),
         )
 
+    def _check_structure(self) -> frozenset[str]:
+        """Note what contradicts itself, and return the members that cannot be read at all."""
+        # What `zip_format` reports of a name is enough.
+        infos = [info for info in self.infos if "\0" not in info.orig_filename]
+        structure = read_structure(self._path, infos, count=len(self.infos))
+        self.damages += structure.problems
+        return structure.unreadable
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What was not examined, because a zip may unpack to any size."""
@@ -172,11 +183,17 @@ class InspectedZip:
             f"{listed(self._not_examined)}",
         )
 
-    def importable(self, runtime: Runtime) -> ArtifactView:
-        """Return what a runtime can import: in a layer, not the folders of other Pythons."""
+    def importable(self, runtime: Runtime, own: frozenset[str] = frozenset()) -> ArtifactView:
+        """Return what a runtime can import: in a layer, not the folders of other Pythons.
+
+        Args:
+            runtime: Whose Python imports it.
+            own: The files that are the project's own code.
+        """
         roots = {"", "python/", f"python/lib/{runtime.name}/site-packages/"}
         return replace(
             self.artifact,
+            own=own,
             roots=tuple(root for root in self.artifact.roots if root in roots),
             distributions=tuple(
                 distribution
@@ -184,6 +201,31 @@ class InspectedZip:
                 if _parent(folder) in roots
             ),
         )
+
+    def own(self, handler: str | None) -> frozenset[str]:
+        """Name the files that are the project's own code, as far as the zip tells.
+
+        These are the files that belong to no distribution, and those of the distribution that
+        the handler is in. If a distribution does not say which files it has, only what lies
+        next to the handler is known to be the project's.
+        """
+        owners = self._owners()
+        top = re.split(r"[./]", handler or "", maxsplit=1)[0]
+        home = [
+            name
+            for root in self.artifact.roots
+            for name in self._files
+            if top and (name == f"{root}{top}.py" or name.startswith(f"{root}{top}/"))
+        ]
+        has_records = self._metadata and all(
+            f"{folder}/RECORD" in self._files for folder in self._metadata
+        )
+        own = {name for name in self._files if name not in owners} if has_records else set()
+        handlers = {owners.get(name, "") for name in home}
+        if "" in handlers or not has_records:
+            own.update(name for name in home if name not in owners)
+        own.update(name for name, owner in owners.items() if owner in handlers)
+        return frozenset(name for name in own if name.endswith(".py") and name in self._files)
 
     def link(self, info: zipfile.ZipInfo) -> str:
         """Read where a symbolic link points to."""
@@ -216,6 +258,8 @@ class InspectedZip:
 
     def _read(self, name: str) -> bytes:
         info = self._files[name]
+        if name in self._unreadable:
+            return b""
         try:
             self._count_unpacked(info.file_size)
             # `read` without a size would inflate everything first, and only then cut it.
@@ -247,9 +291,10 @@ class InspectedZip:
         return owners
 
     def _examine(self) -> Mapping[str, MachineCode]:
-        """Look for machine code in all members that may be; others are not inflated whole."""
+        """Read all members: are they what the directory says, and which are machine code?"""
         bounded, total = [], 0
-        for info in sorted(filter(_may_be_code, self._files.values()), key=lambda i: i.file_size):
+        readable = (info for info in self._files.values() if self._is_readable(info))
+        for info in sorted(readable, key=lambda i: i.file_size):
             total += info.file_size
             if total <= _MOST_UNPACKED:
                 bounded.append(info)
@@ -270,27 +315,54 @@ class InspectedZip:
         with ExitStack() as stack:
             reader = MemberReader(stack, chunk=_CHUNK, check_names=False)
             for info in _taken(queue):
-                size = 0
                 try:
                     with Examiner() as examiner:
-                        for block in reader.blocks(member_of(self._path, info)):
-                            size += len(block)
-                            examiner.hear(block)
-                            if examiner.is_bored or size > info.file_size:
-                                break
+                        self._check_content(info, reader, examiner)
                         found = examiner.found()
                 except (DamagedMemberError, OSError) as error:
                     problem = error.problem if isinstance(error, DamagedMemberError) else error
                     self.damages.append(f"`{info.filename}`: {problem}")
                     continue
-                if size > info.file_size:
-                    self.damages.append(
-                        f"`{info.filename}` contains more than the {info.file_size:,} bytes "
-                        "that it declares"
-                    )
-                if found is not None:
+                if found is not None and not info.filename.endswith(NO_CODE):
                     rows.append((info.filename, found))
         return rows
+
+    def _check_content(
+        self, info: zipfile.ZipInfo, reader: MemberReader, examiner: Examiner
+    ) -> None:
+        """Inflate a member, and compare its size and its CRC with what the directory says.
+
+        Raises:
+            DamagedMemberError: It cannot be inflated.
+        """
+        size = crc = 0
+        for block in reader.blocks(member_of(self._path, info)):
+            size += len(block)
+            if size > info.file_size:
+                self.damages.append(
+                    f"`{info.filename}` contains more than the {info.file_size:,} bytes "
+                    "that it declares"
+                )
+                return
+            crc = zlib.crc32(block, crc)
+            if not examiner.is_bored:
+                examiner.hear(block)
+        if size < info.file_size:
+            self.damages.append(
+                f"`{info.filename}` contains {size:,} bytes but declares {info.file_size:,}"
+            )
+        elif crc != info.CRC:
+            self.damages.append(
+                f"`{info.filename}`: its CRC is {crc:08x}, the directory says {info.CRC:08x}"
+            )
+
+    def _is_readable(self, info: zipfile.ZipInfo) -> bool:
+        is_encrypted = info.flag_bits & 1
+        return (
+            info.filename not in self._unreadable
+            and not is_encrypted
+            and info.compress_type in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+        )
 
 
 def _find_layout(files: Iterable[str]) -> tuple[str, tuple[str, ...]]:
@@ -305,15 +377,6 @@ def _find_layout(files: Iterable[str]) -> tuple[str, tuple[str, ...]]:
 def _parent(folder: str) -> str:
     """Return the folder that contains another one, with a slash at its end."""
     return folder[: folder.rfind("/") + 1]
-
-
-def _may_be_code(info: zipfile.ZipInfo) -> bool:
-    is_encrypted = info.flag_bits & 1
-    return (
-        not info.filename.endswith(NO_CODE)
-        and not is_encrypted
-        and info.compress_type in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
-    )
 
 
 def _taken(queue: deque[zipfile.ZipInfo]) -> Iterator[zipfile.ZipInfo]:

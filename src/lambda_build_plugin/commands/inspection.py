@@ -115,7 +115,7 @@ def inspect(
             check_format(found.infos, found.link),
             _check_sizes(found, zipped=checked.size),
             check_contents(
-                found.importable(target.runtime),
+                found.importable(target.runtime, found.own(handler)),
                 target,
                 Word(doubtful=SDK),
                 handler=handler,
@@ -124,7 +124,15 @@ def inspect(
         )
         packages = found.packages()
         # Members are read by the checks, so all damage is known only now.
-        damage = (DamagedZipError(sorted(found.damages)),) if found.damages else ()
+        damages = [
+            *sorted(found.damages),
+            *(
+                f"{layer}: {text}"
+                for layer, zipped in zip(layers, beside, strict=True)
+                for text in sorted(zipped.damages)
+            ),
+        ]
+        damage = (DamagedZipError(damages),) if damages else ()
     return InspectionReport(
         schema=SCHEMA,
         artifact=str(path),

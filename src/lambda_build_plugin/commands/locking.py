@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +25,13 @@ from lambda_build_plugin.runtime.target import Architecture, Target, admitted
 from lambda_build_plugin.selection.packages import reached
 from lambda_build_plugin.selection.wheel_choice import best_wheel
 from lambda_build_plugin.system.interpreters import uv_of
+from lambda_build_plugin.system.leftovers import draft_name
 from lambda_build_plugin.system.output import OutputError, moved_in, writing
+from lambda_build_plugin.system.processes import finished
 from lambda_build_plugin.urls import path_of, redacted_text, without_logins
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
@@ -126,7 +127,7 @@ def write_lock(
     runtimes = _runtimes(settings, {settings.target.runtime, *also})
     with moved_in(output) as temporary:
         # uv requires a name of PEP 751, and writes paths relative to the lock's folder.
-        draft = temporary.with_name(f"pylock.{secrets.token_hex(8)}.toml")
+        draft = temporary.with_name(draft_name())
         try:
             if output.is_file() and not upgrade:
                 shutil.copyfile(output, draft)
@@ -207,16 +208,7 @@ def _run_uv(
 
 def _run(command: Sequence[str], settings: Settings) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(
-            command,
-            cwd=settings.project.root,
-            env=dict(settings.host.environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        return finished(command, cwd=settings.project.root, environ=settings.host.environ)
     except OSError as error:
         raise ResolverError(settings.project, f"{command[0]}: {error.strerror}") from error
 

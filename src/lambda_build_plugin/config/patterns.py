@@ -10,6 +10,7 @@ everything below it.
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -71,14 +72,18 @@ def parse_pattern(text: str) -> Pattern:
     if len(re.findall(r"\*\*|\[[!^]", body)) > _MOST_SLOW_PARTS:
         raise ValueError(f"contains `**` or `[!…]` more than {_MOST_SLOW_PARTS} times")
     try:
-        patterns = tuple(GitIgnoreSpec.from_lines([text]).patterns)
+        with warnings.catch_warnings():
+            # `re` tells programmers that sets such as `[[a]` might mean something else one day.
+            warnings.simplefilter("ignore", FutureWarning)
+            patterns = tuple(GitIgnoreSpec.from_lines([text]).patterns)
+            expression = patterns[0].regex.pattern if patterns and patterns[0].regex else ""
+            faster = _without_backtracking(expression)
+            search = re.compile(faster).search
     except (ValueError, re.error) as error:  # the latter of ranges such as `[z-a]`
         raise ValueError("is not a valid .gitignore pattern") from error
     if len(patterns) != 1 or patterns[0].include is None:
         raise ValueError("matches nothing")
-    expression = patterns[0].regex.pattern if patterns[0].regex else ""
-    faster = _without_backtracking(expression)
-    matches = patterns[0].match_file if faster == expression else re.compile(faster).search
+    matches = patterns[0].match_file if faster == expression else search
     return Pattern(text, negated, matches)
 
 

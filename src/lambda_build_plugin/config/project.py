@@ -35,6 +35,9 @@ __all__ = [
     "read_project",
 ]
 
+_NAMELESS = re.compile(r"[a-z]+(?:\+[a-z]+)?://")
+"""A requirement that begins with its URL."""
+
 _PINNED = re.compile(
     r"""
     (?: c?python [-@]? )?  # uv's request for CPython: cpython-3.12, cpython@3.12, python3.12
@@ -76,6 +79,9 @@ class Project:
     """Normalized (PEP 440); None where it is dynamic."""
 
     requires_python: SpecifierSet | None = None
+    requires_python_key: str = "requires-python"
+    """Where that is written, for messages."""
+
     dependencies: tuple[Requirement, ...] | None = ()
     """None where only the build backend could tell them, or those of the extras."""
 
@@ -244,6 +250,7 @@ def _read(root: Path) -> Project:
         name=canonicalize_name(root.name or "root"),
         dependencies=None,
         requires_python=_pipfile_python(root / "Pipfile"),
+        requires_python_key="python_version of the Pipfile",
         is_package=(root / "setup.py").is_file(),
         pinned_python=pinned_python,
         pinned_in=pinned_in,
@@ -253,21 +260,22 @@ def _read(root: Path) -> Project:
 def _from_pyproject(root: Path, data: Table) -> Project:
     project = data.table("project")
     optional = project.table("optional-dependencies")
-    declared = _name(data)
+    is_package = _is_package(data, legacy=_is_legacy_package(root))
     pinned_python, pinned_in = _pinned_python(root)
     return Project(
         root=root,
-        name=declared or canonicalize_name(root.name or "root"),
+        name=_name(data) or canonicalize_name(root.name or "root"),
         version=_version(data),
         requires_python=_requires_python(project)
         or _poetry_python(data.table("tool").table("poetry").table("dependencies")),
+        requires_python_key="requires-python"
+        if "requires-python" in project
+        else "python of [tool.poetry.dependencies]",
         dependencies=_dependencies(data),
         optional_dependencies={
             canonicalize_name(extra): _requirements(optional, extra) for extra in optional
         },
-        is_package=_is_package(
-            data, declared=declared is not None, legacy=_is_legacy_package(root)
-        ),
+        is_package=is_package,
         build_system=_build_system(data),
         pyproject=data,
         tool=data.table("tool"),
@@ -277,12 +285,18 @@ def _from_pyproject(root: Path, data: Table) -> Project:
 
 
 def _name(data: Table) -> NormalizedName | None:
-    """Get the declared name; it becomes part of a path, so nothing but a name will do."""
+    """Get the declared name. It becomes part of a path, so it must be valid.
+
+    PDM and Poetry accept any text as the name of a project that is not packaged, also an
+    empty one. Such a name is not used.
+    """
     for table in (data.table("project"), data.table("tool").table("poetry")):
         if (text := table.text("name")) is not None:
             try:
                 return canonicalize_name(text, validate=True)
             except InvalidName as error:
+                if _is_never_packaged(data.table("tool")):
+                    return None
                 raise TableError(
                     table.place("name"), f"`{text}` is not a valid name (PEP 508)"
                 ) from error
@@ -332,21 +346,30 @@ def _is_legacy_package(root: Path) -> bool:
     )
 
 
-def _is_package(data: Table, *, declared: bool, legacy: bool) -> bool:
-    """Tell whether the project is one of which its own tool would build a wheel.
+def _is_package(data: Table, *, legacy: bool) -> bool:
+    """Tell whether the project's own tool would build a wheel of it.
 
-    Each tool has a switch; without one, a `[build-system]` makes a package, as
-    uv has it: setuptools' fallback would sweep up whatever lies in the folder.
+    Each tool has a switch. Without one, a `[build-system]` makes a package, as in uv:
+    the fallback of setuptools would package whatever is in the folder.
     """
     tool = data.table("tool")
-    switches = (
+    declared = "name" in data.table("project") or "name" in tool.table("poetry")
+    if _is_never_packaged(tool):
+        return False
+    return "build-system" in data or legacy or (declared and True in _switches(tool))
+
+
+def _is_never_packaged(tool: Table) -> bool:
+    """Tell whether the project's tool is told not to build a wheel of it."""
+    return False in _switches(tool) or bool(tool.table("rye").flag("virtual"))
+
+
+def _switches(tool: Table) -> tuple[bool | None, ...]:
+    return (
         tool.table("uv").flag("package"),
         tool.table("pdm").flag("distribution"),
         tool.table("poetry").flag("package-mode"),
     )
-    if False in switches or tool.table("rye").flag("virtual"):
-        return False
-    return "build-system" in data or legacy or (declared and True in switches)
 
 
 def _build_system(data: Table) -> BuildSystem:
@@ -406,6 +429,11 @@ def _requirements(table: Table, key: str) -> tuple[Requirement, ...]:
     except (ValueError, RecursionError) as error:
         if isinstance(error, RecursionError) or any(map(is_nested_deeply, texts)):
             raise TableError(table.place(key), "a marker in it is nested too deep") from error
+        nameless = next((text for text in texts if _NAMELESS.match(text)), None)
+        if nameless is not None:
+            scheme = nameless.partition("://")[0]  # the rest may contain a login
+            problem = f"a URL needs the name of the package in front: `name @ {scheme}://…`"
+            raise TableError(table.place(key), problem) from error
         raise TableError(table.place(key), str(error).partition("\n")[0]) from error
     return found
 

@@ -23,6 +23,7 @@ from lambda_build_plugin.config.settings import (
     Preset,
     Settings,
 )
+from lambda_build_plugin.config.spelling import wrong_value
 from lambda_build_plugin.config.value_reader import ValueReader, listed
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target, default_runtimes
@@ -123,7 +124,7 @@ def _runtime(reader: ValueReader, project: Project) -> tuple[Runtime | None, str
     name = reader.text("runtime")
     if name is not None:
         if name not in RUNTIMES:
-            reader.problem("runtime", f"is `{name}`: use one of {listed(RUNTIMES)}")
+            reader.problem("runtime", wrong_value(name, RUNTIMES))
             return None, "", False
         reason = f"set by {reader.origin('runtime')}"
     elif pinned := _pinned_runtime(project):
@@ -136,7 +137,7 @@ def _runtime(reader: ValueReader, project: Project) -> tuple[Runtime | None, str
     if project.requires_python is not None and not project.requires_python.contains(version):
         reader.problems.append(
             f"runtime {name} ({reason}) has Python {version}, "
-            f"but the project's requires-python is `{project.requires_python}`"
+            f"but the project's {project.requires_python_key} is `{project.requires_python}`"
         )
     return runtime, reason, False
 
@@ -161,7 +162,7 @@ def _default_runtime(reader: ValueReader, project: Project) -> tuple[Runtime | N
     requires_python = project.requires_python
     if runtimes := default_runtimes(requires_python):
         reason = (
-            f"the newest that requires-python `{requires_python}` admits"
+            f"the newest that {project.requires_python_key} `{requires_python}` admits"
             if requires_python is not None
             else "the newest; the project has no requires-python"
         )
@@ -172,7 +173,7 @@ def _default_runtime(reader: ValueReader, project: Project) -> tuple[Runtime | N
         if not runtime.preview
     )
     reader.problems.append(
-        f"requires-python `{requires_python}` of {project.name} admits no Lambda "
+        f"{project.requires_python_key} `{requires_python}` of {project.name} admits no Lambda "
         f"runtime that is out of preview; available are {there}"
     )
     return None, "", False
@@ -214,13 +215,28 @@ def _no_binary(reader: ValueReader) -> tuple[str, ...]:
 
 def _handler(reader: ValueReader) -> str | None:
     handler = reader.text("handler")
-    if handler and (not HANDLER.fullmatch(handler) or len(handler) > _LONGEST_HANDLER):
+    meant = _without_entry_point_syntax(handler or "")
+    if handler and meant != handler and HANDLER.fullmatch(meant):
+        colon = "write a dot for the colon: " if ":" in handler else "did you mean "
+        end = "" if ":" in handler else "?"
+        reader.problem("handler", f"is `{handler}`; {colon}`{meant}`{end}")
+    elif handler and (not HANDLER.fullmatch(handler) or len(handler) > _LONGEST_HANDLER):
         reader.problem(
             "handler",
             f"is `{handler}`: write `package.module.function`, at most {_LONGEST_HANDLER} "
             "characters without spaces",
         )
     return handler
+
+
+def _without_entry_point_syntax(handler: str) -> str:
+    """Translate how entry points and files are written to how Lambda writes a handler.
+
+    `pkg.app:handler`, `pkg/app.py:handler`, `./app.handler` and `app.handler()` become
+    `pkg.app.handler`, `pkg/app.handler` and `app.handler`.
+    """
+    text = handler.strip().removeprefix("./").removesuffix("()")
+    return re.sub(r"(?:\.py)?::?", ".", text)
 
 
 def _hooks(reader: ValueReader) -> Hooks:

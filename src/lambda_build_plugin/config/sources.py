@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from lambda_build_plugin.config.project import Project
@@ -20,6 +21,13 @@ __all__ = ["ARTIFACTS", "SettingsSource", "environment_source", "table_source"]
 
 _STAGE = "LAMBDA_BUILD_STAGE"
 """Set for hooks, which may run a build of their own; it is not a setting."""
+
+_TABLE = "lambda-build"
+_MISTAKABLE = {"lambda", "lambdabuild", "lambdabuilder", "lambdabuildplugin", "buildlambda"}
+"""What people call the table by mistake, without dashes, underscores and dots."""
+
+_NEARLY = 0.9
+"""One letter that is missing, doubled or in the wrong place."""
 
 ARTIFACTS = "artifacts"
 """Key of the sub-table for single artifacts, which `config.artifacts` reads."""
@@ -62,10 +70,12 @@ def table_source(project: Project) -> SettingsSource:
     """Read `[tool.lambda-build]` of the project, without its tables for single artifacts.
 
     Raises:
-        SettingsError: It is not a table.
+        SettingsError: It is not a table, or a table with another name looks like it.
     """
+    if misnamed := [*_misnamed(project)]:
+        raise SettingsError(misnamed, hint="rename it in pyproject.toml: nothing reads it there")
     try:
-        table = project.tool.table("lambda-build")
+        table = project.tool.table(_TABLE)
     except TableError as error:
         raise SettingsError([str(error)]) from error
     return SettingsSource(
@@ -74,3 +84,21 @@ def table_source(project: Project) -> SettingsSource:
         base=project.root,
         is_table=True,
     )
+
+
+def _misnamed(project: Project) -> Iterator[str]:
+    """Find tables that are probably meant to be `[tool.lambda-build]`, which would be ignored."""
+    for at, table in (("", project.pyproject), ("tool.", project.tool)):
+        for key in table:
+            is_right = at and key == _TABLE
+            if not is_right and _looks_like_our_table(key) and isinstance(table.raw(key), dict):
+                yield f"[{at}{key}] is not a table of any tool; did you mean [tool.{_TABLE}]?"
+
+
+def _looks_like_our_table(key: str) -> bool:
+    letters = re.sub(r"[-_. ]", "", key.lower())
+    if letters in _MISTAKABLE or not letters.startswith("la"):
+        return letters in _MISTAKABLE
+    from difflib import SequenceMatcher
+
+    return SequenceMatcher(None, letters, "lambdabuild").ratio() > _NEARLY

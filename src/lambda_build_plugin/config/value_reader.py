@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name, is_normalized_name
 
 from lambda_build_plugin.config.options import BY_KEY, KEYS
 from lambda_build_plugin.config.patterns import is_ignored_line, parse_pattern
+from lambda_build_plugin.config.spelling import nearest, wrong_value
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -73,8 +74,7 @@ class ValueReader:
         try:
             return kind(text)
         except ValueError:
-            values = ", ".join(f"`{member.value}`" for member in kind)
-            self.problem(key, f"is `{text}`: use one of {values}")
+            self.problem(key, wrong_value(text, [member.value for member in kind]))
             return None
 
     def flag(self, key: str) -> bool:
@@ -107,7 +107,11 @@ class ValueReader:
         members = {member.value: member for member in kind}
         for text in wanted:
             if text not in members:
-                self.problem(key, f"contains `{text}`: use any of {listed(members)}")
+                close = nearest(text, members)
+                advice = (
+                    f"; did you mean `{close}`?" if close else f": use any of {listed(members)}"
+                )
+                self.problem(key, f"contains `{text}`{advice}")
         return tuple(member for value, member in members.items() if value in wanted)
 
     def patterns(self, key: str) -> tuple[str, ...]:
@@ -221,11 +225,9 @@ def _misplaced(key: str, source: SettingsSource) -> str:
 
 
 def _unknown(key: str) -> str:
-    from difflib import get_close_matches
-
     # 0.5 is as near as `arch` comes to `architecture`.
-    close = get_close_matches(key, KEYS, n=1, cutoff=0.5)
-    return "is not a setting" + (f"; did you mean `{close[0]}`?" if close else "")
+    close = nearest(key, KEYS, cutoff=0.5)
+    return "is not a setting" + (f"; did you mean `{close}`?" if close else "")
 
 
 def listed(names: Iterable[str]) -> str:

@@ -52,7 +52,7 @@ class FileGoneError(FetchError):
         self.filename, self.asked = filename, tuple(asked)
         super().__init__(
             f"cannot find {filename}",
-            why="\n".join(self.asked) or "no index and no --find-links location is configured",
+            why=self.asked or "no index and no --find-links location is configured",
             hint="\n".join(dict.fromkeys(error.hint for error in failed))
             or "if it is on another index, add that index where your tool keeps its "
             "sources ([[tool.poetry.source]], [[tool.pdm.source]], uv.toml, pip.conf, "
@@ -165,7 +165,7 @@ class SeveralFilesError(FetchError):
         super().__init__(
             f"{count} locked files could not be fetched",
             # Many files may fail for one reason, such as unreadable certificates.
-            why="\n".join(dict.fromkeys(_entry(error) for error in errors)),
+            why=list(dict.fromkeys(_entry(error) for error in errors)),
             hint="\n".join(dict.fromkeys(error.hint for error in errors)),
         )
 

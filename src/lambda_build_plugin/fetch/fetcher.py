@@ -7,6 +7,7 @@ locked or the build fails. A file with a wrong digest is never searched for else
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -123,6 +124,18 @@ class Fetcher:
         except BaseException:
             self.close()
             raise
+
+    def listed_filenames(self, package: LockedPackage) -> frozenset[str]:
+        """List the files of all versions of a package, on those pages that can be reached.
+
+        That is for messages: an index that does not answer is left out.
+        """
+        found: set[str] = set()
+        for location in self._listings.locations(package):
+            with suppress(FetchError):
+                listing = self._listings.read(location, package)
+                found.update(link.filename for link in listing.links())
+        return frozenset(found)
 
     def fetch(self, selected: Sequence[Selected]) -> tuple[Fetched, ...]:
         """Fetch the selected files, several at a time.

@@ -166,6 +166,8 @@ def _folder_page(folder: Path, package: LockedPackage, *, flat: bool) -> Page | 
     if flat and files:
         return files
     page = folder if folder.is_file() else folder / "index.html"
+    if not page.is_file():  # reading a pipe would never end
+        return files
     try:
         return Page(page.read_bytes(), url=page.as_uri(), content_type="text/html")
     except OSError:
@@ -177,7 +179,7 @@ def _files_of(folder: Path, package: LockedPackage) -> list[Link]:
     links: list[Link] = []
     with suppress(OSError):  # a missing folder or an unreadable file lists nothing
         for path in sorted(folder.iterdir()):
-            if is_of(path.name, package, local=True):
+            if is_of(path.name, package, local=True) and path.is_file():
                 digests = _digests_of(path, package)
                 links.append(Link(filename=path.name, url=path.as_uri(), digests=digests))
     return links

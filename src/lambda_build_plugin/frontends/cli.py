@@ -143,7 +143,7 @@ def _end_soon(number: int) -> None:
 def _run_command(argv: Sequence[str]) -> int:
     parser, run, rest = _command(argv)
     try:
-        arguments = parser.parse_args(rest)
+        arguments, unknown = parser.parse_known_args(rest)
     except SystemExit:
         if code := write_output(sys.stdout.flush):
             return code
@@ -151,9 +151,10 @@ def _run_command(argv: Sequence[str]) -> int:
     from lambda_build_plugin.errors import LambdaBuildError
 
     try:
+        _check_usage(argv, unknown, parser)
         return run(arguments, os.environ)
     except LambdaBuildError as error:
-        _print_error(str(error))
+        _print_error(error.text(verbose=arguments.verbose))
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - a traceback is shown only with `-v`
         _print_error(_unexpected(error, verbose=arguments.verbose))
@@ -166,6 +167,23 @@ def _command(argv: Sequence[str]) -> tuple[argparse.ArgumentParser, _Run, Sequen
         return _parser(), _run, argv
     module = importlib.import_module(_COMMANDS[argv[0]])
     return module.parser(), module.run, argv[1:]
+
+
+def _check_usage(
+    argv: Sequence[str], unknown: Sequence[str], parser: argparse.ArgumentParser
+) -> None:
+    """Check for a command or an option that does not exist.
+
+    Raises:
+        SettingsError: It says what may be meant.
+    """
+    word = argv[0] if argv and argv[0] not in _COMMANDS else ""
+    if unknown or (word.isascii() and word.isalpha()):
+        from lambda_build_plugin.frontends.cli_usage import check_command, check_options
+
+        if word.isascii() and word.isalpha():
+            check_command(word, _COMMANDS)
+        check_options(unknown, parser)
 
 
 def _unexpected(error: Exception, *, verbose: bool) -> str:

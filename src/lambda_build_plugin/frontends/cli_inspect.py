@@ -81,6 +81,7 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: 
         LambdaBuildError: An argument is wrong, or a file is not a zip.
     """
     from lambda_build_plugin.commands.inspection import as_json, as_text, inspect
+    from lambda_build_plugin.config.spelling import wrong_value
     from lambda_build_plugin.errors import SettingsError
     from lambda_build_plugin.frontends.cli import write_output
     from lambda_build_plugin.pipeline.host import today
@@ -92,7 +93,7 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: 
     def chosen(option: str, value: str | None, known: Mapping[str, _T]) -> _T | None:
         if value is None or value in known:
             return None if value is None else known[value]
-        problems.append(f"{option}: is `{value}`: use one of {', '.join(known)}")
+        problems.append(f"{option}: {wrong_value(value, known)}")
         return None
 
     runtime = chosen("--runtime", arguments.runtime, RUNTIMES)

@@ -29,6 +29,7 @@ class _Arguments(argparse.Namespace):
     upgrade: bool
     offline: bool
     quiet: bool
+    verbose: bool
 
 
 def parser() -> argparse.ArgumentParser:
@@ -69,7 +70,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--offline", action="store_true", help="use only uv's cache")
     made.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     made.add_argument(
-        "-v", "--verbose", action="store_true", help="show tracebacks of unexpected failures"
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="show long lists in full, and tracebacks of unexpected failures",
     )
     return made
 
@@ -84,7 +88,7 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     from lambda_build_plugin.config.artifacts import read_artifacts
     from lambda_build_plugin.config.project import read_project
     from lambda_build_plugin.config.sources import environment_source, table_source
-    from lambda_build_plugin.errors import SettingsError
+    from lambda_build_plugin.errors import SettingsError, cut
     from lambda_build_plugin.frontends.session import Session
 
     arguments = _Arguments(**vars(found))
@@ -111,8 +115,10 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
         also=[each.target.runtime for each in artifacts],
     )
     if not arguments.quiet:
-        for warning in locked.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
+        for line in cut(
+            [f"warning: {text}" for text in locked.warnings], verbose=arguments.verbose
+        ):
+            print(line, file=sys.stderr)
         plural = "" if locked.packages == 1 else "s"
         print(
             f"Locked {locked.packages} package{plural} for {', '.join(locked.runtimes)} "

@@ -143,7 +143,7 @@ def _reporting_errors(builder: LambdaBuilder) -> Iterator[None]:
 
 
 def _message_for_hatch(error: LambdaBuildError) -> str:
-    return str(error).replace(
+    return error.text(verbose=True).replace(
         "`lambda-build --help` lists the options and their values",
         f"set them in [{_TABLE}], [tool.lambda-build], or the environment as LAMBDA_BUILD_<KEY>",
     )

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["run"]
 
 _MAIN, _ALL = canonicalize_name("default"), ":all"
+_PYLOCK = "pylock.toml"
 _DEST = "dist"
 """Where `pdm build` puts artifacts by default."""
 
@@ -49,7 +50,11 @@ def run(project: Project, options: argparse.Namespace) -> int:
     """Build what the command line asks for and return the exit code."""
     # Otherwise PDM would look for the project's interpreter and create a virtualenv.
     project.environment = BareEnvironment(project)
-    return run_command(lambda: _build(project, options, os.environ), command="pdm build --lambda")
+    return run_command(
+        lambda: _build(project, options, os.environ),
+        command="pdm build --lambda",
+        verbose=project.core.ui.verbosity > 0,
+    )
 
 
 def _build(project: Project, options: argparse.Namespace, environ: Mapping[str, str]) -> None:
@@ -132,6 +137,9 @@ def _with_groups(settings: Settings, project: Project, options: argparse.Namespa
 def _with_lock(settings: Settings, project: Project) -> Settings:
     """Use PDM's lock, unless the settings name another one.
 
+    A pylock.toml takes its place if there is no pdm.lock: `lock.format` may be set where the
+    lock is made and nowhere else.
+
     All packages of PDM's lock come from PDM's sources, whatever the lock says. Those of
     another lock come from PDM's sources if it names no index itself.
 
@@ -140,7 +148,9 @@ def _with_lock(settings: Settings, project: Project) -> Settings:
     """
     if not settings.needs_lock:
         return settings
-    path = _lock_path(project)
+    path, pylock = _lock_path(project), project.root / _PYLOCK
+    if settings.lock is None and pylock.is_file() and not path.is_file():
+        settings = replace(settings, lock=pylock)
     settings = with_host_lock(
         settings,
         path,
@@ -159,7 +169,7 @@ def _lock_path(project: Project) -> Path:
     except ValueError:  # not UTF-8 or not TOML: our reader will say where
         named = os.environ.get("PDM_LOCKFILE")
         is_pylock = project.config["lock.format"] == "pylock"
-        default = project.root / ("pylock.toml" if is_pylock else "pdm.lock")
+        default = project.root / (_PYLOCK if is_pylock else "pdm.lock")
         return Path(named).absolute() if named else default
 
 

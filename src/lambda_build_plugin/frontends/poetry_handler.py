@@ -57,7 +57,11 @@ class KeyringError(FetchError):
 
 def run(command: Command) -> int:
     """Build what the command line asks for and return the exit code."""
-    return run_command(lambda: _build(command, os.environ), command="poetry build-lambda")
+    return run_command(
+        lambda: _build(command, os.environ),
+        command="poetry build-lambda",
+        verbose=command.io.is_verbose(),
+    )
 
 
 def _build(command: Command, environ: Mapping[str, str]) -> None:

@@ -18,6 +18,8 @@ from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.terminal import TerminalReporter
 from lambda_build_plugin.lock.errors import NotLockedError, StaleLockError
+from lambda_build_plugin.lock.formats import DEFAULT_NAMES
+from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.pipeline.host import read_host
 from lambda_build_plugin.pipeline.outputs import report_problem
 from lambda_build_plugin.progress import Reporter
@@ -180,14 +182,15 @@ def _write_report(file: Path, text: str) -> None:
 # --- frontends inside a host ----------------------------------------------------------
 
 
-def run_command(build: Callable[[], None], *, command: str) -> int:
+def run_command(build: Callable[[], None], *, command: str, verbose: bool) -> int:
     """Run the build of a host's command and return the exit code; failures go to stderr."""
     # As in the console script: collecting garbage is not worth it, the process ends soon.
     gc.disable()
     try:
         build()
     except LambdaBuildError as error:
-        print(str(error).replace("`lambda-build --", f"`{command} --"), file=sys.stderr)
+        text = error.text(verbose=verbose)
+        print(text.replace("`lambda-build --", f"`{command} --"), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -224,7 +227,21 @@ def with_host_lock(
     if not is_locked():
         if settings.lock is None and settings.project.needs_no_lock:
             return settings
-        raise NotLockedError(path, remedy=remedy)
+        folder = settings.project.root
+        others = [name for name in DEFAULT_NAMES if (folder / name).is_file()]
+        raise NotLockedError(path, remedy=remedy, others=others)
     if not is_fresh():
-        raise StaleLockError(path, [f"- {judge} says so"], remedy=remedy)
+        lines = _changes(path, settings) or [f"- {judge} says so"]
+        raise StaleLockError(path, lines, remedy=remedy)
     return replace(settings, lock=path, lock_is_fresh=True)
+
+
+def _changes(path: Path, settings: Settings) -> Sequence[str]:
+    """Ask our own reader which requirements have changed; it may not know."""
+    try:
+        read_lock(path, settings.project, settings.host.environ)
+    except StaleLockError as error:
+        return error.differences
+    except LambdaBuildError:
+        return ()
+    return ()

@@ -34,9 +34,7 @@ class TerminalReporter(Reporter):
     def note(self, text: str) -> None:
         """Write the note on its own line, with `--verbose`."""
         if self._verbose:
-            with self._lock:
-                self._stream.write(f"{_CLEAR if self._live else ''}{text}\n")
-                self._stream.flush()
+            self._line(text)
 
     def fetching(self, *, files: int) -> None:
         """Count the expected files; more may follow later."""
@@ -59,6 +57,10 @@ class TerminalReporter(Reporter):
         """Show the package."""
         self._draw(f"build {name} …")
 
+    def built(self, name: str, *, seconds: float) -> None:
+        """Write on its own line that a package was built, also without a terminal."""
+        self._line(f"built {name} from source in {seconds:.1f} s")
+
     @contextmanager
     def live(self) -> Iterator[None]:
         """Clear the line at the end, also after a failure."""
@@ -71,6 +73,11 @@ class TerminalReporter(Reporter):
 
     def _fetch_line(self) -> str:
         return f"fetch {self._done}/{self._expected} files, {size_text(self._received)}"
+
+    def _line(self, text: str) -> None:
+        with self._lock:
+            self._stream.write(f"{_CLEAR if self._live else ''}{text}\n")
+            self._stream.flush()
 
     def _draw(self, text: str) -> None:
         if not self._live:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from lambda_build_plugin.lock.formats import LockFormat
     from lambda_build_plugin.lock.model import Lock, LockedPackage
     from lambda_build_plugin.runtime.target import Target
 
@@ -24,6 +26,7 @@ __all__ = [
     "LockNotFoundError",
     "MissingHashError",
     "NotLockedError",
+    "PyprojectNotFoundError",
     "StaleLockError",
     "UnknownGroupError",
     "UnlockedRequirementError",
@@ -47,18 +50,32 @@ _COMPILE = "uv pip compile --universal --generate-hashes pyproject.toml -o requi
 
 
 class LockNotFoundError(LockError):
-    """The project has no lock, and has dependencies or does not declare any."""
+    """The project has no lock, and has dependencies or does not declare any.
 
-    def __init__(self, folder: Path, *, declared: bool = True) -> None:
-        self.folder = folder
+    Args:
+        folder: Where a lock was looked for.
+        declared: Whether the project says anything about its dependencies.
+        row: The format of the tool that the project uses, if that is clear.
+        nearby: Folders that may be meant instead, each with the file that was found there.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        declared: bool = True,
+        row: LockFormat | None = None,
+        nearby: Sequence[tuple[Path, str]] = (),
+    ) -> None:
+        self.folder, self.nearby = folder, tuple(nearby)
         nothing = "or, if the project has no dependencies, say so with an empty requirements.txt"
         super().__init__(
             f"cannot find a lock in {folder}",
             why=f"none of these files exists: {', '.join(DEFAULT_NAMES)}",
             hint="\n".join(
                 (
-                    "make one with the tool that the project uses:",
-                    *commands_by_tool(),
+                    *(_elsewhere(folder, *each) for each in nearby),
+                    *_how_to_lock(row),
                     "or name a lock that is somewhere else: lambda-build --lock PATH",
                     *(() if declared else (nothing,)),
                 )
@@ -66,15 +83,40 @@ class LockNotFoundError(LockError):
         )
 
 
+def _elsewhere(folder: Path, place: Path, name: str) -> str:
+    shown = os.path.relpath(place, folder)
+    return f"there is a {name} in {shown}: did you mean `lambda-build {shown}`?"
+
+
+def _how_to_lock(row: LockFormat | None) -> Sequence[str]:
+    if row is not None:
+        return (f"make one with {row.tool}, which the project uses: `{row.command}`",)
+    return ("make one with the tool that the project uses:", *commands_by_tool())
+
+
 class NotLockedError(LockError):
     """The project has dependencies, but its own tool has not locked them."""
 
-    def __init__(self, path: Path, *, remedy: str) -> None:
+    def __init__(self, path: Path, *, remedy: str, others: Sequence[str] = ()) -> None:
         self.path = path
+        there = f"use {others[0]} with `--lock {others[0]}`" if others else ""
         super().__init__(
             f"cannot find {path.name} in {path.parent}",
             why="the project's dependencies are not locked",
-            hint=f"lock them with `{remedy}`, or name another lock with `--lock`",
+            hint=f"lock them with `{remedy}`, or {there or 'name another lock with `--lock`'}",
+        )
+
+
+class PyprojectNotFoundError(LockError):
+    """The lock of a tool lies in a folder without the pyproject.toml that it belongs to."""
+
+    def __init__(self, lock: Path, folder: Path) -> None:
+        self.lock, self.folder = lock, folder
+        super().__init__(
+            f"cannot find pyproject.toml in {folder}",
+            why=f"{lock.name} belongs to a pyproject.toml, which says what the project needs "
+            "and whether the lock is up to date",
+            hint="copy pyproject.toml there as well, or name the project's folder",
         )
 
 
@@ -125,7 +167,7 @@ class StaleLockError(LockError):
         self.path, self.differences = path, tuple(differences)
         super().__init__(
             f"the lock {path.name} is out of date",
-            why="\n".join((f"{source} and the lock differ:", *differences)),
+            why=(f"{source} and the lock differ:", *differences),
             hint=f"run `{remedy}` and review the changes",
         )
 
@@ -137,7 +179,7 @@ class MissingHashError(LockError):
         self.path, self.places = path, tuple(places)
         super().__init__(
             f"the lock {path.name} does not have a hash for every file",
-            why="\n".join(f"{place}: has no sha256 or stronger hash" for place in self.places),
+            why=[f"{place}: has no sha256 or stronger hash" for place in self.places],
             hint=f"lock again with hashes: `{remedy}`",
         )
 
@@ -152,7 +194,7 @@ class UnlockedRequirementError(LockError):
             pin += ", and repositories with a commit (`…@` and its 40 digits)"
         super().__init__(
             f"{path.name} is not a lock: it does not pin every version",
-            why="\n".join(lines),
+            why=lines,
             hint=f"{pin}; a tool can do that, with hashes:\n{remedy}",
         )
 
@@ -189,7 +231,7 @@ class UnresolvedPackageError(LockError):
         names = ", ".join(f"`{package.name}`" for package in packages)
         super().__init__(
             f"the lock {lock} has no file of {names} for {target}",
-            why="\n".join(lines),
+            why=lines,
             hint="the lock was made on another platform: run "
             f"`{lock.remedy}` on Linux, take the package from an index, or "
             "exclude it with a marker",
@@ -241,7 +283,7 @@ class AmbiguousPackageError(LockError):
         names = ", ".join(dict.fromkeys(f"`{clash[0].name}`" for clash in clashes))
         super().__init__(
             f"the lock {lock} has {names} more than once for {target}",
-            why="\n".join(lines),
+            why=lines,
             hint="if extras or groups conflict, ask for only one of them; otherwise lock again, so "
             f"that the markers exclude each other: `{lock.remedy}`",
         )

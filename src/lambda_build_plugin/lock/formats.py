@@ -49,6 +49,9 @@ class LockFormat(NamedTuple):
     note: str = ""
     """What to know before the command is run."""
 
+    needs_pyproject: bool = False
+    """Whether such a lock says nothing without the pyproject.toml that it was made from."""
+
     workspace: str = ""
     """`module:function` that tells if a lock in a folder covers a project below it."""
 
@@ -98,6 +101,7 @@ FORMATS = {
             reader=f"{_LOCK}.uv:read",
             tool="uv",
             command="uv lock",
+            needs_pyproject=True,
             workspace=f"{_LOCK}.uv:is_workspace",
         ),
         LockFormat(
@@ -106,6 +110,7 @@ FORMATS = {
             reader=f"{_LOCK}.poetry:read",
             tool="poetry",
             command="poetry lock",
+            needs_pyproject=True,
         ),
         LockFormat(
             name="pdm.lock",
@@ -113,6 +118,7 @@ FORMATS = {
             reader=f"{_LOCK}.pdm:read",
             tool="pdm",
             command="pdm lock",
+            needs_pyproject=True,
             workspace=f"{_LOCK}.pdm_freshness:is_workspace",
         ),
         LockFormat(

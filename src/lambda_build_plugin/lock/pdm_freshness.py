@@ -25,6 +25,7 @@ from lambda_build_plugin.config.tables import read_toml
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.lock.marker_meaning import same_meaning
 from lambda_build_plugin.lock.pdm_groups import dev_dependencies, lines_by_group
+from lambda_build_plugin.lock.unmet import asked_for, unmet, versions_by_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -119,7 +120,25 @@ def differences(
         return tuple(_input_differences(project, inputs, packages))
     # If the project asks for inputs, a lock without them is out of date for PDM.
     asks = project.tool.table("pdm").table("resolution").flag("lock_inputs")
-    return _HASH_DIFFERS if asks or locked_hash not in _hashes(project, version) else ()
+    if not asks and locked_hash in _hashes(project, version):
+        return ()
+    groups = locked.texts("groups") or ("default",)
+    return (*_HASH_DIFFERS, *_changes(project, packages, groups))
+
+
+def _changes(
+    project: Project, packages: Sequence[LockedPackage], groups: Iterable[str]
+) -> Iterator[str]:
+    """Name what the locked groups ask for and the lock does not have."""
+    lines = lines_by_group(project)
+    resolution = project.tool.table("pdm").table("resolution")
+    replaced = {*map(canonicalize_name, resolution.table("overrides"))}
+    replaced |= {*map(canonicalize_name, resolution.texts("excludes"))}
+    names = [name for name in map(canonicalize_name, groups) if name in lines]
+    requirements = (_requirement(line) for name in names for line in lines[name])
+    asked = [asked_for(requirement) for requirement in requirements if requirement is not None]
+    asked = [each for each in asked if each.name not in replaced]
+    yield from unmet(asked, versions_by_name(packages))
 
 
 def content_hash(

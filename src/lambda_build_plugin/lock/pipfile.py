@@ -15,6 +15,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -35,13 +36,17 @@ from lambda_build_plugin.lock.model import (
     LockedPackage,
     LockedVcs,
 )
+from lambda_build_plugin.lock.unmet import asked_for, unmet
 from lambda_build_plugin.system.hashes import digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from packaging.utils import NormalizedName
+
     from lambda_build_plugin.lock.fields import Context
+    from lambda_build_plugin.lock.unmet import Asked
     from lambda_build_plugin.system.hashes import Digest
 
 __all__ = ["pipfile_hash", "read"]
@@ -139,10 +144,24 @@ class _Reader:
         if locked not in hashes:
             raise StaleLockError(
                 self._path,
-                ["- the hash of the Pipfile does not match the one in the lock"],
+                [
+                    "- the hash of the Pipfile does not match the one in the lock",
+                    *self._changes(self._pipfile),
+                ],
                 remedy=_REMEDY,
                 source="Pipfile",
             )
+
+    def _changes(self, pipfile: Table) -> Iterator[str]:
+        """Name what the Pipfile asks for and the lock does not have, group by group."""
+        for group in self._data:
+            if group == _META:
+                continue
+            entries = self._data.table(group)
+            locked: dict[NormalizedName, list[Version | None]] = {
+                canonicalize_name(name): [_locked_version(entries.table(name))] for name in entries
+            }
+            yield from unmet([*_asked(pipfile.table(_SECTIONS.get(group, group)))], locked)
 
     def _fill_in(self, url: str) -> str:
         """Fill in the variables of a source's URL, as pipenv does; unset ones stay."""
@@ -248,6 +267,24 @@ class _Reader:
                 section.raw(key), dict
             ):
                 yield from _conditions(section.table(key))
+
+
+def _asked(section: Table) -> Iterator[Asked]:
+    for key in section:
+        value = section.raw(key)
+        text = value.get("version") if isinstance(value, dict) else value
+        try:
+            specifier = SpecifierSet("" if text in {None, "*"} else str(text))
+        except ValueError:
+            continue  # pipenv itself will say what is wrong
+        asked = asked_for(Requirement(f"{canonicalize_name(key)}{specifier}"))
+        keys = {*value} if isinstance(value, dict) else set()
+        yield asked._replace(conditional=bool(keys & {"markers", *_MARKER_KEYS}))
+
+
+def _locked_version(entry: Table) -> Version | None:
+    match = _EXACT.fullmatch(entry.text("version") or "")
+    return _version(entry, match["version"]) if match else None
 
 
 def pipfile_hash(pipfile: Table, sources: object, *, as_written: bool = False) -> str:

@@ -33,6 +33,7 @@ from lambda_build_plugin.lock.model import (
     LockedPackage,
     LockedVcs,
 )
+from lambda_build_plugin.lock.unmet import unmet, versions_by_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,9 +123,21 @@ class _Reader:
         if not poetry_freshness.is_fresh(self._path, pyproject, locked_hash=locked):
             raise StaleLockError(
                 self._path,
-                ["- the content hash of pyproject.toml does not match the one in the lock"],
+                [
+                    "- the content hash of pyproject.toml does not match the one in the lock",
+                    *self._changes(),
+                ],
                 remedy=_REMEDY,
             )
+
+    def _changes(self) -> Iterator[str]:
+        tables = self._data.tables("package")
+        packages = tuple(map(self._package, tables))
+        needed = {
+            canonicalize_name(name) for table in tables for name in table.table("dependencies")
+        }
+        asked = [*poetry_freshness.asked(self._context.project)]
+        yield from unmet(asked, versions_by_name(packages), needed=needed)
 
     def _package(self, table: Table) -> LockedPackage:
         package = LockedPackage(

@@ -12,7 +12,7 @@ from lambda_build_plugin.config.tables import TableError
 if TYPE_CHECKING:
     from lambda_build_plugin.config.tables import Table
 
-__all__ = ["DEV", "MAIN", "constraint"]
+__all__ = ["DEV", "MAIN", "constraint", "parsed"]
 
 MAIN, DEV = canonicalize_name("main"), canonicalize_name("dev")
 """The groups that Poetry itself names."""
@@ -24,7 +24,16 @@ def constraint(table: Table, key: str) -> Constraint:
     Raises:
         TableError: It is not a constraint.
     """
+    return parsed(table.text(key) or "*", table.place(key))
+
+
+def parsed(text: str, at: str) -> Constraint:
+    """Parse a constraint that stands at a place of a file.
+
+    Raises:
+        TableError: It is not a constraint.
+    """
     try:
-        return Constraint.parse(table.text(key) or "*")
+        return Constraint.parse(text)
     except ValueError as error:
-        raise TableError(table.place(key), str(error)) from error
+        raise TableError(at, str(error)) from error

@@ -11,16 +11,29 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
+from lambda_build_plugin.config.project import (
+    group_names,
+    group_requirements,
+    metadata_requirements,
+)
+from lambda_build_plugin.config.tables import TableError
+from lambda_build_plugin.lock import poetry_fields
+from lambda_build_plugin.lock.unmet import Asked, asked_for
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.config.tables import Table
 
-__all__ = ["content_hash", "is_fresh"]
+__all__ = ["asked", "content_hash", "is_fresh"]
 
 _HASHED_WITH_GROUPS_FROM = Version("2.3.0")
+_CONDITIONS = {"markers", "platform", "python"}
 _RELEVANT_TO_PROJECT = ("requires-python", "dependencies", "optional-dependencies")
 _ALWAYS_RELEVANT = ("dependencies", "source", "extras", "dev-dependencies")
 
@@ -55,7 +68,53 @@ def content_hash(pyproject: Table, *, with_groups: bool = True) -> str:
     else:
         # As Poetry 1 had it: at top level, and null for missing tables.
         relevant = {**dict.fromkeys(_ALWAYS_RELEVANT), **own}
-    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()
+    # Poetry cannot hash dates, so it never makes such a lock from a project with one.
+    text = json.dumps(relevant, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def asked(project: Project) -> Iterator[Asked]:
+    """Yield what a project asks for, in the standard tables and in Poetry's own.
+
+    Raises:
+        SettingsError: A dependency group is not written as PEP 735 says.
+        TableError: One of Poetry's own tables is not a table.
+    """
+    # An extra may ask for other extras of the project itself.
+    standard = metadata_requirements(project)
+    yield from (
+        asked_for(each) for each in standard if canonicalize_name(each.name) != project.name
+    )
+    for name in group_names(project):
+        yield from map(asked_for, group_requirements(project, name))
+    poetry = project.tool.table("poetry")
+    groups = poetry.table("group")
+    for table in (
+        poetry.table("dependencies"),
+        poetry.table("dev-dependencies"),
+        *(groups.table(key).table("dependencies") for key in groups),
+    ):
+        for key in table:
+            if key != "python":
+                yield from _asked_in_table(table, key)
+
+
+def _asked_in_table(table: Table, key: str) -> Iterator[Asked]:
+    """Read a dependency in a table of Poetry: a constraint, or tables with one each."""
+    value = table.raw(key)
+    name = canonicalize_name(key)
+    parts = value if isinstance(value, list) else [value]
+    texts = [part.get("version") if isinstance(part, dict) else part for part in parts]
+    try:
+        found = [poetry_fields.parsed(str(text or "*"), table.place(key)) for text in texts]
+    except TableError:
+        return  # Poetry itself will say what is wrong
+    # Each of several constraints counts on some platforms; one version may answer one of them.
+    shown = " || ".join(str(text) for text in texts if text and text != "*")
+    conditional = any(isinstance(part, dict) and _CONDITIONS & {*part} for part in parts)
+    yield Asked(
+        name, shown, lambda version: any(each.admits(version) for each in found), conditional
+    )
 
 
 def _hashed_without_groups(path: Path) -> bool:

@@ -14,6 +14,7 @@ from lambda_build_plugin.errors import excerpt
 from lambda_build_plugin.lock.errors import (
     InvalidLockError,
     LockNotFoundError,
+    PyprojectNotFoundError,
     UnsupportedLockError,
 )
 from lambda_build_plugin.lock.fields import Context
@@ -71,7 +72,14 @@ def find_lock(project: Project, named: Path | None, *, needed: bool = False) -> 
     if project.needs_no_lock and not needed:
         return None
     declared = project.is_package or project.dependencies is not None
-    raise LockNotFoundError(project.root, declared=declared)
+    from lambda_build_plugin.lock.nearby import folders_nearby, format_of_tool
+
+    raise LockNotFoundError(
+        project.root,
+        declared=declared,
+        row=format_of_tool(project),
+        nearby=folders_nearby(project.root),
+    )
 
 
 def read_lock(
@@ -80,7 +88,8 @@ def read_lock(
     """Read a lock of any format.
 
     Raises:
-        LockError: The format is unknown, or the lock is not valid.
+        LockError: The format is unknown, the lock is not valid, or the pyproject.toml that
+            it belongs to is missing.
     """
     context = Context(project=project, environ=environ, lock_is_fresh=lock_is_fresh)
     lock_format = format_of(path)
@@ -91,6 +100,8 @@ def read_lock(
             f"`{path.name}` is not the file name of a lock format that this version reads",
             hint=f"use one of these names: {names}",
         )
+    if lock_format.needs_pyproject and not (project.root / "pyproject.toml").is_file():
+        raise PyprojectNotFoundError(path, project.root)
     return _with_overrides(_read_guarded(lock_format, path, context), project)
 
 

@@ -40,6 +40,7 @@ from lambda_build_plugin.lock.requirements_builds import (
 )
 from lambda_build_plugin.lock.requirements_lines import (
     HASH,
+    LARGEST,
     bad_line,
     bad_url,
     is_made_by_uv,
@@ -48,6 +49,7 @@ from lambda_build_plugin.lock.requirements_lines import (
 )
 from lambda_build_plugin.lock.requirements_pins import (
     Pin,
+    check_freeze_artefact,
     digests_in,
     is_open,
     locked_package,
@@ -60,6 +62,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.lock.fields import Context
     from lambda_build_plugin.lock.model import (
         LockedPackage,
@@ -79,6 +82,9 @@ _NAMED_BY_EGG = re.compile(
 _DEEPEST = 100
 """How deep files may include each other."""
 
+_MOST_FILES = 1000
+"""How many files are read; each counts as often as it is included."""
+
 
 def read(path: Path, context: Context) -> Lock:
     """Read a requirements file with all files that it includes.
@@ -95,13 +101,20 @@ class _Contents:
     """The contents of all files, collected while they are read."""
 
     pins: list[Pin] = field(default_factory=list)
-    constraints: list[Pin] = field(default_factory=list)
+    constraints: defaultdict[str, list[Pin]] = field(default_factory=lambda: defaultdict(list))
+    """By the name of the package."""
+
     index_url: str | None = None
     extra_index_urls: list[str] = field(default_factory=list)
     find_links: list[str] = field(default_factory=list)
     no_index: bool = False
     require_hashes: bool = False
     formats: FormatOptions = field(default_factory=FormatOptions)
+    files: int = 0
+    """How many files have been read."""
+
+    size: int = 0
+    """How many characters the lines of all these files have."""
 
 
 class _Reader:
@@ -111,7 +124,7 @@ class _Reader:
         self._path = path
         self._context = context
         self._contents = _Contents()
-        self._remedy = _remedy(path)
+        self._remedy = _remedy(path, context.project)
 
     def lock(self) -> Lock:
         self._read(self._path, constraint=False, within=())
@@ -155,7 +168,15 @@ class _Reader:
             raise InvalidLockError(
                 path, f"its -r and -c lines form a circle: {circle}", hint="remove one of them"
             )
+        self._contents.files += 1
+        if self._contents.files > _MOST_FILES:
+            raise InvalidLockError(
+                self._path,
+                f"its -r and -c lines include more than {_MOST_FILES} files",
+                hint="include each file once",
+            )
         for line in read_lines(path, self._context.environ):
+            self._check_size(line)
             if line.text.startswith("-"):
                 for name, value in options(line):
                     self._option(
@@ -167,6 +188,15 @@ class _Reader:
                     )
             else:
                 self._add(self._pin(line, line.text), constraint=constraint)
+
+    def _check_size(self, line: Line) -> None:
+        self._contents.size += len(line.raw)
+        if self._contents.size > LARGEST:
+            raise InvalidLockError(
+                self._path,
+                f"it is larger than {LARGEST // 1_000_000} MB with the files that it includes",
+                hint="include each file once",
+            )
 
     def _option(
         self, line: Line, name: str, value: str, *, constraint: bool, within: tuple[Path, ...]
@@ -199,8 +229,9 @@ class _Reader:
                 return
 
     def _add(self, pin: Pin | None, *, constraint: bool) -> None:
+        contents = self._contents
         if pin is not None:
-            (self._contents.constraints if constraint else self._contents.pins).append(pin)
+            (contents.constraints[pin.name] if constraint else contents.pins).append(pin)
 
     def _pin(self, line: Line, text: str) -> Pin | None:
         """Read one requirement; None for the project itself (`-e file:.`, `.`)."""
@@ -208,6 +239,8 @@ class _Reader:
         text = HASH.sub("", f" {text}").strip()
         text, config_settings = split_build_options(line, text)
         pin = self._pin_of(line, text, digests)
+        if pin is not None:
+            check_freeze_artefact(pin)
         return pin and replace(pin, config_settings=config_settings)
 
     def _pin_of(self, line: Line, text: str, digests: tuple[Digest, ...]) -> Pin | None:
@@ -284,8 +317,8 @@ class _Reader:
         """
         if pin.local is not None or pin.requirement.url is not None:
             return pin
-        for constraint in self._contents.constraints:
-            if constraint.name == pin.name and constraint.requirement.marker is None:
+        for constraint in self._contents.constraints[pin.name]:
+            if constraint.requirement.marker is None:
                 self._check_agreed(pin, constraint)
                 if constraint.version is not None:
                     requirement = Requirement(str(pin.requirement))
@@ -334,12 +367,26 @@ def _policy(path: Path, contents: _Contents, pins: Sequence[Pin]) -> BuildPolicy
     )
 
 
-def _remedy(path: Path) -> str:
-    if path.suffix == ".lock":
+def _remedy(path: Path, project: Project) -> str:
+    """Name the command that makes this file, or a lock of it if it is written by hand.
+
+    A build backend may read a project's dependencies from the file itself (setuptools:
+    `dependencies = {file = "requirements.txt"}`), so it must not be overwritten.
+    """
+    source, name = path.with_suffix(".in"), path.name
+    written = path.with_suffix(".txt")
+    if path.suffix == ".lock" and ("rye" in project.tool or not written.is_file()):
         return "rye lock --generate-hashes"
-    source = path.with_suffix(".in")
-    asked = source.name if source.is_file() else "pyproject.toml"
-    return f"uv pip compile --universal --generate-hashes {asked} -o {path.name}"
+    if path.suffix == ".lock":
+        asked = written.name
+    elif source.is_file():
+        asked = source.name
+    elif project.dependencies is not None:
+        asked = "pyproject.toml"
+    else:
+        prefix = "" if path.stem.startswith("requirements") else "requirements-"
+        asked, name = path.name, f"{prefix}{path.stem}.lock"
+    return f"uv pip compile --universal --generate-hashes {asked} -o {name}"
 
 
 def _included(line: Line, value: str) -> Path:
@@ -361,7 +408,7 @@ def _path_of(line: Line, url: str) -> Path:
 
 def _split_local(text: str) -> tuple[str, str] | None:
     """Split `file:.`, `./lib`, `lib/` or `/abs` from its marker; None for anything else."""
-    location, *condition = re.split(r"\s+;\s*|;\s+", text, maxsplit=1)
+    location, *condition = re.split(r"(?<!\s)\s+;\s*|;\s+", text, maxsplit=1)
     location = _EXTRAS.sub("", location.partition("#")[0].strip())
     is_path = location in {".", ".."} or "/" in location or fields.is_archive(location)
     is_url = "://" in location or "@" in location

@@ -33,7 +33,21 @@ if TYPE_CHECKING:
     from lambda_build_plugin.lock.requirements_lines import Line
     from lambda_build_plugin.system.hashes import Digest
 
-__all__ = ["Pin", "digests_in", "is_open", "locked_package", "needs_hash", "requirement_of"]
+__all__ = [
+    "Pin",
+    "check_freeze_artefact",
+    "digests_in",
+    "is_open",
+    "locked_package",
+    "needs_hash",
+    "requirement_of",
+]
+
+_REPOSITORY = re.compile(
+    rf"(?:{'|'.join(VCS_KINDS)})\+[^\s#]*/(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*?)(?:\.git)?(?:@|#|\s|$)"
+)
+_CONDA = re.compile(r"/(?:croot|feedstock_root|conda-bld|tmp/build/[0-9a-f]{8})/")
+"""Folders on the machines that build conda's packages."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -86,9 +100,45 @@ def requirement_of(line: Line, text: str) -> Requirement:
         raise InvalidLockError(
             line.path,
             f"line {line.number}: `{line.shown(text)}` is not a requirement (PEP 508)",
-            hint="write `name==version`, followed by its hashes as `--hash=sha256:…`",
+            hint=_hint(line, text),
         ) from error
     return requirement
+
+
+def _hint(line: Line, text: str) -> str:
+    """Say how to write a requirement; a repository needs a name in front of its URL."""
+    match = _REPOSITORY.match(text)
+    if match is None or text not in line.raw:
+        return "write `name==version`, followed by its hashes as `--hash=sha256:…`"
+    scheme = text.partition("://")[0]  # the rest may have a login, which is not shown
+    return f"write the name of the package in front of the URL: `{match['name']} @ {scheme}://…`"
+
+
+def check_freeze_artefact(pin: Pin) -> None:
+    """Refuse what `pip freeze` writes although no index has it.
+
+    Debian and Ubuntu put a distribution `pkg-resources 0.0.0` into virtual environments
+    (https://bugs.debian.org/871790), a package without metadata is `UNKNOWN 0.0.0`, and conda
+    leaves the folders in which it built its packages.
+
+    Raises:
+        InvalidLockError: It says what to write instead.
+    """
+    if pin.name in {"pkg-resources", "unknown"} and pin.version == "0.0.0":
+        raise InvalidLockError(
+            pin.line.path,
+            f"line {pin.line.number}: `{pin}` is not a package of any index: `pip freeze` finds "
+            "it in the environments of Debian and Ubuntu, or where a package has no metadata",
+            hint="delete the line",
+        )
+    local = pin.local.path if pin.local is not None else None
+    if local is not None and _CONDA.search(local.as_posix()) and not local.exists():
+        raise InvalidLockError(
+            pin.line.path,
+            f"line {pin.line.number}: `{pin}` names the folder in which conda built the package",
+            hint=f"write `{pin.name}==VERSION`; `pip list --format=freeze` lists the versions "
+            "of all packages",
+        )
 
 
 def digests_in(url: str) -> tuple[Digest, ...]:

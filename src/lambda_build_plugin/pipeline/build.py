@@ -6,7 +6,6 @@ returns one; what all stages of one artifact share is an `ArtifactBuild`.
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from lambda_build_plugin.pipeline.run import ArtifactBuild, Run
 from lambda_build_plugin.pipeline.staging import get_project_code, run_before_build, stage_artifact
 from lambda_build_plugin.pipeline.target_lock import read_target_lock
 from lambda_build_plugin.progress import Reporter
+from lambda_build_plugin.system.leftovers import sweep, temporary_folder
 from lambda_build_plugin.system.output import Outputs
 
 if TYPE_CHECKING:
@@ -70,8 +70,10 @@ def build_all(
         LambdaBuildError: With the reason and how to fix it. Nothing is left behind.
     """
     reports: list[BuildReport] = []
+    for cache in {settings.host.cache_dir for settings in artifacts}:
+        sweep(cache)
     with (
-        tempfile.TemporaryDirectory(prefix="lambda-build-") as folder,
+        temporary_folder() as folder,
         Outputs() as outputs,
     ):
         run = Run(

@@ -10,6 +10,7 @@ from lambda_build_plugin.config.settings import Contents, LocalDependencies
 from lambda_build_plugin.pipeline.environment_lock import get_needed_wheels
 from lambda_build_plugin.pipeline.locked_wheels import get_locked_wheels, make_fetcher
 from lambda_build_plugin.pipeline.target_lock import explaining_host_only_lock
+from lambda_build_plugin.pipeline.unneeded import warn_of_unneeded
 from lambda_build_plugin.source_build.compatibility import holds_code
 from lambda_build_plugin.source_build.policy import policy_warnings
 from lambda_build_plugin.source_build.wheels import included
@@ -36,6 +37,9 @@ class Dependencies:
     wheels: tuple[Wheel, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     warnings: tuple[str, ...] = ()
+    provided: tuple[Wheel, ...] = ()
+    """Wheels that do not ship because the runtime or another artifact has them."""
+
     folders: frozenset[Path] = frozenset()
     """Folders of local packages, which ship as wheels or not at all."""
 
@@ -77,7 +81,7 @@ def _get_locked(artifact: ArtifactBuild, target_lock: TargetLock) -> Dependencie
             wheels, left_out, warnings = found.wheels, found.left_out, found.warnings
         else:
             locked = get_locked_wheels(artifact, packages.packages, fetcher)
-            wheels, warnings = locked.wheels, ()
+            wheels, warnings = locked.wheels, tuple(warn_of_unneeded(artifact, lock, locked.wheels))
             left_out = (*packages.left_out, *locked.left_out)
     return Dependencies(
         lock=target_lock,

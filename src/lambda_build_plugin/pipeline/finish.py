@@ -12,6 +12,7 @@ from lambda_build_plugin.config.project import metadata_requirements
 from lambda_build_plugin.config.settings import Contents, Layout
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.pipeline.outputs import check_zip
+from lambda_build_plugin.pipeline.surroundings import get_surroundings
 from lambda_build_plugin.runtime.sdk import SDK
 from lambda_build_plugin.selection.provided import Provider
 from lambda_build_plugin.stage.contents import write_folder
@@ -67,7 +68,7 @@ def finish(
         for path, sha256, shown in staged.tree.archives:
             check_unchanged(path, sha256, shown=shown)
     expected = _expect(artifact, dependencies)
-    warnings += _verify(artifact, staged, written, expected)
+    warnings += _verify(artifact, dependencies, staged, written, expected)
     if settings.strict and warnings:
         raise StrictError(warnings)
     _register(artifact, staged, written, expected)
@@ -141,7 +142,11 @@ def _expect(artifact: ArtifactBuild, dependencies: Dependencies) -> Word:
 
 
 def _verify(
-    artifact: ArtifactBuild, staged: StagedArtifact, written: Written, expected: Word
+    artifact: ArtifactBuild,
+    dependencies: Dependencies,
+    staged: StagedArtifact,
+    written: Written,
+    expected: Word,
 ) -> Sequence[str]:
     """Read the zip again, check it against the tree and the target, and return the warnings.
 
@@ -160,7 +165,10 @@ def _verify(
             expected,
             handler=settings.handler if settings.layout is Layout.FUNCTION else None,
             beside=[view.provider(each, settings.target) for each in artifact.providers],
+            surroundings=get_surroundings(artifact, dependencies, staged),
         )
+    for note in findings.notes:
+        artifact.run.reporter.note(note)
     return (*sizes.large_zip(written.size), *raised(findings))
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.selection.provided import Kept
     from lambda_build_plugin.wheel.file import Wheel
 
-__all__ = ["leave_out_provided"]
+__all__ = ["get_roots", "leave_out_provided"]
 
 
 def leave_out_provided(artifact: ArtifactBuild, dependencies: Dependencies) -> Dependencies:
@@ -52,6 +52,7 @@ def leave_out_provided(artifact: ArtifactBuild, dependencies: Dependencies) -> D
     return replace(
         dependencies,
         wheels=wheels,
+        provided=tuple(wheel for wheel in dependencies.wheels if wheel not in wheels),
         left_out=tuple(sorted(left_out, key=lambda item: (item.name, item.version))),
         warnings=(*dependencies.warnings, *chain(*(kept.warnings for kept in found))),
         skipped=dependencies.skipped | removed,
@@ -60,7 +61,7 @@ def leave_out_provided(artifact: ArtifactBuild, dependencies: Dependencies) -> D
 
 def _without_runtime_packages(artifact: ArtifactBuild, lock: Lock, wheels: Sequence[Wheel]) -> Kept:
     """Leave out the packages of `provided`, and the packages that only they need."""
-    roots, project = _get_roots(artifact, lock)
+    roots, project = get_roots(artifact, lock)
     return without_provided(
         wheels,
         artifact.settings.provided,
@@ -71,7 +72,7 @@ def _without_runtime_packages(artifact: ArtifactBuild, lock: Lock, wheels: Seque
     )
 
 
-def _get_roots(
+def get_roots(
     artifact: ArtifactBuild, lock: Lock
 ) -> tuple[Sequence[Requirement], dict[NormalizedName, Sequence[Requirement]]]:
     """Get what the project requires by name: from the lock if it says so, else from the project.

@@ -12,6 +12,7 @@ from lambda_build_plugin.fetch.configuration import HostIndexes, read_sources
 from lambda_build_plugin.fetch.fetcher import Fetcher
 from lambda_build_plugin.selection.explain import NoMatchingFileError, explain
 from lambda_build_plugin.selection.files import select
+from lambda_build_plugin.source_build.foresight import check_sources
 from lambda_build_plugin.source_build.wheels import build_archive, build_commit, build_folder
 from lambda_build_plugin.verify import sizes
 from lambda_build_plugin.wheel.file import Wheel
@@ -77,6 +78,13 @@ def get_locked_wheels(
             policy=artifact.context.policy,
             skip_folders=settings.local_dependencies is LocalDependencies.SKIP,
         )
+    check_sources(
+        [item.package for item in selection.files if not item.is_wheel],
+        settings.target,
+        artifact.context.policy,
+        lambda: artifact.context.interpreter,
+        fetcher.listed_filenames,
+    )
     _check_sizes(settings, selection.files)
     with artifact.clock.stage("fetch"):
         fetched = fetcher.fetch(selection.files)

@@ -14,6 +14,8 @@ from lambda_build_plugin.stage.project_walk import Choice
 from lambda_build_plugin.stage.scripts import with_scripts
 from lambda_build_plugin.stage.source_files import plain_project
 from lambda_build_plugin.stage.stage import stage
+from lambda_build_plugin.stage.tracked_code import tracked_code_warnings
+from lambda_build_plugin.stage.tree import check_names
 from lambda_build_plugin.wheel import integrity
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ class ProjectCode:
     version: str | None
     """Of the project, if it is known."""
 
+    warnings: tuple[str, ...] = ()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedArtifact:
@@ -52,6 +56,9 @@ class StagedArtifact:
     tree: StagedTree
     with_sources: StagedTree
     """The tree before bytecode took the place of sources."""
+
+    unfiltered: StagedTree
+    """The tree with the files that are excluded."""
 
     excluded: tuple[Excluded, ...]
     warnings: tuple[str, ...]
@@ -101,7 +108,8 @@ def get_project_code(artifact: ArtifactBuild, dependencies: Dependencies) -> Pro
     if settings.form is Form.SOURCE:
         with artifact.clock.stage("build"):
             files = plain_project(settings.project, _choose_files(artifact, dependencies))
-        return ProjectCode(files=files, version=version)
+            warnings = tuple(tracked_code_warnings(files, settings))
+        return ProjectCode(files=files, version=version, warnings=warnings)
     wheel = artifact.project_wheel()
     return ProjectCode(wheel=wheel, version=str(wheel.version))
 
@@ -128,11 +136,13 @@ def stage_artifact(
     if settings.bytecode:
         with artifact.clock.stage("bytecode"):
             tree = _compile(artifact, laid)
+            check_names(tree.entries)
     return StagedArtifact(
         tree=tree,
         with_sources=laid.tree,
+        unfiltered=laid.unfiltered,
         excluded=laid.excluded,
-        warnings=(*tree.warnings, *laid.warnings),
+        warnings=(*tree.warnings, *laid.warnings, *code.warnings),
         machine_code=machine_code,
         version=code.version,
     )
@@ -152,6 +162,7 @@ def _lay_out(
         exclude=settings.exclude,
         include=settings.include,
     )
+    check_names(kept.tree.entries)
     return _Laid(
         tree=kept.tree,
         unfiltered=tree,

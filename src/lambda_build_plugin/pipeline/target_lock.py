@@ -49,11 +49,15 @@ class TargetLock:
 
     @property
     def folders(self) -> frozenset[Path]:
-        """Folders of local packages, which ship as wheels or not at all."""
+        """Folders of local packages, which ship as wheels or not at all.
+
+        Nothing is imported from the folder of a member that is not a package, so it does not
+        ship either.
+        """
         return frozenset(
             package.directory.path.resolve()
             for package in self.lock.packages
-            if package.directory is not None and not package.virtual
+            if package.directory is not None
         )
 
 

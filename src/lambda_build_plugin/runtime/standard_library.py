@@ -1,12 +1,12 @@
 """Names of the standard library and of built-in modules, for each Python, as data.
 
 The running interpreter's `sys.stdlib_module_names` is that of another version, so it is
-not asked. Private names are left out: nobody imports them by hand.
+not asked.
 """
 
 from __future__ import annotations
 
-__all__ = ["is_built_in", "is_standard"]
+__all__ = ["is_built_in", "is_importable", "is_standard", "last_python_with"]
 
 _Python = tuple[int, int]
 
@@ -64,6 +64,37 @@ _BUILT_IN = _names(
 )
 """Linked into every build of CPython 3.8 to 3.15 (its Modules/Setup.bootstrap and config.c).
 A build may link more, such as `math`; that the runtimes do is not known."""
+
+_RARELY_MEANT = _names(
+    """
+    __future__ __main__ _abc _ast _asyncio _bisect _blake2 _bz2 _codecs _collections
+    _collections_abc _compat_pickle _compression _contextvars _crypt _csv _ctypes _curses
+    _curses_panel _datetime _dbm _decimal _elementtree _frozen_importlib
+    _frozen_importlib_external _functools _gdbm _hashlib _heapq _imp _interpchannels
+    _interpqueues _interpreters _io _json _locale _lsprof _lzma _markupbase _md5
+    _multibytecodec _multiprocessing _opcode _opcode_metadata _operator _osx_support _pickle
+    _posixshmem _posixsubprocess _py_abc _pydatetime _pydecimal _pyio _pylong _pyrepl _queue
+    _random _sha1 _sha2 _sha256 _sha3 _sha512 _signal _sitebuiltins _socket _sqlite3 _sre _ssl
+    _stat _statistics _string _strptime _struct _suggestions _symtable _sysconfig _thread
+    _threading_local _tkinter _tracemalloc _typing _uuid _warnings _weakref _weakrefset
+    _zoneinfo _zstd antigravity idlelib nturl2path pydoc_data pyexpat sre_compile
+    sre_constants sre_parse test this turtledemo
+    """
+)
+"""What CPython on Linux has beside its public modules, in some version from 3.8 on. A file
+of such a name shadows nothing that people use, so these count for imports alone."""
+
+
+def is_importable(name: str, python: _Python) -> bool:
+    """Tell whether a version of Python has a module of that name, public or not."""
+    return name in _RARELY_MEANT or is_standard(name, python)
+
+
+def last_python_with(name: str) -> _Python | None:
+    """Find the last version of Python that had a module which was removed since 3.8."""
+    return next(
+        ((major, minor - 1) for (major, minor), names in _REMOVED.items() if name in names), None
+    )
 
 
 def is_standard(name: str, python: _Python) -> bool:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         OfferedWheel,
     )
 
-__all__ = ["NoMatchingFileError", "explain", "is_of_one_machine"]
+__all__ = ["NoMatchingFileError", "explain", "is_of_one_machine", "needed_glibc"]
 
 _PLATFORM = re.compile(
     r"(?P<family>manylinux|musllinux|macosx|win|linux|android|ios|emscripten|pyodide)"
@@ -56,7 +56,7 @@ class NoMatchingFileError(SelectionError):
             f"no wheel of {names} loads in {target}"
             if count == 1
             else f"{count} locked packages have no wheel that loads in {target}: {names}",
-            why="\n".join(explain(package, target) for package in packages),
+            why=[explain(package, target) for package in packages],
             hint="choose another runtime or architecture, or lock a version that has such a wheel",
         )
 
@@ -103,7 +103,7 @@ def _reason(package: LockedPackage, wheels: Sequence[OfferedWheel], target: Targ
         )
     tags = {tag for wheel in wheels for tag in wheel.tags}
     elsewhere = _other_targets(package, target)
-    needed = _needed_glibc(tags, target)
+    needed = needed_glibc(tags, target)
     if needed is None:
         obstacle, remedy = _missing(tags, target), "lock another version"
     else:
@@ -113,7 +113,7 @@ def _reason(package: LockedPackage, wheels: Sequence[OfferedWheel], target: Targ
     return f"{obstacle}: {f'use {elsewhere}, or {remedy}' if elsewhere else remedy}"
 
 
-def _needed_glibc(tags: Iterable[Tag], target: Target) -> Glibc | None:
+def needed_glibc(tags: Iterable[Tag], target: Target) -> Glibc | None:
     """Return the lowest glibc that is required by wheels which otherwise fit the target."""
     loadable = {(tag.interpreter, tag.abi) for tag in target.tags}
     asked = (_glibc(tag.platform, target) for tag in tags if (tag.interpreter, tag.abi) in loadable)

@@ -21,6 +21,7 @@ from lambda_build_plugin.errors import SettingsError, VerificationError
 from lambda_build_plugin.runtime.sdk import SDK, SDK_HEADS
 from lambda_build_plugin.selection.graph import extras_of, pruned, requirements_of
 from lambda_build_plugin.selection.packages import LeftOut
+from lambda_build_plugin.system.hashes import check_regular
 from lambda_build_plugin.wheel.file import BROKEN_ZIP, is_version, read_text
 from lambda_build_plugin.wheel.metadata import headers
 
@@ -89,7 +90,7 @@ class OtherVersionError(VerificationError):
         ]
         super().__init__(
             "provided packages have other versions than the lock",
-            why="\n".join(lines),
+            why=lines,
             hint="rebuild that artifact from this lock, or remove it from `provided-by`",
         )
 
@@ -154,9 +155,13 @@ def _split_sdk(gone: frozenset[NormalizedName], kept: set[NormalizedName]) -> It
     if of_runtime and shipped and SDK_HEADS & {*of_runtime, *shipped}:
         yield (
             f"the AWS SDK is split: {', '.join(of_runtime)} from the runtime would run with "
-            f"{', '.join(shipped)} from the artifact, in versions that were never tested together; "
-            "ship all of it or none"
+            f"{', '.join(shipped)} from the artifact, in versions that were never tested together: "
+            f"name also {_named(shipped)} in `provided`, or ship all of it"
         )
+
+
+def _named(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def without_artifacts(wheels: Sequence[Wheel], artifacts: Sequence[Provider]) -> Kept:
@@ -262,6 +267,7 @@ def reading(path: Path) -> Iterator[zipfile.ZipFile]:
         SettingsError: It does not exist, is not a zip file, or is damaged.
     """
     try:
+        check_regular(path)
         with zipfile.ZipFile(path) as archive:
             yield archive
     except (*BROKEN_ZIP, OSError) as error:

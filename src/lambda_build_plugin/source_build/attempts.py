@@ -13,9 +13,10 @@ import os
 import posixpath
 import shutil
 import tempfile
+import time
 import zipfile
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,7 @@ from lambda_build_plugin.source_build.secrets import (
 )
 from lambda_build_plugin.system.hashes import check_file
 from lambda_build_plugin.wheel.file import Wheel
-from lambda_build_plugin.wheel.rewrite import take_traces_out
+from lambda_build_plugin.wheel.rewrite import normalize
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -77,6 +78,7 @@ def build_wheel(
     Raises:
         SourceBuildError: The backend fails, or no wheel that it makes fits the target.
     """
+    begin = time.perf_counter()
     with scratch() as temporary, no_input(), _leftovers_removed(source.root):
         root = _writable_root(source, context.reporter)
         try:
@@ -85,10 +87,13 @@ def build_wheel(
             if source.project and (outside := _code_outside(source.project)):
                 raise OutsideCodeError(source.project, outside, error.output) from error
             raise
-        _check_metadata(source, context, path)
+        built_by = _check_metadata(source, context, path)
         lasting = context.folder / path.name
         shutil.move(path, lasting)
-    return Wheel.of(lasting, sha256=check_file(lasting).sha256, source=source.kind)
+    if source.kind != "local":
+        context.reporter.built(source.name, seconds=time.perf_counter() - begin)
+    sha256 = check_file(lasting).sha256
+    return replace(Wheel.of(lasting, sha256=sha256, source=source.kind), built_by=built_by)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +130,13 @@ class _Attempts:
         try:
             wheel = self._in_isolation(compiler=False)
         except BackendError as error:
-            second = Attempt(how=how, filename=None, problems=tuple(error.why.splitlines()))
+            second = Attempt(how=how, filename=None, problems=error.summary)
             raise WrongWheelError(self.source, [first, second], self.context.target) from error
         if not self._misfits(wheel):
             return wheel
-        pure = None if is_pure(wheel.name) else without_machine_code(wheel)
+        pure = (
+            None if is_pure(wheel.name) else without_machine_code(wheel, self.context.interpreter)
+        )
         if pure is not None:
             return pure
         second = Attempt(how=how, filename=wheel.name, problems=self._misfits(wheel))
@@ -203,16 +210,17 @@ class _Attempts:
         return BackendError(self.source, self.source.backend, problem)
 
 
-def _check_metadata(source: Source, context: BuildContext, path: Path) -> None:
-    """Check `Requires-Python`, and remove from the metadata what depends on this machine."""
+def _check_metadata(source: Source, context: BuildContext, path: Path) -> str:
+    """Check `Requires-Python`, normalize the metadata, and return what built the wheel."""
     try:
         specifier = requires_python(path)
-        take_traces_out(path)
+        built_by = normalize(path)
     except (zipfile.BadZipFile, ValueError) as error:
         problem = f"cannot read the metadata of {path.name}: {error}"
         raise BackendError(source, source.backend, problem) from error
     if not specifier.contains(context.target.python_version, prereleases=True):
         raise ExcludedPythonError(source, specifier, context.target)
+    return built_by
 
 
 def _writable_root(source: Source, reporter: Reporter) -> Path:

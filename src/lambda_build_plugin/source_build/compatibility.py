@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
+    from packaging.tags import Tag
+
     from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.system.interpreters import Interpreter
 
@@ -114,12 +116,16 @@ def requires_python(path: Path) -> SpecifierSet:
     return SpecifierSet(metadata.get("requires-python", ""))
 
 
-def without_machine_code(path: Path) -> Path | None:
+def without_machine_code(path: Path, interpreter: Interpreter) -> Path | None:
     """Return the wheel with a pure tag if nothing in it is compiled, else None.
 
     setuptools uses a platform tag for every project that declares an extension, even if
-    it was optional and was left out. The new wheel is written next to the old one.
+    it was optional and was left out. A tag for any other Python or system than those that
+    built the wheel is not such a one: the wheel is really meant for them.
+    The new wheel is written next to the old one.
     """
+    if not all(_is_own(tag, interpreter) for tag in parse_wheel_filename(path.name)[3]):
+        return None
     with zipfile.ZipFile(path) as archive:
         if any(_is_compiled(archive, info) for info in archive.infolist()):
             return None
@@ -131,6 +137,20 @@ def without_machine_code(path: Path) -> Path | None:
     pure = path.with_name(f"{name}-{version}-{_PURE}.whl")
     rewrite(path, pure, changed)
     return pure
+
+
+def _is_own(tag: Tag, interpreter: Interpreter) -> bool:
+    """Tell whether a Python would use a tag for what it compiles on its own system."""
+    major, minor = interpreter.version.split(".")[:2]
+    pythons = {f"cp{major}{minor}", f"py{major}{minor}", f"py{major}", "py2"}
+    abis = {"none", f"abi{major}", f"cp{major}{minor}{interpreter.abi_flags}"}
+    platform = re.sub(r"[-. ]", "_", interpreter.platform)
+    stable = tag.abi == f"abi{major}" and tag.interpreter.startswith(f"cp{major}")
+    return (
+        tag.platform in {platform, "any"}
+        and tag.abi in abis
+        and (tag.interpreter in pythons or stable)
+    )
 
 
 def _is_compiled(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:

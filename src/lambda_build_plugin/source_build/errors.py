@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import SourceBuildError
+from lambda_build_plugin.source_build.causes import find_cause
 from lambda_build_plugin.urls import redacted_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from packaging.specifiers import SpecifierSet
+    from packaging.tags import Tag
 
     from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.lock.model import LockedPackage
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.wheel.file import Wheel
 
 __all__ = [
+    "NO_COMPILER",
     "Attempt",
     "BackendError",
     "EmptyWheelError",
@@ -31,18 +34,23 @@ __all__ = [
     "OutsideCodeError",
     "StrangeWheelError",
     "UnreadableSourceError",
+    "WrongInclusionError",
     "WrongWheelError",
     "ending",
 ]
 
 _LAST_LINES = 40
+_LAST_LINES_AFTER_CAUSE = 10
 _LAST_CHARACTERS = 8_000
 
+NO_COMPILER = "lambda-build has disabled the compiler"
+"""What the programs say that take the place of compilers."""
 
-def ending(output: str) -> str:
+
+def ending(output: str, *, lines: int = _LAST_LINES) -> str:
     """Return the end of a program's output, where the reason mostly is, without credentials."""
     text = output.strip()
-    end = "\n".join(text.splitlines()[-_LAST_LINES:])
+    end = "\n".join(text.splitlines()[-lines:])
     if len(end) > _LAST_CHARACTERS:
         # Not in the middle of a word: part of a URL would not be recognized as one.
         end = re.sub(r"^\S*\s", "", end[-_LAST_CHARACTERS:])
@@ -103,19 +111,53 @@ class UnreadableSourceError(SourceBuildError):
         )
 
 
+class WrongInclusionError(SourceBuildError):
+    """The target cannot load a wheel that the user includes."""
+
+    def __init__(
+        self, path: Path, tags: Iterable[Tag], target: Target, requires_python: SpecifierSet | None
+    ) -> None:
+        self.path, self.target = path, target
+        super().__init__(
+            f"cannot take {path.name} from {path}",
+            why=f"its Requires-Python is `{requires_python}`, but {target.runtime.name} has "
+            f"Python {target.python_version}"
+            if requires_python is not None
+            else f"its tag is {' or '.join(sorted(map(str, tags)))}, but {target} loads "
+            f"{target.tags[0]}, the same for an older manylinux, abi3, or py3-none-any",
+            hint="include a wheel that the target loads, or name the folder of the package's "
+            "source code, which is then built",
+        )
+
+
 class BackendError(SourceBuildError):
     """The build backend failed."""
 
     def __init__(self, source: Source, backend: str, output: str) -> None:
         self.source, self.backend, self.output = source, backend, output
+        is_own = source.kind == "local"
+        cause = find_cause(output, is_own=is_own)
+        said = ending(output) or "it wrote no output"
+        if cause is not None:
+            said = f"{cause.text}\n\n{ending(output, lines=_LAST_LINES_AFTER_CAUSE)}"
+        hint = (
+            f"try it on its own: python -m build --wheel {source.root}"
+            if is_own
+            else "lock a version that has a wheel, or install what the build asks for; "
+            "`pip wheel --no-deps` shows whether it can be built here at all"
+        )
         super().__init__(
             f"building {source.name} failed in {backend}",
-            why=ending(output) or "it wrote no output",
-            hint=f"try it on its own: python -m build --wheel {source.root}"
-            if source.kind == "local"
-            else "lock a version that has a wheel, or install what the build asks for; "
-            "`pip wheel --no-deps` shows whether it can be built here at all",
+            why=said,
+            hint=cause.hint if cause is not None and cause.hint else hint,
         )
+
+    @property
+    def summary(self) -> tuple[str, ...]:
+        """The reason in a few lines, for messages that list several attempts."""
+        if NO_COMPILER in self.output:
+            return ("it cannot be built without a compiler",)
+        return tuple(self.why.splitlines()[:_LAST_LINES_AFTER_CAUSE])
 
 
 class OfflineRequirementsError(SourceBuildError):

@@ -49,6 +49,7 @@ _SETTINGS = {
     "core.hooksPath": os.devnull,
     "core.fsmonitor": "false",
     "protocol.ext.allow": "never",
+    "protocol.fd.allow": "never",
     "safe.bareRepository": "all",
     # The files of a commit must be the same on every machine.
     "core.autocrlf": "false",
@@ -103,6 +104,15 @@ _ASKS_GIT = re.compile(
 _DECLARATIONS = ("pyproject.toml", "setup.py", "setup.cfg")
 
 _HTTP = frozenset({"http", "https"})
+_TRANSPORT = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9+.-]*)(?:::|://)")
+_TRANSPORTS = frozenset(
+    {*_HTTP, "codecommit", "file", "ftp", "ftps", "git", "git+ssh", "ssh", "ssh+git"}
+)
+"""What URLs may begin with; others run a program (`ext`), or wait for ever (`fd`)."""
+
+_SSH = re.compile(r"(?![A-Za-z]:[\\/])[^/]+:(?!:).*", re.DOTALL)
+"""The short form of an ssh URL, `git@server:path`, which git tells from a path like this."""
+
 _LONGEST_SECONDS = 3600.0
 _LAST_LINES = 20
 
@@ -189,6 +199,14 @@ class _Repository:
         return redacted(self.url)
 
     @property
+    def is_local(self) -> bool:
+        """Whether it is on this machine."""
+        scheme, separator, _ = self.url.partition("://")
+        if separator:
+            return scheme.lower() == "file"
+        return "::" not in self.url and _SSH.fullmatch(self.url) is None
+
+    @property
     def origin(self) -> str:
         return "/".join(self.url.split("/", 3)[:3])
 
@@ -270,11 +288,18 @@ def _repository(url: str, logins: Mapping[str, _Login]) -> _Repository:
     """Separate the login from the URL of a repository.
 
     Raises:
-        UnusableVcsError: git would read it as an option, or it has control characters.
+        UnusableVcsError: git would read it as an option or run a program for it, or it has
+            control characters.
     """
     if url.startswith("-") or not url.isprintable() or not url:
         raise UnusableVcsError(
             redacted(url), "it is not the URL of a repository", hint="fix the URL and lock again"
+        )
+    if (match := _TRANSPORT.match(url)) and match["name"].lower() not in _TRANSPORTS:
+        raise UnusableVcsError(
+            redacted(url),
+            f"`{match['name']}` is not a way to fetch from a server that is supported",
+            hint="use a URL that begins with https:// or ssh://, and lock again",
         )
     bare = without_login(url)
     scheme, separator, rest = url.partition("://")
@@ -428,6 +453,11 @@ class _Checkouts:
                         repository.shown, f"its submodule `{path}` leads out of the repository"
                     )
                 submodule = _repository(urls[name], repository.logins)
+                if submodule.is_local and not repository.is_local:
+                    raise GitError(
+                        repository.shown,
+                        f"its submodule `{path}` is a folder of this machine: {submodule.shown}",
+                    )
                 self.lay_out(submodule, commits[path], below)
 
     def _submodules(

@@ -20,7 +20,11 @@ from packaging.requirements import Requirement
 
 from lambda_build_plugin.config.build_policy import BuildSettings
 from lambda_build_plugin.errors import excerpt
-from lambda_build_plugin.source_build.errors import BackendError, OfflineRequirementsError
+from lambda_build_plugin.source_build.errors import (
+    NO_COMPILER,
+    BackendError,
+    OfflineRequirementsError,
+)
 from lambda_build_plugin.source_build.process_state import variables
 from lambda_build_plugin.system.interpreters import uv_of
 from lambda_build_plugin.system.processes import finished
@@ -62,9 +66,9 @@ _COMPILER_VARIABLES = (
 )
 """Variables that distutils, meson and CMake read before they search for a compiler."""
 
-_NO_COMPILER = """\
+_NO_COMPILER = f"""\
 #!/bin/sh
-echo "lambda-build has disabled the compiler: what it compiles does not load in the target" >&2
+echo "{NO_COMPILER}: what it compiles does not load in the target" >&2
 exit 1
 """
 

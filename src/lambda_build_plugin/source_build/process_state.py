@@ -13,6 +13,8 @@ from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdo
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.system.leftovers import temporary_folder
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from typing import TextIO
@@ -27,7 +29,7 @@ def scratch() -> Iterator[Path]:
     A backend that is killed cannot clean up after itself, but this can.
     """
     before = tempfile.tempdir
-    with tempfile.TemporaryDirectory(prefix="lambda-build-", ignore_cleanup_errors=True) as name:
+    with temporary_folder(ignore_errors=True) as name:
         tempfile.tempdir = name
         try:
             with variables({"TMPDIR": name}):

@@ -18,7 +18,7 @@ import zlib
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import IO, TYPE_CHECKING, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from lambda_build_plugin.errors import SourceBuildError
 
@@ -39,6 +39,7 @@ _MOST_BYTES = 4 << 30
 
 _MOST_MEMBERS = 500_000
 _LONGEST_LINK = 1 << 12
+_LONGEST_HEADER = 1 << 22
 _CHUNK = 1 << 18
 _ZIP = b"PK"
 
@@ -180,8 +181,32 @@ def _opened(archive: Path) -> Iterator[Iterator[_Member]]:
         with zipfile.ZipFile(archive) as opened_zip:
             yield _zip_members(opened_zip)
     else:
-        with tarfile.open(archive, "r:*") as opened_tar:
+        with archive.open("rb") as file, _Tar.open(fileobj=file, mode="r:*") as opened_tar:
             yield _tar_members(opened_tar)
+
+
+class _Tar(tarfile.TarFile):
+    """A tar whose headers are limited: tarfile reads a name of two gigabytes into memory."""
+
+    def __init__(
+        self, name: str | None = None, mode: str = "r", fileobj: Any = None, **more: Any
+    ) -> None:
+        super().__init__(name, mode, _ShortReads(fileobj), **more)  # type: ignore[arg-type]
+
+
+class _ShortReads:
+    """A file that refuses to read much at once; contents of members are read in chunks."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _LONGEST_HEADER:
+            raise tarfile.ReadError(f"it has a header of more than {_LONGEST_HEADER:,} bytes")
+        return self._file.read(size)
 
 
 def _tar_members(archive: tarfile.TarFile) -> Iterator[_Member]:

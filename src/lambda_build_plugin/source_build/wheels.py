@@ -10,8 +10,8 @@ The modules for git and archives are imported only where they are needed.
 from __future__ import annotations
 
 import re
-import tempfile
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile
@@ -24,9 +24,11 @@ from lambda_build_plugin.source_build.errors import (
     EmptyWheelError,
     StrangeWheelError,
     UnreadableSourceError,
+    WrongInclusionError,
 )
 from lambda_build_plugin.source_build.source import foreign_source, local_source, of_project
 from lambda_build_plugin.system.hashes import Digest, check_file
+from lambda_build_plugin.system.leftovers import temporary_folder
 from lambda_build_plugin.urls import redacted
 from lambda_build_plugin.wheel.file import Wheel, check_unchanged
 
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["build_archive", "build_commit", "build_folder", "build_project", "included"]
 
-_FORMAT = "2"
+_FORMAT = "3"
 """The version of what is kept in the cache; to be raised if wheels are built differently."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -98,7 +100,7 @@ def build_archive(fetched: Fetched, context: BuildContext) -> Wheel:
     package, file = fetched.selected.package, fetched.selected.file
 
     def make() -> Wheel:
-        with tempfile.TemporaryDirectory(prefix="lambda-build-") as folder:
+        with temporary_folder() as folder:
             root = unpacked(
                 fetched.path,
                 Path(folder),
@@ -125,7 +127,7 @@ def build_commit(package: LockedPackage, vcs: LockedVcs, context: BuildContext) 
     from lambda_build_plugin.source_build.git import checked_out
 
     def make() -> Wheel:
-        with tempfile.TemporaryDirectory(prefix="lambda-build-") as folder:
+        with temporary_folder() as folder:
             root = checked_out(
                 vcs,
                 Path(folder),
@@ -163,8 +165,7 @@ def included(path: Path, context: BuildContext) -> Wheel:
     target = context.target
     admitted = specifier.contains(target.python_version, prereleases=True)
     if not admitted or not any(tag in target.rank for tag in tags):
-        problem = f"its {'tags do' if admitted else 'Requires-Python does'} not match {target}"
-        raise UnreadableSourceError(path.name, path, problem)
+        raise WrongInclusionError(path, tags, target, None if admitted else specifier)
     return Wheel.of(path, sha256=checked.sha256, source="wheel")
 
 
@@ -192,7 +193,7 @@ def _once(key: str, kind: str, context: BuildContext, make: Callable[[], Wheel])
     wheel = make()
     digest = Digest(f"sha256:{wheel.sha256}")
     context.cache.store(_chunks(wheel.path), digest)
-    kept = {"digest": digest, "filename": wheel.filename}
+    kept = {"digest": digest, "filename": wheel.filename, "built_by": wheel.built_by}
     context.cache.keep_note("built", full_key, kept)
     return wheel
 
@@ -203,7 +204,8 @@ def _kept(note: Mapping[str, str], kind: str, context: BuildContext) -> Wheel | 
     if checked is None or not (filename := note.get("filename")):
         return None
     with suppress(InvalidWheelFilename):
-        return Wheel.of(checked.path, sha256=checked.sha256, source=kind, filename=filename)
+        wheel = Wheel.of(checked.path, sha256=checked.sha256, source=kind, filename=filename)
+        return replace(wheel, built_by=note.get("built_by", ""))
     return None
 
 

@@ -286,12 +286,13 @@ class _Compiler:
         note = self._cache.note(_NOTES, batch.key) or {}
         digest = Digest(note.get("zip", ""))
         if _DIGEST.fullmatch(digest) and (kept := self._cache.find(digest)):
-            with suppress(zipfile.BadZipFile):
+            with suppress(zipfile.BadZipFile, FileNotFoundError):
                 return self._members_of(kept)
         name = hashlib.sha256(batch.key.encode()).hexdigest()
         file = self._scratch / f"{name}.zip"
         self._compile(batch, file)
-        with suppress(FetchError):  # a cache that cannot be written costs time only
+        # A cache that cannot be written, or that somebody removes, only costs time.
+        with suppress(FetchError, FileNotFoundError):
             with file.open("rb") as stream:
                 kept = self._cache.store(iter(lambda: stream.read(_CHUNK), b""), None)
             self._cache.keep_note(_NOTES, batch.key, {"zip": kept.digest})

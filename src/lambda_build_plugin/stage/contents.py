@@ -38,20 +38,23 @@ def content_of(entry: Entry, reader: MemberReader) -> bytes:
         return data
     if isinstance(data, Member):
         return reader.content(data)
-    content = data.read_bytes()
+    try:
+        content = data.read_bytes()
+    except FileNotFoundError as error:
+        raise ChangedFileError(data) from error
     if digest_of(content) != entry.digest:
         raise ChangedFileError(data)
     return content
 
 
 class ChangedFileError(StageError):
-    """A file has changed between being looked at and being packed."""
+    """A file was changed or removed after it was staged."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         super().__init__(
             f"{path} has changed while it was packed",
-            why="its content is not the one that was read a moment ago",
+            why="its content is not the one that was read a moment ago, or it is gone",
             hint="build again when nothing writes to it, or leave it out with `exclude`",
         )
 

@@ -18,6 +18,7 @@ from lambda_build_plugin.stage.plain_files import UnfitFileError, plain_file, re
 from lambda_build_plugin.stage.records import record
 from lambda_build_plugin.stage.tree import Entry, PlainProject, check_folders
 from lambda_build_plugin.system.hashes import digest_of_file
+from lambda_build_plugin.system.output import writing
 from lambda_build_plugin.system.processes import finished
 from lambda_build_plugin.urls import redacted_text
 from lambda_build_plugin.wheel.record import record_rows
@@ -68,7 +69,8 @@ def after_stage(
         HookError: A command fails.
         StageError: What it left cannot ship.
     """
-    write_folder(tree, folder)
+    with writing(folder):
+        write_folder(tree, folder)
     environ = {
         **_environment(settings),
         "LAMBDA_BUILD_STAGE": str(folder),

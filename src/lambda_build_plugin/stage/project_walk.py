@@ -2,7 +2,8 @@
 
 Patterns decide in this order: `include`, `exclude`, then the defaults below and the
 `.gitignore` files of the project. All of them are written as in a `.gitignore`. The index
-of git is not read: whether a file is under version control does not matter.
+of git decides nothing, because a copy without a repository has to give the same bytes. What
+stays behind is noted with the reason.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from lambda_build_plugin.stage.plain_files import UnfitFileError, plain_file, real_place
+from lambda_build_plugin.stage.tree import LeftBehind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -20,13 +22,26 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.stage.tree import PlainFile
 
-__all__ = ["Choice", "ProjectWalk"]
+__all__ = ["BY_DEFAULT", "BY_GITIGNORE", "TEST", "Choice", "ProjectWalk"]
+
+BY_DEFAULT = "it is left out by default"
+BY_GITIGNORE = "`.gitignore` matches it"
+TEST = "it is a test"
+_BY_EXCLUDE = "`exclude` matches it"
+_ENVIRONMENT_FOLDER = "it is an environment"
+_OF_BUILD = "it belongs to the build, or ships as a wheel"
 
 _NEVER = frozenset({".git", ".hg", ".svn", ".bzr", "CVS", "__pycache__"})
 """Folders, or files, that no pattern brings back."""
 
-_ENVIRONMENT = "pyvenv.cfg"
-"""What marks a virtual environment (PEP 405)."""
+_ENVIRONMENTS = ("pyvenv.cfg", "conda-meta")
+"""What marks a virtual environment (PEP 405), and one of conda or pixi."""
+
+_PROJECT_FILES = ("pyproject.toml", "setup.py")
+"""What marks a folder as a project, such as a member of a workspace."""
+
+_OUTPUT_FOLDERS = frozenset({"build", "dist"})
+"""Where the builds of every such project write."""
 
 _LEFT_BEHIND = """
 # version control and what hangs on it
@@ -78,8 +93,11 @@ desktop.ini
 # what builds and other tools make
 *.dist-info/
 *.egg-info/
+*-function-python3.*.zip
+*-layer-python3.*.zip
 .aws-sam/
 .pdm-build/
+.pixi/
 .serverless/
 .terraform/
 cdk.out/
@@ -130,13 +148,16 @@ node_modules/
 /tox.ini
 /uv.lock
 /uv.toml
-# tests
+"""
+"""What a function has no use for; the README lists the same."""
+
+_TESTS = """
 test/
 tests/
 test_*.py
 conftest.py
 """
-"""What a function has no use for; the README lists the same."""
+"""Code that runs before a function is deployed, unless a module that ships imports it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +203,11 @@ class ProjectWalk:
 
     root: Path
     choice: Choice
+    left_behind: dict[str, LeftBehind] = field(init=False, default_factory=dict)
+    """What was met and does not ship, by path; a folder as a whole."""
+
     _defaults: GitIgnoreSpec = field(init=False)
+    _tests: GitIgnoreSpec = field(init=False)
     _exclude: GitIgnoreSpec = field(init=False)
     _include: GitIgnoreSpec = field(init=False)
     _by_name: frozenset[str] = field(init=False)
@@ -190,6 +215,7 @@ class ProjectWalk:
 
     def __post_init__(self) -> None:
         self._defaults = _spec_of(_LEFT_BEHIND.splitlines())
+        self._tests = _spec_of(_TESTS.splitlines())
         self._exclude = _spec_of(self.choice.exclude)
         self._include = _spec_of(self.choice.include)
         self._by_name = frozenset(pattern.strip("/") for pattern in self.choice.include)
@@ -212,20 +238,45 @@ class ProjectWalk:
 
     def ships(self, place: Path, path: str, *, ignored: bool = False) -> bool:
         """Decide for one file: `include` before `exclude` before what is left behind."""
-        for spec, answer in ((self._include, True), (self._exclude, False)):
-            found = spec.check_file(path).include
-            if found is not None:
-                return found is answer
-        return not ignored and self.ships_by_default(place, path)
+        return not self._reason(place, path, ignored=ignored)
 
     def ships_by_default(self, place: Path, path: str) -> bool:
         """Decide for one file or folder without the user's patterns."""
-        suffix = "/" if place.is_dir() else ""
-        return (
-            not self._is_apart(place)
-            and not self._defaults.match_file(path + suffix)
-            and not self._is_ignored(place, suffix)
-        )
+        return not self._reason_by_default(place, path)
+
+    def is_excluded(self, path: str) -> bool:
+        """Tell whether the user's patterns leave a file out."""
+        return self._reason_by_user(path) == _BY_EXCLUDE
+
+    def _reason(self, place: Path, path: str, *, ignored: bool) -> str:
+        """Say why a file stays behind; empty if it ships."""
+        by_user = self._reason_by_user(path)
+        if by_user is not None:
+            return by_user
+        return BY_DEFAULT if ignored else self._reason_by_default(place, path)
+
+    def _reason_by_user(self, path: str) -> str | None:
+        """Ask the user's patterns; None if none of them matches."""
+        for spec, answer in ((self._include, True), (self._exclude, False)):
+            found = spec.check_file(path).include
+            if found is not None:
+                return "" if found is answer else _BY_EXCLUDE
+        return None
+
+    def _reason_by_default(self, place: Path, path: str) -> str:
+        is_folder = place.is_dir()
+        suffix = "/" if is_folder else ""
+        if apart := self._reason_apart(place):
+            return apart
+        if self._defaults.match_file(path + suffix) or (is_folder and _is_output_folder(place)):
+            return BY_DEFAULT
+        if self._tests.match_file(path + suffix):
+            return TEST
+        return BY_GITIGNORE if self._is_ignored(place, suffix) else ""
+
+    def _note(self, place: Path, path: str, reason: str) -> None:
+        if place.name not in _NEVER and not self._include.check_file(path).include:
+            self.left_behind.setdefault(path, LeftBehind(path=path, place=place, reason=reason))
 
     def _below(self, folder: _Folder) -> Iterator[PlainFile]:
         try:
@@ -235,19 +286,25 @@ class ProjectWalk:
                 folder.path or ".", error.strerror or str(error), hint="check its permissions"
             ) from error
         for place in places:
-            if self._is_apart(place):
-                continue
             path = folder.path + place.name
-            if place.is_dir():
+            if apart := self._reason_apart(place):
+                self._note(place, f"{path}/" if place.is_dir() else path, apart)
+            elif place.is_dir():
                 yield from self._in_folder(folder, place, path)
-            elif self.ships(place, path, ignored=folder.ignored):
+            elif reason := self._reason(place, path, ignored=folder.ignored):
+                if not folder.ignored:  # its folder is noted
+                    self._note(place, path, reason)
+            else:
                 yield from self._entry(folder, place, path)
 
     def _in_folder(self, folder: _Folder, place: Path, path: str) -> Iterator[PlainFile]:
-        ignored = folder.ignored or not self.ships_by_default(place, path)
-        if ignored and not self._may_bring_back:
-            return
-        if not ignored and not self._may_bring_back and self._exclude.match_file(f"{path}/"):
+        reason = "" if folder.ignored else self._reason_by_default(place, path)
+        ignored = folder.ignored or bool(reason)
+        if (ignored or not self._may_bring_back) and self._exclude.match_file(f"{path}/"):
+            reason = _BY_EXCLUDE
+        if reason:
+            self._note(place, f"{path}/", reason)
+        if (ignored or reason) and not self._may_bring_back:
             return
         real = real_place(place) if place.is_symlink() else folder.above[-1] / place.name
         if real in folder.above:  # a link back up: it would never end
@@ -283,10 +340,13 @@ class ProjectWalk:
     def _is_named(self, path: str) -> bool:
         return path in self._by_name
 
-    def _is_apart(self, place: Path) -> bool:
-        return (
-            place.name in _NEVER or place in self.choice.apart or (place / _ENVIRONMENT).is_file()
-        )
+    def _reason_apart(self, place: Path) -> str:
+        """Say why nothing brings a file or folder back; empty if something may."""
+        if place.name in _NEVER or place in self.choice.apart:
+            return _OF_BUILD
+        if place.is_dir() and any((place / name).exists() for name in _ENVIRONMENTS):
+            return _ENVIRONMENT_FOLDER
+        return ""
 
     def _is_ignored(self, place: Path, suffix: str) -> bool:
         """Ask the `.gitignore` files from the nearest up, as git does (gitignore(5))."""
@@ -313,6 +373,13 @@ class ProjectWalk:
             )
             self._specs[folder] = own if at_top else own + self._specs_for(folder.parent)
         return self._specs[folder]
+
+
+def _is_output_folder(place: Path) -> bool:
+    """Tell whether a project below the first one writes what it builds to a folder."""
+    return place.name in _OUTPUT_FOLDERS and any(
+        (place.parent / name).is_file() for name in _PROJECT_FILES
+    )
 
 
 def _is_in_repository(folder: Path) -> bool:

@@ -2,7 +2,8 @@
 
 Modules are imported from the project's folder, from its `src`, or from where
 `[tool.poetry] packages` says. Version control, environments, caches, tools, tests and what
-git ignores stay behind; `exclude` and then `include` override that. Nothing is executed.
+git ignores stay behind; `exclude` and then `include` override that. A test that a module
+imports is code, and ships. Nothing is executed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.errors import SettingsError, StageError
+from lambda_build_plugin.stage.imported_tests import imported_tests
 from lambda_build_plugin.stage.project_walk import ProjectWalk
 from lambda_build_plugin.stage.tree import PlainProject
 
@@ -53,6 +55,8 @@ def plain_project(project: Project, choice: Choice) -> PlainProject:
     try:
         for file in _found(project, choice, walk):
             files.setdefault(file.path, file)
+        for file in imported_tests(files, walk):
+            files[file.path] = file
     except TableError as error:
         raise SettingsError([str(error)], hint="fix pyproject.toml") from error
     if not any(path.endswith((".py", ".so")) for path in files):
@@ -61,6 +65,9 @@ def plain_project(project: Project, choice: Choice) -> PlainProject:
         name=project.name,
         version=project.version,
         files=tuple(files[path] for path in sorted(files)),
+        left_behind=tuple(
+            walk.left_behind[path] for path in sorted(walk.left_behind) if path not in files
+        ),
     )
 
 

@@ -46,7 +46,7 @@ class DuplicateDistributionError(StageError):
         self.wheels = (one, other)
         super().__init__(
             f"`{one.name}` would ship twice",
-            why="\n".join(f"{wheel.filename} ({wheel.source})" for wheel in self.wheels),
+            why=[f"{wheel.filename} ({wheel.source})" for wheel in self.wheels],
             hint="a project that is in its own lock ships from its source: remove it from the lock",
         )
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lambda_build_plugin.errors import StageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from packaging.utils import NormalizedName
@@ -21,13 +21,26 @@ __all__ = [
     "Dispute",
     "Distribution",
     "Entry",
+    "LeftBehind",
+    "LongNameError",
     "PlainFile",
     "PlainProject",
     "StagedTree",
     "WheelLayout",
     "check_folders",
+    "check_names",
     "same",
 ]
+
+_LONGEST_NAME = 255  # bytes of UTF-8
+
+_LONGEST_PATH = 4095 - len("/var/task/")
+
+_MOST_IN_A_NAME = f"and a name of a file or a folder may have {_LONGEST_NAME}"
+
+_MOST_IN_A_PATH = f"and may have {_LONGEST_PATH:,} below /var/task"
+
+_SHORT = 63  # characters, of four bytes at most: nothing in such a path is too long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +57,26 @@ class PlainFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeftBehind:
+    """A file or a whole folder of a source project that does not ship."""
+
+    path: str
+    """Below the folder from which modules are imported; of a folder with a slash at its end."""
+
+    place: Path
+    reason: str
+    """What leaves it out, such as a `.gitignore`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlainProject:
     """The files of a project that ships without becoming a wheel."""
 
     name: NormalizedName
     version: str | None = None
     files: tuple[PlainFile, ...] = ()
+    left_behind: tuple[LeftBehind, ...] = ()
+    """What lies beside the files and does not ship, sorted by path."""
 
     @property
     def owner(self) -> str:
@@ -166,6 +193,40 @@ def check_folders(entries: Mapping[str, Entry]) -> None:
                     hint="leave out one of the two distributions",
                 )
             parent = parent.rpartition("/")[0]
+
+
+def check_names(entries: Iterable[Entry]) -> None:
+    """Refuse names that Linux, and so Lambda, cannot unpack.
+
+    Raises:
+        StageError: A name has more than 255 bytes (NAME_MAX), or a path more than 4,095
+            (PATH_MAX with its final NUL byte, both in limits.h), /var/task included.
+    """
+    for entry in entries:
+        path = entry.path
+        if len(path) <= _SHORT:
+            continue
+        name = max(path.split("/"), key=_size)
+        if _size(name) > _LONGEST_NAME:
+            raise LongNameError(entry, f"`{name[:40]}…` has {_size(name)} bytes, {_MOST_IN_A_NAME}")
+        if _size(path) > _LONGEST_PATH:
+            raise LongNameError(entry, f"its path has {_size(path):,} bytes, {_MOST_IN_A_PATH}")
+
+
+def _size(name: str) -> int:
+    return len(name.encode("utf-8"))
+
+
+class LongNameError(StageError):
+    """A file has a name that cannot exist in Lambda."""
+
+    def __init__(self, entry: Entry, problem: str) -> None:
+        self.path = entry.path
+        super().__init__(
+            f"a file of {entry.owner} has a name that is too long for Linux",
+            why=problem,
+            hint="leave the file out with the setting `exclude`, or rename it if it is yours",
+        )
 
 
 def same(one: Entry, other: Entry) -> bool:

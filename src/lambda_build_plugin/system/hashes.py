@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NewType
@@ -20,6 +22,7 @@ __all__ = [
     "Digest",
     "Hashing",
     "check_file",
+    "check_regular",
     "digest",
     "digest_of",
     "digest_of_file",
@@ -91,8 +94,9 @@ def check_file(path: Path, algorithm: str = "sha256") -> Checked:
     """Hash a file.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: It cannot be read, or is not a regular file.
     """
+    check_regular(path)
     hashing = Hashing(algorithm)
     buffer = bytearray(_CHUNK)
     view = memoryview(buffer)
@@ -100,6 +104,16 @@ def check_file(path: Path, algorithm: str = "sha256") -> Checked:
         while count := file.readinto(buffer):
             hashing.update(view[:count])
     return hashing.checked(path)
+
+
+def check_regular(path: Path) -> None:
+    """Check that a file can be read to its end: nobody may ever write to a pipe.
+
+    Raises:
+        OSError: It does not exist, or is a pipe, a device or a folder.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
 
 
 class Hashing:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import StageError
+from lambda_build_plugin.system.leftovers import part_name, sweep_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +59,7 @@ class Outputs:
                 if not folder.exists():
                     folder.mkdir()
                     self._folders.append(folder)
+        sweep_parts(path.parent)
         pending = _Pending(path)
         self._pending.append(pending)
         return pending.temporary
@@ -101,10 +102,8 @@ class _Pending:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # Without the destination's name, which may already have the greatest length allowed.
-        name = secrets.token_hex(8)
-        self.temporary = path.with_name(f".{name}.part")
-        self._aside = path.with_name(f".{name}.old")
+        self.temporary = path.with_name(part_name())
+        self._aside = self.temporary.with_suffix(".old")
         """What was at the destination before, until all results have been moved."""
         self.is_moved = False
 

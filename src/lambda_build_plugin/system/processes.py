@@ -1,4 +1,4 @@
-"""Run programs to their end, without a terminal, and never let them outlive this process."""
+"""Run programs to their end, without a terminal; they do not outlive this process."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["finished"]
+
+_WATCH = 'read line || kill -9 "-$1"'
+"""At the end of the pipe without a line, end the group of processes."""
 
 
 def finished(
@@ -25,10 +28,16 @@ def finished(
     timeout: float | None = None,
     together: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end; what interrupts us ends it with all that it has started.
+    """Run a program to its end; whatever ends this process ends the program and its children.
 
     It gets no input, and a session of its own: without a terminal nothing can ask there.
-    What it writes may be gathered `together`, in its order, as its standard output.
+
+    Args:
+        command: The program and its arguments.
+        cwd: The working directory; by default that of this process.
+        environ: All of its environment variables.
+        timeout: Seconds after which it is ended; by default it may run forever.
+        together: Whether its errors are part of its standard output, in the order of writing.
 
     Raises:
         OSError: It cannot be started.
@@ -47,7 +56,8 @@ def finished(
             start_new_session=True,
         ) as process:
             try:
-                process.wait(timeout)
+                with _watched(process):
+                    process.wait(timeout)
             except BaseException:
                 _kill(process)
                 raise
@@ -58,8 +68,46 @@ def finished(
     return subprocess.CompletedProcess(command, process.returncode, *texts)
 
 
+@contextmanager
+def _watched(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Let a second process end the first one if this one is killed and cannot do so.
+
+    The second one waits for a line in a pipe that only this process can write to, and which
+    the system closes when this process ends. Windows has no groups of processes to end.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    reading, writing = os.pipe()  # not inherited by other programs
+    watcher = _watcher(process.pid, reading)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            os.write(writing, b"done\n")
+        os.close(writing)
+        os.close(reading)
+        if watcher is not None:
+            watcher.wait()
+
+
+def _watcher(group: int, reading: int) -> subprocess.Popen[bytes] | None:
+    try:
+        return subprocess.Popen(
+            ["/bin/sh", "-c", _WATCH, "lambda-build-watch", str(group)],
+            stdin=reading,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env={},
+            start_new_session=True,
+        )
+    except OSError:  # the program can do without it
+        return None
+
+
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End a process that leads a session, and its children where there are sessions."""
+    """End a process that leads a session, and its children if the system has sessions."""
     if sys.platform == "win32":
         process.kill()
     else:

@@ -54,7 +54,7 @@ class UnmetRequirementsError(VerificationError):
         count = "a requirement is" if len(unmet) == 1 else f"{len(unmet)} requirements are"
         super().__init__(
             f"{count} not met by what ships",
-            why="\n".join(unmet),
+            why=unmet,
             hint="lock again so that the lock contains them for this target: a lock made for one "
             "machine, or by hand, may lack what another one needs; name the zips of layers that "
             "contain them (`provided-by`; `lambda-build inspect --layer`), and list what is left "

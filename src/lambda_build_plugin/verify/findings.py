@@ -30,6 +30,8 @@ class Findings:
 
     errors: tuple[VerificationError, ...] = ()
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What may well be intended, for those who ask for it with `--verbose`."""
 
 
 class SeveralFailuresError(VerificationError):
@@ -49,6 +51,7 @@ def together(*findings: Findings) -> Findings:
     return Findings(
         errors=tuple(error for each in findings for error in each.errors),
         warnings=tuple(warning for each in findings for warning in each.warnings),
+        notes=tuple(note for each in findings for note in each.notes),
     )
 
 
@@ -78,6 +81,6 @@ class StrictError(VerificationError):
         self.warnings = tuple(warnings)
         super().__init__(
             "there are warnings, and the build is strict",
-            why="\n".join(f"- {warning}" for warning in warnings),
+            why=[f"- {warning}" for warning in warnings],
             hint="fix them, or build without `strict`",
         )

@@ -8,6 +8,7 @@ here: the module is looked for as the import system would, and its source is par
 from __future__ import annotations
 
 import ast
+import difflib
 import re
 import warnings
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ from lambda_build_plugin.config.settings import HANDLER
 from lambda_build_plugin.errors import VerificationError
 from lambda_build_plugin.runtime.standard_library import is_built_in
 from lambda_build_plugin.verify.findings import Findings
+from lambda_build_plugin.verify.grammar import LARGEST_SOURCE
+from lambda_build_plugin.verify.module_index import ModuleIndex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,17 +38,23 @@ _HINT = "check the setting `handler` (--handler): `package.module.function`"
 _REACHES_AROUND = frozenset({"eval", "exec", "globals", "locals", "setattr", "vars", "__dict__"})
 """With these a module can define names that its text does not show."""
 
-_LARGEST_SOURCE = 1 << 24  # bytes
+_MOST_MEANT = 3  # names in a hint
+_MOST_TRIED = 20  # modules that are parsed for one
+_SIMILAR = 0.7
+_EVENT_AND_CONTEXT = 2  # parameters of a handler
+
+_UNPARSABLE = "this Python cannot parse it"
 
 
 class HandlerError(VerificationError):
     """The handler's module is not in the artifact."""
 
-    def __init__(self, handler: str, looked_for: Sequence[str]) -> None:
+    def __init__(self, handler: str, looked_for: Sequence[str], meant: Sequence[str] = ()) -> None:
+        self.meant = tuple(meant)
         super().__init__(
             f"the handler `{handler}` is not in the artifact",
             why=f"none of these files exists: {', '.join(looked_for)}",
-            hint=_HINT,
+            hint=_hint_of(meant),
         )
 
 
@@ -53,10 +62,13 @@ class MalformedHandlerError(VerificationError):
     """The handler is not of the form that the runtime reads."""
 
     def __init__(self, handler: str) -> None:
+        dotted = re.sub(r"(?:\.py)?:", ".", handler)
         super().__init__(
             f"the handler `{handler}` is malformed",
             why="the runtime takes the part before the last dot as the name of the module",
-            hint=_HINT,
+            hint=_HINT
+            if dotted == handler or not HANDLER.fullmatch(dotted)
+            else f"write a dot for the colon: `{dotted}`",
         )
 
 
@@ -76,13 +88,21 @@ class BuiltInHandlerError(VerificationError):
 class UndefinedHandlerError(VerificationError):
     """The handler's module does not define its name."""
 
-    def __init__(self, handler: str, path: str) -> None:
+    def __init__(self, handler: str, path: str, meant: Sequence[str] = ()) -> None:
+        self.meant = tuple(meant)
         super().__init__(
             f"the handler `{handler}` is not defined",
             why=f"nothing in `{path}` defines `{handler.rpartition('.')[2]}`: the runtime answers "
             "Runtime.HandlerNotFound",
-            hint=_HINT,
+            hint=_hint_of(meant),
         )
+
+
+def _hint_of(meant: Sequence[str]) -> str:
+    if not meant:
+        return _HINT
+    names = " or ".join(f"`{name}`" for name in meant)
+    return f"{names} exists: did you mean {'that' if len(meant) == 1 else 'one of these'}?"
 
 
 def check_handler(
@@ -96,20 +116,24 @@ def check_handler(
         target: Whose Python it is.
         beside: Layers, in the order of `sys.path`.
     """
-    if not HANDLER.fullmatch(handler):
+    if not HANDLER.fullmatch(handler) or ":" in handler:
         return Findings(errors=(MalformedHandlerError(handler),))
     if is_built_in(_first(handler), target.runtime.python):
         return Findings(errors=(BuiltInHandlerError(handler, target),))
-    module, _, name = handler.rpartition(".")
+    module = handler.rpartition(".")[0]
     for each in (artifact, *beside):
         for root in each.roots:
             path = _found(each, root + module.replace(".", "/"))
             if path is not None:
-                return _check_name(each, path, handler, name)
+                return _check_name(each, path, handler, beside=(artifact, *beside))
     module = module.replace(".", "/")
     return Findings(
         errors=(
-            HandlerError(handler, [f"{module}{end}" for end in (".py", "/__init__.py", ".pyc")]),
+            HandlerError(
+                handler,
+                [f"{module}{end}" for end in (".py", "/__init__.py", ".pyc")],
+                _meant_elsewhere(handler, [artifact, *beside]),
+            ),
         )
     )
 
@@ -132,27 +156,80 @@ def _found(artifact: ArtifactView, module: str) -> str | None:
     return None
 
 
-def _check_name(artifact: ArtifactView, path: str, handler: str, name: str) -> Findings:
-    """Look for the name in the source; where there is none, nothing can be told."""
+def _check_name(
+    artifact: ArtifactView, path: str, handler: str, *, beside: Sequence[ArtifactView]
+) -> Findings:
+    """Look for the name in the source; without the source, nothing can be told."""
+    name = handler.rpartition(".")[2]
     cannot_tell = f"cannot tell whether the handler `{handler}` is defined in `{path}`:"
-    if path.endswith(".py") and artifact.sizes[path] > _LARGEST_SOURCE:
-        return Findings(warnings=(f"{cannot_tell} it is too large",))
-    source = artifact.read(path) if path.endswith(".py") else artifact.source(path)
-    if source is None:
-        return Findings(warnings=(f"{cannot_tell} its source does not ship",))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        # It may be newer than the Python that runs this.
-        return Findings(warnings=(f"{cannot_tell} this Python cannot parse it",))
+    tree = _parsed(artifact, path)
+    if isinstance(tree, str):
+        # What is wrong with the project's own code is reported for all of its modules.
+        is_reported = tree == _UNPARSABLE and path in artifact.own
+        return Findings(warnings=() if is_reported else (f"{cannot_tell} {tree}",))
     bound = set(_bound(tree))
     if name in bound:
         return Findings()
     if "*" in bound or "__getattr__" in bound or _reaches_around(tree):
         return Findings(warnings=(f"{cannot_tell} the module defines names at run time",))
-    return Findings(errors=(UndefinedHandlerError(handler, path),))
+    meant = [f"{handler.rpartition('.')[0]}.{each}" for each in _similar(name, tree)]
+    deeper = _meant_elsewhere(handler, beside)
+    return Findings(errors=(UndefinedHandlerError(handler, path, meant or deeper),))
+
+
+def _meant_elsewhere(handler: str, artifacts: Sequence[ArtifactView]) -> list[str]:
+    """Find modules that may have been meant: deeper or higher, or spelled a little otherwise."""
+    wanted, _, name = handler.rpartition(".")
+    wanted = re.sub(r"[./]+", ".", wanted).strip(".")
+    modules = ModuleIndex(artifacts).modules
+    last = wanted.rpartition(".")[2]
+    close = difflib.get_close_matches(wanted, modules, n=_MOST_MEANT, cutoff=_SIMILAR)
+    likely = [
+        found
+        for found in sorted(modules)
+        if found.endswith(f".{wanted}")
+        or wanted.endswith(f".{found}")
+        or (found.startswith(f"{wanted}.") and modules[found].is_own)
+        or (found.rpartition(".")[2] == last and modules[found].is_own)
+    ]
+    meant = []
+    for found in dict.fromkeys((*likely[:_MOST_TRIED], *close)):
+        tree = _parsed(modules[found].artifact, modules[found].path)
+        if isinstance(tree, ast.Module) and name in set(_bound(tree)):
+            meant.append(f"{found}.{name}")
+    return meant[:_MOST_MEANT]
+
+
+def _similar(name: str, tree: ast.Module) -> list[str]:
+    """List functions that may have been meant: of a similar name, or that take a context."""
+    functions = [
+        node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    ]
+    names = {node.name for node in functions} | set(_bound(tree))
+    close = difflib.get_close_matches(name, sorted(names), n=1, cutoff=_SIMILAR)
+    if close:
+        return close
+    handlers = [
+        node.name
+        for node in functions
+        if len(node.args.args) == _EVENT_AND_CONTEXT and node.args.args[1].arg == "context"
+    ]
+    return handlers if len(handlers) <= _MOST_MEANT else []
+
+
+def _parsed(artifact: ArtifactView, path: str) -> ast.Module | str:
+    """Parse a module, or say why it cannot be parsed."""
+    if path.endswith(".py") and artifact.sizes[path] > LARGEST_SOURCE:
+        return "it is too large"
+    source = artifact.read(path) if path.endswith(".py") else artifact.source(path)
+    if source is None:
+        return "its source does not ship"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return _UNPARSABLE  # it may be newer than the Python that runs this
 
 
 def _bound(node: ast.AST) -> Iterator[str]:

@@ -42,7 +42,7 @@ class EditableError(VerificationError):
         self.places = tuple(places)
         super().__init__(
             "the artifact contains an editable install instead of a package",
-            why="\n".join(places),
+            why=places,
             hint="install it without `-e` (`--editable`), or as a wheel",
         )
 

@@ -56,7 +56,7 @@ class ForeignCodeError(VerificationError):
         super().__init__(
             f"{'a file' if count == 1 else f'{count} files'} with machine code cannot load on "
             f"{target}",
-            why="\n".join(_lines(self.problems)),
+            why=tuple(_lines(self.problems)),
             hint="use a version of the package that has a wheel for the target, or leave the "
             "file out if nothing loads it",
         )

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 from lambda_build_plugin.errors import VerificationError
 from lambda_build_plugin.runtime.limits import MOST_ENTRIES, UNZIPPED_LIMIT, ZIPPED_LIMIT, size_text
 from lambda_build_plugin.verify.findings import MOST_LISTED
+from lambda_build_plugin.verify.savings import heavy_folders, possible_savings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from lambda_build_plugin.stage.tree import StagedTree
+    from lambda_build_plugin.verify.savings import Saving
 
 __all__ = [
     "EmptyArtifactError",
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 _DOUBTFUL = 0.95
+_FEW = 1 << 10  # bytes
 
 
 class OversizeError(VerificationError):
@@ -40,20 +43,66 @@ class OversizeError(VerificationError):
         size: int,
         biggest: Sequence[tuple[str, int]],
         beside: Mapping[str, int] | None = None,
+        *,
+        folders: Sequence[tuple[str, int]] = (),
+        savings: Sequence[Saving] = (),
     ) -> None:
+        """Describe what is too large.
+
+        Args:
+            size: Unzipped bytes of the artifact.
+            biggest: The largest distributions, with their unzipped bytes.
+            beside: Unzipped bytes of other artifacts that a function has, by their labels.
+            folders: The largest folders of packages, with their unzipped bytes.
+            savings: Settings that would make it smaller.
+        """
         self.size, self.biggest, self.beside = size, tuple(biggest), dict(beside or {})
-        lines = [f"- {name}: {size_text(bytes_)}" for name, bytes_ in biggest]
-        others = [
-            f"{label}, which is used with it, has {bytes_:,} bytes unzipped"
-            for label, bytes_ in self.beside.items()
-        ]
-        together = f", {size + sum(self.beside.values()):,} with the other artifacts" * bool(others)
+        over = size + sum(self.beside.values()) - UNZIPPED_LIMIT + 1
+        together = " together with the other artifacts" * bool(self.beside)
         super().__init__(
-            f"the artifact is too large: {size:,} bytes unzipped{together}, "
-            f"Lambda requires less than {UNZIPPED_LIMIT:,}",
-            why="\n".join((*others, "the largest distributions are:", *lines)),
-            hint="leave out what the function does not need, or deploy a container image",
+            f"the artifact is too large by {_amount(over)}: Lambda requires less than "
+            f"{size_text(UNZIPPED_LIMIT)} unzipped{together}",
+            why="\n".join(
+                (
+                    f"it has {size_text(size)} ({size:,} bytes) unzipped",
+                    *(
+                        f"{label}, which is used with it, has {size_text(other)}"
+                        for label, other in self.beside.items()
+                    ),
+                    *_sizes_of("distributions", biggest),
+                    *_sizes_of("folders of packages", folders),
+                )
+            ),
+            hint=_remedies(over, savings),
         )
+
+
+def _amount(size: int) -> str:
+    """Write a number of bytes; a few of them are told exactly."""
+    if size >= _FEW:
+        return size_text(size)
+    return f"{size} byte{'' if size == 1 else 's'}"
+
+
+def _sizes_of(what: str, sizes: Sequence[tuple[str, int]]) -> Iterator[str]:
+    if sizes:
+        yield f"the largest {what} are:"
+        yield from (f"- {name}: {size_text(size)}" for name, size in sizes)
+
+
+def _remedies(over: int, savings: Sequence[Saving]) -> str:
+    """Say what would bring an artifact under the limit; layers count against the same one."""
+    further = (
+        "leave out what the function does not need (`exclude`), or deploy a container image; "
+        "layers do not help, because they count, too"
+    )
+    if not savings:
+        return further
+    listed = ", ".join(f"`{setting}` saves {size_text(size)}" for setting, size in savings)
+    saved = sum(saving.size for saving in savings)
+    if saved >= over:
+        return f"{listed}: that is enough" + (" together" if len(savings) > 1 else "")
+    return f"{listed}, which is not enough: {further}"
 
 
 class OversizeWheelsError(VerificationError):
@@ -62,8 +111,8 @@ class OversizeWheelsError(VerificationError):
     def __init__(self, size: int, biggest: Sequence[tuple[str, int]]) -> None:
         self.size, self.biggest = size, tuple(biggest)
         super().__init__(
-            f"the artifact would be too large: its wheels have {size:,} bytes before they are "
-            f"unzipped, Lambda requires less than {UNZIPPED_LIMIT:,} afterwards",
+            f"the artifact would be too large: its wheels have {size_text(size)} before they are "
+            f"unzipped, and Lambda requires less than {size_text(UNZIPPED_LIMIT)} afterwards",
             why="\n".join(
                 (
                     "the largest are:",
@@ -117,7 +166,13 @@ def check_tree(
         raise TooManyEntriesError(len(tree.entries))
     size = tree.size + sum((beside or {}).values())
     if size >= UNZIPPED_LIMIT:
-        raise OversizeError(tree.size, biggest(tree)[:MOST_LISTED], beside)
+        raise OversizeError(
+            tree.size,
+            biggest(tree)[:MOST_LISTED],
+            beside,
+            folders=heavy_folders(tree, MOST_LISTED),
+            savings=possible_savings(tree),
+        )
     return doubtful_size(size, together=bool(beside))
 
 

@@ -76,6 +76,9 @@ class ArtifactView:
     code: Mapping[str, MachineCode]
     distributions: tuple[Shipped, ...]
 
+    own: frozenset[str] = frozenset()
+    """Paths of the project's own code, and of that of local packages."""
+
     source: Callable[[str], bytes | None] = field(default=lambda _: None)
     """The source of a module whose bytecode alone ships, by its path; None where nobody has it."""
 
@@ -128,6 +131,9 @@ def artifact_of(
         dist.wheel.name: f"{dist.wheel.name} {dist.wheel.version}" for dist in tree.distributions
     }
     owners = {entry.path: entry.owner for entry in tree.entries}
+    own: set[str] = {dist.wheel.name for dist in tree.distributions if dist.wheel.source == "local"}
+    if tree.project is not None:
+        own.add(tree.project.owner)
     code: dict[str, MachineCode] = {}
     for entry in tree.entries:
         if isinstance(entry.data, Member) and entry.data.wheel in code_of:
@@ -157,6 +163,7 @@ def artifact_of(
             shipped(read_text(archive, infos[path])) if path in infos else _unknown(dist)
             for dist, path in metadata.items()
         ),
+        own=frozenset(path for path, owner in owners.items() if owner in own),
         source=source,
     )
 

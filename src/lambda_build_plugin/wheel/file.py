@@ -77,6 +77,9 @@ class Wheel:
     source: str
     """What it was made of: `wheel` where it came as one, else `sdist`, `local` or `vcs`."""
 
+    built_by: str = ""
+    """The backend that built it here, with its version; empty if it came as a wheel."""
+
     @classmethod
     def of(cls, path: Path, *, sha256: str, source: str, filename: str = "") -> Wheel:
         """Describe a wheel that lies somewhere, by its file name (PEP 427).

@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 
 _File = TypeVar("_File", bound="FileIO | zipfile.ZipFile")
 
-__all__ = ["CHUNK", "LOCAL_HEADER", "DamagedMemberError", "Member", "MemberReader", "member_of"]
+__all__ = [
+    "CHUNK",
+    "LOCAL_HEADER",
+    "DamagedMemberError",
+    "Member",
+    "MemberReader",
+    "WheelGoneError",
+    "member_of",
+]
 
 LOCAL_HEADER = struct.Struct("<4s2B4HL2L2H")
 
@@ -78,7 +86,7 @@ class MemberReader:
         """
         self._chunk = chunk
         self._check_names = check_names
-        self._files = _OpenFiles(stack, lambda path: path.open("rb", buffering=0))
+        self._files = _OpenFiles(stack, _open)
         self._archives = _OpenFiles(stack, zipfile.ZipFile)
 
     def raw(self, member: Member) -> Iterator[bytes]:
@@ -92,7 +100,10 @@ class MemberReader:
         if member.header_offset > _LAST_OFFSET:
             raise DamagedMemberError(member, "there is no local header where the directory says")
         file = self._files.get(member.wheel)
-        file.seek(member.header_offset)
+        try:
+            file.seek(member.header_offset)
+        except (OSError, OverflowError, ValueError) as error:
+            raise DamagedMemberError(member, "it cannot be where the directory says") from error
         head = file.read(
             LOCAL_HEADER.size
             + _MOST_BYTES_A_CHARACTER * len(member.name)
@@ -169,6 +180,25 @@ class MemberReader:
                     yield block
         except Exception as error:  # bz2, lzma and zstd have no common one
             raise DamagedMemberError(member, f"it cannot be read: {error}") from error
+
+
+def _open(wheel: Path) -> FileIO:
+    try:
+        return wheel.open("rb", buffering=0)
+    except FileNotFoundError as error:
+        raise WheelGoneError(wheel) from error
+
+
+class WheelGoneError(StageError):
+    """A wheel was removed during the build."""
+
+    def __init__(self, wheel: Path) -> None:
+        self.wheel = wheel
+        super().__init__(
+            f"cannot read {wheel}",
+            why="the file was there a moment ago: something has removed it during the build",
+            hint="build again, and clear the cache only while nothing is built",
+        )
 
 
 class _OpenFiles(Generic[_File]):

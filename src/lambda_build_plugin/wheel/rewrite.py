@@ -10,39 +10,65 @@ from urllib.parse import urlsplit
 from packaging.requirements import InvalidRequirement, Requirement
 
 from lambda_build_plugin.urls import without_login
+from lambda_build_plugin.wheel.metadata import headers
 from lambda_build_plugin.wheel.record import record_content, record_row, record_rows
+from lambda_build_plugin.wheel.spelling import respelled_metadata, respelled_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["rewrite", "take_traces_out"]
+__all__ = ["normalize", "rewrite"]
 
 _METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
+_WHEEL = re.compile(r"[^/]+\.dist-info/WHEEL")
+_LICENSES = "licenses/"
+_LICENSE = re.compile(
+    r"(?P<folder>[^/]+\.dist-info/)(?P<file>(?:LICEN[CS]E|COPYING|NOTICE|AUTHORS)[^/]*)",
+    re.IGNORECASE,
+)
 _REQUIREMENT = re.compile(rb"^(Requires-Dist:[ \t]*)([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
 _END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
 
 
-def take_traces_out(path: Path) -> None:
-    """Keep this machine's folders, and logins, out of the requirements of a wheel.
+def normalize(path: Path) -> str:
+    """Remove from a wheel what depends on this machine, and spell its metadata in one way.
 
-    Backends write where a path dependency lies, `common @ file:///home/me/common`, and of
-    a repository the whole address. The first is true on this machine alone: the name stays.
+    Backends write where a path dependency lies, `common @ file:///home/me/common`, and the
+    whole address of a repository. The first is true on this machine alone, so only the name
+    stays; of the second, the login does not. `wheel.spelling` explains the rest.
+
+    Returns:
+        The backend and its version as `WHEEL` named them, such as `hatchling 1.27.0`; empty
+        if it did not.
 
     Raises:
         ValueError: The metadata or RECORD cannot be read.
     """
-    changed = {}
     with zipfile.ZipFile(path) as archive:
-        for name in filter(_METADATA.fullmatch, archive.namelist()):
-            before = archive.read(name)
-            after = _without_traces(before)
-            if after != before:
-                changed[name] = after
-    if changed:
-        new = path.with_name(f"{path.name}.new")
-        rewrite(path, new, changed)
-        new.replace(path)
+        names = archive.namelist()
+        licenses = {name: place for name in names if (place := _license_place(name)) is not None}
+        files = [place.partition(_LICENSES)[2] for place in licenses.values()]
+        metadata = {
+            name: respelled_metadata(_without_traces(archive.read(name)), license_files=files)
+            for name in filter(_METADATA.fullmatch, names)
+        }
+        wheel = {name: archive.read(name) for name in filter(_WHEEL.fullmatch, names)}
+    changed = {**metadata, **{name: respelled_wheel(data) for name, data in wheel.items()}}
+    new = path.with_name(f"{path.name}.new")
+    rewrite(path, new, changed, renamed=licenses)
+    new.replace(path)
+    named = " ".join(headers(data).get("generator", "") for data in wheel.values())
+    return re.sub(r"\((.*?)\)", r"\1", named).strip()
+
+
+def _license_place(name: str) -> str | None:
+    """Return where version 2.4 of the metadata has a license file; None if it is not one.
+
+    Backends before it write the file beside METADATA.
+    """
+    match = _LICENSE.fullmatch(name)
+    return None if match is None else f"{match['folder']}{_LICENSES}{match['file']}"
 
 
 def _without_traces(metadata: bytes) -> bytes:
@@ -68,22 +94,33 @@ def _without_trace(match: re.Match[bytes]) -> bytes:
     return match[1] + text.encode("utf-8", errors="surrogateescape")
 
 
-def rewrite(path: Path, new: Path, changed: Mapping[str, bytes]) -> None:
-    """Copy a wheel with new content for some members, and update RECORD.
+def rewrite(
+    path: Path,
+    new: Path,
+    changed: Mapping[str, bytes],
+    *,
+    renamed: Mapping[str, str] | None = None,
+) -> None:
+    """Copy a wheel with new contents and names for some members, and update RECORD.
 
     Raises:
         ValueError: RECORD cannot be read.
     """
+    names = renamed or {}
     with zipfile.ZipFile(path) as archive, zipfile.ZipFile(new, "w") as copy:
         for info in archive.infolist():
-            data = archive.read(info)
+            data = changed.get(info.filename)
+            if data is None:
+                data = archive.read(info)
             if info.filename.endswith(".dist-info/RECORD"):
-                data = _updated_record(data, changed)
-            copy.writestr(info, changed.get(info.filename, data), info.compress_type)
+                data = _updated_record(data, changed, names)
+            compression = info.compress_type
+            info.filename = names.get(info.filename, info.filename)
+            copy.writestr(info, data, compression)
 
 
-def _updated_record(data: bytes, changed: Mapping[str, bytes]) -> bytes:
-    """Replace the rows of changed files.
+def _updated_record(data: bytes, changed: Mapping[str, bytes], renamed: Mapping[str, str]) -> bytes:
+    """Replace the rows of changed files and the names of renamed ones, and sort all rows.
 
     Raises:
         ValueError: RECORD cannot be read.
@@ -93,5 +130,10 @@ def _updated_record(data: bytes, changed: Mapping[str, bytes]) -> bytes:
     except ValueError as error:
         raise ValueError(f"RECORD: {error}") from error
     return record_content(
-        record_row(row[0], changed[row[0]]) if row[0] in changed else row for row in rows
+        sorted(
+            record_row(name, changed[name])
+            if name in changed
+            else (renamed.get(name, name), digest, size)
+            for name, digest, size in rows
+        )
     )

@@ -1,0 +1,105 @@
+"""Find in the output of a failed build why it failed, which is seldom on its last lines."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+__all__ = ["Cause", "find_cause"]
+
+_PACKAGES = {
+    "ffi.h": "libffi-dev or libffi-devel",
+    "krb5-config": "libkrb5-dev or krb5-devel",
+    "libpq-fe.h": "libpq-dev or libpq-devel",
+    "libxml/xmlversion.h": "libxml2-dev or libxml2-devel",
+    "mysql_config": "default-libmysqlclient-dev or mariadb-connector-c-devel",
+    "openssl/ssl.h": "libssl-dev or openssl-devel",
+    "pg_config": "libpq-dev or libpq-devel",
+    "Python.h": "python3-dev or python3-devel",
+    "xml2-config": "libxml2-dev or libxml2-devel",
+    "xmlsec/xmlsec.h": "libxmlsec1-dev or xmlsec1-devel",
+    "xslt-config": "libxslt1-dev or libxslt-devel",
+}
+"""System packages (Debian's and Amazon Linux's) with what many builds look for."""
+
+_WHEELS = {"pg_config": "psycopg2-binary", "libpq-fe.h": "psycopg2-binary"}
+"""Python packages that have wheels, in place of those that look for such a thing."""
+
+_MISSING = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r"fatal error: '?(?P<name>[\w/.+-]+\.h(?:pp|xx)?)'?(?::| file not found| No such file)",
+        r"(?P<name>\b\w+[_-]config)\b[^\n]{0,80}?(?:not found|No such file|is required)",
+        r"(?P<name>\blib[\w.+-]+\.so[\w.]*): cannot open shared object file",
+        r"cannot find -l(?P<name>[\w.+-]+)",
+        r"No package '(?P<name>[\w.+-]+)' found",
+        r"Package '?(?P<name>[\w.+-]+)'?(?:, required by [^\n]{0,80}?,)? (?:was |is )?not found",
+        r"Could NOT find (?P<name>\w+)",
+        r"command '(?P<name>[^'\n]+)' failed: No such file",
+        r"unable to execute '(?P<name>[^'\n]+)'",
+        r"can't find (?P<name>Rust compiler)",
+        r"(?P<name>cargo), the Rust package manager, is not installed",
+        r"(?P<name>CMake) must be installed",
+    )
+)
+_MODULE = re.compile(r"(?:ModuleNotFoundError|ImportError): No module named '(?P<name>[\w.]+)'")
+_NO_FILES = re.compile(
+    r"No file/folder found for (?:package|module) \S+"
+    r"|Unable to determine which files to ship inside the wheel"
+    r"|Multiple top-level (?:packages|modules) discovered in a flat-layout"
+    r"|Expected a Python module (?:at|directory at)"
+)
+_PKG_RESOURCES = "pkg_resources"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """Why a build failed."""
+
+    text: str
+    hint: str = ""
+    """How to fix it; empty if that depends."""
+
+
+def find_cause(output: str, *, is_own: bool) -> Cause | None:
+    """Find the cause in what a backend wrote.
+
+    Args:
+        output: All that it wrote.
+        is_own: Whether the code is the user's own.
+    """
+    if is_own and _NO_FILES.search(output):
+        return Cause(
+            text="it finds no code that it could package",
+            hint='set `project = "source"` in [tool.lambda-build] to ship the files as they are, '
+            "or tell the backend which folder contains the code (`packages`)",
+        )
+    found = [match for pattern in _MISSING if (match := pattern.search(output))]
+    if found:
+        # The first one is the cause, and those after it are its consequences.
+        return _missing(min(found, key=lambda match: match.start())["name"])
+    if match := _MODULE.search(output):
+        return _module(match["name"])
+    return None
+
+
+def _missing(name: str) -> Cause:
+    package = _PACKAGES.get(name)
+    hint = f"install {package}" if package else f"install what contains `{name}`"
+    wheel = _WHEELS.get(name)
+    more = f"use {wheel}, which has wheels" if wheel else "lock a version that has a wheel"
+    return Cause(text=f"it cannot find `{name}`", hint=f"{hint}, or {more}")
+
+
+def _module(name: str) -> Cause:
+    text = f"its build imports `{name}`, which is not among its build requirements"
+    if name == _PKG_RESOURCES:
+        return Cause(
+            text=f"its build imports `{name}`, which setuptools 81 and later may not have",
+            hint='write `build-constraint-dependencies = ["setuptools<81"]` in [tool.uv], or name '
+            "a file with `setuptools<81` in UV_BUILD_CONSTRAINT or PIP_BUILD_CONSTRAINT",
+        )
+    return Cause(
+        text=text,
+        hint="add it in [tool.uv.extra-build-dependencies], or lock a version that has a wheel",
+    )

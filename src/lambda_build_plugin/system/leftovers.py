@@ -1,0 +1,107 @@
+"""Temporary files: how they are named, and the removal of those that a killed process has left.
+
+Only files of this user are removed, with names that nothing else has, that have not been
+touched for a day: a build that is still running is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import stat
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["draft_name", "part_name", "sweep", "sweep_parts", "temporary_folder"]
+
+_DAY = 24 * 60 * 60  # seconds
+
+_FOLDER = re.compile(r"lambda-build-\d+-[a-z0-9_]{8}")
+
+_PART = re.compile(r"\.lambda-build-[0-9a-f]{16}\.part")
+
+_CACHE_PART = re.compile(r"\.part-[a-z0-9_]{8}")
+
+_DRAFT = re.compile(r"pylock\.lambda-build-[0-9a-f]{16}\.toml")
+
+_MARKER = "swept"
+"""The file in the cache that is touched when the last sweep is over."""
+
+
+def temporary_folder(*, ignore_errors: bool = False) -> tempfile.TemporaryDirectory[str]:
+    """Make a temporary folder, which is removed at the end of the `with` block.
+
+    Args:
+        ignore_errors: Whether files that cannot be removed are left.
+    """
+    return tempfile.TemporaryDirectory(
+        prefix=f"lambda-build-{os.getpid()}-", ignore_cleanup_errors=ignore_errors
+    )
+
+
+def part_name() -> str:
+    """Return a name for an unfinished file beside its destination.
+
+    It does not contain the destination's name, which may have the greatest length allowed.
+    """
+    return f".lambda-build-{secrets.token_hex(8)}.part"
+
+
+def draft_name() -> str:
+    """Return a name for an unfinished lock; PEP 751 says what such names look like."""
+    return f"pylock.lambda-build-{secrets.token_hex(8)}.toml"
+
+
+def sweep(cache: Path) -> None:
+    """Remove old temporary folders, and unfinished files in the cache; once a day.
+
+    Args:
+        cache: The folder of the cache, which may not exist.
+    """
+    marker = cache / _MARKER
+    with suppress(OSError):
+        if time.time() - marker.stat().st_mtime < _DAY:
+            return
+    _sweep(Path(tempfile.gettempdir()), _FOLDER)
+    with suppress(OSError):
+        for folder in cache.iterdir():
+            _sweep(folder, _CACHE_PART)
+        marker.touch()
+
+
+def sweep_parts(folder: Path) -> None:
+    """Remove old unfinished results from a folder where results are written."""
+    _sweep(folder, _PART)
+    _sweep(folder, _DRAFT)
+
+
+def _sweep(folder: Path, name: re.Pattern[str]) -> None:
+    for path in _old_ones(folder, name):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()
+
+
+def _old_ones(folder: Path, name: re.Pattern[str]) -> Iterator[Path]:
+    """Yield the files and folders of a folder that are ours and old."""
+    try:
+        names = [found for found in os.listdir(folder) if name.fullmatch(found)]  # noqa: PTH208
+    except OSError:
+        return
+    for found in names:
+        with suppress(OSError):
+            status = (folder / found).lstat()
+            is_own = not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
+            is_plain = stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
+            if is_own and is_plain and time.time() - status.st_mtime > _DAY:
+                yield folder / found

@@ -1,0 +1,102 @@
+"""The files of an artifact and its layers → which modules an import would find, and where."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lambda_build_plugin.verify.view import ArtifactView
+
+__all__ = ["Module", "ModuleIndex"]
+
+_RANKS = {"pyc": 1, "py": 2}
+_MACHINE_CODE = 3
+_PACKAGE = 10
+"""Which of several files of one name is imported: the one with the highest rank."""
+
+
+class Module(NamedTuple):
+    """A module, and the file that an import loads for it."""
+
+    name: str
+    """Dotted."""
+
+    path: str
+    artifact: ArtifactView
+    is_package: bool
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is code of the project or of a local package."""
+        return self.path in self.artifact.own
+
+    def source(self) -> bytes | None:
+        """Read the source; None for machine code, and for bytecode whose source is unknown."""
+        if self.path.endswith(".py"):
+            return self.artifact.read(self.path)
+        return self.artifact.source(self.path)
+
+
+class ModuleIndex:
+    """All modules of an artifact and its layers, in the order of `sys.path`."""
+
+    def __init__(self, artifacts: Sequence[ArtifactView]) -> None:
+        """Look at the names of all files.
+
+        A package is found before a module of the same name, and machine code before source
+        (https://docs.python.org/3/reference/import.html#the-path-based-finder).
+        """
+        self.modules: dict[str, Module] = {}
+        self.folders: set[str] = set()
+        """Dotted names of all folders: without an `__init__`, they are namespace packages."""
+
+        for artifact in artifacts:
+            for root in artifact.roots:
+                self._add(artifact, root)
+
+    def _add(self, artifact: ArtifactView, root: str) -> None:
+        found: dict[str, tuple[int, str]] = {}
+        for path in artifact.sizes:
+            if not path.startswith(root):
+                continue
+            folder, _, file = path[len(root) :].rpartition("/")
+            self._add_folders(folder)
+            stem, _, ending = file.partition(".")
+            rank = _RANKS.get(ending, _MACHINE_CODE if ending.endswith("so") else 0)
+            if not rank:
+                continue
+            package = folder.replace("/", ".")
+            is_package = stem == "__init__"
+            name = package if is_package else f"{package}.{stem}" if package else stem
+            rank += _PACKAGE if is_package else 0
+            if name and rank > found.get(name, (0, ""))[0]:
+                found[name] = rank, path
+        for name, (rank, path) in found.items():
+            is_package = rank > _PACKAGE
+            module = Module(name=name, path=path, artifact=artifact, is_package=is_package)
+            self.modules.setdefault(name, module)
+
+    def _add_folders(self, folder: str) -> None:
+        name = folder.replace("/", ".")
+        while name and name not in self.folders:
+            self.folders.add(name)
+            name = name.rpartition(".")[0]
+
+    def missing(self, dotted: str) -> str:
+        """Name the first part of a dotted name that cannot be imported; empty if all can be.
+
+        What a package outside of the project contains is its own affair: it may create modules
+        at run time. Only folders without an `__init__` and the project's own packages contain
+        just what is in the artifact.
+        """
+        name = ""
+        for part in dotted.split("."):
+            name = f"{name}.{part}" if name else part
+            module = self.modules.get(name)
+            if module is None and name not in self.folders:
+                return name
+            if module is not None and not (module.is_own and module.is_package):
+                return ""
+        return ""

@@ -1,0 +1,374 @@
+"""Check that the project's modules can be compiled and find what they import.
+
+All modules of the project and of local packages are parsed, and their imports are followed
+from the handler on. "No module named …" is the commonest error of a Lambda function, and
+it shows only when the function starts. Nothing is run or imported here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from lambda_build_plugin.errors import VerificationError
+from lambda_build_plugin.runtime.sdk import RUNTIME_MODULES
+from lambda_build_plugin.runtime.standard_library import is_importable, last_python_with
+from lambda_build_plugin.verify.findings import MOST_LISTED, Findings, listed
+from lambda_build_plugin.verify.grammar import LARGEST_SOURCE, parse_source
+from lambda_build_plugin.verify.module_imports import Certainty, read_module
+from lambda_build_plugin.verify.module_index import ModuleIndex
+from lambda_build_plugin.verify.module_notes import FoundModule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from typing import TypeAlias
+
+    from lambda_build_plugin.runtime.target import Target
+    from lambda_build_plugin.verify.grammar import SyntaxProblem
+    from lambda_build_plugin.verify.module_imports import Import, ModuleFacts
+    from lambda_build_plugin.verify.module_index import Module
+    from lambda_build_plugin.verify.module_notes import ModuleNotes
+    from lambda_build_plugin.verify.view import ArtifactView
+
+    Compile: TypeAlias = Callable[[Sequence[bytes]], Sequence[SyntaxProblem | None] | None]
+
+__all__ = ["BrokenModuleError", "MissingModuleError", "Surroundings", "check_modules"]
+
+_FOR_TESTS = re.compile(r"(?:.*\.)?(?:tests?|conftest|test_[^.]*|[^.]*_test)(?:\..*)?")
+"""Names of modules that only a test runner imports."""
+
+_HARMLESS_PTH = re.compile(r".*-nspkg\.pth")
+
+
+_SMALL_SOURCE = 256  # bytes
+
+
+def _nowhere(_name: str) -> str:
+    return ""
+
+
+def _never(_name: str) -> bool:
+    return False
+
+
+def _cannot_compile(_sources: Sequence[bytes]) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What lies around the artifact, as far as its modules are concerned."""
+
+    where: Callable[[str], str] = _nowhere
+    """Says where a top-level module is that does not ship, to complete "it is not in the
+    artifact"; empty if that is not known."""
+
+    provides: Callable[[str], bool] = _never
+    """Tells whether a package that was left out on purpose has a top-level module."""
+
+    has_unnamed_layers: bool = False
+    """Whether packages are installed next to the artifact that nothing names."""
+
+    has_unknown_packages: bool = False
+    """Whether packages were left out whose modules are not known: one of them may have what
+    seems to be missing."""
+
+    notes: ModuleNotes | None = None
+    """What earlier builds have found in the project's modules."""
+
+    compile_with_target: Compile = _cannot_compile
+    """Lets the target's own Python compile sources; None if there is none on this machine."""
+
+
+class BrokenModuleError(VerificationError):
+    """A module of the project cannot be compiled by the runtime's Python."""
+
+    def __init__(self, lines: Sequence[str], target: Target) -> None:
+        self.lines = tuple(lines)
+        count = "a module" if len(lines) == 1 else f"{len(lines)} modules"
+        super().__init__(
+            f"{count} of the project cannot be compiled by Python {_version(target)}",
+            why="\n".join(_first(lines)),
+            hint="fix the code, choose a runtime that it is written for, or leave out a file that "
+            "is not code with `exclude`",
+        )
+
+
+class MissingModuleError(VerificationError):
+    """The handler imports modules that are neither in the artifact nor in the runtime."""
+
+    def __init__(self, names: Sequence[str], lines: Sequence[str]) -> None:
+        self.names = tuple(names)
+        shown = ", ".join(f"`{name}`" for name in names[:MOST_LISTED])
+        rest = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+        super().__init__(
+            f"the handler cannot be imported: there is no module named {shown}{rest}",
+            why="\n".join(_first(lines)),
+            hint="add the package that contains it to the project's dependencies and lock again, "
+            "or name the layer that contains it (`provided-by`; `lambda-build inspect --layer`)",
+        )
+
+
+def check_modules(
+    artifact: ArtifactView,
+    target: Target,
+    surroundings: Surroundings,
+    *,
+    handler: str | None,
+    beside: Sequence[ArtifactView] = (),
+) -> Findings:
+    """Check the modules of the project and of local packages.
+
+    Args:
+        artifact: A function or a layer.
+        target: Whose Python compiles and imports them.
+        surroundings: What lies around the artifact.
+        handler: As the runtime is told; None if there is none, or it is not known.
+        beside: Layers, in the order of `sys.path`.
+    """
+    if not artifact.own:
+        return Findings()
+    project = _Project((artifact, *beside), target, surroundings.notes)
+    reached = project.reached(handler) if handler else None
+    broken = project.check_syntax(surroundings, reached)
+    missing = project.check_imports(surroundings, reached)
+    return Findings(
+        errors=(*broken.errors, *missing.errors),
+        warnings=(*broken.warnings, *missing.warnings),
+        notes=missing.notes,
+    )
+
+
+class _Missing(NamedTuple):
+    """An import that finds nothing."""
+
+    name: str
+    """The first part of the dotted name that does not exist."""
+
+    importer: Module
+    found: Import
+
+    def __str__(self) -> str:
+        return f"`{self.importer.path}`, line {self.found.line}, imports `{self.found.module}`"
+
+
+class _Project:
+    """The project's own modules, and all others that they can import."""
+
+    def __init__(
+        self, artifacts: Sequence[ArtifactView], target: Target, notes: ModuleNotes | None
+    ) -> None:
+        """Parse all modules of the project that are not known yet."""
+        self.target = target
+        self.index = ModuleIndex(artifacts)
+        # What was found in each own module, by its dotted name.
+        self.facts: dict[str, ModuleFacts] = {}
+        self.sources: dict[str, bytes] = {}
+        self.problems: dict[str, SyntaxProblem] = {}
+        for name, module in sorted(self.index.modules.items()):
+            if module.is_own and all(map(str.isidentifier, name.split("."))):
+                self._read(module, notes)
+        if notes is not None:
+            notes.keep()
+
+    def _read(self, module: Module, notes: ModuleNotes | None) -> None:
+        if module.artifact.sizes[module.path] > LARGEST_SOURCE:
+            return
+        source = module.source()
+        if source is None:
+            return
+        found = self._noted(module, source, notes)
+        if found.problem is not None:
+            self.problems[module.name] = found.problem
+            self.sources[module.name] = source
+        if found.facts is not None:
+            self.facts[module.name] = found.facts
+
+    def _noted(self, module: Module, source: bytes, notes: ModuleNotes | None) -> FoundModule:
+        """Look a module up, or parse it; a small one is parsed in less time."""
+        if notes is None or len(source) < _SMALL_SOURCE:
+            return self._parsed(module, source)
+        key = notes.key(
+            source, module.name, self.target.runtime.python, is_package=module.is_package
+        )
+        found = notes.get(key)
+        if found is None:
+            found = self._parsed(module, source)
+            notes.add(key, found)
+        return found
+
+    def _parsed(self, module: Module, source: bytes) -> FoundModule:
+        python = self.target.runtime.python
+        parsed = parse_source(source, python)
+        if parsed.tree is None:
+            return FoundModule(problem=parsed.problem, facts=None)
+        facts = read_module(
+            parsed.tree, source, name=module.name, is_package=module.is_package, python=python
+        )
+        return FoundModule(problem=parsed.problem, facts=facts)
+
+    def reached(self, handler: str) -> frozenset[str]:
+        """Name the own modules that are imported whenever the handler is, itself included."""
+        todo = [handler.rpartition(".")[0].replace("/", ".")]
+        found: set[str] = set()
+        while todo:
+            name = todo.pop()
+            for each in _with_parents(name):
+                if each in found or each not in self.facts:
+                    continue
+                found.add(each)
+                for imported in self.facts[each].imports:
+                    if imported.certainty is Certainty.CERTAIN:
+                        todo.append(imported.module)
+                        todo += (f"{imported.module}.{taken}" for taken in imported.names)
+        return frozenset(found)
+
+    def check_syntax(self, surroundings: Surroundings, reached: frozenset[str] | None) -> Findings:
+        """Tell which modules cannot be compiled; the target's Python decides what is uncertain."""
+        problems = dict(self.problems)
+        doubtful = [name for name, problem in problems.items() if not problem.certain]
+        if doubtful:
+            answers = surroundings.compile_with_target([self.sources[name] for name in doubtful])
+            for name, answer in zip(doubtful, answers or (), strict=False):
+                if answer is None:
+                    del problems[name]
+                else:
+                    problems[name] = answer
+        errors: list[str] = []
+        warnings: list[str] = []
+        untold: list[str] = []
+        for name, problem in sorted(problems.items()):
+            line = f", line {problem.line}" if problem.line else ""
+            text = f"`{self.index.modules[name].path}`{line}: {problem.text}"
+            if not problem.certain:
+                untold.append(text)
+            elif reached is not None and name not in reached and self._may_be_data(name):
+                warnings.append(f"{text}; nothing can import it")
+            else:
+                errors.append(text)
+        return Findings(
+            errors=(BrokenModuleError(errors, self.target),) if errors else (),
+            warnings=(*warnings, *self._told_by_older_python(untold)),
+        )
+
+    def _told_by_older_python(self, texts: Sequence[str]) -> Iterator[str]:
+        """Warn of what a Python that is older than the target cannot judge."""
+        if texts:
+            version = _version(self.target)
+            yield (
+                f"cannot tell whether Python {version} can compile {listed(texts, 2)}: the Python "
+                f"that runs lambda-build is older, and there is no Python {version} on this "
+                f"machine (`uv python install {version}` gets one)"
+            )
+
+    def _may_be_data(self, name: str) -> bool:
+        """Tell whether a module lies in a folder without `__init__`, as templates do."""
+        return any(
+            each not in self.index.modules for each in _with_parents(name.rpartition(".")[0])
+        )
+
+    def check_imports(self, surroundings: Surroundings, reached: frozenset[str] | None) -> Findings:
+        """Tell which imports find nothing."""
+        failing: dict[str, list[_Missing]] = defaultdict(list)
+        doubtful: dict[str, list[_Missing]] = defaultdict(list)
+        notes: list[str] = []
+        is_sure = not surroundings.has_unknown_packages and not self._finds_more()
+        for missing in self._missing(surroundings):
+            importer = missing.importer.name
+            if missing.found.certainty is not Certainty.CERTAIN or _FOR_TESTS.fullmatch(importer):
+                notes.append(f"{missing}, which does not ship; that may be intended")
+            elif reached is not None and importer in reached and is_sure:
+                failing[missing.name].append(missing)
+            else:
+                doubtful[missing.name].append(missing)
+        lines = [self._shown(places, surroundings) for places in failing.values()]
+        return Findings(
+            errors=(MissingModuleError(tuple(failing), lines),) if failing else (),
+            warnings=tuple(
+                self._shown(places, surroundings)
+                for name, places in doubtful.items()
+                if name not in failing
+            ),
+            notes=tuple(notes),
+        )
+
+    def _missing(self, surroundings: Surroundings) -> Iterator[_Missing]:
+        for name, facts in self.facts.items():
+            importer = self.index.modules[name]
+            for found in facts.imports:
+                for dotted in self._needed(found):
+                    missing = self.index.missing(dotted)
+                    if not missing or (
+                        surroundings.has_unnamed_layers and not self._is_own(missing)
+                    ):
+                        continue
+                    if not (self._is_known(missing) or surroundings.provides(missing)):
+                        yield _Missing(name=missing, importer=importer, found=found)
+                        break
+
+    def _needed(self, found: Import) -> Iterator[str]:
+        """Yield the modules that a statement needs.
+
+        What it takes from a module may be an attribute, unless that is a folder without an
+        `__init__`: only modules can be taken from one.
+        """
+        yield found.module
+        if found.module in self.index.folders and found.module not in self.index.modules:
+            yield from (f"{found.module}.{name}" for name in found.names if name != "*")
+
+    def _is_own(self, missing: str) -> bool:
+        """Tell whether a missing module belongs in one of the project's packages."""
+        parent = self.index.modules.get(missing.rpartition(".")[0])
+        return parent is not None and parent.is_own
+
+    def _is_known(self, missing: str) -> bool:
+        """Tell whether the runtime has a module that is not in the artifact."""
+        top = missing.partition(".")[0]
+        python = self.target.runtime.python
+        if "." not in missing:
+            return is_importable(top, python) or self._is_of_runtime(top)
+        return is_importable(top, python) and not self._is_own(missing)
+
+    def _is_of_runtime(self, top: str) -> bool:
+        has_setuptools = "_distutils_hack" in self.index.modules
+        return top in RUNTIME_MODULES or (top == "distutils" and has_setuptools)
+
+    def _finds_more(self) -> bool:
+        """Tell whether code or `.pth` files may make more importable than lies on `sys.path`."""
+        artifact = next(iter(self.index.modules.values())).artifact
+        return any(facts.changes_imports for facts in self.facts.values()) or any(
+            name.endswith(".pth") and not _HARMLESS_PTH.fullmatch(name)
+            for root in artifact.roots
+            for name in artifact.names(root)
+        )
+
+    def _shown(self, places: Sequence[_Missing], surroundings: Surroundings) -> str:
+        name = places[0].name
+        others = len({place.importer.path for place in places}) - 1
+        more = f" (and {others} more {'file' if others == 1 else 'files'})" if others else ""
+        where = surroundings.where(name)
+        return f"{places[0]}{more}, but there is no `{name}` in the artifact" + (
+            f": {where}" if where else self._in_former_python(name)
+        )
+
+    def _in_former_python(self, name: str) -> str:
+        last = last_python_with(name)
+        return f": Python {last[0]}.{last[1]} was the last version with it" if last else ""
+
+
+def _with_parents(name: str) -> Iterator[str]:
+    """Yield a module and the packages that it is in: all of them are imported."""
+    while name:
+        yield name
+        name = name.rpartition(".")[0]
+
+
+def _version(target: Target) -> str:
+    return ".".join(map(str, target.runtime.python))
+
+
+def _first(lines: Sequence[str]) -> Iterable[str]:
+    rest = len(lines) - 2 * MOST_LISTED
+    return [*lines[: 2 * MOST_LISTED], *([f"and {rest} more"] if rest > 0 else [])]

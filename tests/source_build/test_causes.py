@@ -1,0 +1,114 @@
+"""The reason of a failed build comes first, and what helps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lambda_build_plugin.source_build.causes import find_cause
+from lambda_build_plugin.source_build.errors import BackendError
+from lambda_build_plugin.source_build.source import Source
+
+_PSYCOPG = """\
+running build_ext
+Error: pg_config executable not found.
+
+pg_config is required to build psycopg2 from source.  Please add the directory
+containing pg_config to the $PATH or specify the full executable path with the
+option:
+    python setup.py build_ext --pg-config /path/to/pg_config build ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        pytest.param(_PSYCOPG, "it cannot find `pg_config`", id="pg_config"),
+        pytest.param(
+            "/bin/sh: 1: mysql_config: not found\nException: Can not find",
+            "`mysql_config`",
+            id="sh",
+        ),
+        pytest.param(
+            "_x.c:1:10: fatal error: Python.h: No such file or directory\n 1 | #include <Python.h>",
+            "`Python.h`",
+            id="gcc",
+        ),
+        pytest.param("x.c:1:10: fatal error: 'ffi.h' file not found", "`ffi.h`", id="clang"),
+        pytest.param("/usr/bin/ld: cannot find -lz: No such file", "`z`", id="ld"),
+        pytest.param(
+            "ImportError: libpq.so.5: cannot open shared object file: No such file or directory",
+            "`libpq.so.5`",
+            id="library",
+        ),
+        pytest.param("Package cairo was not found in the pkg-config path", "`cairo`", id="pkg"),
+        pytest.param("No package 'libvirt' found", "`libvirt`", id="pkg-config"),
+        pytest.param("error: command 'gcc' failed: No such file or directory", "`gcc`", id="cc"),
+        pytest.param("error: can't find Rust compiler", "`Rust compiler`", id="Rust"),
+        pytest.param(
+            "ModuleNotFoundError: No module named 'numpy'", "its build imports `numpy`", id="module"
+        ),
+        pytest.param(
+            "ModuleNotFoundError: No module named 'pkg_resources'", "setuptools 81", id="setuptools"
+        ),
+    ],
+)
+def test_causes(output: str, expected: str) -> None:
+    """What is missing is found in the words of compilers, linkers and programs."""
+    cause = find_cause(f"running build\n{output}\n", is_own=False)
+
+    assert cause is not None
+    assert expected in cause.text
+    assert cause.hint
+
+
+@pytest.mark.parametrize(
+    "output", ["", "Found package foo", "Package six found", "error: stuck", "pg_config found"]
+)
+def test_no_cause(output: str) -> None:
+    """What is not known is not guessed."""
+    assert find_cause(output, is_own=False) is None
+
+
+def test_first_cause_counts() -> None:
+    """What fails first makes the rest fail."""
+    output = "fatal error: a.h: No such file or directory\nPackage b was not found"
+    cause = find_cause(output, is_own=False)
+    assert cause is not None
+    assert cause.text == "it cannot find `a.h`"
+
+
+def test_cause_comes_first_in_the_error() -> None:
+    """Of what a build wrote, the error has the cause and a few lines."""
+    output = _PSYCOPG + "noise\n" * 100
+
+    error = BackendError(a_source("sdist"), "setuptools.build_meta", output)
+
+    assert error.why.splitlines()[0] == "it cannot find `pg_config`"
+    assert len(error.why.splitlines()) < 20
+    assert (
+        error.hint == "install libpq-dev or libpq-devel, or use psycopg2-binary, which has wheels"
+    )
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "ValueError: No file/folder found for package app",
+        "ValueError: Unable to determine which files to ship inside the wheel using the following",
+        "error: Multiple top-level packages discovered in a flat-layout: ['a', 'b'].",
+        "Expected a Python module at: `src/app/__init__.py`",
+    ],
+)
+def test_backend_that_finds_no_code(output: str) -> None:
+    """Who has no package learns that the files can ship as they are."""
+    error = BackendError(a_source("local"), "poetry.core.masonry.api", output)
+
+    assert error.why.splitlines()[0] == "it finds no code that it could package"
+    assert error.hint.startswith('set `project = "source"` in [tool.lambda-build]')
+
+
+def a_source(kind: str) -> Source:
+    """Make a source of a kind; nothing is built of it."""
+    return Source(name="app", package="app", root=Path("app"), backend="backend", kind=kind)
