@@ -239,6 +239,7 @@ def test_report(tmp_path: Path) -> None:
         "file": "",
         "sha256": "",
         "source": "local",
+        "built_by": "",
         "unzipped": 6,
         "zipped": 6,
         "files": 2,
