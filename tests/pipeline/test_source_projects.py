@@ -238,6 +238,7 @@ def test_report(tmp_path: Path) -> None:
         "version": "",
         "file": "",
         "sha256": "",
+        "built_by": "",
         "source": "local",
         "unzipped": 6,
         "zipped": 6,
