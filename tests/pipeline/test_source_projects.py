@@ -238,6 +238,7 @@ def test_report(tmp_path: Path) -> None:
         "version": "",
         "file": "",
         "sha256": "",
+        "built_by": "",
         "source": "local",
         "built_by": "",
         "unzipped": 6,
