@@ -13,7 +13,7 @@ __all__ = ["an_elf"]
 _MACHINES = {"x86_64": 0x3E, "aarch64": 0xB7}
 _HEADER, _PROGRAM_HEADER = 64, 56
 _LOAD, _DYNAMIC, _INTERPRETER = 1, 2, 3
-_NEEDED, _STRTAB, _STRSZ, _VERNEED, _VERNEEDNUM = 1, 5, 10, 0x6FFFFFFE, 0x6FFFFFFF
+_NEEDED, _STRTAB, _STRSZ, _RUNPATH, _VERNEED, _VERNEEDNUM = 1, 5, 10, 29, 0x6FFFFFFE, 0x6FFFFFFF
 
 
 def an_elf(
@@ -22,6 +22,7 @@ def an_elf(
     needed: Sequence[str] = ("libc.so.6",),
     versions: Mapping[str, Sequence[str]] | None = None,
     interpreter: str | None = None,
+    runpath: str | None = None,
 ) -> bytes:
     """Make a 64-bit shared object without sections, as if stripped of all that can be.
 
@@ -30,11 +31,14 @@ def an_elf(
         needed: The libraries that it is linked against.
         versions: The versions of symbols that it needs of each library.
         interpreter: The dynamic linker that it names.
+        runpath: The folders in which its libraries are looked for first, with colons between.
     """
     strings = _Strings()
     versions = versions or {}
     requirements = _requirements(versions, strings)
     tags = [(_NEEDED, strings.add(name)) for name in needed]
+    if runpath is not None:
+        tags.append((_RUNPATH, strings.add(runpath)))
     place = strings.add(interpreter or "")
 
     text = strings.data + bytes(-len(strings.data) % 8)

@@ -790,3 +790,58 @@ def test_damage_in_a_layer(tmp_path: Path, inspected: Report) -> None:
     assert failures(inspected(path, "--layer", str(layer))[1]) == [
         ("the zip is damaged", f"{layer}: `python/b.py`: its local header has another CRC")
     ]
+
+
+def test_modules_for_several_pythons(tmp_path: Path, inspected: Report) -> None:
+    """The runtime is the newest one that all extension modules serve, and nothing is wrong."""
+    names = [
+        *(f"pkg/_a.cpython-3{minor}-x86_64-linux-gnu.so" for minor in (9, 10, 11, 12, 13, 14)),
+        *(f"pkg/_b.cpython-3{minor}-x86_64-linux-gnu.so" for minor in (10, 11, 12)),
+        "pkg/_c.abi3.so",
+    ]
+    path = a_zip(tmp_path / "a.zip", {"pkg/__init__.py": "", **dict.fromkeys(names, an_elf())})
+
+    code, report = inspected(path, "--strict")
+
+    assert (code, report["runtime"]) == (0, "python3.12")
+    assert report["runtime_reason"] == "guessed: the newest that everything is compiled for"
+
+
+@pytest.mark.parametrize(
+    ("files", "places"),
+    [
+        ({"requests/__init__.py": "", "idna.py": ""}, "`idna.py`, `requests/`"),
+        ({"lib/python3.13/site-packages/a.py": "", "a/b.py": ""}, "`a/`, `lib/`"),
+        ({"python/requests/__init__.py": "", "LICENSE": "", "tool.py": ""}, None),
+        ({"python/lib/python3.13/site-packages/a.py": ""}, None),
+        ({"bin/tool.py": "", "lib/libown.so": "", "extensions/x": ""}, None),
+        ({"data.json": ""}, None),
+    ],
+)
+def test_layer_without_modules(
+    tmp_path: Path, inspected: Report, files: dict[str, str], places: str | None
+) -> None:
+    """A layer whose modules lie where nothing imports them is a warning."""
+    function = a_zip(tmp_path / "a.zip", {"app.py": ""})
+    layer = a_zip(tmp_path / "layer.zip", files)
+
+    report = inspected(function, "--layer", str(layer), "--runtime", "python3.13")[1]
+
+    found = [each for each in report["warnings"] if "can be imported" in each]
+    assert found == (
+        [
+            f"nothing in the layer {layer} can be imported: functions look in `python/` and "
+            "`python/lib/python3.13/site-packages/` of a layer, and its modules lie in "
+            f"{places}"
+        ]
+        if places
+        else []
+    )
+
+
+def test_root_of_a_layer_is_not_importable(tmp_path: Path, inspected: Report) -> None:
+    """What lies at the root of a layer does not count."""
+    function = a_zip(tmp_path / "a.zip", {"app.py": f"import tool\n{HANDLER}"})
+    layer = a_zip(tmp_path / "layer.zip", {"tool.py": "", "python/other.py": ""})
+
+    assert inspected(function, "--handler", "app.handler", "--layer", str(layer))[0] == 8

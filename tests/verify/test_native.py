@@ -207,7 +207,11 @@ def test_many_files_of_one_package_are_counted() -> None:
     ("elf", "warning"),
     [
         pytest.param(
-            an_elf("x86_64", needed=["libc.so.6", "libexpat.so.1", "libown.so.1"]),
+            an_elf(
+                "x86_64",
+                needed=["libc.so.6", "libexpat.so.1", "libown.so.1"],
+                runpath="$ORIGIN/fast.libs",
+            ),
             "fast 1.0: `a.so`: needs libexpat.so.1, which neither the artifact nor the runtime "
             "contains: ship it at the root, in `lib/`, or in `lib/` of a layer",
             id="library",
@@ -262,3 +266,71 @@ def test_every_file_may_hold_machine_code_by_another_name() -> None:
     assert problems(check({"data.bin": an_elf("x86_64")})) == [
         "`data.bin` is made for 64-bit x86_64, not for aarch64"
     ]
+
+
+_LIBRARY = "libown.so.1"
+
+
+@pytest.mark.parametrize(
+    ("place", "runpath", "folder"),
+    [
+        (_LIBRARY, None, None),
+        (f"lib/{_LIBRARY}", None, None),
+        (f"pkg/{_LIBRARY}", None, "pkg/"),
+        (f"pkg/{_LIBRARY}", "$ORIGIN", None),
+        (f"pkg/libs/{_LIBRARY}", "/usr/lib:${ORIGIN}/libs", None),
+        (f"fast.libs/{_LIBRARY}", "$ORIGIN/../fast.libs", None),
+        (f"assets/native/{_LIBRARY}", "$ORIGIN/../fast.libs", "assets/native/"),
+        (f"opt/{_LIBRARY}", "/var/task/opt", None),
+        (f"python/lib/{_LIBRARY}", None, "python/lib/"),
+    ],
+)
+def test_where_the_linker_looks(place: str, runpath: str | None, folder: str | None) -> None:
+    """A library counts where the dynamic linker finds it, and not because it is somewhere."""
+    elf = an_elf("aarch64", needed=[_LIBRARY], runpath=runpath)
+    found = check({"pkg/a.so": elf, place: an_elf("aarch64")})
+
+    assert found.warnings == (
+        (
+            f"fast 1.0: `pkg/a.so`: needs {_LIBRARY}, which lies in `{folder}`, where the loader "
+            "does not look: ship it at the root, in `lib/`, or in `lib/` of a layer",
+        )
+        if folder
+        else ()
+    )
+
+
+@pytest.mark.parametrize(("place", "is_found"), [("lib", True), ("python/lib", False), ("", False)])
+def test_where_the_linker_looks_in_a_layer(place: str, *, is_found: bool) -> None:
+    """Of a layer, `lib/` at its root counts."""
+    function = an_artifact({"a.so": an_elf("aarch64", needed=[_LIBRARY])})
+    path = f"{place}/{_LIBRARY}".lstrip("/")
+    layer = an_artifact({path: an_elf("aarch64")}, roots=("python/",))
+
+    assert (not check_native(function, ARM, beside=[layer]).warnings) is is_found
+
+
+def test_library_that_another_one_needs() -> None:
+    """The folders of a file that loads a library count for what the library needs."""
+    files = {
+        "pkg/a.so": an_elf("aarch64", needed=["libone.so"], runpath="$ORIGIN/../libs"),
+        "libs/libone.so": an_elf("aarch64", needed=["libtwo.so"]),
+        "libs/libtwo.so": an_elf("aarch64", needed=["libone.so"]),
+    }
+
+    assert check(files) == Findings()
+
+
+def test_extension_modules_for_other_pythons() -> None:
+    """Beside modules that fit, those for other Pythons are one line, and only on request."""
+    files = {
+        f"pkg/_{name}.cpython-3{minor}-aarch64-linux-gnu.so": an_elf("aarch64")
+        for minor in (9, 10, 11, 12, 13, 14)
+        for name in ("one", "two")
+    }
+    found = check(files)
+
+    assert (found.errors, found.warnings) == ((), ())
+    (note,) = found.notes
+    assert note.startswith("fast 1.0 also contains extension modules for other Pythons than ")
+    assert note.endswith(" and 7 more; `exclude` leaves them out")

@@ -11,7 +11,7 @@ import os
 import re
 import zipfile
 import zlib
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import cache
@@ -60,6 +60,9 @@ _DECOMPRESSORS = frozenset({"lzma", "_lzma", "compression.zstd"})
 
 _LAYER_ROOT = re.compile(r"python/(lib/python3\.\d+/site-packages/)?")
 _LAYER_FILE = re.compile(r"(python|bin|lib|extensions)/")
+_NO_MODULES = frozenset({"bin/", "lib/", "extensions/"})
+"""Folders of a layer in which modules are not meant to be imported."""
+
 _METADATA = re.compile(r"(?P<folder>(?P<root>.*?)[^/]+\.dist-info)/METADATA")
 _PYTHON_TAG = re.compile(r"\.cpython-3(?P<minor>\d+)-|\.cp3(?P<windows>\d+)-")
 _MOST_UNPACKED = 2 * UNZIPPED_LIMIT
@@ -136,7 +139,14 @@ class _UnreadableMemberError(Exception):
 class InspectedZip:
     """A zip of unknown origin, and what could not be read in it."""
 
-    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
+    def __init__(self, path: Path, archive: zipfile.ZipFile, *, is_layer: bool = False) -> None:
+        """Read a zip.
+
+        Args:
+            path: The file.
+            archive: The same, opened.
+            is_layer: Whether it is used as a layer, whatever it looks like.
+        """
         self._path = path
         self._archive = archive
         self.damages: list[str] = []
@@ -149,7 +159,7 @@ class InspectedZip:
         files = [info for info in self.infos if not is_folder(info) and not is_link(info)]
         self._files = {info.filename: info for info in sorted(files, key=lambda i: i.filename)}
         self.unzipped = sum(info.file_size for info in self.infos)
-        self.layout, roots = _find_layout(self._files)
+        self.layout, roots = _find_layout(self._files, is_layer=is_layer)
         self._metadata = {
             match["folder"]: shipped(self._read(name))
             for name in self._files
@@ -226,6 +236,21 @@ class InspectedZip:
             own.update(name for name in home if name not in owners)
         own.update(name for name, owner in owners.items() if owner in handlers)
         return frozenset(name for name in own if name.endswith(".py") and name in self._files)
+
+    def unimportable(self, runtime: Runtime) -> Iterator[str]:
+        """Warn of a layer with modules of which none can be imported."""
+        folders = ("python/", f"python/lib/{runtime.name}/site-packages/")
+        modules = [name for name in self._files if name.endswith((".py", ".pyc", ".so"))]
+        if not modules or any(name.startswith(folders[0]) for name in modules):
+            return
+        places = list(dict.fromkeys(re.sub(r"/.*", "/", name) for name in modules))
+        if all(place in _NO_MODULES for place in places):
+            return
+        yield (
+            f"nothing in the layer {self._path} can be imported: functions look in "
+            f"`{folders[0]}` and `{folders[1]}` of a layer, and its modules lie in "
+            f"{listed([f'`{place}`' for place in places])}"
+        )
 
     def link(self, info: zipfile.ZipInfo) -> str:
         """Read where a symbolic link points to."""
@@ -365,10 +390,11 @@ class InspectedZip:
         )
 
 
-def _find_layout(files: Iterable[str]) -> tuple[str, tuple[str, ...]]:
+def _find_layout(files: Iterable[str], *, is_layer: bool) -> tuple[str, tuple[str, ...]]:
     """Tell a layer from a function, and say which folders it is imported from."""
     names = list(files)
-    if any(name.startswith("python/") for name in names) and all(map(_LAYER_FILE.match, names)):
+    has_python = any(name.startswith("python/") for name in names)
+    if is_layer or (has_python and all(map(_LAYER_FILE.match, names))):
         roots = {match[0] for name in names if (match := _LAYER_ROOT.match(name))}
         return "layer", tuple(sorted(roots, key=len, reverse=True))
     return "function", ("",)
@@ -388,23 +414,16 @@ def _taken(queue: deque[zipfile.ZipInfo]) -> Iterator[zipfile.ZipInfo]:
 def guess_runtime(zips: Sequence[InspectedZip]) -> tuple[Runtime, str]:
     """Guess the runtime of a function and its layers, and say why.
 
-    Extension modules and versioned folders name it; else it is the newest one that all
-    packages admit.
+    Extension modules and versioned folders name it: the newest one that all of them serve, or
+    the one that most of them serve. Without them, it is the newest one that all packages admit.
     """
     artifacts = [found.artifact for found in zips]
-    named = Counter(
-        f"python3.{match['minor'] or match['windows']}"
-        for artifact in artifacts
-        for name in artifact.sizes
-        if (match := _PYTHON_TAG.search(name.rpartition("/")[2]))
-    )
-    named.update(
-        root.split("/")[2]
-        for artifact in artifacts
-        for root in artifact.roots
-        if root.startswith("python/lib/")
-    )
-    for name, _ in named.most_common():
+    served = _runtimes_served(artifacts)
+    by_all = set.intersection(*served) if served else set()
+    for runtime in reversed(RUNTIMES.values()):
+        if runtime.name in by_all:
+            return runtime, "guessed: the newest that everything is compiled for"
+    for name, _ in Counter(chain.from_iterable(served)).most_common():
         if name in RUNTIMES:
             return RUNTIMES[name], "guessed from what is compiled for it"
     admitted = SpecifierSet()
@@ -417,6 +436,23 @@ def guess_runtime(zips: Sequence[InspectedZip]) -> tuple[Runtime, str]:
     if newest is not None:
         return newest, "guessed: the newest that all packages admit"
     return newest_admitted(None) or RUNTIMES["python3.13"], "guessed: the zip does not tell"
+
+
+def _runtimes_served(artifacts: Sequence[ArtifactView]) -> list[set[str]]:
+    """Name the runtimes that each extension module is there for, and those of layers' folders."""
+    modules: defaultdict[str, set[str]] = defaultdict(set)
+    for path in chain.from_iterable(artifact.sizes for artifact in artifacts):
+        folder, _, name = path.rpartition("/")
+        if match := _PYTHON_TAG.search(name):
+            minor = match["minor"] or match["windows"]
+            modules[f"{folder}/{name.partition('.')[0]}"].add(f"python3.{minor}")
+    folders = {
+        root.split("/")[2]
+        for artifact in artifacts
+        for root in artifact.roots
+        if root.startswith("python/lib/")
+    }
+    return [*modules.values(), *([folders] if folders else [])]
 
 
 def guess_architecture(zips: Sequence[InspectedZip]) -> tuple[Architecture, str]:

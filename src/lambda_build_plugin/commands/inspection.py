@@ -109,7 +109,10 @@ def inspect(
         checked = check_file(path)
     with ExitStack() as stack:
         found = InspectedZip(path, stack.enter_context(opened_zip(path)))
-        beside = [InspectedZip(layer, stack.enter_context(opened_zip(layer))) for layer in layers]
+        beside = [
+            InspectedZip(layer, stack.enter_context(opened_zip(layer)), is_layer=True)
+            for layer in layers
+        ]
         target, reasons = _choose_target([found, *beside], runtime, architecture)
         findings = together(
             check_format(found.infos, found.link),
@@ -122,6 +125,9 @@ def inspect(
                 beside=[layer.importable(target.runtime) for layer in beside],
             ),
         )
+        unimportable = [
+            warning for layer in beside for warning in layer.unimportable(target.runtime)
+        ]
         packages = found.packages()
         # Members are read by the checks, so all damage is known only now.
         damages = [
@@ -151,7 +157,7 @@ def inspect(
             FailureReport(what=error.what, why=error.why, hint=error.hint)
             for error in (*damage, *findings.errors)
         ],
-        warnings=[*target.warnings(today), *found.warnings, *findings.warnings],
+        warnings=[*target.warnings(today), *found.warnings, *unimportable, *findings.warnings],
     )
 
 

@@ -29,7 +29,7 @@ FILE_MODE, EXECUTABLE_MODE = 0o644, 0o755
 
 
 def content_of(entry: Entry, reader: MemberReader) -> bytes:
-    """Read what an entry holds.
+    """Read the content of an entry.
 
     Raises:
         StageError: A member is damaged, or a file is no longer what was staged.
@@ -63,7 +63,7 @@ class ChangedFileError(StageError):
 
 
 def contents(entries: Iterable[Entry]) -> Iterator[bytes]:
-    """Yield what each entry holds; each wheel is opened once.
+    """Yield the content of each entry.
 
     Raises:
         StageError: A member is damaged.
@@ -76,7 +76,7 @@ def contents(entries: Iterable[Entry]) -> Iterator[bytes]:
 
 
 def write_folder(tree: StagedTree, folder: Path) -> None:
-    """Write the tree as files, for people and tools that want to look at it.
+    """Write the tree as files, for people and tools that need to read them.
 
     Raises:
         StageError: A member is damaged.

@@ -28,11 +28,12 @@ _DAY = 24 * 60 * 60  # seconds
 
 _FOLDER = re.compile(r"lambda-build-\d+-[a-z0-9_]{8}")
 
-_PART = re.compile(r"\.lambda-build-[0-9a-f]{16}\.part")
+_UNFINISHED = re.compile(
+    r"\.lambda-build-[0-9a-f]{16}\.part|pylock\.lambda-build-[0-9a-f]{16}\.toml"
+)
+"""What `part_name` and `draft_name` return."""
 
 _CACHE_PART = re.compile(r"\.part-[a-z0-9_]{8}(?:[0-9a-f]{8})?")
-
-_DRAFT = re.compile(r"pylock\.lambda-build-[0-9a-f]{16}\.toml")
 
 _MARKER = "swept"
 """The file in the cache that is touched when the last sweep is over."""
@@ -83,8 +84,7 @@ def sweep(cache: Path) -> None:
 
 def sweep_parts(folder: Path) -> None:
     """Remove old unfinished results from a folder where results are written."""
-    _sweep(folder, _PART)
-    _sweep(folder, _DRAFT)
+    _sweep(folder, _UNFINISHED)
 
 
 def _sweep(folder: Path, name: re.Pattern[str]) -> None:

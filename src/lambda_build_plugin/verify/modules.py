@@ -22,7 +22,7 @@ from lambda_build_plugin.verify.module_index import ModuleIndex
 from lambda_build_plugin.verify.module_notes import FoundModule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import TypeAlias
 
     from lambda_build_plugin.runtime.target import Target
@@ -90,7 +90,7 @@ class BrokenModuleError(VerificationError):
         count = "a module" if len(lines) == 1 else f"{len(lines)} modules"
         super().__init__(
             f"{count} of the project cannot be compiled by Python {_version(target)}",
-            why="\n".join(_first(lines)),
+            why=lines,
             hint="fix the code, choose a runtime that it is written for, or leave out a file that "
             "is not code with `exclude`",
         )
@@ -105,7 +105,7 @@ class MissingModuleError(VerificationError):
         rest = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
         super().__init__(
             f"the handler cannot be imported: there is no module named {shown}{rest}",
-            why="\n".join(_first(lines)),
+            why=lines,
             hint="add the package that contains it to the project's dependencies and lock again, "
             "or name the layer that contains it (`provided-by`; `lambda-build inspect --layer`)",
         )
@@ -367,8 +367,3 @@ def _with_parents(name: str) -> Iterator[str]:
 
 def _version(target: Target) -> str:
     return ".".join(map(str, target.runtime.python))
-
-
-def _first(lines: Sequence[str]) -> Iterable[str]:
-    rest = len(lines) - 2 * MOST_LISTED
-    return [*lines[: 2 * MOST_LISTED], *([f"and {rest} more"] if rest > 0 else [])]

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import VerificationError
 from lambda_build_plugin.verify.findings import Findings, listed
+from lambda_build_plugin.verify.libraries import LibraryFinder
 from lambda_build_plugin.wheel.elf import Kind
-from lambda_build_plugin.wheel.loadable import absent_libraries, foreign, newest_above
+from lambda_build_plugin.wheel.loadable import foreign, newest_above
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -84,37 +85,19 @@ def check_native(
         target: Where it is to load.
         beside: Layers, which may bring libraries.
     """
-    bundled = {posixpath.basename(path) for each in (artifact, *beside) for path in each.sizes}
-    wrong: list[tuple[str, str, str]] = []  # owner, what would excuse it, problem
-    fitting: set[tuple[str, str]] = set()
-    lacking: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    loadable: list[tuple[str, str, Elf]] = []
+    found = _Examined(artifact, target)
     for path, code in sorted(artifact.code.items()):
-        owner = artifact.owner(path) or "no distribution"
-        if _is_data(path, code):
-            continue
-        if code.kind is Kind.PE and path.lower().endswith(".exe"):
-            lacking[owner, "programs for Windows, which Lambda cannot run"].append(path)
-        elif problem := _problem(path, code, target):
-            wrong.append((owner, _ANY, f"`{path}` {problem}"))
-        elif problem := _too_new(code, target):
-            wrong.append((owner, _stem(path), f"`{path}` {problem}"))
-        elif misnamed := _misnamed(path, artifact.sizes.keys(), target):
-            other, text = misnamed
-            if other:
-                lacking[owner, f"{text}; `{other}` is imported instead"].append(path)
-            else:
-                wrong.append((owner, _MODULE, f"`{path}` {text}"))
-        else:
-            fitting |= {(owner, _ANY), (owner, _stem(path))}
-            if path.endswith(".abi3.so") or _TAGGED.fullmatch(posixpath.basename(path)):
-                fitting.add((owner, _MODULE))
-            if code.elf is not None:
-                loadable.append((owner, path, code.elf))
+        if not _is_data(path, code):
+            found.examine(path, code)
     failures, spared = (
-        _by_owner((owner, text) for owner, key, text in wrong if ((owner, key) in fitting) is fits)
+        _by_owner(
+            (owner, text)
+            for owner, key, text in found.wrong
+            if ((owner, key) in found.fitting) is fits
+        )
         for fits in (False, True)
     )
+    finder = LibraryFinder(artifact, beside, {path: elf for _, path, elf in found.loadable})
     return Findings(
         errors=(ForeignCodeError(target, failures),) if failures else (),
         warnings=(
@@ -124,11 +107,60 @@ def check_native(
             ),
             *(
                 f"{owner}: {_quoted(paths)}: {text}"
-                for (owner, text), paths in sorted(lacking.items())
+                for (owner, text), paths in sorted(found.lacking.items())
             ),
-            *_shortages(loadable, target, bundled),
+            *_shortages(found.loadable, target, finder),
+        ),
+        notes=tuple(
+            f"{owner} also contains extension modules for other Pythons than "
+            f"{target.runtime.name}: {listed(paths)}; `exclude` leaves them out"
+            for owner, paths in sorted(found.superfluous.items())
         ),
     )
+
+
+class _Examined:
+    """What was found in the files of an artifact so far."""
+
+    def __init__(self, artifact: ArtifactView, target: Target) -> None:
+        self._artifact = artifact
+        self._target = target
+        self.wrong: list[tuple[str, str, str]] = []
+        """Owner, what would excuse it, and the problem."""
+
+        self.fitting: set[tuple[str, str]] = set()
+        self.lacking: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+        self.superfluous: defaultdict[str, list[str]] = defaultdict(list)
+        """Extension modules for other Pythons, each beside one that fits."""
+
+        self.loadable: list[tuple[str, str, Elf]] = []
+
+    def examine(self, path: str, code: MachineCode) -> None:
+        """Judge one file with machine code."""
+        target = self._target
+        owner = self._artifact.owner(path) or "no distribution"
+        if code.kind is Kind.PE and path.lower().endswith(".exe"):
+            self.lacking[owner, "programs for Windows, which Lambda cannot run"].append(path)
+        elif problem := _problem(path, code, target):
+            self.wrong.append((owner, _ANY, f"`{path}` {problem}"))
+        elif problem := _too_new(code, target):
+            self.wrong.append((owner, _stem(path), f"`{path}` {problem}"))
+        elif misnamed := _misnamed(path, self._artifact.sizes.keys(), target):
+            self._pass_over(owner, path, *misnamed)
+        else:
+            self.fitting |= {(owner, _ANY), (owner, _stem(path))}
+            if path.endswith(".abi3.so") or _TAGGED.fullmatch(posixpath.basename(path)):
+                self.fitting.add((owner, _MODULE))
+            if code.elf is not None:
+                self.loadable.append((owner, path, code.elf))
+
+    def _pass_over(self, owner: str, path: str, instead: str, text: str) -> None:
+        if instead.endswith(".so"):
+            self.superfluous[owner].append(path)
+        elif instead:
+            self.lacking[owner, f"{text}; `{instead}` is imported instead"].append(path)
+        else:
+            self.wrong.append((owner, _MODULE, f"`{path}` {text}"))
 
 
 def _by_owner(problems: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
@@ -139,22 +171,28 @@ def _by_owner(problems: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def _shortages(
-    loadable: Sequence[tuple[str, str, Elf]], target: Target, bundled: AbstractSet[str]
+    loadable: Sequence[tuple[str, str, Elf]], target: Target, finder: LibraryFinder
 ) -> Iterator[str]:
     """Yield for each distribution what the dynamic linker may not find for its files."""
-    absent: defaultdict[str, dict[str, tuple[str, ...]]] = defaultdict(dict)
+    absent: defaultdict[tuple[str, str], dict[str, list[str]]] = defaultdict(dict)
     newer: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for owner, path, elf in loadable:
-        if libraries := absent_libraries(elf, bundled):
-            absent[owner][path] = libraries
+        for library, folder in finder.missing(path, elf):
+            absent[owner, folder].setdefault(path, []).append(library)
         if newest := newest_above(elf, target):
             newer[owner, newest].append(path)
-    for owner, by_path in sorted(absent.items()):
+    for (owner, folder), by_path in sorted(absent.items()):
         needed = dict.fromkeys(chain.from_iterable(by_path.values()))
+        where = (
+            f"which {'lies' if len(needed) == 1 else 'lie'} in `{folder}`, where the loader does "
+            "not look"
+            if folder
+            else "which neither the artifact nor the runtime contains"
+        )
         yield (
-            f"{owner}: {_quoted(by_path)}: {_needs(by_path)} {', '.join(needed)}, which neither "
-            f"the artifact nor the runtime contains: ship {'it' if len(needed) == 1 else 'them'} "
-            "at the root, in `lib/`, or in `lib/` of a layer"
+            f"{owner}: {_quoted(by_path)}: {_needs(by_path)} {', '.join(needed)}, {where}: ship "
+            f"{'it' if len(needed) == 1 else 'them'} at the root, in `lib/`, or in `lib/` of a "
+            "layer"
         )
     for (owner, newest), paths in sorted(newer.items()):
         yield (

@@ -80,6 +80,9 @@ class Elf:
     versions: tuple[str, ...] = ()
     """Versions of symbols that they have to offer, such as `GLIBC_2.17`, sorted."""
 
+    search: tuple[str, ...] = ()
+    """Folders in which they are looked for (DT_RUNPATH, else DT_RPATH), as they are written."""
+
     musl: bool = False
     """Whether it is linked against musl in the place of glibc."""
 
@@ -147,9 +150,14 @@ class _Reader:
             machine=machine.machine or "" if machine else "",
             bits=self._elf.elfclass,
             needed=needed,
+            search=tuple(self._search(tags, strings)),
             versions=tuple(sorted(set(self._versions(tags, strings)))),
             musl=any("musl" in name for name in (*needed, *self._interpreters())),
         )
+
+    def _search(self, tags: dict[str, list[int]], strings: int) -> Iterator[str]:
+        for value in tags.get("DT_RUNPATH") or tags.get("DT_RPATH") or ():
+            yield from filter(None, self._text(strings + value).split(":"))
 
     def _head(self) -> bytes:
         self._stream.seek(0)

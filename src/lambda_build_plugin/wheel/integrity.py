@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["Damage", "DamagedWheelsError", "check"]
 
 _NOTES = "checked"
-_CHECK = "2"
+_CHECK = "3"
 """Noted of a wheel that passed; the number changes when more is checked or found out."""
 
 _CHUNK = 1 << 18  # bytes inflated at a time

@@ -116,7 +116,7 @@ def as_note(found: Mapping[str, MachineCode]) -> str:
 def _row(elf: Elf | None) -> list[object] | None:
     if elf is None:
         return None
-    return [elf.machine, elf.bits, elf.needed, elf.versions, elf.musl]
+    return [elf.machine, elf.bits, elf.needed, elf.versions, elf.musl, elf.search]
 
 
 def from_note(text: str) -> dict[str, MachineCode]:
@@ -137,12 +137,13 @@ def _facts(
     for name, (kind, trouble, row) in rows.items():
         elf = None
         if row is not None:
-            machine, bits, needed, versions, musl = row
+            machine, bits, needed, versions, musl, search = row
             elf = Elf(
                 machine=str(machine),
                 bits=int(str(bits)),
                 needed=_texts(needed),
                 versions=_texts(versions),
+                search=_texts(search),
                 musl=musl is True,
             )
         yield name, MachineCode(kind=Kind(kind), elf=elf, trouble=trouble)

@@ -1,4 +1,4 @@
-"""Where a member of a zip lies, and how its bytes are read and checked."""
+"""Where a member of a zip is, and how its bytes are read and checked."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Member(NamedTuple):
 
 
 def member_of(file: Path, info: zipfile.ZipInfo) -> Member:
-    """Note where a member of a zip lies."""
+    """Note where a member of a zip is."""
     return Member(
         file,
         info.filename,
@@ -257,7 +257,7 @@ def _as_cp437(name: str) -> bytes | None:
 
 
 class DamagedMemberError(StageError):
-    """The bytes of a member are not where or what the wheel says."""
+    """A member is not where the wheel says, or has other bytes than it says."""
 
     def __init__(self, member: Member, problem: str) -> None:
         self.member, self.problem = member, problem
