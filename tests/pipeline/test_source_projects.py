@@ -240,7 +240,6 @@ def test_report(tmp_path: Path) -> None:
         "sha256": "",
         "built_by": "",
         "source": "local",
-        "built_by": "",
         "unzipped": 6,
         "zipped": 6,
         "files": 2,
