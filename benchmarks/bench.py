@@ -310,6 +310,9 @@ class Sample:
     """One process that ended well."""
 
     seconds: float
+    cpu: float
+    """Seconds of all its threads, in the user's and the system's code."""
+
     peak: float
     """Largest resident set, in MB."""
 
@@ -328,6 +331,11 @@ class Row:
         return statistics.median(sample.seconds for sample in self.samples)
 
     @property
+    def cpu(self) -> float:
+        """The median of the times that processors were busy, in seconds."""
+        return statistics.median(sample.cpu for sample in self.samples)
+
+    @property
     def least(self) -> float:
         """The shortest time, in seconds."""
         return min(sample.seconds for sample in self.samples)
@@ -343,6 +351,7 @@ class Row:
             "name": self.name,
             "median_seconds": round(self.median, 4),
             "min_seconds": round(self.least, 4),
+            "median_cpu_seconds": round(self.cpu, 4),
             "seconds": [round(sample.seconds, 4) for sample in self.samples],
             "peak_mb": round(self.peak, 1),
             "steps": [step.as_data() for step in self.steps],
@@ -402,6 +411,11 @@ class Results:
         return _ratio(self.warm, _GUIDE)
 
     @property
+    def ratio_warm_cpu(self) -> float | None:
+        """The same of the time that processors are busy."""
+        return _ratio(self.warm, _GUIDE, lambda sample: sample.cpu)
+
+    @property
     def ratio_cold(self) -> float | None:
         """How many times as long uv's install alone takes with empty caches."""
         return _ratio(self.cold, _COLD_UV)
@@ -437,6 +451,7 @@ class Results:
             "warm": [row.as_data() for row in self.warm],
             "cold": [row.as_data() for row in self.cold],
             "ratio_warm": _rounded(self.ratio_warm),
+            "ratio_warm_cpu": _rounded(self.ratio_warm_cpu),
             "ratio_cold": _rounded(self.ratio_cold),
             "poetry_share_seconds": _rounded(self.poetry_share),
             "poetry_limit_seconds": _POETRY_LIMIT,
@@ -455,11 +470,17 @@ class Results:
         }
 
 
-def _ratio(rows: Sequence[Row], peer: str) -> float | None:
-    medians = {row.name: row.median for row in rows}
-    if peer in medians and _OURS in medians:
-        return medians[peer] / medians[_OURS]
-    return None
+def _ratio(
+    rows: Sequence[Row],
+    peer: str,
+    figure: Callable[[Sample], float] = lambda sample: sample.seconds,
+) -> float | None:
+    """Compare the runs of each round, which met the same machine, and take the median."""
+    samples = {row.name: row.samples for row in rows}
+    if peer not in samples or _OURS not in samples:
+        return None
+    pairs = zip(samples[peer], samples[_OURS], strict=True)
+    return statistics.median(figure(theirs) / figure(ours) for theirs, ours in pairs)
 
 
 def _share(rows: Sequence[Row], door: str, floor: str) -> float | None:
@@ -1014,7 +1035,8 @@ def _run_step(step: Step, environment: Mapping[str, str]) -> Sample:
         raise BenchmarkError(
             f"`{step.name}` ended with {process.returncode}: {' '.join(step.command)}\n{said}"
         )
-    return Sample(seconds=seconds, peak=usage.ru_maxrss * _MAXRSS_UNIT / _MEGABYTE)
+    cpu = usage.ru_utime + usage.ru_stime
+    return Sample(seconds=seconds, cpu=cpu, peak=usage.ru_maxrss * _MAXRSS_UNIT / _MEGABYTE)
 
 
 def _row(contestant: Contestant, runs: Sequence[tuple[Sample, ...]]) -> Row:
@@ -1028,6 +1050,7 @@ def _row(contestant: Contestant, runs: Sequence[tuple[Sample, ...]]) -> Row:
         samples=tuple(
             Sample(
                 seconds=sum(sample.seconds for sample in run),
+                cpu=sum(sample.cpu for sample in run),
                 peak=max(sample.peak for sample in run),
             )
             for run in runs
@@ -1052,7 +1075,15 @@ def table(results: Results) -> str:
             *_section(f"{head}, full caches", results.warm),
             *_section(f"{head}, empty caches", results.cold),
             *_section(f"{', '.join(_IMPORTED)} for this machine, full caches", results.bytecode),
-            _figure("ratio, full caches", results.ratio_warm, "x", f"{_GUIDE} / {_OURS}"),
+            _figure(
+                "ratio, full caches", results.ratio_warm, "x", f"{_GUIDE} / {_OURS}, goal 20 x"
+            ),
+            _figure(
+                "the same in CPU time",
+                results.ratio_warm_cpu,
+                "x",
+                f"{_GUIDE} / {_OURS}, goal 20 x",
+            ),
             _figure("ratio, empty caches", results.ratio_cold, "x", f"{_COLD_UV} / {_OURS}"),
             _figure(
                 "poetry's door",
@@ -1100,7 +1131,7 @@ def _section(title: str, rows: Sequence[Row]) -> list[str]:
         return []
     return [
         f"{title}, rounds: {len(rows[0].samples)}",
-        f"  {'':<30}{'median s':>10}{'min s':>10}{'peak MB':>10}",
+        f"  {'':<30}{'median s':>10}{'min s':>10}{'CPU s':>10}{'peak MB':>10}",
         *(line for row in rows for line in _lines(row, indent=1)),
         "",
     ]
@@ -1108,7 +1139,7 @@ def _section(title: str, rows: Sequence[Row]) -> list[str]:
 
 def _lines(row: Row, *, indent: int) -> list[str]:
     name = "  " * indent + row.name
-    line = f"{name:<32}{row.median:>10.3f}{row.least:>10.3f}{row.peak:>10.0f}"
+    line = f"{name:<32}{row.median:>10.3f}{row.least:>10.3f}{row.cpu:>10.3f}{row.peak:>10.0f}"
     return [line, *(more for step in row.steps for more in _lines(step, indent=indent + 1))]
 
 

@@ -527,7 +527,7 @@ def test_no_dependencies(tmp_path: Path) -> None:
 def test_empty_layer(tmp_path: Path) -> None:
     """A layer with nothing in it is an error, and leaves nothing behind."""
     project = a_project(tmp_path / "lonely")
-    before = names_in(tmp_path)
+    before = names_in(project)
 
     result = lambda_build(
         project,
@@ -543,4 +543,4 @@ def test_empty_layer(tmp_path: Path) -> None:
         "hint: add dependencies to the project, name extras or groups, or check `contents` and "
         "`exclude`\n"
     )
-    assert names_in(tmp_path) == before
+    assert names_in(project) == before

@@ -4,6 +4,9 @@ Members that are deflated in their wheel are copied as they are: nothing is
 inflated, nothing deflated again. Headers are written here because `zipfile` has no
 way to write a member that is already compressed (APPNOTE 6.3.3, no zip64, no data
 descriptors, no folders). The same tree gives the same bytes.
+
+Files that are already packed, in the form that an earlier archive had, are copied with their
+headers, and hashed on their own as well: the caller knows which digest they must have.
 """
 
 from __future__ import annotations
@@ -17,26 +20,39 @@ import threading
 import zipfile
 import zlib
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from lambda_build_plugin.stage.contents import EXECUTABLE_MODE, FILE_MODE, content_of
+from lambda_build_plugin.stage.packed import Packed, PackedFiles
+from lambda_build_plugin.stage.tree import Entry
 from lambda_build_plugin.wheel.members import CHUNK, LOCAL_HEADER, Member, MemberReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from io import FileIO
-    from pathlib import Path
 
     from typing_extensions import Self
 
-    from lambda_build_plugin.stage.tree import Entry, StagedTree
+    from lambda_build_plugin.stage.tree import StagedTree
 
-__all__ = ["Written", "write_archive"]
+__all__ = ["END_SIZE", "Written", "packed_files", "write_archive"]
 
 _CENTRAL = struct.Struct("<4s4B4HL2L5H2L")
 
 _END = struct.Struct("<4s4H2LH")
+
+_METHOD, _CRC = 6, 9  # fields of a record; after the CRC come the compressed size and the size
+
+_OFFSET = struct.Struct("<L")  # the last field
+
+_WITHOUT_OFFSET = _CENTRAL.size - _OFFSET.size
+
+_SMALLEST_WINDOW = 1 << 16  # bytes
+
+END_SIZE = _END.size
+"""Bytes of the record at the end of the zip, after the directory."""
 
 _VERSION = 20  # 2.0: folders and deflate; nothing that we write needs more
 
@@ -47,6 +63,10 @@ _UTF8 = 0x800
 _LEVEL = 6
 
 _BLOCKS_AHEAD = 4  # of CHUNK bytes each, that wait to be hashed and written
+
+_MOST_OPEN = 16  # wheels; each has a window of up to CHUNK bytes
+
+_NOWHERE = Path()
 
 _FIRST_DATE = datetime.datetime(1980, 1, 1, tzinfo=datetime.timezone.utc)
 
@@ -65,42 +85,184 @@ class Written:
     compressed: tuple[int, ...]
     """Compressed bytes of each entry of the tree, in its order."""
 
+    records: tuple[bytes, ...] = field(default=(), repr=False, compare=False)
+    """The central directory: the record of each entry of the tree."""
 
-def write_archive(tree: StagedTree, path: Path, *, epoch: int | None) -> Written:
+    packed_sha256: bytes = field(default=b"", repr=False, compare=False)
+    """Of the headers and data of all entries that were already packed, if it was wanted."""
+
+    def member(self, number: int, name: str) -> Member:
+        """Say where an entry of the tree lies in the zip, given its number and its path."""
+        fields = _CENTRAL.unpack_from(self.records[number])
+        method, crc, compressed, size = fields[_METHOD], *fields[_CRC : _CRC + 3]
+        return Member(self.path, name, fields[-1], compressed, size, crc, method)
+
+
+def write_archive(
+    tree: StagedTree, path: Path, *, epoch: int | None, hashes_packed: bool = True
+) -> Written:
     """Write the tree as a zip.
+
+    Args:
+        tree: What is to be written.
+        path: Where; it must not exist.
+        epoch: The date of all members, in seconds since 1970; None for 1980.
+        hashes_packed: Whether what was already packed is hashed on its own as well.
 
     Raises:
         StageError: A member of a wheel is damaged.
         OSError: The file cannot be written.
     """
-    date, time = _dos_date(epoch)
+    date = _dos_date(epoch)
     central: list[bytes] = []
     compressed: list[int] = []
-    with path.open("xb", buffering=0) as file, ExitStack() as wheels, _Output(file) as output:
-        reader = MemberReader(wheels)
+    with (
+        path.open("xb", buffering=0) as file,
+        ExitStack() as wheels,
+        _Output(file, hashes_packed=hashes_packed) as output,
+    ):
+        reader, slices = MemberReader(wheels), _SliceReader(wheels)
         for entry in tree.entries:
-            packed = _packed(entry, reader)
-            name = entry.path.encode("utf-8")
-            flags = 0 if entry.path.isascii() else _UTF8
-            fields = (flags, packed.method, time, date, packed.crc, packed.size, entry.size)
-            central.append(_central_header(entry, name, fields, output.offset))
-            output.write(LOCAL_HEADER.pack(b"PK\x03\x04", _VERSION, 0, *fields, len(name), 0), name)
-            output.write(*packed.chunks)
-            compressed.append(packed.size)
+            if isinstance(entry.data, Packed):
+                central.append(_with_offset(entry.data.record, output.offset))
+                output.write_packed(entry.data.head, *slices.read(entry.data))
+                compressed.append(entry.data.compressed)
+            else:
+                packed = _packed(entry, reader)
+                header = _local_header(entry, packed, date)
+                central.append(_central_header(entry, header, output.offset))
+                output.write(header)
+                output.write(*packed.chunks)
+                compressed.append(packed.size)
         start, count = output.offset, len(central)
         output.write(*central)
         output.write(_END.pack(b"PK\x05\x06", 0, 0, count, count, output.offset - start, start, 0))
     return Written(
-        path=path, size=output.offset, sha256=output.digest, compressed=tuple(compressed)
+        path=path,
+        size=output.offset,
+        sha256=output.digest,
+        compressed=tuple(compressed),
+        records=tuple(central),
+        packed_sha256=output.packed_digest,
     )
 
 
-def _central_header(entry: Entry, name: bytes, fields: tuple[int, ...], offset: int) -> bytes:
+def _local_header(entry: Entry, packed: _Deflated, date: tuple[int, int]) -> bytes:
+    name = entry.path.encode("utf-8")
+    flags = 0 if entry.path.isascii() else _UTF8
+    fields = (flags, packed.method, date[1], date[0], packed.crc, packed.size, entry.size)
+    return LOCAL_HEADER.pack(b"PK\x03\x04", _VERSION, 0, *fields, len(name), 0) + name
+
+
+def _central_header(entry: Entry, local: bytes, offset: int) -> bytes:
+    """Write the record that belongs to a local header."""
     mode = stat.S_IFREG | (EXECUTABLE_MODE if entry.executable else FILE_MODE)
+    fields = LOCAL_HEADER.unpack_from(local)[3:-2]
+    name = local[LOCAL_HEADER.size :]
     versions = (_VERSION, _UNIX, _VERSION, 0)
     lengths = (len(name), 0, 0, 0, 0)
     packed = _CENTRAL.pack(b"PK\x01\x02", *versions, *fields, *lengths, mode << 16, offset)
     return packed + name
+
+
+def _with_offset(record: bytes | memoryview, offset: int) -> bytes:
+    return b"".join((record[:_WITHOUT_OFFSET], _OFFSET.pack(offset), record[_CENTRAL.size :]))
+
+
+def packed_files(
+    tree: StagedTree, written: Written, *, without: str, facts: Mapping[str, Any]
+) -> PackedFiles:
+    """Take the files of all owners but one out of a zip that was written of a tree.
+
+    Args:
+        tree: What was written; nothing in it was already packed.
+        written: The zip.
+        without: The owner whose files are left out.
+        facts: What else is known about the files.
+
+    Raises:
+        OSError: A file cannot be read.
+        DamagedMemberError: A wheel is not what it was any more.
+    """
+    offsets = [written.member(number, "").header_offset for number in range(len(tree.entries))]
+    end = written.size - END_SIZE - sum(map(len, written.records))
+    entries: list[Entry] = []
+    hashing = hashlib.sha256()
+    with written.path.open("rb") as file, ExitStack() as wheels:
+        reader = MemberReader(wheels)
+        for number, (entry, start, stop) in enumerate(
+            zip(tree.entries, offsets, [*offsets[1:], end], strict=True)
+        ):
+            if entry.owner == without:
+                continue
+            file.seek(start)
+            content = file.read(stop - start)
+            hashing.update(content)
+            data = _packed_again(entry, content, written.compressed[number], reader)
+            data = data._replace(record=written.records[number])
+            entries.append(Entry(entry.path, entry.owner, data, "", entry.size))
+    return PackedFiles(entries=tuple(entries), sha256=hashing.digest(), facts=facts)
+
+
+def _packed_again(entry: Entry, content: bytes, compressed: int, reader: MemberReader) -> Packed:
+    """Find out where the content of a zip comes from, header and data."""
+    data = entry.data
+    if isinstance(data, Member) and _is_copied(data):
+        head = content[: len(content) - compressed]
+        start = reader.start(data)
+        return Packed(head, b"", data.wheel, start, compressed, compressed)
+    return Packed(content, b"", _NOWHERE, 0, 0, compressed)
+
+
+class _Window(NamedTuple):
+    """The part of a wheel that was read last."""
+
+    file: FileIO
+    start: int
+    content: memoryview
+
+
+class _SliceReader:
+    """Reads pieces of wheels, mostly one behind the other, with few large reads."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        stack.callback(self._close)
+        self._windows: dict[Path, _Window] = {}
+
+    def read(self, packed: Packed) -> list[memoryview]:
+        """Read the data of a file; where the wheel is shorter than it was, less."""
+        if not packed.length:
+            return []
+        start, length = packed.start, packed.length
+        file, begin, window = self._windows.get(packed.wheel) or self._open(packed.wheel)
+        if begin <= start and start + length <= begin + len(window):
+            return [window[start - begin : start - begin + length]]
+        if length > CHUNK:
+            ends = range(start, start + length, CHUNK)
+            return [_read(file, each, min(CHUNK, start + length - each)) for each in ends]
+        # Read on behind the piece: ever further, as long as the pieces follow each other.
+        gap = start - begin - len(window)
+        size = min(2 * len(window), CHUNK) if gap < _SMALLEST_WINDOW and begin <= start else 0
+        window = _read(file, start, max(size, length, _SMALLEST_WINDOW))
+        self._windows[packed.wheel] = _Window(file, start, window)
+        return [window[:length]]
+
+    def _open(self, wheel: Path) -> _Window:
+        """Open a wheel, and close the one that was opened first if there are many."""
+        if len(self._windows) == _MOST_OPEN:
+            self._windows.pop(next(iter(self._windows))).file.close()
+        file = wheel.open("rb", buffering=0)
+        self._windows[wheel] = _Window(file, 0, memoryview(b""))
+        return self._windows[wheel]
+
+    def _close(self) -> None:
+        for window in self._windows.values():
+            window.file.close()
+
+
+def _read(file: FileIO, start: int, length: int) -> memoryview:
+    file.seek(start)
+    return memoryview(file.read(length))
 
 
 class _Output:
@@ -109,12 +271,17 @@ class _Output:
     Both release the interpreter's lock, so that the next members are read meanwhile.
     """
 
-    def __init__(self, file: BinaryIO | FileIO) -> None:
+    def __init__(self, file: BinaryIO | FileIO, *, hashes_packed: bool) -> None:
         self._file = file
+        self._hashes_packed = hashes_packed
         self._hash = hashlib.sha256()
-        self._pending: list[bytes] = []
+        self._packed_hash: hashlib._Hash | None = None
+        """Of what was packed; None as long as nothing else was written."""
+
+        self._pending: list[bytes | memoryview] = []
+        self._pending_is_packed = False
         self._gathered = 0
-        self._blocks: queue.Queue[bytes | None] = queue.Queue(maxsize=_BLOCKS_AHEAD)
+        self._blocks: queue.Queue[tuple[bytes, bool] | None] = queue.Queue(maxsize=_BLOCKS_AHEAD)
         self._thread = threading.Thread(target=self._drain, daemon=True)
         self._failure: Exception | None = None
         self.offset = 0
@@ -137,7 +304,24 @@ class _Output:
     def digest(self) -> bytes:
         return self._hash.digest()
 
+    @property
+    def packed_digest(self) -> bytes:
+        return (self._packed_hash or self._hash).digest()
+
     def write(self, *parts: bytes) -> None:
+        if self._pending_is_packed:
+            self._hand_over()
+            self._pending_is_packed = False
+        self._gather(parts)
+
+    def write_packed(self, *parts: bytes | memoryview) -> None:
+        if not self._pending_is_packed:
+            if self._pending:
+                self._hand_over()
+            self._pending_is_packed = True
+        self._gather(parts)
+
+    def _gather(self, parts: tuple[bytes | memoryview, ...]) -> None:
         size = sum(map(len, parts))
         self.offset += size
         self._gathered += size
@@ -148,19 +332,29 @@ class _Output:
     def _hand_over(self) -> None:
         if self._failure is not None:
             raise self._failure
-        self._blocks.put(b"".join(self._pending))
+        self._blocks.put((b"".join(self._pending), self._pending_is_packed))
         self._pending.clear()
         self._gathered = 0
 
     def _drain(self) -> None:
-        while (block := self._blocks.get()) is not None:
+        while (item := self._blocks.get()) is not None:
             if self._failure is not None:
                 continue
             try:
-                self._hash.update(block)
-                self._write_all(block)
+                self._absorb(*item)
+                self._write_all(item[0])
             except Exception as error:  # noqa: BLE001 - raised again by whoever waits
                 self._failure = error
+
+    def _absorb(self, block: bytes, is_packed: bool) -> None:  # noqa: FBT001
+        """Hash a block; as long as everything was packed, one hash is that of both."""
+        if not self._hashes_packed:
+            pass
+        elif not is_packed and self._packed_hash is None:
+            self._packed_hash = self._hash.copy()
+        elif is_packed and self._packed_hash is not None:
+            self._packed_hash.update(block)
+        self._hash.update(block)
 
     def _write_all(self, block: bytes) -> None:
         """Write a block to the end: an unbuffered file may take a part only."""
@@ -169,8 +363,7 @@ class _Output:
             rest = rest[self._file.write(rest) or 0 :]
 
 
-@dataclass(frozen=True, slots=True)
-class _Packed:
+class _Deflated(NamedTuple):
     """The compressed form of one entry."""
 
     method: int
@@ -179,18 +372,22 @@ class _Packed:
     chunks: Iterable[bytes]
 
 
-def _packed(entry: Entry, reader: MemberReader) -> _Packed:
+def _packed(entry: Entry, reader: MemberReader) -> _Deflated:
     data = entry.data
-    # Nothing at all is best stored.
-    if isinstance(data, Member) and data.method == zipfile.ZIP_DEFLATED and data.size:
-        return _Packed(zipfile.ZIP_DEFLATED, data.crc, data.compressed_size, reader.raw(data))
+    if isinstance(data, Member) and _is_copied(data):
+        return _Deflated(zipfile.ZIP_DEFLATED, data.crc, data.compressed_size, reader.raw(data))
     content = content_of(entry, reader)
     crc = zlib.crc32(content)
     compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     deflated = compressor.compress(content) + compressor.flush()
     if len(deflated) < len(content):
-        return _Packed(zipfile.ZIP_DEFLATED, crc, len(deflated), (deflated,))
-    return _Packed(zipfile.ZIP_STORED, crc, len(content), (content,))
+        return _Deflated(zipfile.ZIP_DEFLATED, crc, len(deflated), (deflated,))
+    return _Deflated(zipfile.ZIP_STORED, crc, len(content), (content,))
+
+
+def _is_copied(member: Member) -> bool:
+    """Tell whether the data of a member is copied as it is; if it is empty, it is best stored."""
+    return member.method == zipfile.ZIP_DEFLATED and member.size > 0
 
 
 def _dos_date(epoch: int | None) -> tuple[int, int]:

@@ -59,6 +59,7 @@ def quiet_environment(home: Path, **variables: str) -> dict[str, str]:
         "UV_NO_CONFIG": "1",
         "XDG_CACHE_HOME": str(home / "cache"),
         "XDG_CONFIG_HOME": str(home / "config"),
+        "XDG_STATE_HOME": str(home / "state"),
         **variables,
     }
 

@@ -135,10 +135,30 @@ def test_architecture_of_a_template(tmp_path: Path, template: str, text: str) ->
     assert f"arm64 (named in {template})" in ran.output
 
 
+@pytest.mark.parametrize(
+    ("template", "runtime", "reason"),
+    [
+        pytest.param("Runtime: python3.12\n", "3.12", "named in template.yaml", id="named"),
+        pytest.param("Runtime: python3.9\n", "3.14", "the newest", id="excluded by the project"),
+        pytest.param("python3.12 python3.13", "3.14", "the newest", id="several"),
+        pytest.param("Runtime: python3.99", "3.14", "the newest", id="unknown"),
+    ],
+)
+def test_runtime_of_a_template(tmp_path: Path, template: str, runtime: str, reason: str) -> None:
+    """The Python on which the function runs already is the one to build for."""
+    root = a_project(tmp_path / "project")
+    (root / "template.yaml").write_text(template)
+
+    ran = init(root)
+
+    assert f"python{runtime} ({reason}" in ran.output
+    assert f'runtime = "python{runtime}"\n' in table(root)
+
+
 def test_what_is_named_is_written(tmp_path: Path) -> None:
     """Flags win over what is found."""
     root = a_project(tmp_path / "project")
-    (root / "template.yaml").write_text("Architectures: [x86_64]")
+    (root / "template.yaml").write_text("Architectures: [x86_64]\nRuntime: python3.13")
 
     init(root, "--runtime", "python3.12", "--arch", "arm64", "--handler", "demo.other.run")
 

@@ -6,6 +6,7 @@ the `ValueError` that their docstring names. Everything else is a fault.
 
 from __future__ import annotations
 
+import atexit
 import datetime
 import io
 import tempfile
@@ -60,14 +61,11 @@ _TARGETS = [
     for architecture in Architecture
 ]
 
-_kept: list[tempfile.TemporaryDirectory[str]] = []
-"""Folders that are removed when the process ends."""
-
 
 @cache
 def _folder() -> Path:
     folder = tempfile.TemporaryDirectory()
-    _kept.append(folder)
+    atexit.register(folder.cleanup)
     return Path(folder.name)
 
 

@@ -705,10 +705,8 @@ def test_sdist_of_another_version(tmp_path: Path, environ: dict[str, str]) -> No
 
         run = run_lambda_build(cwd=app, environ={**environ, "UV_DEFAULT_INDEX": index.url})
 
-    assert (run.code, run.errors.partition("\n")[0]) == (
-        6,
-        "error: building lib 2.0 produced another package",
-    )
+    assert run.code == 6
+    assert "error: building lib 2.0 produced another package" in run.errors.splitlines()
 
 
 def test_build_is_named_on_a_terminal(tmp_path: Path, environ: dict[str, str]) -> None:

@@ -515,7 +515,7 @@ def test_handler_that_the_layer_does_not_define(tmp_path: Path) -> None:
 
 
 def test_library_of_the_layer(tmp_path: Path) -> None:
-    """A library that the layer brings is not missing in the function."""
+    """A library in a layer counts only where the loader looks, which is `/opt/lib`."""
     owning = lib("owning", files={"owning.libs/libown.so.1": an_elf("x86_64")})
     using = lib("using", files={"using.so": an_elf("x86_64", needed=["libown.so.1"])})
     table = """
@@ -537,9 +537,13 @@ more = ["using"]
 
     reports = all_built(root)
 
+    missed = (
+        "using 1.0: `using.so`: needs libown.so.1, which lies in `opt/python/owning.libs/`, where "
+        "the loader does not look: ship it at the root, in `lib/`, or in `lib/` of a layer"
+    )
     assert [(shipped(report), report["warnings"]) for report in reports.values()] == [
         (["owning"], []),
-        (["demo", "using"], []),
+        (["demo", "using"], [missed]),
     ]
 
 
@@ -566,8 +570,8 @@ more = ["other"]
     run = ran(root)
 
     assert run.code == 8
-    assert "unzipped, 270," in run.errors.splitlines()[0]
-    assert "`deps`, which is used with it, has 150," in run.errors
+    assert "too large by 7.5 MB" in run.errors.splitlines()[0]
+    assert "`deps`, which is used with it, has 143.1 MB" in run.errors
 
 
 def test_collision_and_strict(tmp_path: Path) -> None:

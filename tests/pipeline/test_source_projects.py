@@ -238,6 +238,7 @@ def test_report(tmp_path: Path) -> None:
         "version": "",
         "file": "",
         "sha256": "",
+        "built_by": "",
         "source": "local",
         "unzipped": 6,
         "zipped": 6,
@@ -374,3 +375,24 @@ def test_members_that_are_no_packages_do_not_ship_from_the_root(tmp_path: Path) 
     (root / "requirements.txt").unlink()
 
     assert names(built(root)) == ["main.py"]
+
+
+def test_doubled_links_have_a_limit(tmp_path: Path) -> None:
+    """Links to the same folders again would be millions of copies: that is told at once."""
+    root = tmp_path / "project"
+    for number in range(25):
+        level = root / f"level{number}"
+        level.mkdir(parents=True)
+        for name in ("a", "b"):
+            (level / name).symlink_to(f"../level{number + 1}")
+    (root / "level25").mkdir()
+    (root / "level25" / "main.py").write_text("")
+    (root / "requirements.txt").write_text("")
+
+    run = run_lambda_build(
+        "--runtime", "python3.13", cwd=root, environ=quiet_environment(tmp_path / "home")
+    )
+
+    assert run.code == 7
+    assert "links lead to more than 5,000 folders" in run.errors
+    assert "leave them out with the setting `exclude`" in run.errors

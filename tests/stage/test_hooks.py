@@ -233,3 +233,21 @@ def test_command_that_says_nothing(tmp_path: Path, command: str, why: str) -> No
 
     assert result.code == 6
     assert f"  why: {why}\n" in result.errors
+
+
+def test_doubled_links_have_a_limit(tmp_path: Path) -> None:
+    """A command that makes links to the same folders again would fill the artifact."""
+    command = (
+        "import os\\n"
+        "for n in range(25):\\n"
+        "    os.makedirs(f'l{n}', exist_ok=True)\\n"
+        "    os.symlink(f'../l{n + 1}', f'l{n}/a')\\n"
+        "    os.symlink(f'../l{n + 1}', f'l{n}/b')\\n"
+        "os.makedirs('l25')\\n"
+    )
+    root = a_hooked_project(tmp_path, after=f'[["{sys.executable}", "-c", "{command}"]]')
+
+    result = run(root)
+
+    assert result.code == 7
+    assert "links lead to more than 5,000 folders" in result.errors

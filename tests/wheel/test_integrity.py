@@ -368,10 +368,10 @@ def test_damage_is_not_noted(tmp_path: Path) -> None:
     [
         {},
         {"check": "1"},
-        {"check": "2"},
-        {"check": "2", "code": "[]"},
-        {"check": "2", "code": '{"a.py": 1}'},
-        {"check": "2", "code": '{"a.py": ["ELF", "", ["x86_64"]]}'},
+        {"check": "3"},
+        {"check": "3", "code": "[]"},
+        {"check": "3", "code": '{"a.py": 1}'},
+        {"check": "3", "code": '{"a.py": ["ELF", "", ["x86_64"]]}'},
         {"passed": "1"},
     ],
     ids=str,
@@ -387,7 +387,7 @@ def test_note_of_another_check(tmp_path: Path, note: dict[str, str]) -> None:
 def test_forged_note(tmp_path: Path) -> None:
     """That a wheel has passed is believed of the user's own builds only."""
     fake = saying(a_wheel(files={"a.py": _CONTENT}), "a.py", crc=1)
-    passed = {"check": "2", "code": "{}"}
+    passed = {"check": "3", "code": "{}"}
     Cache(tmp_path / "cache", key=b"another's").keep_note("checked", fake.sha256, passed)
     assert problem(tmp_path, fake)[0] == "a.py"
 

@@ -67,7 +67,8 @@ class ForeignSourceError(LockError):
             f"`lambda-build lock` cannot lock {project.name}: uv would take packages from "
             "elsewhere than the project says",
             why=[f"- {item.line}" for item in found],
-            hint=f"{own}tell uv the same with [tool.uv.sources] and [[tool.uv.index]]",
+            hint=f"{own}tell uv the same with [tool.uv.sources], [[tool.uv.index]] or "
+            "`override-dependencies`",
         )
 
 

@@ -10,20 +10,20 @@ import ast
 import json
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.tables import TableError, read_toml
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.pipeline.default_runtime import with_default_runtimes
-from lambda_build_plugin.runtime.target import Architecture, admitted
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, admitted
 from lambda_build_plugin.stage.project_walk import Choice
 from lambda_build_plugin.stage.source_files import plain_project
 from lambda_build_plugin.system.output import moved_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from packaging.specifiers import SpecifierSet
@@ -41,6 +41,8 @@ _TEMPLATES = ("template.y*ml", "serverless.y*ml", "*.tf")
 """Files of AWS SAM, the Serverless Framework and Terraform."""
 
 _ARCHITECTURE = re.compile(r"\b(x86_64|arm64)\b")
+
+_RUNTIME = re.compile(r"\bpython3\.\d+\b")
 
 _USUAL_MODULES = ("lambda_function", "app", "main", "handler", "index")
 """Where tutorials and templates put the handler."""
@@ -93,7 +95,8 @@ def write_table(settings: Settings, *, named: Iterable[str]) -> Initialized:
             [f"{path} already has {_TABLE}"],
             hint="edit it there; `lambda-build init` never overwrites a table",
         )
-    [settings] = with_default_runtimes([settings], {}, candidates=_newest_first)
+    named = set(named)
+    settings = _with_runtime(settings, named)
     architecture, architecture_reason = _architecture(settings, named)
     handlers = [settings.handler] if settings.handler else find_handlers(project)
     found = Initialized(
@@ -114,16 +117,33 @@ def _newest_first(requires_python: SpecifierSet | None) -> Sequence[Runtime]:
     return tuple(reversed(admitted(requires_python)))
 
 
-def _architecture(settings: Settings, named: Iterable[str]) -> tuple[str, str]:
+def _with_runtime(settings: Settings, named: Collection[str]) -> Settings:
+    """Choose the runtime: the user's, that of a template, a pinned one, or by the lock."""
+    requires_python = settings.project.requires_python
+    if "runtime" not in named and (found := _in_templates(settings.project.root, _RUNTIME)):
+        name, reason = found
+        runtime = RUNTIMES.get(name)
+        if runtime and (not requires_python or requires_python.contains(runtime.full_version)):
+            target = replace(settings.target, runtime=runtime)
+            return replace(settings, target=target, runtime_reason=reason)
+    return with_default_runtimes([settings], {}, candidates=_newest_first)[0]
+
+
+def _architecture(settings: Settings, named: Collection[str]) -> tuple[str, str]:
     """Choose the architecture: the one that the user or a template of the project names."""
     if "architecture" in named:
-        return settings.target.architecture.value, "as you said"
-    root = settings.project.root
-    for path in sorted(path for pattern in _TEMPLATES for path in root.glob(pattern)):
+        return settings.target.architecture.value, "set by --arch"
+    found = _in_templates(settings.project.root, _ARCHITECTURE)
+    return found or (Architecture.X86_64.value, "the default")
+
+
+def _in_templates(root: Path, pattern: re.Pattern[str]) -> tuple[str, str] | None:
+    """Find what the first template names that names exactly one; several are no answer."""
+    for path in sorted(path for each in _TEMPLATES for path in root.glob(each)):
         text = path.read_text(encoding="utf-8", errors="replace")
-        if len(names := set(_ARCHITECTURE.findall(text))) == 1:
+        if len(names := set(pattern.findall(text))) == 1:
             return names.pop(), f"named in {path.name}"
-    return Architecture.X86_64.value, "the default"
+    return None
 
 
 def find_handlers(project: Project) -> list[str]:

@@ -42,16 +42,16 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--runtime",
         metavar="NAME",
-        help="default: what .python-version names, else the newest that requires-python admits "
-        "and that the lock has wheels for",
+        help="default: what a template of SAM, the Serverless Framework or Terraform names, else "
+        "what .python-version names, else the newest that requires-python admits and that the "
+        "lock has wheels for",
     )
     made.add_argument(
         "--arch",
         "--architecture",
         dest="architecture",
         metavar="NAME",
-        help="x86_64 or arm64; default: what a template of SAM, the Serverless Framework or "
-        "Terraform names, else x86_64",
+        help="x86_64 or arm64; default: what such a template names, else x86_64",
     )
     made.add_argument(
         "--handler",

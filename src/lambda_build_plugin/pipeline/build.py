@@ -14,8 +14,9 @@ from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.pipeline.default_runtime import with_default_runtimes
 from lambda_build_plugin.pipeline.dependencies import get_dependencies
 from lambda_build_plugin.pipeline.finish import finish
-from lambda_build_plugin.pipeline.left_out import leave_out_provided
 from lambda_build_plugin.pipeline.outputs import check_outputs
+from lambda_build_plugin.pipeline.plan import UnusablePlanError
+from lambda_build_plugin.pipeline.planned import get_planned_dependencies
 from lambda_build_plugin.pipeline.run import ArtifactBuild, Run
 from lambda_build_plugin.pipeline.staging import get_project_code, run_before_build, stage_artifact
 from lambda_build_plugin.pipeline.target_lock import read_target_lock
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from lambda_build_plugin.config.settings import Settings
+    from lambda_build_plugin.pipeline.dependencies import Dependencies
     from lambda_build_plugin.report import BuildReport
 
 __all__ = ["build", "build_all"]
@@ -98,8 +100,22 @@ def _build(settings: Settings, run: Run) -> BuildReport:
     run_before_build(artifact)
     lock = read_target_lock(artifact)
     artifact = artifact.with_policy_of(lock.lock if lock else None)
-    dependencies = get_dependencies(artifact, lock)
-    dependencies = leave_out_provided(artifact, dependencies)
+    planned, selection = get_planned_dependencies(artifact, lock)
+    if planned is not None:
+        try:
+            return _build_from(artifact, planned)
+        except UnusablePlanError as error:
+            run.reporter.note(f"building without a plan: {error}")
+            selection = None
+    # Not loaded by a build that has a plan.
+    from lambda_build_plugin.pipeline.left_out import leave_out_provided
+
+    dependencies = get_dependencies(artifact, lock, selection)
+    return _build_from(artifact, leave_out_provided(artifact, dependencies))
+
+
+def _build_from(artifact: ArtifactBuild, dependencies: Dependencies) -> BuildReport:
+    """Take the project's code and its dependencies through the remaining stages."""
     code = get_project_code(artifact, dependencies)
     staged = stage_artifact(artifact, dependencies, code)
     return finish(artifact, dependencies, staged)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.settings import Contents, LocalDependencies
-from lambda_build_plugin.pipeline.environment_lock import get_needed_wheels
-from lambda_build_plugin.pipeline.locked_wheels import get_locked_wheels, make_fetcher
+from lambda_build_plugin.pipeline.plan import may_have_plan
 from lambda_build_plugin.pipeline.target_lock import explaining_host_only_lock
 from lambda_build_plugin.pipeline.unneeded import warn_of_unneeded
+from lambda_build_plugin.selection.graph import requirements_of
 from lambda_build_plugin.source_build.compatibility import holds_code
 from lambda_build_plugin.source_build.policy import policy_warnings
 from lambda_build_plugin.source_build.wheels import included
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.lock.model import Lock
+    from lambda_build_plugin.pipeline.plan import Plan
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.pipeline.target_lock import TargetLock
+    from lambda_build_plugin.selection.files import Selection
     from lambda_build_plugin.selection.packages import LeftOut
     from lambda_build_plugin.wheel.file import Wheel
 
-__all__ = ["Dependencies", "get_dependencies"]
+__all__ = ["Dependencies", "find_skipped", "get_dependencies"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,15 +48,28 @@ class Dependencies:
     skipped: frozenset[str] = frozenset()
     """Names of packages for the target that the user does not want to ship."""
 
+    plan: Plan | None = None
+    """How the files of the wheels lie in the zip; the wheels have not been hashed then."""
 
-def get_dependencies(artifact: ArtifactBuild, lock: TargetLock | None) -> Dependencies:
+    can_have_plan: bool = False
+    """Whether a plan can be made for these wheels."""
+
+
+def get_dependencies(
+    artifact: ArtifactBuild, lock: TargetLock | None, selection: Selection | None = None
+) -> Dependencies:
     """Get all wheels but the project's own: those of the lock, and those of `include-local`.
+
+    Args:
+        artifact: What is built.
+        lock: The packages for its target.
+        selection: What was already selected for all of these packages.
 
     Raises:
         LambdaBuildError: A package has no file for the target, or cannot be fetched or built.
     """
     settings = artifact.settings
-    dependencies = Dependencies() if lock is None else _get_locked(artifact, lock)
+    dependencies = Dependencies() if lock is None else _get_locked(artifact, lock, selection)
     if settings.contents is Contents.PROJECT:
         return dependencies
     local = tuple(included(path, artifact.context) for path in settings.include_local)
@@ -66,12 +81,19 @@ def get_dependencies(artifact: ArtifactBuild, lock: TargetLock | None) -> Depend
     )
 
 
-def _get_locked(artifact: ArtifactBuild, target_lock: TargetLock) -> Dependencies:
+def _get_locked(
+    artifact: ArtifactBuild, target_lock: TargetLock, selection: Selection | None
+) -> Dependencies:
+    # Not loaded by a build that has a plan.
+    from lambda_build_plugin.pipeline.environment_lock import get_needed_wheels
+    from lambda_build_plugin.pipeline.locked_wheels import get_locked_wheels, make_fetcher
+
     settings, lock = artifact.settings, target_lock.lock
-    skipped = _find_skipped(settings, lock)
+    skipped = find_skipped(settings, lock)
     if settings.contents is Contents.PROJECT:
         return Dependencies(lock=target_lock, skipped=skipped)
     packages = target_lock.packages
+    can_have_plan = False
     with (
         closing(make_fetcher(artifact, lock)) as fetcher,
         explaining_host_only_lock(lock, settings),
@@ -80,8 +102,12 @@ def _get_locked(artifact: ArtifactBuild, target_lock: TargetLock) -> Dependencie
             found = get_needed_wheels(artifact, target_lock, fetcher)
             wheels, left_out, warnings = found.wheels, found.left_out, found.warnings
         else:
-            locked = get_locked_wheels(artifact, packages.packages, fetcher)
-            wheels, warnings = locked.wheels, tuple(warn_of_unneeded(artifact, lock, locked.wheels))
+            locked = get_locked_wheels(artifact, packages.packages, fetcher, selection)
+            can_have_plan = locked.can_have_plan and may_have_plan(settings)
+            wheels = locked.wheels
+            warnings = tuple(
+                warn_of_unneeded(artifact, lock, wheels, lambda wheel: requirements_of(wheel.path))
+            )
             left_out = (*packages.left_out, *locked.left_out)
     return Dependencies(
         lock=target_lock,
@@ -95,10 +121,11 @@ def _get_locked(artifact: ArtifactBuild, target_lock: TargetLock) -> Dependencie
         ),
         folders=target_lock.folders,
         skipped=skipped,
+        can_have_plan=can_have_plan,
     )
 
 
-def _find_skipped(settings: Settings, lock: Lock) -> frozenset[str]:
+def find_skipped(settings: Settings, lock: Lock) -> frozenset[str]:
     """Name packages that the lock requires and that have no wheel to ship.
 
     These are the folders of `local-dependencies = "skip"`, and projects that are not

@@ -7,6 +7,7 @@ requirement graph, and packages that nothing requires are left out.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -18,9 +19,11 @@ from lambda_build_plugin.config.project import (
     group_requirements,
     metadata_requirements,
 )
-from lambda_build_plugin.config.settings import Contents, Form
+from lambda_build_plugin.config.settings import Contents, Form, LocalDependencies
+from lambda_build_plugin.errors import FetchError, SelectionError
 from lambda_build_plugin.lock.errors import UnknownGroupError
 from lambda_build_plugin.pipeline.locked_wheels import get_locked_wheels
+from lambda_build_plugin.selection.files import select
 from lambda_build_plugin.selection.graph import ASKED, extras_of, reachable, requirements_of
 from lambda_build_plugin.selection.packages import LeftOut
 
@@ -66,6 +69,7 @@ def get_needed_wheels(
             or a package cannot be fetched or built.
     """
     target, applicable = artifact.settings.target, target_lock.packages
+    _check_direct(artifact, applicable.packages)
     graph = _start_graph(artifact, target_lock.lock)
     known = graph.requirements
     wheels: dict[NormalizedName, Wheel] = {}
@@ -75,7 +79,9 @@ def get_needed_wheels(
         for package in applicable.packages
         if package.name in reachable(graph.roots, known, target) and package.name not in known
     ]:
-        locked = get_locked_wheels(artifact, level, fetcher)
+        others = [package for package in applicable.packages if package not in level]
+        with _naming_missing_wheels(artifact, others):
+            locked = get_locked_wheels(artifact, level, fetcher)
         left_out += locked.left_out
         wheels |= {wheel.name: wheel for wheel in locked.wheels}
         for package in level:
@@ -92,6 +98,57 @@ def get_needed_wheels(
             if name not in known and needer == ASKED
         ),
     )
+
+
+def _check_direct(artifact: ArtifactBuild, packages: Sequence[LockedPackage]) -> None:
+    """Check what pyproject.toml requires before anything is built or fetched.
+
+    Otherwise an index that cannot be reached would be the first message, and that a package
+    has no wheel for the target the second one.
+
+    Raises:
+        SelectionError: With every such package that has no file for the target.
+    """
+    settings, project = artifact.settings, artifact.settings.project
+    if project.dependencies is None:
+        return
+    itself = Requirement(f"{project.name}[{','.join(sorted(settings.extras))}]")
+    groups = sorted(settings.groups & group_names(project))  # others are reported later
+    roots = (itself, *chain.from_iterable(group_requirements(project, group) for group in groups))
+    requirements = {project.name: metadata_requirements(project)}
+    needed = reachable(roots, requirements, settings.target)
+    _check_files(artifact, [package for package in packages if package.name in needed])
+
+
+def _check_files(artifact: ArtifactBuild, packages: Sequence[LockedPackage]) -> None:
+    """Check that packages have files for the target, as far as the lock has their names."""
+    select(
+        [package for package in packages if not (package.unnamed or package.unhashed)],
+        artifact.settings.target,
+        policy=artifact.context.policy,
+        skip_folders=artifact.settings.local_dependencies is LocalDependencies.SKIP,
+    )
+
+
+@contextmanager
+def _naming_missing_wheels(
+    artifact: ArtifactBuild, others: Sequence[LockedPackage]
+) -> Iterator[None]:
+    """Add to an error of the network which other packages have no file for the target.
+
+    Whether the project needs them is in the metadata that could not be fetched.
+    """
+    try:
+        yield
+    except FetchError as error:
+        try:
+            _check_files(artifact, others)
+        except SelectionError as missing:
+            error.why += (
+                "\nbesides, if the project needs them (which could not be found out): "
+                f"{missing.what}\n{missing.why}"
+            )
+        raise
 
 
 def _start_graph(artifact: ArtifactBuild, lock: Lock) -> _Graph:

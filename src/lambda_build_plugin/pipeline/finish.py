@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,24 +14,25 @@ from lambda_build_plugin.config.settings import Contents, Layout
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.pipeline.empty_project import warn_of_empty_project
 from lambda_build_plugin.pipeline.outputs import check_zip
+from lambda_build_plugin.pipeline.plan import UnusablePlanError, keep_plan, write_by_plan
 from lambda_build_plugin.pipeline.surroundings import get_surroundings
 from lambda_build_plugin.runtime.sdk import SDK
-from lambda_build_plugin.selection.provided import Provider
 from lambda_build_plugin.stage.contents import write_folder
 from lambda_build_plugin.system.output import writing
 from lambda_build_plugin.verify import sizes, view
 from lambda_build_plugin.verify.checks import check_contents
 from lambda_build_plugin.verify.closure import Word
 from lambda_build_plugin.verify.findings import StrictError, raised
-from lambda_build_plugin.verify.written import check_archive, read_again
+from lambda_build_plugin.verify.written import check_archive, check_directory, read_again
 from lambda_build_plugin.wheel.file import check_unchanged
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from lambda_build_plugin.archive import Written
     from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.pipeline.dependencies import Dependencies
+    from lambda_build_plugin.pipeline.plan import Plan
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.pipeline.staging import StagedArtifact
     from lambda_build_plugin.report import BuildReport
@@ -66,9 +68,7 @@ def finish(
     ]
     temporary = run.outputs.place(output)
     with artifact.clock.stage("archive"), writing(output):
-        written = write_archive(staged.tree, temporary, epoch=settings.epoch)
-        for path, sha256, shown in staged.tree.archives:
-            check_unchanged(path, sha256, shown=shown)
+        written = _write(artifact, staged, temporary, dependencies.plan)
     expected = _expect(artifact, dependencies)
     warnings += _verify(artifact, dependencies, staged, written, expected)
     if settings.strict and warnings:
@@ -89,6 +89,29 @@ def finish(
             seconds=artifact.clock.seconds,
         )
     )
+
+
+def _write(
+    artifact: ArtifactBuild, staged: StagedArtifact, path: Path, plan: Plan | None
+) -> Written:
+    """Write the zip, and check that all that was copied is what it must be.
+
+    Raises:
+        StageError: A file has changed since it was checked.
+        UnusablePlanError: What was copied by the plan is not what the plan says.
+    """
+    tree, epoch = staged.tree, artifact.settings.epoch
+    if plan is None:
+        written = write_archive(tree, path, epoch=epoch)
+    else:
+        try:
+            written = write_by_plan(artifact, tree, path, plan)
+        except UnusablePlanError:
+            artifact.run.outputs.discard(path)
+            raise
+    for wheel, sha256, shown in tree.archives:
+        check_unchanged(wheel, sha256, shown=shown)
+    return written
 
 
 def _check_own_provider(settings: Settings, output: Path) -> None:
@@ -156,11 +179,7 @@ def _verify(
         VerificationError: With every check that fails.
     """
     settings = artifact.settings
-    with artifact.clock.stage("verify"), read_again(written.path) as archive:
-        check_archive(staged.tree, archive)
-        shown = view.artifact_of(
-            staged.tree, archive, staged.machine_code, before=staged.with_sources
-        )
+    with artifact.clock.stage("verify"), _looking(staged, written, dependencies.plan) as shown:
         findings = check_contents(
             _with_source_project(shown, artifact, staged),
             settings.target,
@@ -169,9 +188,34 @@ def _verify(
             beside=[view.provider(each, settings.target) for each in artifact.providers],
             surroundings=get_surroundings(artifact, dependencies, staged),
         )
-    for note in findings.notes:
-        artifact.run.reporter.note(note)
-    return (*sizes.large_zip(written.size), *raised(findings))
+        for note in findings.notes:
+            artifact.run.reporter.note(note)
+        warnings = (*sizes.large_zip(written.size), *raised(findings))
+        if dependencies.can_have_plan:
+            keep_plan(artifact, staged.tree, written, shown)
+    return warnings
+
+
+@contextmanager
+def _looking(
+    staged: StagedArtifact, written: Written, plan: Plan | None
+) -> Iterator[view.ArtifactView]:
+    """Read the zip again and compare it with the tree; yield what is in it."""
+    if plan is not None:
+        check_directory(written)
+        yield view.packed_artifact(
+            staged.tree,
+            written,
+            staged.machine_code,
+            code=plan.code,
+            distributions=plan.distributions,
+        )
+        return
+    with read_again(written.path) as archive:
+        check_archive(staged.tree, archive)
+        yield view.artifact_of(
+            staged.tree, archive, staged.machine_code, before=staged.with_sources
+        )
 
 
 def _with_source_project(
@@ -197,6 +241,8 @@ def _register(
     settings = artifact.settings
     if settings.artifact is None:
         return
+    from lambda_build_plugin.selection.provided import Provider
+
     wheels = [distribution.wheel for distribution in staged.tree.distributions]
     artifact.run.built[settings.artifact, settings.target] = Provider(
         label=f"`{settings.artifact}`",

@@ -6,6 +6,8 @@ No other module looks at the working directory, the home folder or the date.
 from __future__ import annotations
 
 import datetime
+import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,14 +32,15 @@ def read_host(environ: Mapping[str, str], cache_dir: str | None = None) -> Host:
     """
     cwd = _cwd()
     chosen = cache_dir or environ.get("LAMBDA_BUILD_CACHE_DIR")
+    home = _home(cwd)
     return Host(
         cwd=cwd,
-        home=_home(cwd),
+        home=home,
         cache_dir=_cache_dir(cwd, chosen),
         cache_is_default=not chosen,
         today=today(),
         environ=dict(environ),
-        state_dir=_state_dir(),
+        state_dir=_state_dir(home, environ),
     )
 
 
@@ -77,9 +80,18 @@ def _cache_dir(cwd: Path, chosen: str | None) -> Path:
     return folder
 
 
-def _state_dir() -> Path | None:
-    """Find the user's folder for state, which is outside of any cache."""
-    from platformdirs import user_state_path
+def _state_dir(home: Path, environ: Mapping[str, str]) -> Path | None:
+    """Find the user's folder for state, which is outside of any cache.
 
-    folder = user_state_path("lambda-build", appauthor=False)
-    return folder if folder.is_absolute() else None
+    On Linux as in the XDG Base Directory Specification, elsewhere as platformdirs does, which
+    need not be imported for it.
+    """
+    if sys.platform == "darwin":
+        folder = home / "Library" / "Application Support"
+    elif os.name == "nt":
+        folder = Path(environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    else:
+        folder = Path(environ.get("XDG_STATE_HOME") or "")
+        if not folder.is_absolute():
+            folder = home / ".local" / "state"
+    return folder / "lambda-build" if folder.is_absolute() else None

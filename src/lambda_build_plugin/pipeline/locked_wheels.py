@@ -6,27 +6,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.config.settings import LocalDependencies
 from lambda_build_plugin.errors import SourceBuildError
 from lambda_build_plugin.fetch.configuration import HostIndexes, read_sources
 from lambda_build_plugin.fetch.fetcher import Fetcher
+from lambda_build_plugin.pipeline.selecting import check_sizes, select_files
 from lambda_build_plugin.selection.explain import NoMatchingFileError, explain
-from lambda_build_plugin.selection.files import select
 from lambda_build_plugin.source_build.foresight import check_sources
 from lambda_build_plugin.source_build.wheels import build_archive, build_commit, build_folder
-from lambda_build_plugin.verify import sizes
 from lambda_build_plugin.wheel.file import Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.fetch.fetcher import Fetched
     from lambda_build_plugin.lock.model import Lock, LockedPackage
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.selection.files import Selection
     from lambda_build_plugin.selection.packages import LeftOut
-    from lambda_build_plugin.selection.wheel_choice import Selected
     from lambda_build_plugin.source_build.context import BuildContext
 
 __all__ = ["LockedWheels", "get_locked_wheels", "make_fetcher"]
@@ -38,9 +34,11 @@ class LockedWheels:
 
     wheels: tuple[Wheel, ...]
     left_out: tuple[LeftOut, ...]
+    can_have_plan: bool = False
+    """Whether all wheels are files that the lock vouches for."""
 
 
-def make_fetcher(artifact: ArtifactBuild, lock: Lock) -> Fetcher:
+def make_fetcher(artifact: ArtifactBuild, lock: Lock, *, offline: bool = False) -> Fetcher:
     """Make a fetcher for the indexes of a lock, as the user has configured them."""
     settings, context = artifact.settings, artifact.context
     return Fetcher(
@@ -57,35 +55,36 @@ def make_fetcher(artifact: ArtifactBuild, lock: Lock) -> Fetcher:
         ),
         context.cache,
         reporter=context.reporter,
-        offline=settings.offline,
+        offline=offline or settings.offline,
         jobs=settings.jobs,
     )
 
 
 def get_locked_wheels(
-    artifact: ArtifactBuild, packages: Sequence[LockedPackage], fetcher: Fetcher
+    artifact: ArtifactBuild,
+    packages: Sequence[LockedPackage],
+    fetcher: Fetcher,
+    selection: Selection | None = None,
 ) -> LockedWheels:
     """Select one file of each package, fetch all of them, and build those that are sources.
 
     Raises:
         LambdaBuildError: A package has no file for the target, or cannot be fetched or built.
     """
-    settings = artifact.settings
-    with artifact.clock.stage("select"), _naming_locations(fetcher):
-        selection = select(
-            fetcher.named(packages, settings.target),
-            settings.target,
-            policy=artifact.context.policy,
-            skip_folders=settings.local_dependencies is LocalDependencies.SKIP,
-        )
+    target = artifact.settings.target
+    if selection is None:
+        with artifact.clock.stage("select"), _naming_locations(fetcher):
+            selection = select_files(artifact, fetcher.named(packages, target))
     check_sources(
         [item.package for item in selection.files if not item.is_wheel],
-        settings.target,
+        target,
         artifact.context.policy,
         lambda: artifact.context.interpreter,
         fetcher.listed_filenames,
     )
-    _check_sizes(settings, selection.files)
+    check_sizes(artifact.settings, selection.files)
+    sources = selection.folders or selection.commits
+    can_have_plan = not sources and all(item.is_wheel for item in selection.files)
     with artifact.clock.stage("fetch"):
         fetched = fetcher.fetch(selection.files)
     return LockedWheels(
@@ -94,6 +93,7 @@ def get_locked_wheels(
             *_build_sources(artifact, selection, fetched),
         ),
         left_out=selection.left_out,
+        can_have_plan=can_have_plan,
     )
 
 
@@ -108,25 +108,6 @@ def _naming_locations(fetcher: Fetcher) -> Iterator[None]:
             f"\nlocations searched for {name}:\n{lines}" for name, lines in asked if lines
         )
         raise
-
-
-def _check_sizes(settings: Settings, files: Sequence[Selected]) -> None:
-    """Stop before the download if the wheels can never fit; not if files may be left out.
-
-    Raises:
-        VerificationError: The locked sizes alone are above Lambda's limit.
-    """
-    may_shrink = (
-        settings.exclude
-        or settings.exclude_presets
-        or settings.provided
-        or settings.provided_by
-        or settings.hooks.after_stage
-    )
-    if not may_shrink:
-        sizes.check_wheels(
-            {str(item): item.file.size for item in files if item.is_wheel and item.file.size}
-        )
 
 
 def _wheel_of(fetched: Fetched) -> Wheel:

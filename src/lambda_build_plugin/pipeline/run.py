@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from lambda_build_plugin.config.build_policy import ALL, BuildPolicy, format_rules
 from lambda_build_plugin.config.settings import Contents
 from lambda_build_plugin.progress import Clock
-from lambda_build_plugin.selection.provided import read_artifact
 from lambda_build_plugin.source_build.context import BuildContext
 from lambda_build_plugin.source_build.policy import read_policy
 from lambda_build_plugin.source_build.wheels import build_project
@@ -62,7 +61,7 @@ class Run:
         return tuple(
             self.built[item, settings.target]
             if isinstance(item, str)
-            else read_artifact(item, settings.target)
+            else _read_artifact(item, settings.target)
             for item in settings.provided_by
         )
 
@@ -156,3 +155,10 @@ class ArtifactBuild:
                 built = build_project(self.settings.project, self.context, builder=run.builder)
             run.project_wheels[target] = built
         return built
+
+
+def _read_artifact(path: Path, target: Target) -> Provider:
+    # Not loaded by a build that names no zip in `provided-by`.
+    from lambda_build_plugin.selection.provided import read_artifact
+
+    return read_artifact(path, target)

@@ -1,4 +1,8 @@
-"""Wheels and the project's own code → one tree of entries, as it goes into the zip."""
+"""Wheels and the project's own code → one tree of entries, as it goes into the zip.
+
+Modules for what most builds do not use are imported where it is used, so that it costs them
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.settings import Form
-from lambda_build_plugin.stage.bytecode import with_bytecode
-from lambda_build_plugin.stage.filters import filtered
-from lambda_build_plugin.stage.hooks import after_stage, before_build
 from lambda_build_plugin.stage.layout_cache import Layouts
-from lambda_build_plugin.stage.project_walk import Choice
-from lambda_build_plugin.stage.scripts import with_scripts
-from lambda_build_plugin.stage.source_files import plain_project
 from lambda_build_plugin.stage.stage import stage
 from lambda_build_plugin.stage.tracked_code import tracked_code_warnings
 from lambda_build_plugin.stage.tree import check_names
@@ -22,8 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lambda_build_plugin.pipeline.dependencies import Dependencies
+    from lambda_build_plugin.pipeline.plan import Plan
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.stage.filters import Excluded
+    from lambda_build_plugin.stage.project_walk import Choice
     from lambda_build_plugin.stage.tree import PlainProject, StagedTree
     from lambda_build_plugin.wheel.file import Wheel
     from lambda_build_plugin.wheel.integrity import MachineCodeOf
@@ -89,6 +89,8 @@ def run_before_build(artifact: ArtifactBuild) -> None:
     """
     run, commands = artifact.run, artifact.settings.hooks.before_build
     if artifact.ships_project and commands and commands not in run.hooks:
+        from lambda_build_plugin.stage.hooks import before_build
+
         run.hooks.add(commands)
         with artifact.clock.stage("hooks"):
             before_build(artifact.settings, run.reporter)
@@ -106,6 +108,8 @@ def get_project_code(artifact: ArtifactBuild, dependencies: Dependencies) -> Pro
     if not artifact.ships_project:
         return ProjectCode(version=version)
     if settings.form is Form.SOURCE:
+        from lambda_build_plugin.stage.source_files import plain_project
+
         with artifact.clock.stage("build"):
             files = plain_project(settings.project, _choose_files(artifact, dependencies))
             warnings = tuple(tracked_code_warnings(files, settings))
@@ -121,13 +125,18 @@ def stage_artifact(
 
     Raises:
         LambdaBuildError: A wheel is damaged, two wheels collide, or a command fails.
+        UnusablePlanError: There is a plan, and the project's files do not fit it.
     """
     settings = artifact.settings
+    if dependencies.plan is not None:
+        return _stage_by_plan(artifact, dependencies.plan, code)
     wheels = [*dependencies.wheels, *([code.wheel] if code.wheel else [])]
     with artifact.clock.stage("stage"):
         machine_code = integrity.check(wheels, artifact.context.cache)
         laid = _lay_out(artifact, wheels, code.files)
     if settings.hooks.after_stage:
+        from lambda_build_plugin.stage.hooks import after_stage
+
         with artifact.clock.stage("hooks"):
             folder = artifact.context.folder / "stage"
             tree = after_stage(settings, laid.tree, folder, artifact.run.reporter)
@@ -148,13 +157,38 @@ def stage_artifact(
     )
 
 
+def _stage_by_plan(artifact: ArtifactBuild, plan: Plan, code: ProjectCode) -> StagedArtifact:
+    """Lay out the project's own wheel beside what is already packed."""
+    wheels = [code.wheel] if code.wheel else []
+    with artifact.clock.stage("stage"):
+        machine_code = integrity.check(wheels, artifact.context.cache)
+        layouts = Layouts(artifact.context.cache)
+        project = stage(wheels, prefix=artifact.settings.prefix, layout_of=layouts.of)
+        check_names(project.entries)
+        tree = plan.with_project(project)
+    artifact.run.reporter.note(f"copying {len(plan.distributions)} packages as planned before")
+    return StagedArtifact(
+        tree=tree,
+        with_sources=tree,
+        unfiltered=tree,
+        excluded=(),
+        warnings=(*tree.warnings, *code.warnings),
+        machine_code=machine_code,
+        version=code.version,
+    )
+
+
 def _lay_out(
     artifact: ArtifactBuild, wheels: Sequence[Wheel], project: PlainProject | None
 ) -> _Laid:
+    from lambda_build_plugin.stage.filters import filtered
+
     settings = artifact.settings
     layouts = Layouts(artifact.context.cache)
     tree = stage(wheels, prefix=settings.prefix, project=project, layout_of=layouts.of)
     if settings.scripts:
+        from lambda_build_plugin.stage.scripts import with_scripts
+
         tree = with_scripts(tree, settings.target.runtime)
     kept = filtered(
         tree,
@@ -174,6 +208,8 @@ def _lay_out(
 
 
 def _compile(artifact: ArtifactBuild, laid: _Laid) -> StagedTree:
+    from lambda_build_plugin.stage.bytecode import with_bytecode
+
     return with_bytecode(
         laid.tree,
         full=laid.unfiltered,
@@ -184,6 +220,8 @@ def _compile(artifact: ArtifactBuild, laid: _Laid) -> StagedTree:
 
 def _choose_files(artifact: ArtifactBuild, dependencies: Dependencies) -> Choice:
     """Say which files of a source project ship, and which belong to this build."""
+    from lambda_build_plugin.stage.project_walk import Choice
+
     settings = artifact.settings
     root = settings.project.root
     output = settings.zip_path(settings.project.version).resolve()

@@ -13,10 +13,10 @@ from packaging.requirements import Requirement
 from lambda_build_plugin.config.settings import Contents
 from lambda_build_plugin.lock.formats import FORMATS
 from lambda_build_plugin.pipeline.left_out import get_roots
-from lambda_build_plugin.selection.graph import reachable, requirements_of
+from lambda_build_plugin.selection.graph import reachable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from packaging.utils import NormalizedName
 
@@ -33,11 +33,17 @@ _NAMED = 5
 """How many packages one warning names."""
 
 
-def warn_of_unneeded(artifact: ArtifactBuild, lock: Lock, wheels: Sequence[Wheel]) -> Iterator[str]:
+def warn_of_unneeded(
+    artifact: ArtifactBuild,
+    lock: Lock,
+    wheels: Sequence[Wheel],
+    requires: Callable[[Wheel], Sequence[Requirement]],
+) -> Iterator[str]:
     """Yield a warning if a lock without groups has more than the project requires.
 
     What an extra requires counts as needed, because such a lock cannot be asked for extras.
-    If the project declares nothing, the lock itself is the declaration.
+    If the project declares nothing, the lock itself is the declaration. `requires` reads what
+    a wheel requires.
     """
     if lock.kind not in _TAKEN_WHOLE or lock.extras or lock.groups or not artifact.settings.main:
         return
@@ -49,7 +55,7 @@ def warn_of_unneeded(artifact: ArtifactBuild, lock: Lock, wheels: Sequence[Wheel
         return
     extras = ",".join(sorted(project.optional_dependencies))
     requirements = {
-        **{wheel.name: requirements_of(wheel.path) for wheel in wheels},
+        **{wheel.name: requires(wheel) for wheel in wheels},
         **of_project,
     }
     needed = reachable([*roots, Requirement(f"{project.name}[{extras}]")], requirements, target)

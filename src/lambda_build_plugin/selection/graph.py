@@ -34,7 +34,7 @@ ASKED = "the project"
 
 def requirements_of(wheel: Path) -> tuple[Requirement, ...]:
     """Read what a wheel requires; invalid requirements (PEP 508) are ignored."""
-    return tuple(_requirements(_values(wheel, "requires-dist")))
+    return tuple(parsed_requirements(_values(wheel, "requires-dist")))
 
 
 def extras_of(wheel: Path) -> frozenset[NormalizedName]:
@@ -48,7 +48,8 @@ def _values(wheel: Path, key: str) -> list[str]:
         return values(archive.read(metadata), key)
 
 
-def _requirements(lines: Iterable[str]) -> Iterator[Requirement]:
+def parsed_requirements(lines: Iterable[str]) -> Iterator[Requirement]:
+    """Parse what a wheel requires; invalid requirements (PEP 508) are ignored."""
     for line in lines:
         try:
             yield Requirement(line)

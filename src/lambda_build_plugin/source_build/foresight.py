@@ -17,8 +17,9 @@ from lambda_build_plugin.selection.explain import explain, needed_glibc
 from lambda_build_plugin.selection.wheel_choice import offered_wheels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
+    from packaging.tags import Tag
     from packaging.version import Version
 
     from lambda_build_plugin.config.build_policy import BuildPolicy
@@ -76,9 +77,7 @@ def check_sources(
             continue
         if needed_glibc(tags, target) is not None:
             old_glibc.append((package, "compiling it takes long, and needs an older glibc here"))
-        elif all(tag.platform != "any" for tag in tags) and (
-            problem := _obstacle(interpreter(), target)
-        ):
+        elif _is_compiled_for_linux(tags) and (problem := _obstacle(interpreter(), target)):
             foreign.append((package, problem))
     if not old_glibc and not foreign:
         return
@@ -97,6 +96,13 @@ def check_sources(
         else "lock a version that has such a wheel"
     )
     raise HopelessBuildError([*old_glibc, *foreign], target, ", or ".join(remedies))
+
+
+def _is_compiled_for_linux(tags: Collection[Tag]) -> bool:
+    """Tell whether wheels contain machine code on Linux, too, and not on other systems alone."""
+    return all(tag.platform != "any" for tag in tags) and any(
+        tag.platform.startswith(("linux", "manylinux", "musllinux")) for tag in tags
+    )
 
 
 def _older_version(

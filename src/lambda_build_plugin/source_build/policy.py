@@ -1,8 +1,8 @@
 """Read the build policy from the places of each tool: pip, uv, Poetry and PDM.
 
-What forbids a build counts for every lock, whichever tool it is written for, and so do the
-constraints on build requirements. What forbids wheels counts only for the locks of the tool,
-because it makes a build do more than the user's own tool would.
+What uv or pip forbid to build counts for every lock, and so do their constraints on build
+requirements. What forbids wheels counts only for the locks of the tool, because it makes a
+build do more than the user's own tool would. Poetry and PDM are read for their own locks.
 
 - pip: https://pip.pypa.io/en/stable/cli/pip_install/
 - uv: https://docs.astral.sh/uv/reference/settings/ and /reference/environment/

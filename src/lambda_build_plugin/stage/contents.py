@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import StageError
+from lambda_build_plugin.stage.packed import Packed
 from lambda_build_plugin.system.hashes import digest_of
 from lambda_build_plugin.wheel.members import Member, MemberReader
 
@@ -28,7 +29,7 @@ FILE_MODE, EXECUTABLE_MODE = 0o644, 0o755
 
 
 def content_of(entry: Entry, reader: MemberReader) -> bytes:
-    """Read what an entry holds.
+    """Read the content of an entry.
 
     Raises:
         StageError: A member is damaged, or a file is no longer what was staged.
@@ -38,6 +39,8 @@ def content_of(entry: Entry, reader: MemberReader) -> bytes:
         return data
     if isinstance(data, Member):
         return reader.content(data)
+    if isinstance(data, Packed):
+        raise TypeError(f"{entry.path} is only known in its packed form")
     try:
         content = data.read_bytes()
     except FileNotFoundError as error:
@@ -60,7 +63,7 @@ class ChangedFileError(StageError):
 
 
 def contents(entries: Iterable[Entry]) -> Iterator[bytes]:
-    """Yield what each entry holds; each wheel is opened once.
+    """Yield the content of each entry.
 
     Raises:
         StageError: A member is damaged.
@@ -73,7 +76,7 @@ def contents(entries: Iterable[Entry]) -> Iterator[bytes]:
 
 
 def write_folder(tree: StagedTree, folder: Path) -> None:
-    """Write the tree as files, for people and tools that want to look at it.
+    """Write the tree as files, for people and tools that need to read them.
 
     Raises:
         StageError: A member is damaged.

@@ -1,8 +1,9 @@
 """The user's own commands: before the project is built, and in the staged folder.
 
-For the latter the tree is made real, and read back: what a command left alone is still
-copied out of its wheel, what it changed, added or removed is honoured, and every RECORD
-is true again. Whether such a build is reproducible is the commands' matter.
+For commands in the staged folder, the tree is written as files and read again: files that
+a command did not touch are still copied from their wheel; those that it changed, added or
+removed ship accordingly, and each RECORD lists them. It is up to the commands whether such
+a build is reproducible.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from typing import TYPE_CHECKING, cast
 
 from lambda_build_plugin.errors import SourceBuildError
 from lambda_build_plugin.stage.contents import write_folder
-from lambda_build_plugin.stage.plain_files import UnfitFileError, plain_file, real_place
+from lambda_build_plugin.stage.plain_files import (
+    LinkedFolders,
+    UnfitFileError,
+    plain_file,
+    real_place,
+)
 from lambda_build_plugin.stage.records import record
 from lambda_build_plugin.stage.tree import Entry, PlainProject, check_folders
 from lambda_build_plugin.system.hashes import digest_of_file
@@ -33,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HookError", "after_stage", "before_build"]
 
-_SHOWN = 8_000  # characters of a command's output, the last ones
+_SHOWN = 8_000  # characters at the end of a command's output
 
 
 class HookError(SourceBuildError):
@@ -49,7 +55,7 @@ class HookError(SourceBuildError):
 
 
 def before_build(settings: Settings, reporter: Reporter) -> None:
-    """Run what is to be run in the project's folder before it is packaged.
+    """Run the `before-build` commands in the project's folder.
 
     Raises:
         HookError: A command fails.
@@ -61,20 +67,20 @@ def before_build(settings: Settings, reporter: Reporter) -> None:
 def after_stage(
     settings: Settings, tree: StagedTree, folder: Path, reporter: Reporter
 ) -> StagedTree:
-    """Run what is to be run on the staged files, in a new folder, and read them back.
+    """Run the `after-stage` commands on the staged files in a new folder, and read them again.
 
-    The folder has to stay until the tree is written.
+    The folder must exist until the artifact is written.
 
     Raises:
         HookError: A command fails.
-        StageError: What it left cannot ship.
+        StageError: The files cannot be written, or what a command left cannot ship.
     """
     with writing(folder):
         write_folder(tree, folder)
     environ = {
         **_environment(settings),
         "LAMBDA_BUILD_STAGE": str(folder),
-        # What a command imports from the stage must not leave a cache there.
+        # A command that imports modules of the stage must not leave bytecode caches there.
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     for command in settings.hooks.after_stage:
@@ -111,7 +117,7 @@ def _run(
 
 
 def _arguments(command: Command, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Get the program to start: the shell, as `subprocess` finds it, for a line."""
+    """Return the program to start: for a command line the same shell as `subprocess` uses."""
     if not isinstance(command, str):
         return command
     if sys.platform == "win32":
@@ -125,14 +131,14 @@ def _shown(command: Command) -> str:
 
 
 def _read_back(tree: StagedTree, folder: Path, settings: Settings) -> StagedTree:
-    """Make the tree anew of what lies in the folder."""
+    """Make a tree from the files in the folder."""
     tree = _with_owner(tree, settings)
     before = {entry.path: entry for entry in tree.entries}
     own = _owner(tree, settings)
     home = folder.resolve()
     entries = {
         file.path: _entry(file, before.get(file.path), own)
-        for file in _files(home, "", home, (home,))
+        for file in _Walk(home).files(home, "", (home,))
     }
     distributions = []
     for distribution in tree.distributions:
@@ -148,7 +154,7 @@ def _read_back(tree: StagedTree, folder: Path, settings: Settings) -> StagedTree
 
 
 def _with_owner(tree: StagedTree, settings: Settings) -> StagedTree:
-    """Let the project own new files also where it ships nothing else."""
+    """Let the project own new files even if it ships no files itself."""
     project = settings.project
     if tree.project is not None or any(d.wheel.name == project.name for d in tree.distributions):
         return tree
@@ -163,34 +169,48 @@ def _entry(file: PlainFile, before: Entry | None, owner: str) -> Entry:
     digest, size = digest_of_file(file.place)
     if before is None:
         return Entry(file.path, owner, file.place, digest, size, file.executable)
-    # Windows keeps no modes, so that there nobody can have changed one.
+    # Windows has no such modes, so a command cannot have changed one there.
     executable = before.executable if os.name == "nt" else file.executable
     if before.digest == digest:
-        return replace(before, executable=executable)
+        return before._replace(executable=executable)
     return Entry(file.path, before.owner, file.place, digest, size, executable)
 
 
-def _files(folder: Path, path: str, home: Path, above: tuple[Path, ...]) -> Iterator[PlainFile]:
-    """Yield the files of a folder; what links within the stage point to is copied."""
-    for place in sorted(folder.iterdir()):
-        name = path + place.name
-        real = real_place(place) if place.is_symlink() else above[-1] / place.name
-        if place.is_symlink() and not real.is_relative_to(home):
-            raise UnfitFileError(
-                name,
-                f"a command made it a link to {real}, which is outside the staged folder",
-                hint="have the command copy what the link points to",
-            )
-        if not place.is_dir():
-            yield plain_file(place, name)
-        elif real not in above:  # else a link back up: it would never end
-            yield from _files(place, f"{name}/", home, (*above, real))
+class _Walk:
+    """Goes through the staged folder, in which a command may have made links."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._linked = LinkedFolders()
+
+    def files(
+        self, folder: Path, path: str, above: tuple[Path, ...], *, linked: bool = False
+    ) -> Iterator[PlainFile]:
+        """Yield the files of a folder; what links within the stage point to is copied."""
+        for place in sorted(folder.iterdir()):
+            name = path + place.name
+            real = above[-1] / place.name
+            if place.is_symlink():
+                real = real_place(real)
+            if place.is_symlink() and not real.is_relative_to(self._home):
+                raise UnfitFileError(
+                    name,
+                    f"a command made it a link to {real}, which is outside the staged folder",
+                    hint="have the command copy what the link points to",
+                )
+            if not place.is_dir():
+                yield plain_file(place, name)
+            elif real not in above:  # else a link back up: it would never end
+                is_linked = linked or place.is_symlink()
+                if is_linked:
+                    self._linked.add(name)
+                yield from self.files(place, f"{name}/", (*above, real), linked=is_linked)
 
 
 def _renew_record(
     distribution: Distribution, prefix: str, before: Mapping[str, Entry], entries: dict[str, Entry]
 ) -> None:
-    """Write RECORD of what is still there, and of what is new; none where it was removed."""
+    """List in RECORD what still exists and what is new, unless RECORD was removed."""
     path = f"{prefix}{distribution.dist_info}/RECORD"
     if path not in entries:
         return

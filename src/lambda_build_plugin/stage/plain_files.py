@@ -9,7 +9,10 @@ from pathlib import Path
 from lambda_build_plugin.errors import StageError
 from lambda_build_plugin.stage.tree import PlainFile
 
-__all__ = ["UnfitFileError", "plain_file", "real_place"]
+__all__ = ["LinkedFolders", "UnfitFileError", "plain_file", "real_place"]
+
+
+_MOST_LINKED = 5_000
 
 
 class UnfitFileError(StageError):
@@ -22,6 +25,32 @@ class UnfitFileError(StageError):
             why=problem,
             hint=hint or "rename it, or leave it out with the setting `exclude`",
         )
+
+
+class LinkedFolders:
+    """Count the folders that are reached through links, up to a limit.
+
+    Each of them ships as a copy, so that two links in each of 24 nested folders to the next
+    one would be 16 million folders.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def add(self, path: str) -> None:
+        """Count another one.
+
+        Raises:
+            UnfitFileError: There are too many.
+        """
+        self._count += 1
+        if self._count > _MOST_LINKED:
+            raise UnfitFileError(
+                path,
+                f"links lead to more than {_MOST_LINKED:,} folders, each of which would be copied",
+                hint="remove links that lead to the same folders again, or leave them out with "
+                "the setting `exclude`",
+            )
 
 
 def real_place(place: Path) -> Path:

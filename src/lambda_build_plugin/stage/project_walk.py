@@ -11,7 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from lambda_build_plugin.stage.plain_files import UnfitFileError, plain_file, real_place
+from lambda_build_plugin.stage.plain_files import (
+    LinkedFolders,
+    UnfitFileError,
+    plain_file,
+    real_place,
+)
 from lambda_build_plugin.stage.tree import LeftBehind
 
 if TYPE_CHECKING:
@@ -189,6 +194,9 @@ class _Folder:
     above: tuple[Path, ...] = ()
     """Resolved folders on the way to it, itself included."""
 
+    linked: bool = False
+    """Whether a link on the way leads to it."""
+
     ignored: bool = False
     """Whether all that is in it stays behind, unless a pattern names it."""
 
@@ -212,6 +220,7 @@ class ProjectWalk:
     _include: GitIgnoreSpec = field(init=False)
     _by_name: frozenset[str] = field(init=False)
     _specs: dict[Path, _Specs] = field(init=False, default_factory=dict)
+    _linked: LinkedFolders = field(init=False, default_factory=LinkedFolders)
 
     def __post_init__(self) -> None:
         self._defaults = _spec_of(_LEFT_BEHIND.splitlines())
@@ -306,7 +315,9 @@ class ProjectWalk:
             self._note(place, f"{path}/", reason)
         if (ignored or reason) and not self._may_bring_back:
             return
-        real = real_place(place) if place.is_symlink() else folder.above[-1] / place.name
+        real = folder.above[-1] / place.name
+        if place.is_symlink():
+            real = real_place(real)
         if real in folder.above:  # a link back up: it would never end
             return
         homes = folder.homes
@@ -321,8 +332,11 @@ class ProjectWalk:
             path=f"{path}/",
             homes=homes,
             above=(*folder.above, real),
+            linked=folder.linked or place.is_symlink(),
             ignored=ignored,
         )
+        if below.linked:
+            self._linked.add(path)
         yield from self._below(below)
 
     def _entry(self, folder: _Folder, place: Path, path: str) -> Iterator[PlainFile]:

@@ -66,7 +66,7 @@ def _updated(
     own = record.path.removeprefix(prefix)
     rows.pop(own, None)
     content = record_content([*((path, *rows[path]) for path in sorted(rows)), (own, "", "")])
-    return replace(record, data=content, digest=digest_of(content), size=len(content))
+    return record._replace(data=content, digest=digest_of(content), size=len(content))
 
 
 def _absolute(path: str, prefix: str) -> str:

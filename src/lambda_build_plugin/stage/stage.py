@@ -1,10 +1,10 @@
-"""Wheels and plain sources → `StagedTree`: a map from archive path to where the bytes lie.
+"""Wheels and plain sources → `StagedTree`: a map from paths in the zip to where the bytes are.
 
-Nothing is unpacked: `installer.install` (PEP 427) drives a destination that notes,
-for each file, the member of the wheel that holds it. Only RECORD is written anew,
-so that it is true to what ships. Headers and scripts stay behind; bytecode caches
-do, because they belong to the machine that wrote them. A project that is no package
-brings its files as they lie in its folder.
+Nothing is unpacked: `installer.install` (PEP 427) drives a destination that notes for
+each file which member of the wheel contains it. Only RECORD is written again, so that it
+lists what ships. Headers and scripts are left out, and so are bytecode caches, because they
+belong to the machine that wrote them. A project that is not a package ships the files of
+its folder as they are.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ __all__ = ["DuplicateDistributionError", "stage"]
 
 
 class DuplicateDistributionError(StageError):
-    """One distribution comes from two wheels."""
+    """Two wheels contain the same distribution."""
 
     def __init__(self, one: Wheel, other: Wheel) -> None:
         self.wheels = (one, other)
@@ -60,14 +60,14 @@ def stage(
 ) -> StagedTree:
     """Lay the wheels out under a prefix, and the files of the project over them.
 
-    Where two wheels write one path, the later by name wins, whatever order they come
-    in; the project's own file wins over both.
+    If two wheels contain the same path, the wheel whose name sorts later wins, whatever
+    order they are given in; the project's own file wins over both.
 
     Args:
-        wheels: Each of another distribution.
-        prefix: Empty, or with a slash at its end.
-        project: What ships without being a wheel.
-        layout_of: Lays one wheel out, or remembers how it was.
+        wheels: One for each distribution.
+        prefix: The folder of the importable files: empty, or with a slash at its end.
+        project: Files that ship without being in a wheel.
+        layout_of: Lays out one wheel, or gets its layout from the cache.
 
     Raises:
         StageError: A wheel is broken or escapes, or a file cannot be read.
@@ -112,7 +112,7 @@ def _plain_entry(project: PlainProject, file: PlainFile, prefix: str) -> Entry:
 
 
 def _one_of_each(wheels: Iterable[Wheel]) -> list[Wheel]:
-    """Sort the wheels by name; two of one name would mix."""
+    """Sort the wheels by name, and refuse two with the same name: their files would mix."""
     ordered = sorted(wheels, key=lambda wheel: wheel.name)
     for one, other in itertools.pairwise(ordered):
         if one.name == other.name:
@@ -151,7 +151,7 @@ def _collisions(
 
 
 def _same_but_for_case(entries: Mapping[str, Entry]) -> Iterator[Dispute]:
-    """Warn of paths that are one where case does not count: Lambda has both, others lose one."""
+    """Yield paths that differ only in case: Lambda keeps both, other systems lose one."""
     seen: dict[str, Entry] = {}
     for path in sorted(entries):
         entry = entries[path]

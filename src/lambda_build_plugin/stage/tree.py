@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lambda_build_plugin.errors import StageError
+from lambda_build_plugin.wheel.members import Member
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -13,9 +14,9 @@ if TYPE_CHECKING:
 
     from packaging.utils import NormalizedName
 
+    from lambda_build_plugin.stage.packed import Packed
     from lambda_build_plugin.system.hashes import Checked
     from lambda_build_plugin.wheel.file import Wheel
-    from lambda_build_plugin.wheel.members import Member
 
 __all__ = [
     "Dispute",
@@ -84,9 +85,8 @@ class PlainProject:
         return f"the project {self.name}"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One file of the tree."""
+class Entry(NamedTuple):
+    """One file of the tree; a tuple, because there are thousands of them."""
 
     path: str
     """Inside the zip, with slashes."""
@@ -94,7 +94,7 @@ class Entry:
     owner: str
     """Normalized name of the distribution, or `PlainProject.owner`."""
 
-    data: Member | bytes | Path
+    data: Member | bytes | Path | Packed
     digest: str
     """sha256 as RECORD has it: `sha256=` and URL-safe base64 without padding.
 
@@ -156,10 +156,12 @@ class StagedTree:
 
     @property
     def archives(self) -> Iterator[tuple[Path, str, str]]:
-        """Path, sha256 and name of each file from which members may be copied."""
+        """Path, sha256 and name of each file from which members are copied."""
+        copied = {entry.data.wheel for entry in self.entries if isinstance(entry.data, Member)}
         for distribution in self.distributions:
             wheel = distribution.wheel
-            yield wheel.path, wheel.sha256, wheel.filename
+            if wheel.path in copied:
+                yield wheel.path, wheel.sha256, wheel.filename
         for checked in self.bytecode:
             yield checked.path, checked.sha256, "bytecode in the cache"
 

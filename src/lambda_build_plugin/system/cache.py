@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.system.hashes import Checked, Digest
 
-__all__ = ["Cache", "CacheError"]
+__all__ = ["Cache", "CacheError", "belongs_to_another_user"]
 
 _READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
@@ -63,7 +63,7 @@ class Cache:
         self._key = key or key_of_this_process()
         self._spare = spare
         self._read_only = ""
-        self._is_foreign = _belongs_to_another_user(root)
+        self._is_foreign = belongs_to_another_user(root)
         self._obstacle = _obstacle(root) if is_optional and spare is not None else None
 
     @property
@@ -139,16 +139,11 @@ class Cache:
 
     def note(self, kind: str, key: str) -> Mapping[str, str] | None:
         """Get a note that was kept; None if there is none that this user has signed."""
-        for root in self._own_folders():
-            try:
-                content = _note_path(root, kind, key).read_bytes()
-            except OSError:
-                continue
-            signature, text = content[:_SIGNATURE_LENGTH], content[_SIGNATURE_LENGTH:]
-            if hmac.compare_digest(signature, self._signature(kind, key, text)):
-                value: Mapping[str, str] = json.loads(text)
-                return value
-        return None
+        content = self.signed(kind, key)
+        if content is None:
+            return None
+        value: Mapping[str, str] = json.loads(content)
+        return value
 
     def keep_note(self, kind: str, key: str, value: Mapping[str, str]) -> None:
         """Sign a note and keep it; it must be something that can be found out again.
@@ -156,11 +151,39 @@ class Cache:
         Raises:
             CacheError: The folder cannot be written.
         """
-        text = json.dumps(value, sort_keys=True).encode()
+        self.keep_signed(kind, key, json.dumps(value, sort_keys=True).encode())
+
+    def signed(self, kind: str, key: str) -> bytes | None:
+        """Get a note of another format; None if there is none that this user has signed."""
+        for root in self._own_folders():
+            try:
+                content = _note_path(root, kind, key).read_bytes()
+            except OSError:
+                continue
+            signature, text = content[:_SIGNATURE_LENGTH], content[_SIGNATURE_LENGTH:]
+            if hmac.compare_digest(signature, self._signature(kind, key, text)):
+                return text
+        return None
+
+    def keep_signed(self, kind: str, key: str, content: bytes) -> None:
+        """Sign a note of another format and keep it.
+
+        Raises:
+            CacheError: The folder cannot be written.
+        """
         with self._beside(kind) as (file, temporary, root):
-            file.write(self._signature(kind, key, text) + text)
+            file.write(self._signature(kind, key, content))
+            file.write(content)
             file.close()
             _move(temporary, _note_path(root, kind, key))
+
+    def unchecked(self, digest: Digest) -> Path | None:
+        """Find the file of a digest without hashing it, for a caller that hashes what it copies.
+
+        Files of another user are not found.
+        """
+        folders = (_file_path(root, digest) for root in self._own_folders())
+        return next((path for path in folders if path.is_file()), None)
 
     def folder(self, kind: str, key: str) -> Path:
         """Name the place of a folder that another module keeps here; the key may be secret."""
@@ -170,8 +193,9 @@ class Cache:
 
     def _signature(self, kind: str, key: str, text: bytes) -> bytes:
         """Sign the content of a note together with its kind and its key."""
-        place = hashlib.sha256(f"{kind}\0{key}".encode()).digest()
-        return hmac.digest(self._key, place + text, "sha256")
+        signing = hmac.new(self._key, hashlib.sha256(f"{kind}\0{key}".encode()).digest(), "sha256")
+        signing.update(text)
+        return signing.digest()
 
     def _own_folders(self) -> Iterator[Path]:
         if not self._is_foreign and self._obstacle is None:
@@ -208,7 +232,7 @@ class Cache:
         return *_new_file(self._spare / kind), self._spare
 
 
-def _belongs_to_another_user(root: Path) -> bool:
+def belongs_to_another_user(root: Path) -> bool:
     """Tell whether a folder exists and is not the user's own, as pip does for its cache."""
     if os.name != "posix":
         return False

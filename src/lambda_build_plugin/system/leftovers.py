@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.system.cache import belongs_to_another_user
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -26,11 +28,12 @@ _DAY = 24 * 60 * 60  # seconds
 
 _FOLDER = re.compile(r"lambda-build-\d+-[a-z0-9_]{8}")
 
-_PART = re.compile(r"\.lambda-build-[0-9a-f]{16}\.part")
+_UNFINISHED = re.compile(
+    r"\.lambda-build-[0-9a-f]{16}\.part|pylock\.lambda-build-[0-9a-f]{16}\.toml"
+)
+"""What `part_name` and `draft_name` return."""
 
-_CACHE_PART = re.compile(r"\.part-[a-z0-9_]{8}")
-
-_DRAFT = re.compile(r"pylock\.lambda-build-[0-9a-f]{16}\.toml")
+_CACHE_PART = re.compile(r"\.part-[a-z0-9_]{8}(?:[0-9a-f]{8})?")
 
 _MARKER = "swept"
 """The file in the cache that is touched when the last sweep is over."""
@@ -64,13 +67,15 @@ def sweep(cache: Path) -> None:
     """Remove old temporary folders, and unfinished files in the cache; once a day.
 
     Args:
-        cache: The folder of the cache, which may not exist.
+        cache: The folder of the cache, which may not exist. That of another user is left alone.
     """
     marker = cache / _MARKER
     with suppress(OSError):
         if time.time() - marker.stat().st_mtime < _DAY:
             return
     _sweep(Path(tempfile.gettempdir()), _FOLDER)
+    if belongs_to_another_user(cache):
+        return
     with suppress(OSError):
         for folder in cache.iterdir():
             _sweep(folder, _CACHE_PART)
@@ -79,8 +84,7 @@ def sweep(cache: Path) -> None:
 
 def sweep_parts(folder: Path) -> None:
     """Remove old unfinished results from a folder where results are written."""
-    _sweep(folder, _PART)
-    _sweep(folder, _DRAFT)
+    _sweep(folder, _UNFINISHED)
 
 
 def _sweep(folder: Path, name: re.Pattern[str]) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -68,19 +67,16 @@ def _made(path: Path) -> bytes | None:
         OSError: The folder cannot be written.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with suppress(FileNotFoundError):
-        path.unlink()  # it is not a key, or others may know it
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".key-")  # with mode 0600
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(os.urandom(_LENGTH))
         try:
-            os.link(temporary, path)
-        except FileExistsError:
-            pass
-        except OSError:  # a file system without hard links
-            temporary.replace(path)
+            os.link(temporary, path)  # fails if another process has made one meanwhile
+        except OSError:  # a file is there, or the file system has no hard links
+            if _trusted(path) is None:
+                temporary.replace(path)  # what is there is not a key, or others may know it
     finally:
         temporary.unlink(missing_ok=True)
     return _trusted(path)

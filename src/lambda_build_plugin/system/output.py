@@ -64,6 +64,12 @@ class Outputs:
         self._pending.append(pending)
         return pending.temporary
 
+    def discard(self, temporary: Path) -> None:
+        """Forget a destination, given the path that `place` has returned for it."""
+        for pending in [each for each in self._pending if each.temporary == temporary]:
+            self._pending.remove(pending)
+            pending.clean_up()
+
     def __enter__(self) -> Self:
         return self
 

@@ -5,33 +5,44 @@ Contents are read when a check asks for them, from the zip itself.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from lambda_build_plugin.selection.provided import reading
 from lambda_build_plugin.stage.contents import contents
+from lambda_build_plugin.stage.packed import Packed
 from lambda_build_plugin.verify.zip_format import is_folder
 from lambda_build_plugin.wheel.file import read_text
 from lambda_build_plugin.wheel.machine_code import Examiner
-from lambda_build_plugin.wheel.members import Member
+from lambda_build_plugin.wheel.members import Member, MemberReader
 from lambda_build_plugin.wheel.metadata import headers, values
 
 if TYPE_CHECKING:
     import zipfile
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from packaging.utils import NormalizedName
 
+    from lambda_build_plugin.archive import Written
     from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.selection.provided import Provider
     from lambda_build_plugin.stage.tree import Distribution, StagedTree
     from lambda_build_plugin.wheel.integrity import MachineCodeOf
     from lambda_build_plugin.wheel.machine_code import MachineCode
 
-__all__ = ["NO_CODE", "ArtifactView", "Shipped", "artifact_of", "provider", "shipped"]
+__all__ = [
+    "NO_CODE",
+    "ArtifactView",
+    "Shipped",
+    "artifact_of",
+    "packed_artifact",
+    "provider",
+    "shipped",
+    "shipped_from_note",
+]
 
 NO_CODE = (
     *(".c", ".cfg", ".cpp", ".css", ".csv", ".f90", ".h", ".hpp", ".html", ".ini", ".js"),
@@ -57,6 +68,23 @@ class Shipped:
     """Each Requires-Dist as it stands there."""
 
     requires_python: str = ""
+
+    def as_note(self) -> list[object]:
+        """Write it in the terms of JSON."""
+        version = None if self.version is None else str(self.version)
+        return [self.name, version, self.shown, self.requires, self.requires_python]
+
+
+def shipped_from_note(note: Sequence[Any]) -> Shipped:
+    """Read what `Shipped.as_note` has written."""
+    name, version, shown, requires, requires_python = note
+    return Shipped(
+        name=name,
+        version=None if version is None else Version(version),
+        shown=shown,
+        requires=tuple(requires),
+        requires_python=requires_python,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +196,58 @@ def artifact_of(
     )
 
 
+def packed_artifact(
+    tree: StagedTree,
+    written: Written,
+    code_of: MachineCodeOf,
+    *,
+    code: Mapping[str, MachineCode],
+    distributions: Sequence[Shipped],
+) -> ArtifactView:
+    """Look at a zip of which most files were already packed; these need not be read again.
+
+    Args:
+        tree: What was to be written.
+        written: What was written.
+        code_of: The machine code in the wheels of the other files.
+        code: The machine code in the packed files, by path.
+        distributions: What the packed distributions say.
+    """
+    numbers = {entry.path: number for number, entry in enumerate(tree.entries)}
+    shown: dict[str, str] = {
+        dist.wheel.name: f"{dist.wheel.name} {dist.wheel.version}" for dist in tree.distributions
+    }
+
+    def read(path: str) -> bytes:
+        with ExitStack() as stack:
+            return MemberReader(stack).content(written.member(numbers[path], path))
+
+    def owner(path: str) -> str:
+        name = tree.entries[numbers[path]].owner
+        return shown.get(name, name)
+
+    found = dict(code)
+    for entry in tree.entries:
+        data = entry.data
+        if isinstance(data, Member) and (machine_code := code_of[data.wheel].get(data.name)):
+            found[entry.path] = machine_code
+    known = {each.name for each in distributions}
+    others = [
+        shipped(read(f"{tree.prefix}{dist.dist_info}/METADATA"))
+        for dist in tree.distributions
+        if dist.wheel.name not in known
+    ]
+    return ArtifactView(
+        sizes={entry.path: entry.size for entry in tree.entries},
+        roots=(tree.prefix,),
+        read=read,
+        owner=owner,
+        code={path: found[path] for path in sorted(found)},
+        distributions=tuple(sorted((*distributions, *others), key=lambda each: each.name)),
+        own=frozenset(entry.path for entry in tree.entries if not isinstance(entry.data, Packed)),
+    )
+
+
 def _unknown(distribution: Distribution) -> Shipped:
     """Describe what ships without its metadata: it is there, and asks for nothing."""
     wheel = distribution.wheel
@@ -186,6 +266,8 @@ def provider(artifact: Provider, target: Target) -> ArtifactView:
     Raises:
         SettingsError: It cannot be read (any more); also later, when a file of it is read.
     """
+    from lambda_build_plugin.selection.provided import reading
+
     with reading(artifact.path) as archive:
         files = [info for info in archive.infolist() if not is_folder(info)]
     sizes = {info.filename: info.file_size for info in sorted(files, key=lambda i: i.filename)}

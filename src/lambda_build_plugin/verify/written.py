@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 import zlib
 from collections import Counter
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
+from lambda_build_plugin.archive import END_SIZE
 from lambda_build_plugin.errors import VerificationError
 from lambda_build_plugin.verify.findings import MOST_LISTED
 from lambda_build_plugin.wheel.file import is_version
@@ -19,9 +21,10 @@ from lambda_build_plugin.wheel.metadata import headers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lambda_build_plugin.archive import Written
     from lambda_build_plugin.stage.tree import StagedTree
 
-__all__ = ["ArtifactError", "check_archive", "read_again"]
+__all__ = ["ArtifactError", "check_archive", "check_directory", "read_again"]
 
 
 class ArtifactError(VerificationError):
@@ -47,6 +50,23 @@ def read_again(path: Path) -> Iterator[zipfile.ZipFile]:
             yield archive
     except (zipfile.BadZipFile, zlib.error, OSError) as error:
         raise ArtifactError(f"it cannot be read back: {error}") from error
+
+
+def check_directory(written: Written) -> None:
+    """Compare the directory of a zip on the disk with the one that was written.
+
+    Raises:
+        ArtifactError: It is another one, or cannot be read.
+    """
+    size = sum(map(len, written.records))
+    try:
+        with written.path.open("rb") as file:
+            file.seek(-size - END_SIZE, os.SEEK_END)
+            found = file.read(size)
+    except OSError as error:
+        raise ArtifactError(f"it cannot be read back: {error}") from error
+    if found != b"".join(written.records):
+        raise ArtifactError("its directory is not the one that was written")
 
 
 def check_archive(tree: StagedTree, archive: zipfile.ZipFile) -> None:

@@ -1,4 +1,4 @@
-"""A wheel on disk: opening it, and finding, checking and reading its members."""
+"""A wheel on disk: open it, and find, check and read its members."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ __all__ = [
 _ENCRYPTED = 0x1
 
 _UNSAFE = re.compile(r"^$|^/|[\\\0]|^[^/]*:|(?:^|/)\.{0,2}(?:/|$)")
-"""Any path that `check_path` has to look at more closely."""
+"""Paths that `check_path` has to look at more closely."""
 
 _LARGEST_TEXT = 1 << 26  # bytes of METADATA, RECORD …; 65,535 rows of RECORD have a sixth of that
 
@@ -62,12 +62,12 @@ BROKEN_ZIP = (
 """What zipfile may raise if a file is broken, is encrypted or is not a zip."""
 
 _BROKEN = (*BROKEN_ZIP, csv.Error, TypeError)
-"""What reading a broken wheel may raise, in zipfile and in installer."""
+"""What zipfile and installer may raise if a wheel is broken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wheel:
-    """A wheel that is to be laid out."""
+    """A wheel that will be laid out in the artifact."""
 
     name: NormalizedName
     version: Version
@@ -75,23 +75,23 @@ class Wheel:
     path: Path
     sha256: str
     source: str
-    """What it was made of: `wheel` where it came as one, else `sdist`, `local` or `vcs`."""
+    """What it was built from: `sdist`, `local` or `vcs`; `wheel` if it was not built here."""
 
     built_by: str = ""
     """The backend that built it here, with its version; empty if it came as a wheel."""
 
     @classmethod
     def of(cls, path: Path, *, sha256: str, source: str, filename: str = "") -> Wheel:
-        """Describe a wheel that lies somewhere, by its file name (PEP 427).
+        """Describe a wheel by its file name (PEP 427).
 
         Args:
-            path: Where it lies.
-            sha256: Of its bytes, in hexadecimal.
-            source: What it was made of.
-            filename: What it is called, where it lies under another name.
+            path: Where it is.
+            sha256: The digest of its bytes, in hexadecimal.
+            source: What it was built from, as in the field of this name.
+            filename: Its name, if the file at `path` has another one.
 
         Raises:
-            InvalidWheelFilename: It is not called as a wheel is.
+            InvalidWheelFilename: The name is not that of a wheel.
         """
         filename = filename or path.name
         name, version, _, _ = parse_wheel_filename(filename)
@@ -106,7 +106,7 @@ class Wheel:
 
 
 class InvalidWheelError(StageError):
-    """A wheel is not what PEP 427 says."""
+    """A wheel does not follow PEP 427."""
 
     def __init__(self, wheel: Wheel, problem: str) -> None:
         self.wheel = wheel
@@ -118,7 +118,7 @@ class InvalidWheelError(StageError):
 
 
 class UnsafePathError(StageError):
-    """A wheel wants to write outside of the artifact."""
+    """A wheel contains a path that leads outside of the artifact."""
 
     def __init__(self, wheel: Wheel, path: str, problem: str) -> None:
         self.wheel, self.path = wheel, path
@@ -166,7 +166,7 @@ def check_unchanged(path: Path, sha256: str, *, shown: str = "") -> None:
 
 
 def remedy(wheel: Wheel) -> str:
-    """Say how to mend a wheel that was built here; empty where it is somebody else's."""
+    """Say how to fix a wheel that was built here; empty for a wheel of somebody else."""
     if wheel.source != "local":
         return ""
     return (
@@ -177,16 +177,16 @@ def remedy(wheel: Wheel) -> str:
 
 @contextmanager
 def opened(wheel: Wheel) -> Iterator[zipfile.ZipFile]:
-    """Open a wheel, and say of whatever goes wrong that the wheel is broken.
+    """Open a wheel, and report whatever is wrong with it as an error of ours.
 
     Raises:
-        InvalidWheelError: It is no zip, or what is read in it is not as it has to be.
+        InvalidWheelError: It is not a zip, or something that is read in it is not valid.
     """
     try:
         with zipfile.ZipFile(wheel.path) as archive:
             yield archive
     except InstallerError as error:
-        # Some of installer's errors show the object that they speak of first.
+        # Some of installer's errors have the object in question as their first argument.
         raise InvalidWheelError(wheel, str(error.args[-1] if error.args else error)) from error
     except (*_BROKEN, InvalidRecordEntry) as error:
         raise InvalidWheelError(wheel, str(error) or type(error).__name__) from error
@@ -195,10 +195,10 @@ def opened(wheel: Wheel) -> Iterator[zipfile.ZipFile]:
 
 
 def members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """Map the files of a wheel by path, in their order; hatchling may begin one with `./`.
+    """Map the files of a wheel by their paths, in the order of the zip.
 
     Raises:
-        ValueError: One is there twice, so that nobody knows which is meant.
+        ValueError: It contains a file twice, so that it is not clear which one is meant.
     """
     found: dict[str, zipfile.ZipInfo] = {}
     for info in archive.infolist():
@@ -212,12 +212,12 @@ def members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 
 
 def plain_path(name: str) -> str:
-    """Spell the path of a member in one way."""
+    """Spell the path of a member without the `./` that hatchling may write in front."""
     return name.removeprefix("./")
 
 
 def is_version(text: str, wanted: Version) -> bool:
-    """Compare as versions (PEP 440); what is none is not the wanted one."""
+    """Tell whether a text is a version (PEP 440) that equals another one."""
     try:
         return Version(text) == wanted
     except InvalidVersion:
@@ -225,10 +225,10 @@ def is_version(text: str, wanted: Version) -> bool:
 
 
 def dist_info_of(wheel: Wheel, names: Iterable[str]) -> str:
-    """Find the one metadata folder, which has to bear the wheel's name (PEP 427).
+    """Find the metadata folder, which must have the wheel's name (PEP 427).
 
     Raises:
-        ValueError: There is none, another one, or more.
+        ValueError: There is none, more than one, or one with another name.
     """
     folders = {
         name.partition("/")[0] for name in names if name.partition("/")[0].endswith(".dist-info")
@@ -243,7 +243,7 @@ def dist_info_of(wheel: Wheel, names: Iterable[str]) -> str:
 
 
 def check_readable(info: zipfile.ZipInfo) -> None:
-    """Refuse what only a password would open.
+    """Refuse a member that needs a password.
 
     Raises:
         ValueError: The member is encrypted.
@@ -253,20 +253,24 @@ def check_readable(info: zipfile.ZipInfo) -> None:
 
 
 def read_text(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """Read a file of the metadata as a whole.
+    """Read a file of the metadata.
 
     Raises:
-        ValueError: It is encrypted, or of a size that no such file has.
+        ValueError: It is encrypted, or larger than any such file.
     """
     check_readable(info)
     if info.file_size > _LARGEST_TEXT:
         raise ValueError(f"`{info.filename}` has {info.file_size:,} bytes")
-    with archive.open(info) as stream:  # `read` inflates all before it cuts
+    with archive.open(info) as stream:  # `ZipFile.read` inflates more than the declared size
         return stream.read(info.file_size)
 
 
 def check_path(wheel: Wheel, path: str) -> None:
-    """Refuse every path that would leave the artifact on any system."""
+    """Refuse a path that leads outside of the artifact on any system.
+
+    Raises:
+        UnsafePathError: It is absolute, a Windows path, or not normalized.
+    """
     if not _UNSAFE.search(path):
         return
     if not path or path.startswith("/"):

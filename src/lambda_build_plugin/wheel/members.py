@@ -1,12 +1,11 @@
-"""Where a member of a zip lies, and how its bytes are read and checked."""
+"""Where a member of a zip is, and how its bytes are read and checked."""
 
 from __future__ import annotations
 
 import struct
 import zipfile
 import zlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from lambda_build_plugin.errors import StageError
 
@@ -42,9 +41,8 @@ _MOST_OPEN = 64  # files of a reader
 _LAST_OFFSET = (1 << 63) - 1  # to which a file can be read; zip64 fields can name later ones
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
-    """Where the bytes of one file lie inside a wheel."""
+class Member(NamedTuple):
+    """Where the bytes of one file lie inside a wheel; a tuple, because there are thousands."""
 
     wheel: Path
     name: str
@@ -56,7 +54,7 @@ class Member:
 
 
 def member_of(file: Path, info: zipfile.ZipInfo) -> Member:
-    """Note where a member of a zip lies."""
+    """Note where a member of a zip is."""
     return Member(
         file,
         info.filename,
@@ -89,6 +87,26 @@ class MemberReader:
         self._files = _OpenFiles(stack, _open)
         self._archives = _OpenFiles(stack, zipfile.ZipFile)
 
+    def start(self, member: Member) -> int:
+        """Find where the data of a member begins in its wheel.
+
+        Raises:
+            DamagedMemberError: The member is not there.
+        """
+        head = self._at(member).read(LOCAL_HEADER.size + _MOST_BYTES_A_CHARACTER * len(member.name))
+        return member.header_offset + _start_of_data(member, head, check_name=self._check_names)
+
+    def _at(self, member: Member) -> FileIO:
+        """Open the wheel, at the beginning of the member."""
+        if member.header_offset > _LAST_OFFSET:
+            raise DamagedMemberError(member, "there is no local header where the directory says")
+        file = self._files.get(member.wheel)
+        try:
+            file.seek(member.header_offset)
+        except (OSError, OverflowError, ValueError) as error:
+            raise DamagedMemberError(member, "it cannot be where the directory says") from error
+        return file
+
     def raw(self, member: Member) -> Iterator[bytes]:
         """Yield the bytes of a member as the wheel contains them, compressed or not.
 
@@ -97,13 +115,7 @@ class MemberReader:
         Raises:
             DamagedMemberError: The member is not there, or is cut off.
         """
-        if member.header_offset > _LAST_OFFSET:
-            raise DamagedMemberError(member, "there is no local header where the directory says")
-        file = self._files.get(member.wheel)
-        try:
-            file.seek(member.header_offset)
-        except (OSError, OverflowError, ValueError) as error:
-            raise DamagedMemberError(member, "it cannot be where the directory says") from error
+        file = self._at(member)
         head = file.read(
             LOCAL_HEADER.size
             + _MOST_BYTES_A_CHARACTER * len(member.name)
@@ -245,7 +257,7 @@ def _as_cp437(name: str) -> bytes | None:
 
 
 class DamagedMemberError(StageError):
-    """The bytes of a member are not where or what the wheel says."""
+    """A member is not where the wheel says, or has other bytes than it says."""
 
     def __init__(self, member: Member, problem: str) -> None:
         self.member, self.problem = member, problem

@@ -1,0 +1,249 @@
+"""A plan for all dependencies of an artifact: found in the cache, or noted there.
+
+The files of the dependencies are the same in every artifact with the same wheels and the same
+prefix, whatever the project's own files are, as long as both have no folder in common. So the
+first build notes how they lie in the zip, and later builds copy them by that plan, without
+hashing, opening or laying out a wheel before. What was copied must have the digest in the
+plan, which proves every byte; otherwise the artifact is built again without a plan.
+
+The plan is signed with the key of the user, like every note in the cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin.archive import packed_files, write_archive
+from lambda_build_plugin.config.settings import Contents, Form
+from lambda_build_plugin.errors import FetchError
+from lambda_build_plugin.stage.packed import Packed, as_bytes, from_bytes
+from lambda_build_plugin.stage.tree import Dispute, Distribution, StagedTree
+from lambda_build_plugin.system.hashes import Digest
+from lambda_build_plugin.verify.view import shipped_from_note
+from lambda_build_plugin.wheel.machine_code import as_note, from_note
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from lambda_build_plugin.archive import Written
+    from lambda_build_plugin.config.settings import Settings
+    from lambda_build_plugin.pipeline.run import ArtifactBuild
+    from lambda_build_plugin.stage.tree import Entry
+    from lambda_build_plugin.verify.view import ArtifactView, Shipped
+    from lambda_build_plugin.wheel.file import Wheel
+    from lambda_build_plugin.wheel.machine_code import MachineCode
+
+__all__ = [
+    "Plan",
+    "UnusablePlanError",
+    "find_note",
+    "keep_plan",
+    "may_have_plan",
+    "read_plan",
+    "write_by_plan",
+]
+
+_NOTES, _LAST = "plans", "planned"
+_FORMAT = "1"
+"""The version of a plan; to be raised if zips are written differently."""
+
+
+class UnusablePlanError(Exception):
+    """The plan does not fit; nobody sees this, because the artifact is built without it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How the files of all dependencies lie in the zip, and what is known about them."""
+
+    tree: StagedTree
+    """The dependencies alone; all entries are packed."""
+
+    sha256: bytes
+    """What the copied bytes must have."""
+
+    top_names: frozenset[str]
+    """What lies directly below the prefix, spelled so that case does not count."""
+
+    code: Mapping[str, MachineCode]
+    """The machine code in these files, by path."""
+
+    distributions: tuple[Shipped, ...]
+    """What the metadata of the distributions says."""
+
+    def with_project(self, project: StagedTree) -> StagedTree:
+        """Add the project's own files to those of the dependencies.
+
+        Raises:
+            UnusablePlanError: Both have a folder or a name in common.
+        """
+        names = {each.wheel.name for each in self.tree.distributions}
+        if not names.isdisjoint(each.wheel.name for each in project.distributions):
+            raise UnusablePlanError("the project is among its own dependencies")
+        if not self.top_names.isdisjoint(_top_names(project.entries, project.prefix)):
+            raise UnusablePlanError("the project has a folder in common with a dependency")
+        distributions = (*self.tree.distributions, *project.distributions)
+        return StagedTree(
+            entries=tuple(
+                sorted((*self.tree.entries, *project.entries), key=lambda entry: entry.path)
+            ),
+            distributions=tuple(sorted(distributions, key=lambda each: each.wheel.name)),
+            prefix=project.prefix,
+            disputes=(*self.tree.disputes, *project.disputes),
+        )
+
+
+def may_have_plan(settings: Settings) -> bool:
+    """Tell whether the files of the dependencies depend on nothing but the wheels."""
+    return (
+        settings.contents is not Contents.PROJECT
+        and (settings.form is Form.WHEEL or settings.contents is Contents.DEPENDENCIES)
+        and settings.unpacked is None
+        and not (settings.hooks.after_stage or settings.scripts or settings.bytecode)
+        and not (settings.exclude or settings.exclude_presets or settings.include)
+        and not (settings.include_local or settings.provided or settings.provided_by)
+    )
+
+
+def find_note(artifact: ArtifactBuild, wheels: Sequence[Wheel]) -> bytes | None:
+    """Find the note of the plan for these wheels; None if there is none in the cache."""
+    key = _key(artifact.settings, _ordered(wheels))
+    return artifact.context.cache.signed(_NOTES, key)
+
+
+def read_plan(note: bytes, artifact: ArtifactBuild, wheels: Sequence[Wheel]) -> Plan:
+    """Read the plan for the wheels that `find_note` was given."""
+    wheels = _ordered(wheels)
+    packed = from_bytes(note, [wheel.path for wheel in wheels], [wheel.name for wheel in wheels])
+    facts, prefix = packed.facts, artifact.settings.prefix
+    return Plan(
+        tree=StagedTree(
+            entries=packed.entries,
+            distributions=tuple(
+                Distribution(wheel=wheel, dist_info=dist_info)
+                for wheel, dist_info in zip(wheels, facts["dist-infos"], strict=True)
+            ),
+            prefix=prefix,
+            disputes=tuple(
+                Dispute(text=text, paths=tuple(paths)) for text, paths in facts["disputes"]
+            ),
+        ),
+        sha256=packed.sha256,
+        top_names=frozenset(facts["top-names"]),
+        code=from_note(facts["code"]),
+        distributions=tuple(map(shipped_from_note, facts["distributions"])),
+    )
+
+
+def write_by_plan(artifact: ArtifactBuild, tree: StagedTree, path: Path, plan: Plan) -> Written:
+    """Write a zip of which most files are copied by a plan.
+
+    What was copied must have the hash in the plan. If the project's own files are the same as
+    in the last build, the whole zip must have the hash that it had then, and nothing is hashed
+    twice.
+
+    Raises:
+        UnusablePlanError: What was copied is not what the plan says, so a wheel is another one
+            by now.
+    """
+    cache, key = artifact.context.cache, _own_key(artifact, tree)
+    last = cache.note(_LAST, key) or {}
+    own = _own_digest(tree)
+    is_the_same = last.get("own") == own
+    try:
+        written = write_archive(
+            tree, path, epoch=artifact.settings.epoch, hashes_packed=not is_the_same
+        )
+    except OSError as error:
+        raise UnusablePlanError(f"a wheel cannot be copied: {error}") from error
+    if is_the_same:
+        is_proved = written.sha256.hex() == last.get("sha256")
+    else:
+        is_proved = written.packed_sha256 == plan.sha256
+    if not is_proved:
+        with suppress(FetchError):
+            cache.keep_note(_LAST, key, {})
+        raise UnusablePlanError("a wheel in the cache is not the one that was locked")
+    if not is_the_same:
+        with suppress(FetchError):  # a cache that cannot be written costs time only
+            cache.keep_note(_LAST, key, {"own": own, "sha256": written.sha256.hex()})
+    return written
+
+
+def _own_key(artifact: ArtifactBuild, tree: StagedTree) -> str:
+    """Name a project and the plan: there is one note for both, about the last build."""
+    wheels = [each.wheel for each in tree.distributions if each.wheel.source != "local"]
+    settings = artifact.settings
+    return f"{settings.project.root}\n{settings.contents.value}\n{_key(settings, wheels)}"
+
+
+def _own_digest(tree: StagedTree) -> str:
+    """Hash everything that the zip depends on beside the plan: the project's own files."""
+    hashing = hashlib.sha256()
+    for entry in tree.entries:
+        if not isinstance(entry.data, Packed):
+            fields = (entry.path, entry.digest, entry.size, entry.executable)
+            hashing.update(repr((*fields, isinstance(entry.data, bytes))).encode())
+    for each in tree.distributions:
+        if each.wheel.source == "local":
+            hashing.update(each.wheel.sha256.encode())
+    return hashing.hexdigest()
+
+
+def keep_plan(
+    artifact: ArtifactBuild, tree: StagedTree, written: Written, shown: ArtifactView
+) -> None:
+    """Note the plan of a verified zip, unless the project has a folder in common with a wheel.
+
+    Args:
+        artifact: What was built, with wheels that can have a plan.
+        tree: What was written.
+        written: The zip.
+        shown: What verification has found out about it.
+    """
+    cache = artifact.context.cache
+    if cache.warnings:  # nothing can be kept
+        return
+    own = artifact.project_wheel().name if artifact.ships_project else ""
+    wheels = [each.wheel for each in tree.distributions if each.wheel.name != own]
+    if any(cache.unchecked(Digest(f"sha256:{wheel.sha256}")) is None for wheel in wheels):
+        return
+    own_entries = [entry for entry in tree.entries if entry.owner == own]
+    others = [entry for entry in tree.entries if entry.owner != own]
+    top_names = _top_names(others, tree.prefix)
+    if not top_names.isdisjoint(_top_names(own_entries, tree.prefix)):
+        return
+    own_paths = {entry.path for entry in own_entries}
+    facts = {
+        "dist-infos": [each.dist_info for each in tree.distributions if each.wheel.name != own],
+        "disputes": [[each.text, each.paths] for each in tree.disputes],
+        "top-names": sorted(top_names),
+        "code": as_note({path: code for path, code in shown.code.items() if path not in own_paths}),
+        "distributions": [each.as_note() for each in shown.distributions if each.name != own],
+    }
+    packed = packed_files(tree, written, without=own, facts=facts)
+    paths, names = [wheel.path for wheel in wheels], [wheel.name for wheel in wheels]
+    with suppress(FetchError):  # a cache that cannot be written costs time only
+        content = as_bytes(packed, paths, names)
+        cache.keep_signed(_NOTES, _key(artifact.settings, wheels), content)
+
+
+def _key(settings: Settings, wheels: Iterable[Wheel]) -> str:
+    """Name everything that the packed files depend on."""
+    files = (f"{wheel.sha256} {wheel.filename}" for wheel in wheels)
+    return "\n".join((_FORMAT, settings.prefix, str(settings.epoch), *files))
+
+
+def _ordered(wheels: Iterable[Wheel]) -> list[Wheel]:
+    return sorted(wheels, key=lambda wheel: wheel.name)
+
+
+def _top_names(entries: Iterable[Entry], prefix: str) -> frozenset[str]:
+    """List what lies directly below a prefix, spelled so that case does not count."""
+    start = len(prefix)
+    names = {entry.path[start:].partition("/")[0] for entry in entries}
+    return frozenset(name.casefold() for name in names)

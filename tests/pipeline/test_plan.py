@@ -1,0 +1,373 @@
+"""Dependencies are copied by a plan: the artifact is the same, whatever happens to the plan."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from fakes.elf import an_elf
+from fakes.wheels import a_wheel
+from fakes.worlds import World
+
+from lambda_build_plugin.commands.api import load_settings
+from lambda_build_plugin.pipeline.build import build_all
+from lambda_build_plugin.progress import Reporter
+from lambda_build_plugin.system.cache import Cache
+from lambda_build_plugin.system.note_key import read_key
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fakes.wheels import FakeWheel
+
+    from lambda_build_plugin.report import BuildReport
+
+NOISE = hashlib.sha256(b"noise").digest() * 100_000
+ONE = a_wheel(
+    "one",
+    "1.0",
+    files={"one/__init__.py": "number = 1\n" * 100, "one/empty.py": "", "one/ü.txt": "ü" * 99},
+    executable=["one/empty.py"],
+    metadata=["Requires-Dist: two"],
+)
+TWO = a_wheel("two", "1.0", files={"two.py": "x = 2\n" * 9, "big.bin": NOISE, "zz": "z"})
+STORED = a_wheel("stored", "1.0", files={"stored.py": "s = 3\n" * 99}, compression=0)
+USED = "copying 3 packages as planned before"
+
+
+class Told(Reporter):
+    """Keeps what a build notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        """Keep it."""
+        self.notes.append(text)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """Give a project with code of its own, and three wheels that are locked."""
+    world = World(tmp_path)
+    world.environ["LAMBDA_BUILD_CONTENTS"] = "all"
+    lock(world, ONE, TWO, STORED)
+    return world
+
+
+def lock(world: World, *wheels: FakeWheel) -> None:
+    """Lock wheels that are in the cache, as if an index had served them, and in a folder."""
+    lines = ["--no-index", f"--find-links {world.folder / 'wheels'}"]
+    for wheel in wheels:
+        wheel.write_to(world.folder / "wheels")
+        Cache(world.cache).store([wheel.content], None)
+        lines.append(f"{wheel.project}==1.0 --hash=sha256:{wheel.sha256}")
+    world.lock("\n".join(lines), "requirements.txt")
+
+
+def built(world: World, **settings: str) -> tuple[BuildReport, bool]:
+    """Build in this process; tell whether a plan was used as well."""
+    told = Told()
+    options = load_settings(world.project, environ=world.environ, **settings)
+    (report,) = build_all([options], told)
+    return report, USED in told.notes
+
+
+def facts(report: BuildReport) -> dict[str, object]:
+    """Take what is not about time."""
+    return {key: value for key, value in report.items() if key != "seconds"}
+
+
+def plans(world: World) -> list[Path]:
+    """List the plans in the cache."""
+    return sorted((world.cache / "plans").glob("*.note"))
+
+
+def signed_by_user(world: World) -> Cache:
+    """Open the cache with the key of the user."""
+    state = world.folder / "home" / "state" / "lambda-build"
+    return Cache(world.cache, key=read_key(state, cache=world.cache))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pytest.param({}, id="function"),
+        pytest.param({"layout": "layer"}, id="layer"),
+        pytest.param({"contents": "dependencies"}, id="dependencies"),
+    ],
+)
+def test_planned_artifact_is_the_same(world: World, settings: dict[str, str]) -> None:
+    """The second build copies by the plan: same bytes, same report, nothing is laid out."""
+    first, planned = built(world, **settings)
+    before = world.output.read_bytes()
+    assert not planned
+    shutil.rmtree(world.cache / "layouts")
+    shutil.rmtree(world.cache / "checked")
+
+    second, planned = built(world, **settings)
+
+    assert planned
+    assert world.output.read_bytes() == before
+    assert facts(second) == facts(first)
+    assert list(first["seconds"]) == list(second["seconds"])
+    assert not (world.cache / "layouts").exists()
+
+
+def test_edited_project(world: World) -> None:
+    """An edit of the project's code still finds the plan, and ships."""
+    built(world)
+    source = next(world.project.rglob("app.py"))
+    source.write_text("def handler(event, context):\n    return 'edited'\n")
+
+    _, planned = built(world)
+
+    assert planned
+    assert b"edited" in world.members()[source.relative_to(world.project).as_posix()[4:]]
+    digest = world.digest()
+    shutil.rmtree(world.cache / "plans")
+    _, planned = built(world)
+    assert (planned, world.digest()) == (False, digest)
+
+
+@pytest.mark.parametrize("name", ["one", "ONE", "zz"])
+def test_project_with_a_folder_in_common(world: World, name: str) -> None:
+    """What the project could replace or collide with is not planned; nor does a plan hide it."""
+    built(world)
+    package = next(world.project.rglob("app.py")).parent
+    shutil.copytree(package, package.parent / name)
+    pyproject = world.project / "pyproject.toml"
+    pyproject.write_text(
+        pyproject.read_text()
+        + f'\n[tool.hatch.build.targets.wheel]\npackages = ["src/{package.name}", "src/{name}"]\n'
+    )
+
+    if name == "zz":
+        with pytest.raises(Exception, match="both a file and a folder"):
+            built(world)
+        return
+    report, _planned = built(world)
+    digest = world.digest()
+    shutil.rmtree(world.cache / "plans")
+
+    again, _ = built(world)
+
+    assert facts(again) == facts(report)
+    assert world.digest() == digest
+    assert plans(world) == []
+
+
+def test_altered_plan(world: World) -> None:
+    """A plan that somebody else has altered has no effect."""
+    built(world)
+    before = world.digest()
+    (plan,) = plans(world)
+    content = plan.read_bytes()
+    plan.write_bytes(content.replace(b"two.py", b"evil.p"))
+
+    _, planned = built(world)
+
+    assert (planned, world.digest()) == (False, before)
+    assert plan.read_bytes() == content
+
+
+def test_last_build_is_believed_of_the_user_only(world: World) -> None:
+    """What the last zip was is signed too, and no other hash than that of the zip passes."""
+    for _ in range(3):
+        built(world)
+    before = world.digest()
+    (note,) = (world.cache / "planned").iterdir()
+    content = note.read_bytes()
+    assert before.encode() in content
+    note.write_bytes(content.replace(before.encode(), b"0" * 64))
+
+    _, planned = built(world)
+
+    assert (planned, world.digest(), note.read_bytes()) == (True, before, content)
+
+
+def test_wrong_plan(world: World) -> None:
+    """Even with the right signature, a plan that copies other bytes is not followed."""
+    built(world)
+    before = world.digest()
+    (plan,) = plans(world)
+    sound = plan.read_bytes()
+    text = sound[32:].replace(b'"starts": [', b'"starts": [1', 1)
+    length = int.from_bytes(text[:8], "little") + 1
+    cache = signed_by_user(world)
+    key = plan_key(plan, cache)
+    cache.keep_signed("plans", key, length.to_bytes(8, "little") + text[8:])
+
+    _, _planned = built(world)
+
+    assert world.digest() == before
+    assert plan.read_bytes() == sound
+
+
+def plan_key(plan: Path, cache: Cache) -> str:
+    """Say what a plan is kept under."""
+    files = (f"{wheel.sha256} {wheel.filename}" for wheel in (ONE, STORED, TWO))
+    key = "\n".join(("1", "", "None", *files))
+    assert cache.signed("plans", key) == plan.read_bytes()[32:]
+    return key
+
+
+@pytest.mark.parametrize("edited", [False, True], ids=["same project", "edited project"])
+@pytest.mark.parametrize("change", ["one byte", "cut off", "gone"])
+def test_altered_wheel(world: World, change: str, *, edited: bool) -> None:
+    """A wheel that is not what was locked any more is fetched again, and does not ship."""
+    for _ in range(3):
+        built(world)
+    if edited:
+        next(world.project.rglob("app.py")).write_text("edited = True\n")
+        built(world, output=str(world.folder / "other.zip"))
+        next(world.project.rglob("app.py")).write_text("edited = 1234\n")
+        shutil.copytree(world.cache, world.folder / "sound")
+        built(world, cache_dir=str(world.folder / "sound"))
+    before = world.digest()
+    path = world.cache / "files" / "sha256" / TWO.sha256[:2] / TWO.sha256
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    if change == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(content if change == "one byte" else content[: len(content) // 2])
+
+    report, _ = built(world)
+
+    assert world.digest() == before
+    assert {package["sha256"] for package in report["packages"]} >= {TWO.sha256}
+    assert list(world.output.parent.iterdir()) == [world.output]
+
+
+def test_altered_wheel_offline(world: World) -> None:
+    """If it cannot be fetched again, the build fails and leaves the old artifact alone."""
+    built(world)
+    before = world.digest()
+    shutil.rmtree(world.folder / "wheels")
+    path = world.cache / "files" / "sha256" / TWO.sha256[:2] / TWO.sha256
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    # The last byte belongs to no member, so that the plan does not need it.
+    built(world)
+    assert world.digest() == before
+    content = bytearray(path.read_bytes())
+    content[200] ^= 1
+    path.write_bytes(content)
+
+    run = world.build("--offline")
+
+    assert run.code == 5
+    assert world.digest() == before
+    assert world.left_behind() == ["out/artifact.zip"]
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_umask(world: World, umask: int) -> None:
+    """Whatever the umask was when the plan was made and used, the artifact is the same."""
+    built(world)
+    before = world.digest()
+    shutil.rmtree(world.cache / "plans")
+    old = os.umask(umask)
+    try:
+        built(world)
+        os.umask(0o777 & ~umask & 0o077)
+        _, planned = built(world)
+    finally:
+        os.umask(old)
+
+    assert (planned, world.digest()) == (True, before)
+
+
+def test_processes_share_a_plan(world: World) -> None:
+    """Builds at the same time write and use one plan, and all get the same artifact."""
+    outputs = [world.folder / f"{number}.zip" for number in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        runs = list(threads.map(lambda output: world.build("--output", output), outputs))
+
+    assert [run.code for run in runs] == [0] * 4
+    assert len({output.read_bytes() for output in outputs}) == 1
+    assert len(plans(world)) == 1
+    _, planned = built(world)
+    assert planned
+    assert world.output.read_bytes() == outputs[0].read_bytes()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"exclude": ["zz"]},
+        {"exclude_presets": ["tests"]},
+        {"unpacked": "folder"},
+        {"scripts": True},
+        {"contents": "project"},
+        {"provided": ["two"]},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_settings_without_a_plan(world: World, settings: dict[str, object]) -> None:
+    """What looks at the files of dependencies, or changes them, does it without a plan."""
+    built(world)
+    if "unpacked" in settings:
+        settings = {"unpacked": str(world.folder / "unpacked")}
+    options = load_settings(world.project, environ=world.environ, **settings)  # type: ignore[arg-type]
+    told = Told()
+    build_all([options], told)
+
+    assert USED not in told.notes
+    assert len(plans(world)) == 1
+
+
+def test_date_is_part_of_the_plan(world: World) -> None:
+    """With another SOURCE_DATE_EPOCH the local headers are other ones."""
+    built(world)
+    world.environ["SOURCE_DATE_EPOCH"] = "1700000000"
+
+    _, planned = built(world)
+    digest = world.digest()
+    _, again = built(world)
+
+    assert (planned, again, world.digest()) == (False, True, digest)
+    assert len(plans(world)) == 2
+
+
+def test_findings_are_the_same(world: World) -> None:
+    """What verification finds in the dependencies, it finds with the plan too."""
+    odd = a_wheel("odd", "1.0", files={"odd.pth": "import os\n", "json.py": ""})
+    lock(world, TWO, odd)
+    first = facts(built(world)[0])
+
+    second = facts(built(world)[0])
+
+    assert len(json.dumps(first["warnings"])) > len("[]")
+    assert second == first
+    assert len(plans(world)) == 1
+
+
+def test_handler_in_a_dependency(world: World) -> None:
+    """A handler that a dependency has is read from the zip."""
+    world.environ["LAMBDA_BUILD_HANDLER"] = "two.absent"
+    runs = [world.build() for _ in range(2)]
+    world.environ["LAMBDA_BUILD_HANDLER"] = "one.number"
+    good = [world.build() for _ in range(3)]
+
+    assert [run.code for run in runs] == [8, 8]
+    assert runs[0].errors == runs[1].errors
+    assert [run.code for run in good] == [0, 0, 0]
+
+
+def test_foreign_code_is_refused_by_the_plan_too(world: World) -> None:
+    """A plan that was made for one architecture does not vouch for the other."""
+    native = a_wheel("native", "1.0", tag="py3-none-any", files={"native/a.so": an_elf("aarch64")})
+    lock(world, native)
+    world.environ["LAMBDA_BUILD_ARCHITECTURE"] = "arm64"
+    assert world.build().code == 0
+    world.environ["LAMBDA_BUILD_ARCHITECTURE"] = "x86_64"
+
+    run = world.build()
+
+    assert (run.code, len(plans(world))) == (8, 1)
