@@ -144,35 +144,34 @@ def test_package_that_is_provided(tmp_path: Path, options: tuple[str, ...]) -> N
 
 
 def test_notes_of_earlier_builds(tmp_path: Path) -> None:
-    """What was found in a module is remembered as long as it is the same, and never ships."""
+    """What was found in a module is remembered, as long as it is the same."""
     project = a_project_with(tmp_path, f"import yaml\n# {'x' * 300}\n")
     first = build(project, "--json")
     (note,) = (tmp_path / "home").rglob("modules/*.note")
-    zips = [path.read_bytes() for path in project.rglob("*.zip")]
+    before = note.stat().st_mtime_ns
     again = build(project, "--json")
+
     assert json.loads(first.output)["warnings"] == json.loads(again.output)["warnings"] != []
+    assert note.stat().st_mtime_ns == before
 
-    note.write_bytes(note.read_bytes().replace(b"yaml", b"json"))
-    forged = build(project, "--json")
-    assert json.loads(forged.output)["warnings"] == json.loads(first.output)["warnings"]
-    assert [path.read_bytes() for path in project.rglob("*.zip")] == zips
-
-    (project / "src/demo/app.py").write_text(f"import yaml\n# {'y' * 300}\n{HANDLER}")
-    assert json.loads(build(project, "--json").output)["warnings"] != []
+    (project / "src/demo/app.py").write_text(f"import json\n# {'y' * 300}\n{HANDLER}")
+    assert json.loads(build(project, "--json").output)["warnings"] == []
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"a": 1}', "[]", "\x00"])
-def test_damaged_notes(tmp_path: Path, text: str) -> None:
-    """A note that cannot be read is made again."""
+@pytest.mark.parametrize("forged", [b"", b"[null, [false, []]]", None])
+def test_forged_notes(tmp_path: Path, forged: bytes | None) -> None:
+    """A note that was changed is not believed, and changes nothing in the artifact."""
     project = a_project_with(tmp_path, f"import yaml\n# {'x' * 300}\n")
     first = build(project, "--json")
+    (path,) = project.rglob("*.zip")
+    content = path.read_bytes()
     (note,) = (tmp_path / "home").rglob("modules/*.note")
-    note.write_text(text)
+    note.write_bytes(note.read_bytes().replace(b"yaml", b"json") if forged is None else forged)
 
-    assert (
-        json.loads(build(project, "--json").output)["warnings"]
-        == json.loads(first.output)["warnings"]
-    )
+    result = build(project, "--json")
+
+    assert json.loads(result.output)["warnings"] == json.loads(first.output)["warnings"] != []
+    assert path.read_bytes() == content
 
 
 def test_notes_with_verbose(tmp_path: Path) -> None:
@@ -184,3 +183,26 @@ def test_notes_with_verbose(tmp_path: Path) -> None:
     assert "`demo/app.py`, line 2, imports `yaml`, which does not ship" in (
         result.output + result.errors
     )
+
+
+@pytest.mark.parametrize("code", ["", "x = 1\n"])
+def test_project_whose_code_is_in_a_group(tmp_path: Path, code: str) -> None:
+    """A zip with nothing but empty modules names the local package that was left out."""
+    project = a_project(tmp_path / "project")
+    (project / "src/demo/app.py").write_text(code)
+    a_project(project / "inner", name="inner")
+    (project / "pylock.toml").write_text(
+        'lock-version = "1.0"\ncreated-by = "a test"\ndependency-groups = ["code"]\n'
+        '[[packages]]\nname = "inner"\nversion = "1.0"\n'
+        "marker = \"'code' in dependency_groups\"\n"
+        '[packages.directory]\npath = "inner"\n'
+    )
+
+    result = build(project)
+    assert result.code == 0, result.errors
+    assert (
+        "warning: the project ships no code of its own, only empty modules, and its local package "
+        "inner 1.0 does not ship: `--group NAME` ships the dependencies of a group, and `--extra "
+        "NAME` those of an extra\n" in result.output
+    ) is not bool(code)
+    assert "no code of its own" not in build(project, "--group", "code").output

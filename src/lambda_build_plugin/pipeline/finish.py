@@ -12,6 +12,7 @@ from lambda_build_plugin.archive import write_archive
 from lambda_build_plugin.config.project import metadata_requirements
 from lambda_build_plugin.config.settings import Contents, Layout
 from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.pipeline.empty_project import warn_of_empty_project
 from lambda_build_plugin.pipeline.outputs import check_zip
 from lambda_build_plugin.pipeline.plan import UnusablePlanError, keep_plan, write_by_plan
 from lambda_build_plugin.pipeline.surroundings import get_surroundings
@@ -63,6 +64,7 @@ def finish(
         *artifact.context.cache.warnings,
         *staged.warnings,
         *_check_tree(artifact, staged),
+        *warn_of_empty_project(staged.with_sources, dependencies),
     ]
     temporary = run.outputs.place(output)
     with artifact.clock.stage("archive"), writing(output):
