@@ -403,9 +403,9 @@ def test_nothing_is_left_behind_but_the_zip_and_the_cache(user: User) -> None:
 
     report = user.builds(*ARM)
 
-    cache = user.home / "lambda-build-cache"
+    ours = {user.home / "lambda-build-cache", user.home / ".local/state/lambda-build"}
     after = contents(user.project, user.home)
-    assert {path: data for path, data in after.items() if cache not in path.parents} == {
+    assert {path: data for path, data in after.items() if not ours & {*path.parents}} == {
         **before,
         Path(report["artifact"]): Path(report["artifact"]).read_bytes(),
     }
@@ -599,7 +599,7 @@ def test_wheel_of_a_project_that_is_no_package_is_refused(
     ran = user.poetry_does("build-lambda", "--project-as", "wheel")
 
     assert ran.returncode == 6
-    assert "says `package-mode = false`" in ran.stderr
+    assert "`package-mode = false`" in ran.stderr
     assert '`project = "source"`' in ran.stderr
 
 
@@ -618,7 +618,7 @@ def test_code_from_outside_the_project_is_told_why(newest: PoetryHost, tmp_path:
     assert ran.returncode == 6
     assert ran.stderr.startswith("error: part of the code of app is outside of its folder\n")
     assert "- ../shared/src/common" in ran.stderr
-    assert 'hint: let all of it ship as it is, `project = "source"`' in ran.stderr
+    assert '`project = "source"`' in ran.stderr
 
 
 def test_code_from_outside_the_project_ships_as_source(newest: PoetryHost, tmp_path: Path) -> None:
@@ -740,7 +740,7 @@ def test_wrong_password_names_the_source(
 
 
 def test_poetry_starts_without_the_core(poetry: PoetryHost, tmp_path: Path) -> None:
-    """Whatever Poetry is asked, no more than the entry module is loaded."""
+    """Whatever Poetry is asked, the entry module and the tables of options load, no more."""
     program = textwrap.dedent(
         """\
         import atexit, sys
@@ -754,8 +754,10 @@ def test_poetry_starts_without_the_core(poetry: PoetryHost, tmp_path: Path) -> N
     ran = poetry.run_python("-c", program, "--version", cwd=tmp_path, home=a_home(tmp_path))
 
     assert ran.stdout.splitlines()[1:] == [
-        "lambda_build_plugin lambda_build_plugin.frontends "
-        "lambda_build_plugin.frontends.options lambda_build_plugin.frontends.poetry"
+        "lambda_build_plugin lambda_build_plugin.config lambda_build_plugin.config.options "
+        "lambda_build_plugin.frontends lambda_build_plugin.frontends.options "
+        "lambda_build_plugin.frontends.poetry "
+        "lambda_build_plugin.lock lambda_build_plugin.lock.formats"
     ]
 
 
