@@ -206,3 +206,13 @@ def test_project_whose_code_is_in_a_group(tmp_path: Path, code: str) -> None:
         "NAME` those of an extra\n" in result.output
     ) is not bool(code)
     assert "no code of its own" not in build(project, "--group", "code").output
+
+
+def test_artifact_without_modules(tmp_path: Path) -> None:
+    """An artifact that contains no module has no imports to check."""
+    project = a_project_with(tmp_path, "import json\n")
+    (project / "src/demo/table.csv").write_text("a,b\n")
+
+    result = build(project, "--exclude", "*.py")
+
+    assert result.code == 0, result.errors

@@ -161,6 +161,7 @@ class _Project:
         self, artifacts: Sequence[ArtifactView], target: Target, notes: ModuleNotes | None
     ) -> None:
         """Parse all modules of the project that are not known yet."""
+        self.artifact = artifacts[0]
         self.target = target
         self.index = ModuleIndex(artifacts)
         # What was found in each own module, by its dotted name.
@@ -337,7 +338,7 @@ class _Project:
 
     def _finds_more(self) -> bool:
         """Tell whether code or `.pth` files may make more importable than lies on `sys.path`."""
-        artifact = next(iter(self.index.modules.values())).artifact
+        artifact = self.artifact
         return any(facts.changes_imports for facts in self.facts.values()) or any(
             name.endswith(".pth") and not _HARMLESS_PTH.fullmatch(name)
             for root in artifact.roots
