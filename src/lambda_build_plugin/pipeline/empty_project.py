@@ -34,7 +34,7 @@ def warn_of_empty_project(tree: StagedTree, dependencies: Dependencies) -> Itera
     lock = dependencies.lock.lock
     left_out = {canonicalize_name(each.name) for each in dependencies.left_out}
     for package in lock.packages:
-        if package.directory is not None and package.name in left_out:
+        if package.directory is not None and not package.virtual and package.name in left_out:
             yield (
                 "the project ships no code of its own, only empty modules, and its local package "
                 f"{package} does not ship: {_remedy(package, lock)}"
