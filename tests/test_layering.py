@@ -183,6 +183,33 @@ def test_a_frontend_knows_its_own_host_only(module: str) -> None:
     assert {host.removesuffix("ling") for host in hosts} <= {frontend}
 
 
+LATE = {
+    "fetch.fetcher",
+    "pipeline.left_out",
+    "selection.provided",
+    "source_build.causes",
+    "stage.bytecode",
+    "stage.filters",
+    "stage.hooks",
+    "stage.project_walk",
+    "stage.tracked_code",
+    "verify.savings",
+}
+"""Modules that a build of which everything is in the cache, planned, does not need."""
+
+
+def test_pipeline_loads_nothing_that_most_builds_do_not_need() -> None:
+    """What only some builds need is imported where it is used."""
+    program = (
+        "import json, sys, lambda_build_plugin.pipeline.build; print(json.dumps([*sys.modules]))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert own(set(json.loads(result.stdout))) & LATE == set()
+
+
 def test_console_script_loads_nothing_before_it_has_to() -> None:
     """Importing the console script loads no library, so that `--help` answers immediately."""
     program = (

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from lambda_build_plugin.config.settings import Form
 from lambda_build_plugin.stage.layout_cache import Layouts
 from lambda_build_plugin.stage.stage import stage
-from lambda_build_plugin.stage.tracked_code import tracked_code_warnings
 from lambda_build_plugin.stage.tree import check_names
 from lambda_build_plugin.wheel import integrity
 
@@ -109,6 +108,7 @@ def get_project_code(artifact: ArtifactBuild, dependencies: Dependencies) -> Pro
         return ProjectCode(version=version)
     if settings.form is Form.SOURCE:
         from lambda_build_plugin.stage.source_files import plain_project
+        from lambda_build_plugin.stage.tracked_code import tracked_code_warnings
 
         with artifact.clock.stage("build"):
             files = plain_project(settings.project, _choose_files(artifact, dependencies))

@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 
 from lambda_build_plugin.config.settings import Contents
 from lambda_build_plugin.lock.formats import FORMATS
-from lambda_build_plugin.pipeline.left_out import get_roots
+from lambda_build_plugin.pipeline.roots import get_roots
 from lambda_build_plugin.selection.graph import reachable
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import SourceBuildError
-from lambda_build_plugin.source_build.causes import find_cause
 from lambda_build_plugin.urls import redacted_text
 
 if TYPE_CHECKING:
@@ -135,6 +134,9 @@ class BackendError(SourceBuildError):
 
     def __init__(self, source: Source, backend: str, output: str) -> None:
         self.source, self.backend, self.output = source, backend, output
+        # Compiles many patterns, which only a failed build needs.
+        from lambda_build_plugin.source_build.causes import find_cause
+
         is_own = source.kind == "local"
         cause = find_cause(output, is_own=is_own)
         said = ending(output) or "it wrote no output"

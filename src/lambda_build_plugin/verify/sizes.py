@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from lambda_build_plugin.errors import VerificationError
 from lambda_build_plugin.runtime.limits import MOST_ENTRIES, UNZIPPED_LIMIT, ZIPPED_LIMIT, size_text
 from lambda_build_plugin.verify.findings import MOST_LISTED
-from lambda_build_plugin.verify.savings import heavy_folders, possible_savings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -166,6 +165,9 @@ def check_tree(
         raise TooManyEntriesError(len(tree.entries))
     size = tree.size + sum((beside or {}).values())
     if size >= UNZIPPED_LIMIT:
+        # Not loaded for an artifact that fits.
+        from lambda_build_plugin.verify.savings import heavy_folders, possible_savings
+
         raise OversizeError(
             tree.size,
             biggest(tree)[:MOST_LISTED],
