@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.lock.errors import ExcludedTargetError
-from lambda_build_plugin.lock.read import find_lock, read_lock
+from lambda_build_plugin.lock.read import find_lock
+from lambda_build_plugin.pipeline.target_lock import find_packages, read_lock_of
 from lambda_build_plugin.runtime.target import Target, default_runtimes
-from lambda_build_plugin.selection.packages import reached
 from lambda_build_plugin.selection.wheel_choice import best_wheel
 
 if TYPE_CHECKING:
@@ -80,12 +80,7 @@ def _lock(path: Path, settings: Settings, locks: MutableMapping[Path, Lock]) -> 
     if path in locks:
         return locks[path]
     try:
-        lock = read_lock(
-            path,
-            settings.project,
-            settings.host.environ,
-            lock_is_fresh=settings.lock_is_fresh,
-        )
+        lock = read_lock_of(settings, path)
     except LambdaBuildError:
         return None
     if not settings.hooks.before_build:  # they may change the lock
@@ -113,15 +108,8 @@ def _first_with_wheels(
 def _obstacles(lock: Lock, settings: Settings, runtime: Runtime) -> Iterator[str]:
     """Yield why a lock cannot serve a runtime without compiling."""
     target = Target(runtime=runtime, architecture=settings.target.architecture)
-    needs_cut = lock.of_environment and settings.main
     try:
-        packages = reached(
-            lock,
-            target,
-            extras=frozenset() if needs_cut else settings.extras,
-            groups=frozenset() if needs_cut else settings.groups,
-            main=settings.main,
-        )
+        packages = find_packages(lock, settings, target)
     except ExcludedTargetError:
         yield f"it excludes {runtime.name}"
         return

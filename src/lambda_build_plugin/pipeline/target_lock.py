@@ -18,9 +18,16 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.lock.model import Lock
     from lambda_build_plugin.pipeline.run import ArtifactBuild
+    from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.selection.packages import Reached
 
-__all__ = ["TargetLock", "explaining_host_only_lock", "read_target_lock"]
+__all__ = [
+    "TargetLock",
+    "explaining_host_only_lock",
+    "find_packages",
+    "read_lock_of",
+    "read_target_lock",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,29 +83,48 @@ def read_target_lock(artifact: ArtifactBuild) -> TargetLock | None:
         )
         if found is None:
             return None
-        lock = locks.get(found.path) or read_lock(
-            found.path,
-            settings.project,
-            settings.host.environ,
-            lock_is_fresh=settings.lock_is_fresh,
-        )
+        lock = locks.get(found.path) or read_lock_of(settings, found.path)
         locks[found.path] = lock
-        needs_cut = lock.of_environment and settings.main
         with explaining_host_only_lock(lock, settings):
-            packages = reached(
-                lock,
-                settings.target,
-                extras=frozenset() if needs_cut else settings.extras,
-                groups=frozenset() if needs_cut else settings.groups,
-                main=settings.main,
-            )
+            packages = find_packages(lock, settings, settings.target)
     return TargetLock(
         path=found.path,
         lock=lock,
         packages=packages,
-        needs_cut=needs_cut,
+        needs_cut=_needs_cut(lock, settings),
         ignored=tuple(found.others),
     )
+
+
+def read_lock_of(settings: Settings, path: Path) -> Lock:
+    """Read a lock for the project of some settings.
+
+    Raises:
+        LockError: It is out of date or unreadable.
+    """
+    return read_lock(
+        path, settings.project, settings.host.environ, lock_is_fresh=settings.lock_is_fresh
+    )
+
+
+def find_packages(lock: Lock, settings: Settings, target: Target) -> Reached:
+    """Choose the packages of a lock that the settings want for a target.
+
+    Raises:
+        LockError: The lock excludes the target, or does not have an extra or a group.
+    """
+    whole = _needs_cut(lock, settings)
+    return reached(
+        lock,
+        target,
+        extras=frozenset() if whole else settings.extras,
+        groups=frozenset() if whole else settings.groups,
+        main=settings.main,
+    )
+
+
+def _needs_cut(lock: Lock, settings: Settings) -> bool:
+    return lock.of_environment and settings.main
 
 
 @contextmanager
