@@ -45,6 +45,9 @@ class Run:
     """Moves all artifacts into place when the run ends, or none of them after a failure."""
 
     locks: dict[Path, Lock] = field(default_factory=dict)
+    policies: dict[Path | None, BuildPolicy] = field(default_factory=dict)
+    """What the user's tools prescribe for builds, by the path of the lock."""
+
     project_wheels: dict[Target, Wheel] = field(default_factory=dict)
     built: dict[tuple[str, Target], Provider] = field(default_factory=dict)
     """The artifacts that are written, by name and target."""
@@ -133,8 +136,12 @@ class ArtifactBuild:
             format_rules("`only-binary`", only_binary=[ALL] if settings.only_binary else ()),
             format_rules("`no-binary`", no_binary=settings.no_binary),
         )
-        policy = read_policy(settings.project, lock, environ=host.environ, home=host.home)
-        context = replace(self.context, policy=BuildPolicy(rules=ours).joined(policy))
+        policies, path = self.run.policies, lock.path if lock else None
+        if path not in policies:
+            policies[path] = read_policy(
+                settings.project, lock, environ=host.environ, home=host.home
+            )
+        context = replace(self.context, policy=BuildPolicy(rules=ours).joined(policies[path]))
         return replace(self, context=context)
 
     @property
