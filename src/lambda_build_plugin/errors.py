@@ -20,7 +20,7 @@ from textwrap import indent
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 __all__ = [
     "FetchError",
@@ -34,6 +34,7 @@ __all__ = [
     "cut",
     "excerpt",
     "printable",
+    "quoted",
 ]
 
 _CONTROLS = {
@@ -49,6 +50,11 @@ _MOST_LINES = 10
 def printable(text: str) -> str:
     """Escape control characters, which names in wheels and the output of backends may contain."""
     return text.translate(_CONTROLS)
+
+
+def quoted(names: Iterable[object], separator: str = ", ") -> str:
+    """Write names in a message: in backticks, one after the other."""
+    return separator.join(f"`{name}`" for name in names)
 
 
 def cut(lines: Sequence[str], *, verbose: bool) -> list[str]:

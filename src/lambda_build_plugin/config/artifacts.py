@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from lambda_build_plugin.config.read_settings import read_settings
 from lambda_build_plugin.config.sources import ARTIFACTS, SettingsSource
 from lambda_build_plugin.config.tables import TableError
-from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.errors import SettingsError, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -110,12 +110,12 @@ def _layer(project: Project, name: str) -> SettingsSource:
 
 
 def _unknown(names: Sequence[str], there: Iterable[str]) -> str:
-    asked = ", ".join(f"`{name}`" for name in names)
+    asked = quoted(names)
     return f"--artifact: there is no artifact {asked}; {_listing(there)}"
 
 
 def _listing(names: Iterable[str]) -> str:
-    listed = ", ".join(f"`{name}`" for name in names)
+    listed = quoted(names)
     return f"the artifacts are {listed}" if listed else f"the project has no [{_TABLE}]"
 
 
@@ -149,7 +149,7 @@ def for_one_target(layers: Sequence[SettingsSource], *, door: str) -> tuple[Sett
         SettingsError: There are several.
     """
     several = {
-        key: ", ".join(f"`{value}`" for value in values)
+        key: quoted(values)
         for key in ("runtime", "architecture")
         if len(values := _listed(layers, key)) > 1
     }
@@ -206,7 +206,7 @@ def _chosen(
     except CycleError as error:
         # Each in the cycle is provided by the one before it.
         cycle = list(reversed(error.args[1]))
-        arrows = " → ".join(f"`{name}`" for name in cycle)
+        arrows = quoted(cycle, " → ")
         origin = by_name[cycle[0]][0].origin("provided-by")
         problems.append(f"{origin}: an artifact cannot provide itself: {arrows}")
         return []

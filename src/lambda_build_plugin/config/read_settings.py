@@ -24,8 +24,8 @@ from lambda_build_plugin.config.settings import (
     Settings,
 )
 from lambda_build_plugin.config.spelling import wrong_value
-from lambda_build_plugin.config.value_reader import ValueReader, listed
-from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.config.value_reader import ValueReader
+from lambda_build_plugin.errors import SettingsError, quoted
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target, default_runtimes
 
 if TYPE_CHECKING:
@@ -243,7 +243,7 @@ def _hooks(reader: ValueReader) -> Hooks:
     table = reader.table("hooks")
     for name in table:
         if name not in _HOOKS:
-            reader.problem("hooks", f"`{name}` is not a hook: use one of {listed(_HOOKS)}")
+            reader.problem("hooks", f"`{name}` is not a hook: use one of {quoted(_HOOKS)}")
     before_build, after_stage = (_commands(reader, name, table.get(name)) for name in _HOOKS)
     return Hooks(before_build=before_build, after_stage=after_stage)
 

@@ -12,16 +12,17 @@ from packaging.utils import canonicalize_name, is_normalized_name
 from lambda_build_plugin.config.options import BY_KEY, KEYS
 from lambda_build_plugin.config.patterns import is_ignored_line, parse_pattern
 from lambda_build_plugin.config.spelling import nearest, wrong_value
+from lambda_build_plugin.errors import quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from packaging.utils import NormalizedName
 
     from lambda_build_plugin.config.sources import SettingsSource
 
-__all__ = ["ValueReader", "listed"]
+__all__ = ["ValueReader"]
 
 _E = TypeVar("_E", bound=enum.Enum)
 
@@ -109,7 +110,7 @@ class ValueReader:
             if text not in members:
                 close = nearest(text, members)
                 advice = (
-                    f"; did you mean `{close}`?" if close else f": use any of {listed(members)}"
+                    f"; did you mean `{close}`?" if close else f": use any of {quoted(members)}"
                 )
                 self.problem(key, f"contains `{text}`{advice}")
         return tuple(member for value, member in members.items() if value in wanted)
@@ -228,8 +229,3 @@ def _unknown(key: str) -> str:
     # 0.5 is as near as `arch` comes to `architecture`.
     close = nearest(key, KEYS, cutoff=0.5)
     return "is not a setting" + (f"; did you mean `{close}`?" if close else "")
-
-
-def listed(names: Iterable[str]) -> str:
-    """Quote names and join them with commas."""
-    return ", ".join(f"`{name}`" for name in names)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.tables import TableError
-from lambda_build_plugin.errors import LockError
+from lambda_build_plugin.errors import LockError, quoted
 from lambda_build_plugin.lock.formats import DEFAULT_NAMES, commands_by_tool
 
 if TYPE_CHECKING:
@@ -228,7 +228,7 @@ class UnresolvedPackageError(LockError):
     def __init__(self, lock: Lock, target: Target, packages: Sequence[LockedPackage]) -> None:
         self.lock, self.target, self.packages = lock, target, tuple(packages)
         lines = [f"{package} ({package.at}): {package.unresolved}" for package in packages]
-        names = ", ".join(f"`{package.name}`" for package in packages)
+        names = quoted(package.name for package in packages)
         super().__init__(
             f"the lock {lock} has no file of {names} for {target}",
             why=lines,

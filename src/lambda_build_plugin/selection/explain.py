@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.errors import SelectionError
+from lambda_build_plugin.errors import SelectionError, quoted
 from lambda_build_plugin.runtime.target import AS_OF, RUNTIMES, Architecture, Glibc, Target
 from lambda_build_plugin.selection.wheel_choice import (
     best_wheel,
@@ -51,7 +51,7 @@ class NoMatchingFileError(SelectionError):
     def __init__(self, target: Target, packages: Sequence[LockedPackage]) -> None:
         self.target, self.packages = target, tuple(packages)
         count = len(packages)
-        names = ", ".join(f"`{package}`" for package in packages)
+        names = quoted(packages)
         super().__init__(
             f"no wheel of {names} loads in {target}"
             if count == 1

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
-from lambda_build_plugin.errors import SettingsError, VerificationError
+from lambda_build_plugin.errors import SettingsError, VerificationError, quoted
 from lambda_build_plugin.runtime.sdk import SDK, SDK_HEADS
 from lambda_build_plugin.selection.graph import extras_of, pruned, requirements_of
 from lambda_build_plugin.selection.packages import LeftOut
@@ -156,12 +156,8 @@ def _split_sdk(gone: frozenset[NormalizedName], kept: set[NormalizedName]) -> It
         yield (
             f"the AWS SDK is split: {', '.join(of_runtime)} from the runtime would run with "
             f"{', '.join(shipped)} from the artifact, in versions that were never tested together: "
-            f"name also {_named(shipped)} in `provided`, or ship all of it"
+            f"name also {quoted(shipped)} in `provided`, or ship all of it"
         )
-
-
-def _named(names: Sequence[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
 
 
 def without_artifacts(wheels: Sequence[Wheel], artifacts: Sequence[Provider]) -> Kept:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
-from lambda_build_plugin.errors import SelectionError
+from lambda_build_plugin.errors import SelectionError, quoted
 from lambda_build_plugin.selection.explain import explain, needed_glibc
 from lambda_build_plugin.selection.wheel_choice import offered_wheels
 
@@ -37,7 +37,7 @@ class HopelessBuildError(SelectionError):
         self, packages: Sequence[tuple[LockedPackage, str]], target: Target, remedy: str
     ) -> None:
         self.packages, self.target = tuple(package for package, _ in packages), target
-        names = ", ".join(f"`{package}`" for package, _ in packages)
+        names = quoted(package for package, _ in packages)
         options = " ".join(f"--no-binary {package.name}" for package, _ in packages)
         one = len(packages) == 1
         super().__init__(

@@ -14,7 +14,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.settings import HANDLER
-from lambda_build_plugin.errors import VerificationError
+from lambda_build_plugin.errors import VerificationError, quoted
 from lambda_build_plugin.runtime.standard_library import is_built_in
 from lambda_build_plugin.verify.findings import Findings
 from lambda_build_plugin.verify.grammar import LARGEST_SOURCE
@@ -101,7 +101,7 @@ class UndefinedHandlerError(VerificationError):
 def _hint_of(meant: Sequence[str]) -> str:
     if not meant:
         return _HINT
-    names = " or ".join(f"`{name}`" for name in meant)
+    names = quoted(meant, " or ")
     return f"{names} exists: did you mean {'that' if len(meant) == 1 else 'one of these'}?"
 
 

@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from lambda_build_plugin.errors import VerificationError
+from lambda_build_plugin.errors import VerificationError, quoted
 from lambda_build_plugin.runtime.sdk import RUNTIME_MODULES
 from lambda_build_plugin.runtime.standard_library import is_importable, last_python_with
 from lambda_build_plugin.verify.findings import MOST_LISTED, Findings, listed
@@ -101,7 +101,7 @@ class MissingModuleError(VerificationError):
 
     def __init__(self, names: Sequence[str], lines: Sequence[str]) -> None:
         self.names = tuple(names)
-        shown = ", ".join(f"`{name}`" for name in names[:MOST_LISTED])
+        shown = quoted(names[:MOST_LISTED])
         rest = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
         super().__init__(
             f"the handler cannot be imported: there is no module named {shown}{rest}",
