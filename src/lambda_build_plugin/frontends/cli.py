@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.frontends.cli_parser import add_project, make_parser
 from lambda_build_plugin.frontends.options import OPTIONS
 
 if TYPE_CHECKING:
@@ -234,17 +235,9 @@ def _discard(stream: TextIO) -> None:
 def _parser() -> argparse.ArgumentParser:
     from lambda_build_plugin import __version__
 
-    parser = argparse.ArgumentParser(
-        prog="lambda-build",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = make_parser(description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"lambda-build {__version__}")
-    parser.add_argument(
-        "folder", nargs="?", default=".", metavar="PROJECT_DIR", help="default: the current folder"
-    )
+    add_project(parser, "folder")
     _add_options(parser)
     parser.add_argument(
         "-q", "--quiet", action="store_true", help="print errors only (and the report of --json)"

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.frontends.cli_parser import make_parser
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -33,13 +35,7 @@ class _Arguments(argparse.Namespace):
 
 def parser() -> argparse.ArgumentParser:
     """Make the parser of the command."""
-    made = argparse.ArgumentParser(
-        prog="lambda-build diff",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    made = make_parser("diff", description=_DESCRIPTION, epilog=_EPILOG)
     made.add_argument("before", metavar="A.zip")
     made.add_argument("after", metavar="B.zip")
     made.add_argument("--json", action="store_true", help="print the difference as JSON (schema 1)")

@@ -6,6 +6,8 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.frontends.cli_parser import add_project, make_parser
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -30,15 +32,8 @@ class _Arguments(argparse.Namespace):
 
 def parser() -> argparse.ArgumentParser:
     """Make the parser of the command."""
-    made = argparse.ArgumentParser(
-        prog="lambda-build init",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    made.add_argument(
-        "project", nargs="?", default=".", metavar="PROJECT_DIR", help="default: the current folder"
-    )
+    made = make_parser("init", description=_DESCRIPTION)
+    add_project(made, "project")
     made.add_argument(
         "--runtime",
         metavar="NAME",

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from lambda_build_plugin.frontends.cli_parser import make_parser
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -42,13 +44,7 @@ class _Arguments(argparse.Namespace):
 
 def parser() -> argparse.ArgumentParser:
     """Make the parser of the command."""
-    made = argparse.ArgumentParser(
-        prog="lambda-build inspect",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    made = make_parser("inspect", description=_DESCRIPTION, epilog=_EPILOG)
     made.add_argument("zip", metavar="ZIP")
     made.add_argument("--runtime", metavar="NAME", help="default: guessed from the contents")
     made.add_argument(

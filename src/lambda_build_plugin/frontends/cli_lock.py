@@ -8,6 +8,8 @@ from dataclasses import replace
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.frontends.cli_parser import add_project, make_parser
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -34,15 +36,8 @@ class _Arguments(argparse.Namespace):
 
 def parser() -> argparse.ArgumentParser:
     """Make the parser of the command."""
-    made = argparse.ArgumentParser(
-        prog="lambda-build lock",
-        description=_DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    made.add_argument(
-        "project", nargs="?", default=".", metavar="PROJECT_DIR", help="default: the current folder"
-    )
+    made = make_parser("lock", description=_DESCRIPTION)
+    add_project(made, "project")
     made.add_argument(
         "--extra",
         dest="extras",
