@@ -34,6 +34,7 @@ __all__ = [
     "SizeReport",
     "as_json",
     "as_text",
+    "json_text",
     "make",
     "size_lines",
     "size_report",
@@ -207,12 +208,13 @@ def size_report(*, zipped: int, unzipped: int) -> SizeReport:
 def as_json(reports: Sequence[BuildReport]) -> str:
     """Write the reports of one run for machines; one report without a name stands alone."""
     if len(reports) == 1 and reports[0]["name"] is None:
-        return _json(reports[0])
-    return _json(BuildReports(schema=SCHEMA, artifacts=list(reports)))
+        return json_text(reports[0])
+    return json_text(BuildReports(schema=SCHEMA, artifacts=list(reports)))
 
 
-def _json(value: BuildReport | BuildReports) -> str:
-    return json.dumps(value, indent=2, sort_keys=True) + "\n"
+def json_text(document: object) -> str:
+    """Write a document for machines; all commands have the same form."""
+    return json.dumps(document, indent=2, sort_keys=True) + "\n"
 
 
 def as_text(report: BuildReport, *, verbose: bool = False) -> str:

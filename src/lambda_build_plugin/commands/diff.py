@@ -8,7 +8,6 @@ function or a layer.
 from __future__ import annotations
 
 import hashlib
-import json
 import zipfile
 from collections import Counter
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.commands.inspected_zip import raising
 from lambda_build_plugin.errors import SettingsError, printable
+from lambda_build_plugin.report import json_text
 from lambda_build_plugin.system.hashes import check_file
 from lambda_build_plugin.wheel.file import read_text
 from lambda_build_plugin.wheel.metadata import headers
@@ -267,7 +267,7 @@ def _count(count: int, thing: str) -> str:
 
 def as_json(difference: Difference) -> str:
     """Write the difference for machines."""
-    return json.dumps(difference, indent=2, sort_keys=True) + "\n"
+    return json_text(difference)
 
 
 def as_text(difference: Difference, names: Sequence[str], *, verbose: bool) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypedDict
 
@@ -18,7 +17,7 @@ from lambda_build_plugin.commands.inspected_zip import (
     raising,
 )
 from lambda_build_plugin.errors import VerificationError, printable
-from lambda_build_plugin.report import size_lines, size_report
+from lambda_build_plugin.report import json_text, size_lines, size_report
 from lambda_build_plugin.runtime.limits import MOST_ENTRIES, UNZIPPED_LIMIT
 from lambda_build_plugin.runtime.sdk import SDK
 from lambda_build_plugin.runtime.target import Target
@@ -163,7 +162,7 @@ def inspect(
 
 def as_json(report: InspectionReport) -> str:
     """Write the report for machines."""
-    return json.dumps(report, indent=2, sort_keys=True) + "\n"
+    return json_text(report)
 
 
 def as_text(report: InspectionReport) -> str:
