@@ -25,7 +25,6 @@ from lambda_build_plugin.system.hashes import Digest, check_file, strongest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
-    from pathlib import Path
 
     from lambda_build_plugin.fetch.index_pages import Link
     from lambda_build_plugin.fetch.listings import Listing, Listings, Location
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["Names"]
 
 _NOTES = "file-names"
-_CHUNK = 1 << 18
 
 
 @dataclass(slots=True)
@@ -216,15 +214,11 @@ class Names:
                 digest = Digest(check_file(fetched.path, algorithm).digest)
                 if digest in locked:
                     if algorithm != "sha256":  # by which it is in the cache already
-                        self._keep(fetched.path, digest)
+                        self._cache.store_file(fetched.path, digest)
                     return digest
             except OSError as error:
                 raise LocalFileGoneError(fetched.path, error.strerror or str(error)) from error
         return None
-
-    def _keep(self, path: Path, digest: Digest) -> None:
-        with path.open("rb") as stream:
-            self._cache.store(iter(lambda: stream.read(_CHUNK), b""), digest)
 
     # --- known by version -------------------------------------------------------------
 

@@ -33,7 +33,7 @@ from lambda_build_plugin.urls import redacted
 from lambda_build_plugin.wheel.file import Wheel, check_unchanged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from packaging.version import Version
 
@@ -48,7 +48,6 @@ _FORMAT = "3"
 """The version of what is kept in the cache; to be raised if wheels are built differently."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_CHUNK = 1 << 18
 
 
 def build_project(
@@ -192,7 +191,7 @@ def _once(key: str, kind: str, context: BuildContext, make: Callable[[], Wheel])
         return wheel
     wheel = make()
     digest = Digest(f"sha256:{wheel.sha256}")
-    context.cache.store(_chunks(wheel.path), digest)
+    context.cache.store_file(wheel.path, digest)
     kept = {"digest": digest, "filename": wheel.filename, "built_by": wheel.built_by}
     context.cache.keep_note("built", full_key, kept)
     return wheel
@@ -207,9 +206,3 @@ def _kept(note: Mapping[str, str], kind: str, context: BuildContext) -> Wheel | 
         wheel = Wheel.of(checked.path, sha256=checked.sha256, source=kind, filename=filename)
         return replace(wheel, built_by=note.get("built_by", ""))
     return None
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            yield chunk

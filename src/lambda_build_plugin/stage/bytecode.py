@@ -67,7 +67,6 @@ _LENGTH = struct.Struct(">I")
 _NOTHING = 0xFFFFFFFF
 _LEVEL = 6
 _UNIX = 3
-_CHUNK = 1 << 20
 _DIGEST = re.compile("sha256:[0-9a-f]{64}")
 _DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -293,8 +292,7 @@ class _Compiler:
         self._compile(batch, file)
         # A cache that cannot be written, or that somebody removes, only costs time.
         with suppress(FetchError, FileNotFoundError):
-            with file.open("rb") as stream:
-                kept = self._cache.store(iter(lambda: stream.read(_CHUNK), b""), None)
+            kept = self._cache.store_file(file, None)
             self._cache.keep_note(_NOTES, batch.key, {"zip": kept.digest})
             return self._members_of(kept)
         return _members_of(file)

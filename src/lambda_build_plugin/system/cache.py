@@ -109,8 +109,7 @@ class Cache:
     def _copied(self, digest: Digest) -> Checked | None:
         """Copy a file out of a folder of another user, and hash what was copied."""
         with suppress(FileNotFoundError, PermissionError, NotADirectoryError):
-            with _file_path(self._root, digest).open("rb") as file:
-                checked = self.store(iter(lambda: file.read(_CHUNK), b""), digest)
+            checked = self.store_file(_file_path(self._root, digest), digest)
             return checked if checked.digest == digest else None
         return None
 
@@ -136,6 +135,16 @@ class Cache:
             path = _file_path(root, checked.digest)
             _move(temporary, path)
         return hashing.checked(path)
+
+    def store_file(self, path: Path, digest: Digest | None) -> Checked:
+        """Keep a copy of a file, as `store` does with a stream.
+
+        Raises:
+            CacheError: The folder cannot be written.
+            OSError: The file cannot be opened.
+        """
+        with path.open("rb") as file:
+            return self.store(iter(lambda: file.read(_CHUNK), b""), digest)
 
     def note(self, kind: str, key: str) -> Mapping[str, str] | None:
         """Get a note that was kept; None if there is none that this user has signed."""
