@@ -38,6 +38,7 @@ LAYERS = (
     "report",
     "pipeline",
     "commands",
+    "invoke",
     "frontends",
 )
 """The rooms. Each one imports itself and the rooms above it (docs/design.md)."""

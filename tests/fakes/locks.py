@@ -44,7 +44,9 @@ CACHE = ROOT / ".cache" / ("newest" if NEWEST else "tests")
 """Where environments are kept that several tests use."""
 
 _LOCKS = ROOT / "locks"
-AWSLAMBDARIC = _LOCKS / "awslambdaric.txt"
+AWSLAMBDARIC = ROOT / "src" / "lambda_build_plugin" / "invoke" / "runtime-client.txt"
+"""What `lambda-build invoke` installs as well."""
+
 BACKENDS = _LOCKS / "backends.txt"
 """Build backends and what they need, and nothing that a project in a test depends on."""
 
