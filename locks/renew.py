@@ -1,8 +1,8 @@
 """Renew the locks beside this file: resolve what `environments.toml` asks for anew.
 
 Each lock is universal (for every Python that the project supports, or that its table names,
-on every platform), holds a hash for each file, and names no index. Locks that build on others are made
-after those; all the rest at the same time, as most of it is waiting for the index.
+on every platform), holds a hash for each file, and names no index. Locks that build on others
+are made after those; all the rest at the same time, as most of it is waiting for the index.
 """
 
 from __future__ import annotations

@@ -56,7 +56,8 @@ _CREDENTIALS = re.compile(
 https://docs.aws.amazon.com/sdkref/latest/guide/settings-reference.html
 """
 
-_LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)")
+_LINE = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*)", re.DOTALL)
+_GIVEN = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _QUOTED = re.compile(r"""(["'])(.*)\1\s*(?:#.*)?""")
 
@@ -165,7 +166,7 @@ def read_variables(
         where = f"{origin}, line {number}" if is_file else origin
         if is_file and (not line.strip() or line.lstrip().startswith("#")):
             continue
-        match = _LINE.fullmatch(line.strip() if is_file else line, re.DOTALL)
+        match = _LINE.fullmatch(line.strip()) if is_file else _GIVEN.fullmatch(line)
         if match is None:
             problems.append(f"{where}: is not of the form KEY=VALUE")
             continue
