@@ -24,6 +24,7 @@ __all__ = [
     "BUILDS",
     "BUILT_WHEEL",
     "CACHE",
+    "FUNCTIONS",
     "NEWEST",
     "ROOT",
     "added_by_plugin",
@@ -46,6 +47,9 @@ CACHE = ROOT / ".cache" / ("newest" if NEWEST else "tests")
 _LOCKS = ROOT / "locks"
 AWSLAMBDARIC = ROOT / "src" / "lambda_build_plugin" / "invoke" / "runtime-client.txt"
 """What `lambda-build invoke` installs as well."""
+
+FUNCTIONS = _LOCKS / "functions.txt"
+"""Clients of Lambda's API, and what real functions are written with."""
 
 BACKENDS = _LOCKS / "backends.txt"
 """Build backends and what they need, and nothing that a project in a test depends on."""

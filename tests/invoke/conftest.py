@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from fakes.installed import installed
 from fakes.invoking import Workplace, installed_runtime
+from fakes.locks import FUNCTIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +20,15 @@ def runtime_variables() -> dict[str, str]:
     It is installed once per machine, and then used offline.
     """
     return installed_runtime()
+
+
+@pytest.fixture(scope="session")
+def function_packages() -> Path:
+    """Give a folder with clients of Lambda and what functions are written with, as locked.
+
+    It is installed from the index, once per machine; tests with it bear the mark `index`.
+    """
+    return installed(FUNCTIONS, "aws-lambda-powertools", "awscli", "boto3", "fastapi", "mangum")
 
 
 @pytest.fixture
