@@ -77,9 +77,7 @@ def get_locked_wheels(
             selection = select_files(artifact, fetcher.named(packages, target))
     check_sources(
         [item.package for item in selection.files if not item.is_wheel],
-        target,
-        artifact.context.policy,
-        lambda: artifact.context.interpreter,
+        artifact.context,
         fetcher.listed_filenames,
     )
     check_sizes(artifact.settings, selection.files)
