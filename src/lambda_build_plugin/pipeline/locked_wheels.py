@@ -143,11 +143,19 @@ def _explaining_build(package: LockedPackage, context: BuildContext) -> Iterator
     if not package.wheels:
         yield
         return
-    reason = explain(package, context.target)
-    context.reporter.note(reason)
+    forbidden_by = context.policy.forbids_wheel(package.name)
+    if forbidden_by is not None:
+        headline, reason = f"{forbidden_by} forbids its wheels", ""
+        context.reporter.note(f"{package}: {headline}")
+    else:
+        headline = f"none of its wheels loads on {context.target}"
+        reason = f"{explain(package, context.target)}\n"
+        context.reporter.note(reason.rstrip())
     try:
         yield
     except SourceBuildError as error:
-        error.why = f"none of its wheels loads on {context.target}\n{reason}\n\n{error.why}"
+        error.why = f"{headline}\n{reason}\n{error.why}"
+        if forbidden_by is not None:
+            raise
         error.hint += "; to get a list of all such packages instead, use `only-binary`"
         raise

@@ -102,12 +102,13 @@ def write_cross_files(
     plan_file.write_text(json.dumps(plan), encoding="utf-8")
     programs = _write_programs(folder / "programs", interpreter, plan_file)
     toolchain, cross_file = folder / "toolchain.cmake", folder / "cross.ini"
-    toolchain.write_text(_cmake(compiler, programs, folder / "include"), encoding="utf-8")
+    soabi = _soabi(compiler, interpreter)
+    toolchain.write_text(_cmake(compiler, programs, folder / "include", soabi), encoding="utf-8")
     cross_file.write_text(_meson(compiler, programs), encoding="utf-8")
     return CrossFiles(
         variables=_variables(compiler, programs, toolchain),
         programs=programs,
-        modules=_modules(compiler, interpreter, programs, folder / "include"),
+        modules=_modules(compiler, programs, folder / "include", soabi),
         meson_arguments=(f"--cross-file={cross_file}",),
     )
 
@@ -177,12 +178,13 @@ def _variables(compiler: CrossCompiler, programs: Path, toolchain: Path) -> dict
 # --- Python ---------------------------------------------------------------------------
 
 
-def _modules(
-    compiler: CrossCompiler, interpreter: Interpreter, programs: Path, include: Path
-) -> dict[str, str]:
+def _soabi(compiler: CrossCompiler, interpreter: Interpreter) -> str:
+    """Return what the file names of the target's extension modules contain (PEP 3149)."""
     major, minor = interpreter.version.split(".")[:2]
-    multiarch = f"{compiler.machine}-linux-gnu"
-    soabi = f"cpython-{major}{minor}-{multiarch}"
+    return f"cpython-{major}{minor}-{compiler.machine}-linux-gnu"
+
+
+def _modules(compiler: CrossCompiler, programs: Path, include: Path, soabi: str) -> dict[str, str]:
     cc, cxx = (shlex.quote(str(programs / name)) for name in ("cc", "c++"))
     values = {
         "AR": shlex.quote(str(programs / "ar")),
@@ -202,7 +204,7 @@ def _modules(
         "LDCXXSHARED": f"{cxx} -shared",
         "LDSHARED": f"{cc} -shared",
         "LINKCC": cc,
-        "MULTIARCH": multiarch,
+        "MULTIARCH": f"{compiler.machine}-linux-gnu",
         "OPT": _FLAGS,
         "PY_CFLAGS": _FLAGS,
         "Py_ENABLE_SHARED": 0,
@@ -249,7 +251,7 @@ if os.environ.get("_PYTHON_SYSCONFIGDATA_NAME") == "_sysconfigdata_lambda_build"
 # --- CMake and meson ------------------------------------------------------------------
 
 
-def _cmake(compiler: CrossCompiler, programs: Path, include: Path) -> str:
+def _cmake(compiler: CrossCompiler, programs: Path, include: Path, soabi: str) -> str:
     lines = [
         "set(CMAKE_SYSTEM_NAME Linux)",
         f"set(CMAKE_SYSTEM_PROCESSOR {compiler.machine})",
@@ -265,8 +267,9 @@ def _cmake(compiler: CrossCompiler, programs: Path, include: Path) -> str:
         "set(CMAKE_FIND_USE_CMAKE_SYSTEM_PATH FALSE)",
         "set(CMAKE_FIND_USE_SYSTEM_ENVIRONMENT_PATH TRUE)",
         *(
-            f'set({name}_INCLUDE_DIR "{include}" CACHE PATH "" FORCE)'
+            f'set({name}_{key} "{value}" CACHE STRING "" FORCE)'
             for name in ("Python", "Python3", "PYTHON")
+            for key, value in (("INCLUDE_DIR", include), ("SOABI", soabi))
         ),
     ]
     return "\n".join((*lines, ""))
