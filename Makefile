@@ -13,8 +13,10 @@ BIN := $(VENV)/$(PROGRAMS)
 LOWEST := .venv-lowest
 NEWEST := .venv-newest
 BUILT := .venv-built
+DOCS := .venv-docs
 STAMP := $(VENV)/.installed
 LOWEST_STAMP := $(LOWEST)/.installed
+DOCS_STAMP := $(DOCS)/.installed
 JOBS ?= 2
 # Nothing but what the lock says, and that with its hash; then the tree as it is.
 INSTALL := $(BIN)/uv pip install --quiet
@@ -24,12 +26,14 @@ BUILD := $(BIN)/uv build --quiet --build-constraints locks/builds.txt --require-
 # The tests that `make built` runs: those of all that a user can start.
 DOORS ?= tests/frontends tests/commands
 
-.PHONY: help demo test lint types hosts unit lowest newest dist built release fuzz bench lock clean
+.PHONY: help demo test lint types hosts unit lowest newest dist built docs reference release fuzz bench lock clean
 
 help:
 	@echo "make demo    build fixtures/projects/quickstart for python3.13 on arm64"
 	@echo "make test    lint, types, all tests, some with the built wheel, most on the lowest dependencies"
 	@echo "make built   build wheel and sdist, and test the wheel in an environment of its own"
+	@echo "make docs    build the documentation in .cache/docs; a broken link is an error"
+	@echo "make reference  write the settings and the command line, as the code has them, into docs/"
 	@echo "make newest  all tests with the newest of everything, whatever the locks say"
 	@echo "make fuzz    search each parser for inputs that it does not answer, for a minute each"
 	@echo "make bench   compare with uv + zip"
@@ -110,6 +114,19 @@ release: $(STAMP)
 	$(MAKE) --no-print-directory test
 	$(MAKE) --no-print-directory built
 
+$(DOCS_STAMP): $(STAMP) locks/docs.txt
+	test -x $(DOCS)/$(PROGRAMS)/python || $(PYTHON) -m venv --without-pip $(DOCS)
+	$(INSTALL) --python $(DOCS)/$(PROGRAMS)/python $(LOCKED) locks/docs.txt
+	$(INSTALL) --python $(DOCS)/$(PROGRAMS)/python $(OURS)
+	touch $@
+
+docs: $(DOCS_STAMP)
+	$(DOCS)/$(PROGRAMS)/sphinx-build --quiet --fresh-env --write-all --fail-on-warning --keep-going docs .cache/docs
+
+# The tests tell when it is due.
+reference: $(STAMP)
+	$(BIN)/python docs/make_reference.py
+
 # `make lock NAMES="uv hosts/poetry"` renews these alone.
 lock: $(STAMP)
 	$(BIN)/python locks/renew.py $(NAMES)
@@ -123,4 +140,4 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(NEWEST) $(BUILT) .cache dist benchmarks/.work .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(NEWEST) $(BUILT) $(DOCS) .cache dist benchmarks/.work .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -142,7 +142,7 @@ def lambda_build(
 
 @pytest.fixture
 def quickstart(tmp_path: Path) -> Path:
-    """Give a copy of the project that the README begins with."""
+    """Give a copy of the project that the documentation shows."""
     return a_copy(_QUICKSTART, tmp_path / "quickstart")
 
 
