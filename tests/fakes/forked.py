@@ -32,10 +32,11 @@ if TYPE_CHECKING:
 
 __all__ = ["is_possible", "run"]
 
-_SEEN_AT_THE_START = ("LANG", "LC_", "PYTHON")
-"""How variables begin that an interpreter looks at when it starts."""
+_SEEN_AT_THE_START = ("LANG", "LC_", "LD_", "PYTHON")
+"""How variables begin that an interpreter or its loader looks at when it starts."""
 
-_OF_HOSTS = ("poetry", "pdm", "hatch")
+_PACKAGE = "lambda_build_plugin"
+_OF_HOSTS = tuple(f"{_PACKAGE}.frontends.{host}" for host in ("hatch", "pdm", "poetry"))
 """How modules begin that need a host to be imported."""
 
 
@@ -148,9 +149,9 @@ def _serve() -> None:
 
 def _import_all() -> None:
     """Import what a run may need: all of the package that needs no host."""
-    package = importlib.import_module("lambda_build_plugin")
-    for module in pkgutil.walk_packages(package.__path__, "lambda_build_plugin."):
-        if not module.name.rpartition(".")[2].startswith(_OF_HOSTS):
+    package = importlib.import_module(_PACKAGE)
+    for module in pkgutil.walk_packages(package.__path__, f"{_PACKAGE}."):
+        if not module.name.startswith(_OF_HOSTS):
             importlib.import_module(module.name)
 
 
@@ -176,4 +177,4 @@ def _become(request: _Request) -> None:
 
 if __name__ == "__main__":
     _serve()
-    importlib.import_module("lambda_build_plugin.frontends.cli").entry_point()
+    importlib.import_module(f"{_PACKAGE}.frontends.cli").entry_point()
