@@ -52,6 +52,10 @@ _C = """\
 #include <Python.h>
 #include <math.h>
 
+#ifndef NDEBUG
+#error "without the flags of CPython"
+#endif
+
 const char *where(void) { return __FILE__ " " __DATE__; }
 double root(double value) { return sqrt(value); }
 
@@ -134,9 +138,13 @@ def test_the_bytes_do_not_name_the_build(tmp_path: Path, cache: Path, zig_folder
     second.mkdir()
     target = ("--runtime", _RUNTIME, "--arch", _OTHER)
 
+    other_cache = tmp_path / "cache"
+    other_cache.mkdir()
+    (other_cache / "zig").symlink_to(cache / "zig")  # its own libraries take long to compile
+
     runs = [
         build(first, environment(cache, zig_folder), *target),
-        build(second, {**environ, "LAMBDA_BUILD_CACHE_DIR": str(tmp_path / "cache")}, *target),
+        build(second, {**environ, "LAMBDA_BUILD_CACHE_DIR": str(other_cache)}, *target),
     ]
 
     modules = [extension_in(json.loads(run.output)["artifact"])[1] for run in runs]

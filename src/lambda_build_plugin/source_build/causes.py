@@ -32,7 +32,7 @@ _MISSING = tuple(
         r"(?P<name>\b\w+[_-]config)\b[^\n]{0,80}?(?:not found|No such file|is required)",
         r"(?P<name>\blib[\w.+-]+\.so[\w.]*): cannot open shared object file",
         r"cannot find -l(?P<name>[\w.+-]+)",
-        r"unable to find (?:dynamic|static)? ?system library '(?P<name>[\w.+-]+)'",
+        r"unable to find (?:dynamic|static)? ?system library ['\"](?P<name>[\w.+-]+)",
         r"No package '(?P<name>[\w.+-]+)' found",
         r"Package '?(?P<name>[\w.+-]+)'?(?:, required by [^\n]{0,80}?,)? (?:was |is )?not found",
         r"Could NOT find (?P<name>\w+)",

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.source_build.cross import CrossCompiler
     from lambda_build_plugin.system.interpreters import Interpreter
 
-__all__ = ["CrossFiles", "write_cross_files"]
+__all__ = ["FLAG_VARIABLES", "CrossFiles", "write_cross_files"]
 
 _PROGRAMS = {
     "cc": ("cc", "clang", "gcc"),
@@ -51,6 +51,9 @@ print(json.dumps({
 }))
 """
 """Asks a Python where its headers are."""
+
+FLAG_VARIABLES = frozenset({"CFLAGS", "CPPFLAGS", "CXXFLAGS", "LDFLAGS", "ARCHFLAGS"})
+"""Variables with flags for the compilers of this machine, which are not passed on."""
 
 _TARGETED = "_lambda_build_target"
 """The module that lets a backend's Python answer as the target's, and its `.pth` file."""
@@ -160,7 +163,6 @@ def _variables(compiler: CrossCompiler, programs: Path, toolchain: Path) -> dict
         "LDCXXSHARED": f"{program('c++')} -shared",
         "AR": program("ar"),
         "RANLIB": program("ranlib"),
-        **dict.fromkeys(("CFLAGS", "CPPFLAGS", "CXXFLAGS", "LDFLAGS"), ""),
         "_PYTHON_HOST_PLATFORM": f"linux-{compiler.machine}",
         "_PYTHON_SYSCONFIGDATA_NAME": _SYSCONFIG_DATA,
         "CMAKE_TOOLCHAIN_FILE": str(toolchain),

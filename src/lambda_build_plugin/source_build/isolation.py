@@ -20,7 +20,7 @@ from packaging.requirements import Requirement
 
 from lambda_build_plugin.config.build_policy import BuildSettings
 from lambda_build_plugin.errors import excerpt
-from lambda_build_plugin.source_build.cross_files import write_cross_files
+from lambda_build_plugin.source_build.cross_files import FLAG_VARIABLES, write_cross_files
 from lambda_build_plugin.source_build.errors import (
     NO_COMPILER,
     BackendError,
@@ -187,8 +187,9 @@ def _config_settings(
 
 def _runner(how: Isolation, cross: CrossFiles | None, output: list[str]) -> Callable[..., None]:
     """Make the function that runs the hooks of the backend, and collects what they write."""
+    withheld = how.withheld if cross is None else how.withheld | FLAG_VARIABLES
     base = {
-        **_without(how.environ, how.withheld),
+        **_without(how.environ, withheld),
         **(_OFFLINE if how.offline else {}),
         **_working_files_elsewhere(how.scratch, how.environ),
         **(cross.variables if cross is not None else {}),
