@@ -11,6 +11,7 @@ from lambda_build_plugin.fetch.configuration import HostIndexes, read_sources
 from lambda_build_plugin.fetch.fetcher import Fetcher
 from lambda_build_plugin.pipeline.selecting import check_sizes, select_files
 from lambda_build_plugin.selection.explain import NoMatchingFileError, explain
+from lambda_build_plugin.selection.wheel_choice import best_wheel
 from lambda_build_plugin.source_build.foresight import check_sources
 from lambda_build_plugin.source_build.wheels import build_archive, build_commit, build_folder
 from lambda_build_plugin.wheel.file import Wheel
@@ -143,8 +144,9 @@ def _explaining_build(package: LockedPackage, context: BuildContext) -> Iterator
     if not package.wheels:
         yield
         return
-    forbidden_by = context.policy.forbids_wheel(package.name)
-    if forbidden_by is not None:
+    loads = best_wheel(package, context.target) is not None
+    if loads:
+        forbidden_by = context.policy.forbids_wheel(package.name)
         headline, reason = f"{forbidden_by} forbids its wheels", ""
         context.reporter.note(f"{package}: {headline}")
     else:
@@ -155,7 +157,7 @@ def _explaining_build(package: LockedPackage, context: BuildContext) -> Iterator
         yield
     except SourceBuildError as error:
         error.why = f"{headline}\n{reason}\n{error.why}"
-        if forbidden_by is not None:
+        if loads:
             raise
         error.hint += "; to get a list of all such packages instead, use `only-binary`"
         raise

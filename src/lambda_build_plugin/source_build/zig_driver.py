@@ -68,7 +68,7 @@ def compiler_arguments(arguments: Sequence[str], plan: Mapping[str, object]) -> 
     added = ["-target", str(plan["target"])]
     if not any(argument.startswith("-march=") for argument in kept):
         added += [f"-mcpu={plan['cpu']}"]
-    last = ["-g0", "-fno-sanitize=undefined"]
+    last = ["-g0", "-fno-sanitize=undefined", "-Wno-date-time"]
     last += [f"-ffile-prefix-map={folder}=." for folder in hidden]
     if not _NO_LINKING.intersection(arguments):
         last += ["-s", "-Wl,--build-id=none"]
