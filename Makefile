@@ -126,6 +126,7 @@ docs: $(DOCS_STAMP)
 # The tests tell when it is due.
 reference: $(STAMP)
 	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/make_schemas.py
 
 # `make lock NAMES="uv hosts/poetry"` renews these alone.
 lock: $(STAMP)
