@@ -396,7 +396,11 @@ def test_source_date_epoch(quickstart: Path) -> None:
 @pytest.mark.index
 @pytest.mark.parametrize("minor", _MINORS)
 @pytest.mark.parametrize(
-    ("runtime", "architecture"), [("python3.11", "arm64"), ("python3.13", "x86_64")]
+    ("runtime", "architecture"),
+    [
+        pytest.param("python3.11", "arm64", marks=pytest.mark.nightly),
+        ("python3.13", "x86_64"),
+    ],
 )
 def test_same_bytes_on_any_host(
     quickstart: Path, minor: str, runtime: str, architecture: str
