@@ -73,7 +73,7 @@ def _object(kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
     notes = _notes(kind)
     fields = {}
     for field, annotation in kind.__annotations__.items():
-        text = getattr(annotation, "__forward_arg__", annotation)
+        text: str = annotation.__forward_arg__
         value = _value(ast.parse(text, mode="eval").body, definitions)
         if field == "schema":
             value = {"const": 1}
