@@ -112,6 +112,9 @@ class BuildReport(TypedDict):
     """Of the artifact; None if the project does not name its artifacts."""
 
     artifact: str
+    changed: bool | None
+    """Whether the zip differs from the one that was at its place; None if none was there."""
+
     layout: str
     runtime: str
     runtime_reason: str
@@ -153,6 +156,9 @@ class BuildResult:
     artifact: Path
     """Where the zip goes when the run ends."""
 
+    changed: bool | None = None
+    """Whether it differs from the file that is there now; None if there is none."""
+
     lock: Path | None
     left_out: Sequence[LeftOut]
     excluded: Sequence[Excluded] = ()
@@ -168,6 +174,7 @@ def make(result: BuildResult) -> BuildReport:
         schema=SCHEMA,
         name=settings.artifact,
         artifact=str(result.artifact),
+        changed=result.changed,
         layout=settings.layout.value,
         runtime=settings.target.runtime.name,
         runtime_reason=settings.runtime_reason,

@@ -693,3 +693,29 @@ def test_zip_that_cannot_be_moved(tmp_path: Path, spoiled: str) -> None:
     )
     assert {name: (root / f"{name}.zip").read_bytes() for name in old} == old
     assert [path.name for path in root.iterdir() if path.suffix in {".part", ".old"}] == []
+
+
+# --- changed ----------------------------------------------------------------------------
+
+
+def test_report_says_what_has_changed(tmp_path: Path) -> None:
+    """Each artifact says whether its zip is new, the same or another; the same one stays."""
+    table = "[tool.lambda-build.artifacts.api]\n[tool.lambda-build.artifacts.layer]\n"
+    table += 'layout = "layer"\ncontents = "dependencies"\n'
+    root = a_locked_project(tmp_path, [lib("six")], requires=("six",), table=table)
+
+    new = all_built(root)
+    layer = Path(new["layer"]["artifact"])
+    os.utime(layer, (1, 1))
+    (root / "src" / "demo" / "app.py").write_text("def handler(event, context): ...\n")
+    again = all_built(root)
+
+    assert {name: report["changed"] for name, report in new.items()} == {
+        "api": None,
+        "layer": None,
+    }
+    assert {name: report["changed"] for name, report in again.items()} == {
+        "api": True,
+        "layer": False,
+    }
+    assert layer.stat().st_mtime == 1
