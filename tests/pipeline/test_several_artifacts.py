@@ -719,3 +719,43 @@ def test_report_says_what_has_changed(tmp_path: Path) -> None:
         "layer": False,
     }
     assert layer.stat().st_mtime == 1
+
+
+_COUNTING = """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "shared"
+version = "1.0"
+
+[tool.hatch.build.hooks.custom]
+"""
+
+_COUNTING_HOOK = """
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+class Hook(BuildHookInterface):
+    def initialize(self, version, build_data):
+        with open({count!r}, "a") as file:
+            file.write("built\\n")
+"""
+
+
+@pytest.mark.parametrize(("hooks", "builds"), [("", 1), ('before-build = ["true"]', 2)])
+def test_local_library_is_built_once_a_run(tmp_path: Path, hooks: str, builds: int) -> None:
+    """All artifacts share the wheel of a folder, unless commands of the user may change it."""
+    library, count = tmp_path / "library", tmp_path / "count"
+    (library / "shared").mkdir(parents=True)
+    (library / "shared" / "__init__.py").write_text("")
+    (library / "pyproject.toml").write_text(_COUNTING)
+    (library / "hatch_build.py").write_text(_COUNTING_HOOK.format(count=str(count)))
+    table = f'[tool.lambda-build]\ninclude-local = ["../library"]\nhooks = {{ {hooks} }}\n'
+    table += "[tool.lambda-build.artifacts.one]\n[tool.lambda-build.artifacts.two]\n"
+    root = a_locked_project(tmp_path, [], table=table)
+
+    reports = all_built(root)
+
+    assert [shipped(report) for report in reports.values()] == [["demo", "shared"]] * 2
+    assert count.read_text() == "built\n" * builds

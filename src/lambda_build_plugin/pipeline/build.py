@@ -23,6 +23,7 @@ from lambda_build_plugin.pipeline.target_lock import read_target_lock
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.system.leftovers import sweep, temporary_folder
 from lambda_build_plugin.system.output import Outputs
+from lambda_build_plugin.system.sharing import SharedFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.pipeline.dependencies import Dependencies
     from lambda_build_plugin.report import BuildReport
 
-__all__ = ["build", "build_all"]
+__all__ = ["build", "build_all", "build_in"]
 
 
 def build(
@@ -71,7 +72,6 @@ def build_all(
     Raises:
         LambdaBuildError: With the reason and how to fix it. Nothing is left behind.
     """
-    reports: list[BuildReport] = []
     for cache in {settings.host.cache_dir for settings in artifacts}:
         sweep(cache)
     with (
@@ -83,14 +83,25 @@ def build_all(
             reporter=reporter or Reporter(),
             builder=builder,
             outputs=outputs,
+            shared=SharedFolder(Path(folder, "shared")),
         )
-        artifacts = with_default_runtimes(artifacts, run.locks)
-        for settings in artifacts:
-            with _naming_artifact(settings, count=len(artifacts)):
-                check_outputs(settings)
-        for settings in artifacts:
-            with _naming_artifact(settings, count=len(artifacts)):
-                reports.append(_build(settings, run))
+        return build_in(run, artifacts)
+
+
+def build_in(run: Run, artifacts: Sequence[Settings]) -> list[BuildReport]:
+    """Build several artifacts in a run; they appear when its outputs are moved.
+
+    Raises:
+        LambdaBuildError: With the reason and how to fix it.
+    """
+    reports: list[BuildReport] = []
+    artifacts = with_default_runtimes(artifacts, run.locks)
+    for settings in artifacts:
+        with _naming_artifact(settings, count=len(artifacts)):
+            check_outputs(settings)
+    for settings in artifacts:
+        with _naming_artifact(settings, count=len(artifacts)):
+            reports.append(_build(settings, run))
     return reports
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.system.cache import Cache
     from lambda_build_plugin.system.interpreters import Interpreter
+    from lambda_build_plugin.system.sharing import SharedFolder
 
 __all__ = ["BuildContext"]
 
@@ -42,6 +43,8 @@ class BuildContext:
 
     offline: bool
     reporter: Reporter
+    shared: SharedFolder | None = None
+    """Where wheels of local folders are kept for all builds of a run; None to build each time."""
 
     @cached_property
     def interpreter(self) -> Interpreter:
