@@ -37,6 +37,7 @@ LAYERS = (
     "verify",
     "report",
     "pipeline",
+    "projects",
     "commands",
     "frontends",
 )

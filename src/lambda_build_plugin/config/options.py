@@ -345,8 +345,8 @@ TABLE = (
         ("jobs",),
         "files and network",
         "N",
-        "how many files to fetch at once",
-        default="8",
+        "how many files to fetch at once; of several projects, how many to build at once",
+        default="8 files; as many projects as there are processors",
         in_table=False,
     ),
 )

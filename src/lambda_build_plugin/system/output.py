@@ -145,13 +145,17 @@ class Outputs:
             if kind is None:
                 self._move_all()
         finally:
-            is_done = all(pending.is_moved or pending.is_same for pending in self._pending)
-            for pending in self._pending:
-                pending.clean_up()
-            if not is_done:
-                for folder in reversed(self._folders):
-                    with suppress(OSError):
-                        folder.rmdir()
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Remove everything that has not been moved, and the folders that were created for it."""
+        is_done = all(pending.is_moved or pending.is_same for pending in self._pending)
+        for pending in self._pending:
+            pending.clean_up()
+        if not is_done:
+            for folder in reversed(self._folders):
+                with suppress(OSError):
+                    folder.rmdir()
 
     def _move_all(self) -> None:
         """Move all results to their destinations, or none.
