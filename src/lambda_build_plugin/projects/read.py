@@ -56,20 +56,20 @@ def read_projects(folders: Sequence[Path], request: Request) -> list[ProjectBuil
         LambdaBuildError: All projects have the same mistake.
     """
     found = [_read(folder, request) for folder in folders]
-    errors = [each for each in found if isinstance(each, LambdaBuildError)]
+    errors = [each.error for each in found if each.error is not None]
     if len(errors) == len(found) and len({str(error) for error in errors}) == 1:
         raise errors[0]
-    names = Counter(each[0].project.name for each in found if not isinstance(each, Exception))
+    names = Counter(each.name for each in found)
     projects = []
     for folder, each in zip(folders, found, strict=True):
         place = _shown(folder, request.host.cwd)
-        if isinstance(each, LambdaBuildError):
-            failure = Failure.of(each, place, verbose=request.verbose)
-            projects.append(ProjectBuild(label=place, folder=folder, failure=failure))
-        else:
-            name = each[0].project.name
-            label = name if names[name] == 1 else place
-            projects.append(ProjectBuild(label=label, folder=folder, artifacts=each))
+        label = each.name if each.name and names[each.name] == 1 else place
+        failure = None
+        if each.error is not None:
+            failure = Failure.of(each.error, label, verbose=request.verbose)
+        projects.append(
+            ProjectBuild(label=label, folder=folder, artifacts=each.artifacts, failure=failure)
+        )
     if problems := list(_place_problems(projects)):
         raise SettingsError(
             problems,
@@ -79,18 +79,32 @@ def read_projects(folders: Sequence[Path], request: Request) -> list[ProjectBuil
     return projects
 
 
-def _read(folder: Path, request: Request) -> tuple[Settings, ...] | LambdaBuildError:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """What one project's files say, or what is wrong with them."""
+
+    name: str = ""
+    """Empty if nothing could be read."""
+
+    artifacts: tuple[Settings, ...] = ()
+    error: LambdaBuildError | None = None
+
+
+def _read(folder: Path, request: Request) -> _Found:
     """Read the settings of one project, as if it were the only one."""
-    host = request.host
+    host, name = request.host, ""
     try:
         project = read_project(folder)
+        name = project.name
         sources = [request.flags, environment_source(host), table_source(project)]
         artifacts = read_artifacts(project, sources, host, wanted=request.artifacts)
     except LambdaBuildError as error:
-        return error
+        return _Found(name=name, error=error)
     # `jobs` is how many projects are built at once; each of them gets its part of the network.
     jobs = max(2, _FILES_AT_ONCE // request.workers)
-    return tuple(replace(settings, jobs=jobs) for settings in artifacts)
+    return _Found(
+        name=name, artifacts=tuple(replace(settings, jobs=jobs) for settings in artifacts)
+    )
 
 
 def _shown(folder: Path, cwd: Path) -> str:
