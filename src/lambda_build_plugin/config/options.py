@@ -345,8 +345,9 @@ TABLE = (
         ("jobs",),
         "files and network",
         "N",
-        "how many files to fetch at once; of several projects, how many to build at once",
-        default="8 files; as many projects as there are processors",
+        "how many files to fetch at once; with several projects, how many of them to build at "
+        "once (all processors)",
+        default="8",
         in_table=False,
     ),
 )

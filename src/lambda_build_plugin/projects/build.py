@@ -168,7 +168,13 @@ class _Run:
             return
         try:
             built = worker.hear()
-        except WorkerEndedError as error:
+        except WorkerEndedError as ended:
+            error = LambdaBuildError(
+                f"the process that built it was ended {ended.how}",
+                why="something outside of lambda-build has ended it, such as the system when "
+                "memory is short; nothing of the project is left",
+                hint="build it again, with fewer processes at once if memory is short: `--jobs 1`",
+            )
             failure = Failure.of(error, self._projects[number].label, verbose=False)
             built = Built(failure, worker.outputs)
             self._pool.forget(worker)

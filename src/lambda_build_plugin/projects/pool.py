@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
-from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.projects.worker import SIGNALS, Built, News, Placed, work
 from lambda_build_plugin.system.output import PlacedOutputs
@@ -33,21 +32,16 @@ START_METHOD = "fork" if sys.platform == "linux" else "spawn"
 _PATIENCE = 0.5  # seconds that workers have to clean up
 
 
-class WorkerEndedError(LambdaBuildError):
+class WorkerEndedError(Exception):
     """A worker process has ended before its project was built."""
 
     def __init__(self, exit_code: int | None) -> None:
-        how = f"with exit code {exit_code}"
+        super().__init__(exit_code)
+        self.how = f"with exit code {exit_code}"
+        """Continues `the process was ended`."""
         if exit_code is not None and exit_code < 0:
-            number = -exit_code
             with suppress(ValueError):
-                how = f"by the signal {signal.Signals(number).name}"
-        super().__init__(
-            f"the process that built it was ended {how}",
-            why="something outside of lambda-build has ended it, such as the system when "
-            "memory is short; nothing of the project is left",
-            hint="build it again, with fewer processes at once if memory is short: `--jobs 1`",
-        )
+                self.how = f"by the signal {signal.Signals(-exit_code).name}"
 
 
 @dataclass(eq=False)
