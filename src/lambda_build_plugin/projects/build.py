@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.projects.model import Failure, ProjectResult, ProjectsReporter
-from lambda_build_plugin.projects.pool import START_METHOD, Pool, WorkerEndedError
+from lambda_build_plugin.projects.pool import Pool, WorkerEndedError, best_start_method
 from lambda_build_plugin.projects.worker import Built, Orders
 from lambda_build_plugin.system.leftovers import sweep, temporary_folder
 from lambda_build_plugin.system.output import OutputError, Outputs, PlacedOutputs
@@ -36,7 +36,7 @@ def build_projects(
     fail_fast: bool = False,
     reporter: ProjectsReporter | None = None,
     verbose: bool = False,
-    method: str = START_METHOD,
+    method: str | None = None,
 ) -> list[ProjectResult]:
     """Build projects, each as if it were built alone.
 
@@ -47,7 +47,7 @@ def build_projects(
             built, in the order given, however many workers there are.
         reporter: Is told how each of them goes on; by default nothing is shown.
         verbose: Whether messages of failures have all details.
-        method: How to start processes, see `multiprocessing`.
+        method: How to start processes, see `multiprocessing`; by default the fastest way.
 
     Returns:
         What has become of each project, in the order given.
@@ -67,7 +67,12 @@ def build_projects(
             hears=reporter.hears,
             verbose=verbose,
         )
-        run = _Run(projects, Pool(orders, method=method), reporter, is_fail_fast=fail_fast)
+        run = _Run(
+            projects,
+            Pool(orders, method=method or best_start_method()),
+            reporter,
+            is_fail_fast=fail_fast,
+        )
         return run.results(workers)
 
 

@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lambda_build_plugin.progress import Reporter
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.projects.worker import Orders
 
-__all__ = ["START_METHOD", "Pool", "Worker", "WorkerEndedError"]
+__all__ = ["Pool", "Worker", "WorkerEndedError", "best_start_method"]
 
-START_METHOD = "fork" if sys.platform == "linux" else "spawn"
-"""A fork has everything loaded at once; elsewhere, libraries of the system do not endure it."""
+_THREADS = Path("/proc/self/task")
+"""Lists the threads of this process, also those that were not started by Python."""
 
 _PATIENCE = 0.5  # seconds that workers have to clean up
 
@@ -98,10 +99,23 @@ class Worker:
         return self.outputs
 
 
+def best_start_method() -> str:
+    """Choose how to start processes, see `multiprocessing`.
+
+    A fork has everything loaded at once. But the libraries of macOS do not endure it, and
+    neither does a lock that another thread holds at that moment.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):
+            if len(list(_THREADS.iterdir())) == 1:
+                return "fork"
+    return "spawn"
+
+
 class Pool:
     """The workers of a run, of which none outlives the `with` block."""
 
-    def __init__(self, orders: Orders, *, method: str = START_METHOD) -> None:
+    def __init__(self, orders: Orders, *, method: str) -> None:
         """Start nothing yet.
 
         Args:
