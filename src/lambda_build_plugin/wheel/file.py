@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import zipfile
 import zlib
@@ -10,8 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from installer.exceptions import InstallerError
-from installer.records import InvalidRecordEntry
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
@@ -60,9 +57,6 @@ BROKEN_ZIP = (
     ValueError,
 )
 """What zipfile may raise if a file is broken, is encrypted or is not a zip."""
-
-_BROKEN = (*BROKEN_ZIP, csv.Error, TypeError)
-"""What zipfile and installer may raise if a wheel is broken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,10 +179,7 @@ def opened(wheel: Wheel) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(wheel.path) as archive:
             yield archive
-    except InstallerError as error:
-        # Some of installer's errors have the object in question as their first argument.
-        raise InvalidWheelError(wheel, str(error.args[-1] if error.args else error)) from error
-    except (*_BROKEN, InvalidRecordEntry) as error:
+    except BROKEN_ZIP as error:
         raise InvalidWheelError(wheel, str(error) or type(error).__name__) from error
     except OSError as error:
         raise InvalidWheelError(wheel, f"it cannot be read: {error.strerror}") from error
