@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.archive import Written
     from lambda_build_plugin.config.settings import Settings
-    from lambda_build_plugin.selection.packages import LeftOut
+    from lambda_build_plugin.selection.left_out import LeftOut
     from lambda_build_plugin.stage.filters import Excluded
     from lambda_build_plugin.stage.tree import StagedTree
 

@@ -97,6 +97,13 @@ class BuildPolicy:
 
     warnings: tuple[str, ...] = ()
 
+    @property
+    def key(self) -> str:
+        """A text that is different if anything is."""
+        parts = {name: getattr(self, name) for name in self.__slots__}
+        parts["rules"] = [(r.origin, r.only_binary, r.no_binary) for r in self.rules]
+        return json.dumps(parts, sort_keys=True, default=sorted)
+
     def forbids_build(self, name: str) -> str | None:
         """Return where it says that a package must not be built; None if it may be.
 

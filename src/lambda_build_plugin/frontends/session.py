@@ -19,7 +19,6 @@ from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.terminal import TerminalReporter
 from lambda_build_plugin.lock.errors import NotLockedError, StaleLockError
 from lambda_build_plugin.lock.formats import DEFAULT_NAMES
-from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.pipeline.host import read_host
 from lambda_build_plugin.pipeline.outputs import report_problem
 from lambda_build_plugin.progress import Reporter
@@ -238,6 +237,8 @@ def with_host_lock(
 
 def _changes(path: Path, settings: Settings) -> Sequence[str]:
     """Ask our own reader which requirements have changed; it may not know."""
+    from lambda_build_plugin.lock.read import read_lock
+
     try:
         read_lock(path, settings.project, settings.host.environ)
     except StaleLockError as error:

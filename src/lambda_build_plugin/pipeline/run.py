@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.config.settings import Command, Settings
     from lambda_build_plugin.lock.model import Lock
+    from lambda_build_plugin.pipeline.noted_choice import NotedLock
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.selection.provided import Provider
@@ -45,6 +46,9 @@ class Run:
     """Moves all artifacts into place when the run ends, or none of them after a failure."""
 
     locks: dict[Path, Lock] = field(default_factory=dict)
+    lock_hashes: dict[Path, str] = field(default_factory=dict)
+    """The sha256 of each lock, taken before it was read."""
+
     policies: dict[Path | None, BuildPolicy] = field(default_factory=dict)
     """What the user's tools prescribe for builds, by the path of the lock."""
 
@@ -125,7 +129,7 @@ class ArtifactBuild:
             providers=run.providers(settings),
         )
 
-    def with_policy_of(self, lock: Lock | None) -> ArtifactBuild:
+    def with_policy_of(self, lock: Lock | NotedLock | None) -> ArtifactBuild:
         """Let builds from source follow what the lock, the settings and the tools prescribe.
 
         Raises:

@@ -18,7 +18,7 @@ from lambda_build_plugin.wheel import integrity
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lambda_build_plugin.pipeline.dependencies import Dependencies
+    from lambda_build_plugin.pipeline.decision import Dependencies
     from lambda_build_plugin.pipeline.plan import Plan
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.stage.filters import Excluded

@@ -16,7 +16,7 @@ import re
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
@@ -37,8 +37,19 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.build_policy import FormatRules
     from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.config.tables import Table
-    from lambda_build_plugin.lock.model import Lock
+    from lambda_build_plugin.lock.model import LockedPackage
     from lambda_build_plugin.wheel.file import Wheel
+
+    class PolicyLock(Protocol):
+        """What a policy depends on in a lock."""
+
+        @property
+        def kind(self) -> str: ...
+        @property
+        def policy(self) -> BuildPolicy: ...
+        @property
+        def packages(self) -> tuple[LockedPackage, ...]: ...
+
 
 __all__ = ["policy_warnings", "read_policy"]
 
@@ -55,7 +66,7 @@ class _Place:
     home: Path
     etc: Path
     project: Project
-    lock: Lock | None
+    lock: PolicyLock | None
 
     def is_for(self, kinds: Iterable[str]) -> bool:
         """Tell whether the lock is of one of some kinds."""
@@ -72,7 +83,7 @@ class _Place:
 
 def read_policy(
     project: Project,
-    lock: Lock | None,
+    lock: PolicyLock | None,
     *,
     environ: Mapping[str, str],
     home: Path,
