@@ -20,13 +20,14 @@ import threading
 import zipfile
 import zlib
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from lambda_build_plugin.stage.contents import EXECUTABLE_MODE, FILE_MODE, content_of
 from lambda_build_plugin.stage.packed import Packed, PackedFiles
 from lambda_build_plugin.stage.tree import Entry
+from lambda_build_plugin.values import dataclass
 from lambda_build_plugin.wheel.members import LOCAL_HEADER, Member, MemberReader
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ _FIRST_DATE = datetime.datetime(1980, 1, 1, tzinfo=datetime.timezone.utc)
 _LAST_DATE = datetime.datetime(2107, 12, 31, 23, 59, 58, tzinfo=datetime.timezone.utc)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Written:
     """A finished archive."""
 

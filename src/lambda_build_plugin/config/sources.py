@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.options import ENVIRONMENT_PREFIX, variable
 from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +33,7 @@ ARTIFACTS = "artifacts"
 """Key of the sub-table for single artifacts, which `config.artifacts` reads."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SettingsSource:
     """One source of settings: its values, and how messages name its keys."""
 

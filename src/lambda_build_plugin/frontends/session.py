@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, TextIO
 
@@ -24,6 +24,7 @@ from lambda_build_plugin.pipeline.outputs import report_problem
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.report import as_json, as_text
 from lambda_build_plugin.system.output import moved_in
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +38,7 @@ __all__ = ["Session", "run_command", "with_host_lock"]
 _INTERRUPTED = 130
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Session:
     """One run of a frontend."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from lambda_build_plugin.source_build.policy import read_policy
 from lambda_build_plugin.source_build.wheels import build_project
 from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.system.note_key import read_key
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["ArtifactBuild", "Run"]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Run:
     """One call of `build_all`, and what has been done in it so far."""
 
@@ -85,7 +86,7 @@ class Run:
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ArtifactBuild:
     """The build of one artifact: what each stage needs to know beside its input."""
 

@@ -6,7 +6,6 @@ import re
 import zipfile
 import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
@@ -14,6 +13,7 @@ from packaging.version import InvalidVersion, Version
 
 from lambda_build_plugin.errors import StageError
 from lambda_build_plugin.system.hashes import check_file
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,7 +59,7 @@ BROKEN_ZIP = (
 """What zipfile may raise if a file is broken, is encrypted or is not a zip."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Wheel:
     """A wheel that will be laid out in the artifact."""
 
