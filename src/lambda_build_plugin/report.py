@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
 from lambda_build_plugin.errors import cut, printable
 from lambda_build_plugin.runtime.limits import UNZIPPED_LIMIT, ZIPPED_LIMIT, size_text
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.archive import Written
     from lambda_build_plugin.config.settings import Settings
-    from lambda_build_plugin.selection.packages import LeftOut
+    from lambda_build_plugin.selection.left_out import LeftOut
     from lambda_build_plugin.stage.filters import Excluded
     from lambda_build_plugin.stage.tree import StagedTree
 
@@ -146,7 +146,7 @@ class BuildReports(TypedDict):
     """In the order in which they were built."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class BuildResult:
     """The facts of one build that its report is made from."""
 

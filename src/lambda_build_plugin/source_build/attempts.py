@@ -37,12 +37,7 @@ from lambda_build_plugin.source_build.errors import (
     WrongWheelError,
 )
 from lambda_build_plugin.source_build.in_process import build_in_process, usable_backend
-from lambda_build_plugin.source_build.isolation import Isolation, build_in_isolation
 from lambda_build_plugin.source_build.process_state import no_input, scratch
-from lambda_build_plugin.source_build.secrets import (
-    withheld_from_backend,
-    withheld_from_installer,
-)
 from lambda_build_plugin.system.hashes import check_file
 from lambda_build_plugin.wheel.file import Wheel
 from lambda_build_plugin.wheel.rewrite import normalize
@@ -163,6 +158,13 @@ class _Attempts:
         return self._only_wheel(folder)
 
     def _in_isolation(self, *, compiler: bool) -> Path:
+        # Not loaded by a build in this process.
+        from lambda_build_plugin.source_build.isolation import Isolation, build_in_isolation
+        from lambda_build_plugin.source_build.secrets import (
+            withheld_from_backend,
+            withheld_from_installer,
+        )
+
         source, context, folder = self.source, self.context, self._new_folder()
         python = context.interpreter
         context.reporter.note(

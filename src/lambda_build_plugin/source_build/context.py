@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.build_policy import BuildPolicy
-from lambda_build_plugin.source_build import interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,4 +48,6 @@ class BuildContext:
     @cached_property
     def interpreter(self) -> Interpreter:
         """The Python to build with, found when the first source needs it."""
+        from lambda_build_plugin.source_build import interpreter  # not needed in this process
+
         return interpreter.find(self.target.runtime.python, environ=self.environ, home=self.home)
