@@ -25,6 +25,7 @@ from lambda_build_plugin.invoke.answers import Failure, failure_to_raise
 from lambda_build_plugin.invoke.function import Function
 from lambda_build_plugin.lock import errors as lock_failures
 from lambda_build_plugin.lock.model import Lock, LockedDirectory, LockedFile, LockedPackage
+from lambda_build_plugin.projects.build import SamePlaceError
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection import files, provided
 from lambda_build_plugin.selection.explain import NoMatchingFileError
@@ -262,6 +263,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
         Path("cache/ab12"), "one-1.0-py3-none-any.whl", "cannot be read any more"
     ),
     OutputError: lambda: OutputError(Path("dist"), "it is a folder"),
+    SamePlaceError: lambda: SamePlaceError(Path("demo.zip"), "orders"),
     DamagedMemberError: lambda: DamagedMemberError(MEMBER, "it is cut off"),
     WheelGoneError: lambda: WheelGoneError(Path("one-1.0-py3-none-any.whl")),
     LongNameError: lambda: LongNameError(

@@ -6,11 +6,11 @@ import json
 import re
 import signal
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lambda_build_plugin.errors import FunctionError, excerpt
 from lambda_build_plugin.invoke.function import MAX_PAYLOAD
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -51,7 +51,7 @@ _MISSING_LIBRARY = re.compile(r"(?P<name>[\w.+-]+\.so[\w.]*): cannot open shared
 _OTHER_MACHINE = re.compile(r"invalid ELF header|wrong ELF class|Exec format error")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Failure:
     """Why an invocation failed."""
 
@@ -61,7 +61,7 @@ class Failure:
     message: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Measured:
     """What an invocation took."""
 
@@ -75,7 +75,7 @@ class Measured:
     """Bytes; 0 where the system does not tell."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """One invocation."""
 

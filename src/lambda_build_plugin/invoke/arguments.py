@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, BinaryIO
 
 from lambda_build_plugin.errors import excerpt
 from lambda_build_plugin.invoke.function import MAX_PAYLOAD
 from lambda_build_plugin.invoke.invoke_api import Address
 from lambda_build_plugin.invoke.variables import MAX_SIZE, read_variables
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,7 @@ _ADDRESS = re.compile(r"(?:(?P<host>\[[^\]]+\]|[^:]+):)?(?P<port>\d{1,5})")
 _HIGHEST_PORT = 65535
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Reader:
     """Reads values, and keeps what is wrong with them."""
 

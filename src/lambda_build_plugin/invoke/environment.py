@@ -15,7 +15,7 @@ import sys
 import time
 import uuid
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from lambda_build_plugin.invoke.answers import Measured, Result
 from lambda_build_plugin.invoke.process import FunctionProcess
 from lambda_build_plugin.invoke.runtime_api import Event, RuntimeApi
 from lambda_build_plugin.invoke.variables import function_variables
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -90,7 +91,7 @@ class Log:
         return bytes(self._tail[-_TAIL:])
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class ExecutionEnvironment:
     """Starts the process when it is needed, and ends it at the end of the `with` block."""
 

@@ -7,12 +7,12 @@ import re
 import shutil
 import sys
 import sysconfig
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import SettingsError, VerificationError
 from lambda_build_plugin.runtime.target import Architecture, Glibc
 from lambda_build_plugin.system.interpreters import find_interpreter, probe
+from lambda_build_plugin.values import dataclass
 from lambda_build_plugin.verify.findings import listed
 from lambda_build_plugin.wheel.elf import Kind
 
@@ -50,7 +50,7 @@ class InfeasibleError(VerificationError):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Python:
     """The Python that runs the function, and how it is started."""
 

@@ -11,9 +11,10 @@ import json
 import re
 import time
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote
+
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +31,7 @@ _STATUS = range(100, 600)
 _BAD_GATEWAY = 502
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class HttpRequest:
     """A request, as it was received."""
 
@@ -46,7 +47,7 @@ class HttpRequest:
     request_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class HttpAnswer:
     """What the client gets."""
 

@@ -16,7 +16,6 @@ import re
 import threading
 import uuid
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.invoke.function import MAX_PAYLOAD
 from lambda_build_plugin.invoke.function_url import HttpRequest, answer_of, event_of
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -45,7 +45,7 @@ _POLL = 0.05  # seconds until the server notices that it has to end
 _NAMES = frozenset({"localhost", "localhost.localdomain"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Address:
     """Where to listen."""
 
@@ -61,7 +61,7 @@ class Address:
             return self.host in _NAMES
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Listener:
     """A server that is bound to its port."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,7 @@ from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.system.interpreters import NoInterpreterError
 from lambda_build_plugin.system.leftovers import sweep, temporary_folder
 from lambda_build_plugin.system.note_key import read_key
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Prepared", "Request", "prepared"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """What to run, and how."""
 
@@ -61,7 +62,7 @@ class Request:
     offline: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Prepared:
     """An environment, and what is known about the function in it."""
 

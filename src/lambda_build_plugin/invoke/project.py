@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from lambda_build_plugin.errors import SettingsError, quoted
 from lambda_build_plugin.invoke.feasible import own_machine
 from lambda_build_plugin.pipeline.build import build_all
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["BuiltFunction", "build_function"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class BuiltFunction:
     """A function that was built, and what goes with it."""
 

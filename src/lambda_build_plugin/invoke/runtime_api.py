@@ -11,12 +11,12 @@ import json
 import re
 import threading
 from contextlib import suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 from lambda_build_plugin.invoke.function import MAX_PAYLOAD
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,7 +35,7 @@ _MOST_READ = 64 * MAX_PAYLOAD
 _ERROR_TYPE = "Lambda-Runtime-Function-Error-Type"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Event:
     """An event, with what its headers say."""
 
@@ -63,7 +63,7 @@ class Event:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Answer:
     """What the function has sent."""
 

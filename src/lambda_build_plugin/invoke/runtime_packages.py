@@ -17,7 +17,6 @@ import os
 import shutil
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ from lambda_build_plugin.errors import FetchError, excerpt
 from lambda_build_plugin.system.interpreters import uv_of, without_downloads
 from lambda_build_plugin.system.processes import finished
 from lambda_build_plugin.urls import redacted_text
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -57,7 +57,7 @@ _CONSTRAINTS = frozenset(
 _LAST_LINES = 12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class RuntimePackages:
     """Packages that Lambda's runtime has, and the lock that says which ones we take."""
 
@@ -112,7 +112,7 @@ class OfflineError(FetchError):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Installer:
     """Gets packages of the runtime, from the cache or from the user's index."""
 
@@ -166,7 +166,9 @@ class Installer:
         common = ["--no-deps", "--require-hashes", "--python-version", version]
         if uv := uv_of(self.environ):
             return [
-                *(uv, "pip", "install", "--quiet", "--python", sys.executable, *common),
+                # Without its cache, whose unpacked files nobody would hash again.
+                *(uv, "pip", "install", "--quiet", "--no-cache"),
+                *("--python", sys.executable, *common),
                 *("--only-binary", ":all:", "--python-platform"),
                 f"{self.python.machine}-manylinux2014",
             ]

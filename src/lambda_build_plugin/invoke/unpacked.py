@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import zipfile
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.commands.inspected_zip import (
@@ -18,6 +17,7 @@ from lambda_build_plugin.commands.inspected_zip import (
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.runtime.limits import UNZIPPED_LIMIT
 from lambda_build_plugin.system.threads import map_in_threads
+from lambda_build_plugin.values import dataclass
 from lambda_build_plugin.verify.findings import raised
 from lambda_build_plugin.verify.sizes import OversizeError
 from lambda_build_plugin.verify.view import NO_CODE
@@ -47,7 +47,7 @@ _MODULE_FOLDER = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """What was noticed while a zip was unpacked."""
 
