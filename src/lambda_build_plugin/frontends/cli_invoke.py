@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from contextlib import suppress
 from dataclasses import replace
@@ -13,7 +14,9 @@ from lambda_build_plugin.frontends.cli_parser import make_parser
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
+    from lambda_build_plugin.config.settings import Host
     from lambda_build_plugin.frontends.session import Session
     from lambda_build_plugin.invoke.answers import Result
     from lambda_build_plugin.invoke.arguments import Reader
@@ -219,10 +222,16 @@ def _request(arguments: _Arguments, session: Session, reader: Reader) -> Request
         timeout=reader.number("--timeout", arguments.timeout, _LONGEST),
         variables=reader.variables(arguments.variables or (), arguments.env_file),
         credentials=credentials_in(host.environ, host.home) if passes else {},
-        python=host.cwd / arguments.python if arguments.python else None,
+        python=_program(arguments.python, host) if arguments.python else None,
         sysroot=host.cwd / arguments.sysroot if arguments.sysroot else None,
         offline=arguments.offline,
     )
+
+
+def _program(name: str, host: Host) -> Path:
+    """Find a program by its path, or on PATH, as a shell does."""
+    found = None if "/" in name else shutil.which(name, path=host.environ.get("PATH"))
+    return host.cwd / (found or name)
 
 
 def _artifact(arguments: _Arguments, session: Session, request: Request) -> Request:

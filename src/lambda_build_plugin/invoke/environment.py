@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import datetime
+import errno
 import os
 import secrets
 import sys
@@ -23,7 +24,7 @@ from lambda_build_plugin.invoke import answers
 from lambda_build_plugin.invoke.answers import Measured, Result
 from lambda_build_plugin.invoke.process import FunctionProcess
 from lambda_build_plugin.invoke.runtime_api import Event, RuntimeApi
-from lambda_build_plugin.invoke.variables import function_variables
+from lambda_build_plugin.invoke.variables import function_variables, region_of
 from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
@@ -107,12 +108,14 @@ class ExecutionEnvironment:
     """The file that the process writes its log to, opened for reading."""
 
     _peak: int = field(default=0, init=False)
+    _is_closed: bool = field(default=False, init=False)
 
     def __enter__(self) -> Self:
         self._stack.enter_context(self._api)
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._is_closed = True
         try:
             self._end()
         finally:
@@ -188,6 +191,8 @@ class ExecutionEnvironment:
         return self._wait(request_id, deadline, self._api.wait_until_idle)
 
     def _start(self) -> None:
+        if self._is_closed:  # a thread with another request was waiting
+            raise OSError(errno.ESHUTDOWN, "the environment has ended")
         places, function = self.places, self.function
         today = datetime.datetime.now(tz=datetime.timezone.utc)
         stream = f"{today:%Y/%m/%d}/[$LATEST]{secrets.token_hex(16)}"
@@ -261,7 +266,7 @@ class ExecutionEnvironment:
         return self._peak
 
     def _event(self, request_id: str, payload: bytes, client_context: str) -> Event:
-        region = self.function.variables.get("AWS_REGION", "us-east-1")
+        region = region_of(self.function, self.credentials)
         trace = f"{int(time.time()):08x}-{secrets.token_hex(12)}"
         return Event(
             request_id=request_id,

@@ -124,8 +124,9 @@ def _unpack(path: Path, found: InspectedZip, folder: Path) -> Facts:
         raise OversizeError(found.unzipped, [])
     files = [info for info in found.infos if not is_folder(info)]
     parents = {folder} | {(folder / info.filename).parent for info in files}
-    for parent in sorted(parents):
-        parent.mkdir(parents=True, exist_ok=True)
+    with raising(lambda problem: UnreadableZipError(path, problem)):
+        for parent in sorted(parents):  # an earlier layer may have a file there
+            parent.mkdir(parents=True, exist_ok=True)
     # The largest first and dealt out in turn, so that all threads have the same to do.
     files.sort(key=lambda info: -info.file_size)
     count = min(os.cpu_count() or 1, _THREADS)

@@ -27,6 +27,7 @@ __all__ = [
     "credentials_in",
     "function_variables",
     "read_variables",
+    "region_of",
 ]
 
 DEFAULT_REGION = "us-east-1"
@@ -105,8 +106,7 @@ def function_variables(
     """
     task, opt = places.task, places.opt
     runtime = os.pathsep.join(map(str, places.runtime))
-    region = function.variables.get("AWS_REGION") or credentials.get("AWS_REGION")
-    region = region or credentials.get("AWS_DEFAULT_REGION") or DEFAULT_REGION
+    region = region_of(function, credentials)
     return {
         "AWS_DEFAULT_REGION": region,
         "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
@@ -133,6 +133,13 @@ def function_variables(
         "LAMBDA_TASK_ROOT": str(task),
         "_HANDLER": function.handler,
     }
+
+
+def region_of(function: Function, credentials: Mapping[str, str]) -> str:
+    """Choose the region that the function believes to be in."""
+    names = ("AWS_REGION", "AWS_DEFAULT_REGION")
+    given = [each.get(name) for each in (function.variables, credentials) for name in names]
+    return next(filter(None, given), DEFAULT_REGION)
 
 
 def credentials_in(environ: Mapping[str, str], home: Path) -> dict[str, str]:
