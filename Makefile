@@ -153,6 +153,7 @@ fuzz: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/invoke.py
 
 clean:
 	rm -rf $(VENV) $(LOWEST) $(NEWEST) $(BUILT) $(DOCS) .cache dist benchmarks/.work .mypy_cache .pytest_cache .ruff_cache .hypothesis
