@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
+import shutil
 import signal
 import sys
 import time
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fakes.invoking import RUNTIME, SITE_PACKAGES
+from fakes.locks import ROOT
 from fakes.projects import a_project, run_lambda_build
 
 if TYPE_CHECKING:
@@ -34,6 +37,11 @@ EXPECTED = {
     *("LD_LIBRARY_PATH", "PATH", "PYTHONPATH", "TZ", "_HANDLER", "_X_AMZN_TRACE_ID"),
     *("HOME", "TMPDIR", "AWS_EC2_METADATA_DISABLED"),
 }
+
+
+def own_architecture() -> str:
+    """Name the architecture of this machine as Lambda does."""
+    return "arm64" if platform.machine() in {"arm64", "aarch64"} else "x86_64"
 
 
 def gone(condition: Callable[[], bool]) -> bool:
@@ -402,6 +410,25 @@ def test_project_is_built_first(workplace: Workplace) -> None:
 
     assert (run.code, run.output) == (0, "[1]\n"), run.errors
     assert built.read_bytes() == content
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="quickstart needs Python 3.11")
+@pytest.mark.skipif(sys.platform != "linux", reason="its packages have machine code")
+def test_quickstart(workplace: Workplace) -> None:
+    """numpy, pydantic, cryptography and requests do their work."""
+    project = shutil.copytree(ROOT / "fixtures" / "projects" / "quickstart", workplace.folder / "q")
+    options = ("--runtime", RUNTIME, "--arch", own_architecture(), "--timeout", "60", "-q")
+
+    run = run_lambda_build(
+        *("invoke", project, "--memory", "512", *options),
+        cwd=workplace.folder,
+        environ={**os.environ, **workplace.runtime},
+    )
+
+    assert run.code == 0, run.errors
+    assert set(json.loads(run.output)["versions"]) == {
+        *("cryptography", "numpy", "pydantic", "requests")
+    }
 
 
 SPLIT = f"""

@@ -34,6 +34,8 @@ __all__ = ["Facts", "make_read_only", "unpack_function", "unpack_layers"]
 
 _THREADS = 4
 
+_PIECE = 1 << 18  # bytes; imports are at the beginning of a module
+
 _SDK = (b"boto3", b"botocore", b"s3transfer", b"jmespath", b"urllib3", b"dateutil", b"six")
 """Modules of the AWS SDK that a function may import without bringing them."""
 
@@ -162,24 +164,27 @@ class _Part:
         ):
             for info in self._infos:
                 try:
-                    content = archive.read(info)
+                    self._unpack_member(archive, info)
                 except (zipfile.BadZipFile, EOFError) as error:
                     self.damages.append(f"`{info.filename}` cannot be read: {error}")
-                    continue
-                self._write(info, content)
 
-    def _write(self, info: zipfile.ZipInfo, content: bytes) -> None:
+    def _unpack_member(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
         place = f"{self._folder}/{info.filename}"
         if os.path.lexists(place):  # of an earlier layer
             os.unlink(place)  # noqa: PTH108 - there may be ten thousand files
         if is_link(info):
-            os.symlink(content.decode("utf-8"), place)  # noqa: PTH211
+            os.symlink(archive.read(info).decode("utf-8"), place)  # noqa: PTH211
             return
         is_program = info.external_attr >> 16 & 0o111
         # In one step, and whatever the umask: a `chmod` for each file would take longer.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        with open(os.open(place, flags, 0o555 if is_program else 0o444), "wb") as file:  # noqa: PTH123
+        descriptor = os.open(place, flags, 0o555 if is_program else 0o444)
+        with open(descriptor, "wb") as file, archive.open(info) as member:  # noqa: PTH123
+            # In pieces: a thread that allocates the whole of a large file makes others wait.
+            content = member.read(_PIECE)
             file.write(content)
+            while piece := member.read(_PIECE):
+                file.write(piece)
         self._notice(info.filename, content)
 
     def _notice(self, name: str, content: bytes) -> None:
