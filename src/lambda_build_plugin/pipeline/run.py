@@ -128,6 +128,7 @@ class ArtifactBuild:
                 home=host.home,
                 environ=host.environ,
                 build_environment=settings.build_environment,
+                cross_compile=settings.cross_compile,
                 offline=settings.offline,
                 reporter=run.reporter,
                 # The commands of the user may change what is built.
