@@ -19,6 +19,7 @@ from lambda_build_plugin.commands.inspection import (
     InspectedPackage,
     InspectionReport,
 )
+from lambda_build_plugin.projects.report import BuiltProject, FailedProject, ProjectsReport
 from lambda_build_plugin.report import (
     BuildReport,
     BuildReports,
@@ -41,6 +42,7 @@ _PARTS = {
     part.__name__: part
     for part in (
         *(BuildReport, SizeReport, PackageReport, LeftOutReport, ExcludedReport, LeftBehindReport),
+        *(BuiltProject, FailedProject),
         *(InspectedPackage, FailureReport, Change, Field),
     )
 }
@@ -49,7 +51,7 @@ _PARTS = {
 def schemas() -> Mapping[str, str]:
     """Make the text of each schema, by the name of its file."""
     return {
-        "build.schema.json": _schema("build", [BuildReport, BuildReports]),
+        "build.schema.json": _schema("build", [BuildReport, BuildReports, ProjectsReport]),
         "inspect.schema.json": _schema("inspect", [InspectionReport]),
         "diff.schema.json": _schema("diff", [Difference]),
     }
