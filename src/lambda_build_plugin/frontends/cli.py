@@ -38,6 +38,7 @@ _CLEANUP_SECONDS = 0.9
 """How long an interrupted build may clean up before the process ends anyway."""
 
 _COMMANDS = {
+    "cache": "lambda_build_plugin.frontends.cli_cache",
     "diff": "lambda_build_plugin.frontends.cli_diff",
     "init": "lambda_build_plugin.frontends.cli_init",
     "inspect": "lambda_build_plugin.frontends.cli_inspect",
@@ -58,7 +59,8 @@ dependencies, with the files that fit the runtime and architecture, from any hos
 _EPILOG = """\
 commands: `lambda-build init` writes the settings; `lambda-build lock` makes a lock for all
 Lambda targets; `lambda-build inspect ZIP` checks any zip as a build checks its own;
-`lambda-build diff A.zip B.zip` shows the differences between two artifacts.
+`lambda-build diff A.zip B.zip` shows the differences between two artifacts;
+`lambda-build cache` measures the cache and makes it smaller.
 
 The options for target, contents and output (except --json and --report) can also be set in
 [tool.lambda-build] of pyproject.toml, or in the environment as LAMBDA_BUILD_<KEY>.
