@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from fakes.projects import Run
 
+UV = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.defpath}") or "uv"
 ONE = a_wheel("one", "1.0", files={"one.py": "x = 1\n"})
 TWO = a_wheel("two", "1.0", files={"two.py": "y = 2\n"})
 MEMBERS = '[tool.lambda-build.workspace]\nmembers = ["functions/*"]\n'
@@ -407,3 +408,62 @@ def test_modules_of_one_project_are_not_those_of_another(tmp_path: Path) -> None
         Path(each["artifacts"][0]["artifact"]).name for each in json.loads(run.output)["projects"]
     ]
     assert [name.split("-")[1] for name in zipped] == ["0.0", "1.0"]
+
+
+# --- with real packages -----------------------------------------------------------------------
+
+WORKSPACE = '[tool.uv.workspace]\nmembers = ["functions/*", "libraries/*"]\n'
+MEMBER = """\
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "{name}"
+version = "1.0"
+requires-python = ">=3.10"
+dependencies = {needs}
+"""
+SOURCES = "[tool.uv.sources]\nshared = { workspace = true }\n[tool.lambda-build]\n"
+FUNCTIONS = {"api": ("pydantic", "shared"), "jobs": ("jinja2", "shared"), "plain": ("click",)}
+
+
+@pytest.mark.index
+def test_workspace_of_uv_with_real_packages(tmp_path: Path) -> None:
+    """All members of a workspace that uv has locked are built as they are alone."""
+    root = tmp_path / "repo"
+    folders = {f"functions/{name}": needs for name, needs in FUNCTIONS.items()}
+    for path, needs in {**folders, "libraries/shared": ("requests",)}.items():
+        name = Path(path).name
+        (root / path / name).mkdir(parents=True)
+        (root / path / name / "__init__.py").write_text("")
+        text = MEMBER.format(name=name, needs=json.dumps(needs))
+        text += SOURCES if "shared" in needs else "[tool.lambda-build]\n"
+        (root / path / "pyproject.toml").write_text(
+            text if path in folders else text.replace("[tool.lambda-build]\n", "")
+        )
+    (root / "pyproject.toml").write_text(WORKSPACE)
+    subprocess.run([UV, "lock", "--quiet"], cwd=root, check=True)
+    environ = {
+        **os.environ,
+        "LAMBDA_BUILD_RUNTIME": "python3.13",
+        "LAMBDA_BUILD_ARCHITECTURE": "arm64",
+    }
+    for path in folders:
+        run = run_lambda_build(path, cwd=root, environ=environ)
+        assert run.code == 0, run.errors
+    alone = zips(root)
+    for path in alone:
+        (root / path).unlink()
+
+    run = run_lambda_build("--workspace", "--json", cwd=root, environ=environ)
+
+    assert run.code == 0, run.errors
+    shipped = {
+        each["project"]: {package["name"] for package in each["artifacts"][0]["packages"]}
+        for each in json.loads(run.output)["projects"]
+    }
+    assert zips(root) == alone
+    assert {"pydantic", "pydantic-core", "requests", "shared"} <= shipped["api"]
+    assert {"jinja2", "markupsafe", "requests", "shared"} <= shipped["jobs"]
+    assert shipped["plain"] == {"click", "plain"}

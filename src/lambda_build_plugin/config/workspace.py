@@ -90,7 +90,7 @@ def _named(folders: Sequence[Path], marks: Collection[str]) -> tuple[Path, ...]:
             else:
                 found.setdefault(folder.resolve(), folder)
     if problems:
-        raise SettingsError(problems, hint="name the folders of projects")
+        raise SettingsError(problems, hint="name folders that have a pyproject.toml or a lock")
     return tuple(found.values())
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.projects.model import Failure, ProjectResult, ProjectsReporter
-from lambda_build_plugin.projects.pool import START_METHOD, Pool, WorkerEndedError
+from lambda_build_plugin.projects.pool import Pool, WorkerEndedError, best_start_method
 from lambda_build_plugin.projects.worker import Built, Orders
 from lambda_build_plugin.system.cache_use import using
 from lambda_build_plugin.system.leftovers import sweep, temporary_folder
@@ -37,7 +37,7 @@ def build_projects(
     fail_fast: bool = False,
     reporter: ProjectsReporter | None = None,
     verbose: bool = False,
-    method: str = START_METHOD,
+    method: str | None = None,
 ) -> list[ProjectResult]:
     """Build projects, each as if it were built alone.
 
@@ -48,7 +48,7 @@ def build_projects(
             built, in the order given, however many workers there are.
         reporter: Is told how each of them goes on; by default nothing is shown.
         verbose: Whether messages of failures have all details.
-        method: How to start processes, see `multiprocessing`.
+        method: How to start processes, see `multiprocessing`; by default the fastest way.
 
     Returns:
         What has become of each project, in the order given.
@@ -73,7 +73,12 @@ def build_projects(
             hears=reporter.hears,
             verbose=verbose,
         )
-        run = _Run(projects, Pool(orders, method=method), reporter, is_fail_fast=fail_fast)
+        run = _Run(
+            projects,
+            Pool(orders, method=method or best_start_method()),
+            reporter,
+            is_fail_fast=fail_fast,
+        )
         return run.results(workers)
 
 
@@ -174,7 +179,13 @@ class _Run:
             return
         try:
             built = worker.hear()
-        except WorkerEndedError as error:
+        except WorkerEndedError as ended:
+            error = LambdaBuildError(
+                f"the process that built it was ended {ended.how}",
+                why="something outside of lambda-build has ended it, such as the system when "
+                "memory is short; nothing of the project is left",
+                hint="build it again, with fewer processes at once if memory is short: `--jobs 1`",
+            )
             failure = Failure.of(error, self._projects[number].label, verbose=False)
             built = Built(failure, worker.outputs)
             self._pool.forget(worker)

@@ -9,9 +9,9 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.projects.worker import SIGNALS, Built, News, Placed, work
 from lambda_build_plugin.system.output import PlacedOutputs
@@ -25,29 +25,24 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.projects.worker import Orders
 
-__all__ = ["START_METHOD", "Pool", "Worker", "WorkerEndedError"]
+__all__ = ["Pool", "Worker", "WorkerEndedError", "best_start_method"]
 
-START_METHOD = "fork" if sys.platform == "linux" else "spawn"
-"""A fork has everything loaded at once; elsewhere, libraries of the system do not endure it."""
+_THREADS = Path("/proc/self/task")
+"""Lists the threads of this process, also those that were not started by Python."""
 
 _PATIENCE = 0.5  # seconds that workers have to clean up
 
 
-class WorkerEndedError(LambdaBuildError):
+class WorkerEndedError(Exception):
     """A worker process has ended before its project was built."""
 
     def __init__(self, exit_code: int | None) -> None:
-        how = f"with exit code {exit_code}"
+        super().__init__(exit_code)
+        self.how = f"with exit code {exit_code}"
+        """Continues `the process was ended`."""
         if exit_code is not None and exit_code < 0:
-            number = -exit_code
             with suppress(ValueError):
-                how = f"by the signal {signal.Signals(number).name}"
-        super().__init__(
-            f"the process that built it was ended {how}",
-            why="something outside of lambda-build has ended it, such as the system when "
-            "memory is short; nothing of the project is left",
-            hint="build it again, with fewer processes at once if memory is short: `--jobs 1`",
-        )
+                self.how = f"by the signal {signal.Signals(-exit_code).name}"
 
 
 @dataclass(eq=False)
@@ -104,10 +99,23 @@ class Worker:
         return self.outputs
 
 
+def best_start_method() -> str:
+    """Choose how to start processes, see `multiprocessing`.
+
+    A fork has everything loaded at once. But the libraries of macOS do not endure it, and
+    neither does a lock that another thread holds at that moment.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):
+            if len(list(_THREADS.iterdir())) == 1:
+                return "fork"
+    return "spawn"
+
+
 class Pool:
     """The workers of a run, of which none outlives the `with` block."""
 
-    def __init__(self, orders: Orders, *, method: str = START_METHOD) -> None:
+    def __init__(self, orders: Orders, *, method: str) -> None:
         """Start nothing yet.
 
         Args:

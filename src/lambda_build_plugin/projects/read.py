@@ -19,7 +19,7 @@ from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.projects.model import Failure, ProjectBuild
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from lambda_build_plugin.config.settings import Host, Settings
@@ -70,12 +70,7 @@ def read_projects(folders: Sequence[Path], request: Request) -> list[ProjectBuil
         projects.append(
             ProjectBuild(label=label, folder=folder, artifacts=each.artifacts, failure=failure)
         )
-    if problems := list(_place_problems(projects)):
-        raise SettingsError(
-            problems,
-            hint="end `--output` with `/` to write a zip for each project into that folder, "
-            "or give the projects different names or outputs",
-        )
+    _check_places(projects)
     return projects
 
 
@@ -114,17 +109,47 @@ def _shown(folder: Path, cwd: Path) -> str:
         return str(folder)
 
 
-def _place_problems(projects: Sequence[ProjectBuild]) -> Iterator[str]:
-    """Yield where two projects would be written to one place.
+def _check_places(projects: Sequence[ProjectBuild]) -> None:
+    """Check that no two projects would be written to one place.
 
     Artifacts of one project have been compared when its settings were read.
+
+    Raises:
+        SettingsError: It names all such places, and the projects.
     """
+    zips = _owners((project, _zip_path(each)) for project in projects for each in project.artifacts)
+    folders = _owners(
+        (project, each.unpacked)
+        for project in projects
+        for each in project.artifacts
+        if each.unpacked is not None
+    )
+    for owners, hint in (
+        (
+            zips,
+            "end `--output` with `/` to write a zip for each project into that folder, or give "
+            "the projects different names or outputs",
+        ),
+        (folders, "leave out `unpacked`, or set another folder for each project"),
+    ):
+        shared = {place: labels for place, labels in owners.items() if len(labels) > 1}
+        if shared:
+            raise SettingsError(
+                [
+                    f"{place} would be written by {' and by '.join(labels)}"
+                    for place, labels in shared.items()
+                ],
+                hint=hint,
+            )
+
+
+def _owners(claims: Iterable[tuple[ProjectBuild, Path]]) -> Mapping[str, Mapping[str, None]]:
+    """Gather by real path which projects want it."""
     owners: defaultdict[str, dict[str, None]] = defaultdict(dict)
-    for project in projects:
-        for settings in project.artifacts:
-            for path in (settings.zip_path(settings.project.version), settings.unpacked):
-                if path is not None:
-                    owners[os.path.realpath(path)][project.label] = None
-    for place, labels in owners.items():
-        if len(labels) > 1:
-            yield f"{place} would be written by {' and by '.join(labels)}"
+    for project, path in claims:
+        owners[os.path.realpath(path)][project.label] = None
+    return owners
+
+
+def _zip_path(settings: Settings) -> Path:
+    return settings.zip_path(settings.project.version)
