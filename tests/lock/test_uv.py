@@ -20,8 +20,8 @@ from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.errors import LockError
 from lambda_build_plugin.lock import uv
 from lambda_build_plugin.lock.fields import Context
+from lambda_build_plugin.lock.find import find_lock
 from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedPackage, LockedVcs
-from lambda_build_plugin.lock.read import find_lock
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection.packages import reached
 from lambda_build_plugin.system.hashes import Digest

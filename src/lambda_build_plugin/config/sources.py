@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.options import ENVIRONMENT_PREFIX, variable
 from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -49,7 +49,7 @@ WORKSPACE = "workspace"
 _SUB_TABLES = frozenset({ARTIFACTS, WORKSPACE})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SettingsSource:
     """One source of settings: its values, and how messages name its keys."""
 

@@ -10,7 +10,9 @@ from lambda_build_plugin.frontends.options import OPTIONS
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ["add_folders", "add_options", "add_project", "make_parser"]
+__all__ = ["DOCUMENTATION", "add_folders", "add_options", "add_project", "make_parser"]
+
+DOCUMENTATION = "https://lambda-build-plugin.github.io/lambda-build-plugin/"
 
 
 def make_parser(
@@ -20,7 +22,7 @@ def make_parser(
     return argparse.ArgumentParser(
         prog=f"lambda-build {command}".rstrip(),
         description=description,
-        epilog=epilog,
+        epilog="\n\n".join(filter(None, (epilog, f"documentation: {DOCUMENTATION}"))),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, TextIO
 
@@ -19,12 +19,12 @@ from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.terminal import TerminalReporter
 from lambda_build_plugin.lock.errors import NotLockedError, StaleLockError
 from lambda_build_plugin.lock.formats import DEFAULT_NAMES
-from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.pipeline.host import read_host
 from lambda_build_plugin.pipeline.outputs import report_problem
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.report import as_json, as_text
 from lambda_build_plugin.system.output import moved_in
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,7 +38,7 @@ __all__ = ["Session", "Shown", "run_command", "with_host_lock"]
 _INTERRUPTED = 130
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Shown:
     """The two forms of a report."""
 
@@ -52,7 +52,7 @@ class Shown:
     """Lines for standard error, beside the JSON document."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Session:
     """One run of a frontend."""
 
@@ -262,6 +262,8 @@ def with_host_lock(
 
 def _changes(path: Path, settings: Settings) -> Sequence[str]:
     """Ask our own reader which requirements have changed; it may not know."""
+    from lambda_build_plugin.lock.read import read_lock
+
     try:
         read_lock(path, settings.project, settings.host.environ)
     except StaleLockError as error:

@@ -27,7 +27,7 @@ from urllib.parse import quote, unquote
 from lambda_build_plugin.errors import FetchError, excerpt
 from lambda_build_plugin.fetch.errors import NotCachedError
 from lambda_build_plugin.source_build.unpack import project_below
-from lambda_build_plugin.system.cache import CacheError, note_use
+from lambda_build_plugin.system.cache import CacheError
 from lambda_build_plugin.system.processes import finished
 from lambda_build_plugin.urls import redacted, redacted_text, without_login
 
@@ -483,10 +483,7 @@ class _Checkouts:
     def _kept(self, repository: _Repository, commit: str, *, with_history: bool) -> Path | None:
         kinds = (True,) if with_history else (False, True)
         places = (self._place(repository, commit, with_history=kind) for kind in kinds)
-        found = next((place for place in places if place.is_dir()), None)
-        if found is not None:
-            note_use(found)
-        return found
+        return next((place for place in places if place.is_dir()), None)
 
     def _keep(self, repository: _Repository, commit: str, *, with_history: bool) -> Path:
         """Fetch a commit into its own repository in the cache."""

@@ -181,8 +181,9 @@ def _build_local(name: str, folder: Path, context: BuildContext) -> Wheel:
     if shared is None:
         return build_wheel(source, context)
     settings = context.policy.settings_for(source.package)
-    passed = sorted(context.build_environment)
-    key = "\n".join(("local", str(source.root), str(context.target), settings.key, *passed))
+    passed, compiler = sorted(context.build_environment), context.cross_compile.value
+    parts = ("local", str(source.root), str(context.target), settings.key, compiler, *passed)
+    key = "\n".join(parts)
     with shared.alone(key) as place:
         return _read_shared(place) or _share(build_wheel(source, context), place)
 
@@ -193,7 +194,7 @@ def _read_shared(place: Path) -> Wheel | None:
     except FileNotFoundError:
         return None
     wheel = Wheel.of(place / note["filename"], sha256=note["sha256"], source="local")
-    return replace(wheel, built_by=note["built_by"])
+    return replace(wheel, built_by=note["built_by"], compiled_by=note["compiled_by"])
 
 
 def _share(wheel: Wheel, place: Path) -> Wheel:
@@ -201,7 +202,8 @@ def _share(wheel: Wheel, place: Path) -> Wheel:
     place.mkdir(exist_ok=True)
     shared = replace(wheel, path=place / wheel.filename)
     shutil.move(wheel.path, shared.path)
-    note = {"filename": wheel.filename, "sha256": wheel.sha256, "built_by": wheel.built_by}
+    names = ("filename", "sha256", "built_by", "compiled_by")
+    note = {name: getattr(wheel, name) for name in names}
     unfinished = place / f"{_NOTE}.part"
     unfinished.write_text(json.dumps(note), encoding="utf-8")
     unfinished.replace(place / _NOTE)
@@ -225,7 +227,9 @@ def _same(package: LockedPackage, wheel: Wheel, version: Version | None) -> Whee
 def _once(key: str, kind: str, context: BuildContext, make: Callable[[], Wheel]) -> Wheel:
     """Return a wheel from the cache, or make it and keep it there."""
     python = context.interpreter
-    full_key = "\n".join((_FORMAT, key, str(context.target), str(python), python.platform))
+    compiler = str(context.cross_compiler or "")
+    parts = (_FORMAT, key, str(context.target), str(python), python.platform, compiler)
+    full_key = "\n".join(parts)
     with context.cache.alone(full_key):
         note = context.cache.note("built", full_key)
         if note is not None and (wheel := _kept(note, kind, context)) is not None:
@@ -233,7 +237,12 @@ def _once(key: str, kind: str, context: BuildContext, make: Callable[[], Wheel])
         wheel = make()
         digest = Digest(f"sha256:{wheel.sha256}")
         context.cache.store_file(wheel.path, digest)
-        kept = {"digest": digest, "filename": wheel.filename, "built_by": wheel.built_by}
+        kept = {
+            "digest": digest,
+            "filename": wheel.filename,
+            "built_by": wheel.built_by,
+            "compiled_by": wheel.compiled_by,
+        }
         context.cache.keep_note("built", full_key, kept)
         return wheel
 
@@ -245,5 +254,6 @@ def _kept(note: Mapping[str, str], kind: str, context: BuildContext) -> Wheel | 
         return None
     with suppress(InvalidWheelFilename):
         wheel = Wheel.of(checked.path, sha256=checked.sha256, source=kind, filename=filename)
-        return replace(wheel, built_by=note.get("built_by", ""))
+        built_by, compiled_by = note.get("built_by", ""), note.get("compiled_by", "")
+        return replace(wheel, built_by=built_by, compiled_by=compiled_by)
     return None

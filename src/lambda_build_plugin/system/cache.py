@@ -39,13 +39,12 @@ __all__ = [
     "Cache",
     "CacheError",
     "belongs_to_another_user",
-    "note_use",
 ]
 
 FILES = "files"
 """The folder of the files by their digest; beside it is one for each kind of notes."""
 
-FolderKind: TypeAlias = Literal["git"]
+FolderKind: TypeAlias = Literal["git", "zig"]
 
 FOLDER_KINDS = frozenset(get_args(FolderKind))
 """Kinds whose entries are folders that other modules keep here."""
@@ -131,7 +130,7 @@ class Cache:
             except OSError:
                 continue
             if checked.digest == digest:
-                note_use(path)
+                _note_use(path)
                 return checked
             with suppress(OSError):  # damaged: the next fetch brings it anew
                 path.unlink()
@@ -203,7 +202,7 @@ class Cache:
                 continue
             signature, text = content[:_SIGNATURE_LENGTH], content[_SIGNATURE_LENGTH:]
             if hmac.compare_digest(signature, self._signature(kind, key, text)):
-                note_use(path)
+                _note_use(path)
                 return text
         return None
 
@@ -227,14 +226,16 @@ class Cache:
         folders = (_file_path(root, digest) for root in self._own_folders())
         found = next((path for path in folders if path.is_file()), None)
         if found is not None:
-            note_use(found)
+            _note_use(found)
         return found
 
     def folder(self, kind: FolderKind, key: str) -> Path:
         """Name the place of a folder that another module keeps here; the key may be secret."""
         if self._obstacle is not None:
             self._read_only = _reason(self._obstacle)
-        return self._own / kind / hashlib.sha256(key.encode()).hexdigest()
+        place = self._own / kind / hashlib.sha256(key.encode()).hexdigest()
+        _note_use(place)
+        return place
 
     def _signature(self, kind: str, key: str, text: bytes) -> bytes:
         """Sign the content of a note together with its kind and its key."""
@@ -277,7 +278,7 @@ class Cache:
         return *_new_file(self._spare / kind), self._spare
 
 
-def note_use(path: Path) -> None:
+def _note_use(path: Path) -> None:
     """Say of a file or a folder in the cache that it was used, at most once an hour."""
     with suppress(OSError):  # it is only read, or it is another user's
         if time.time() - path.stat().st_mtime > _HOUR:
