@@ -231,6 +231,8 @@ class _Reader:
         return [folder for source in sources if (folder := _folder(source)) is not None]
 
     def _check_fresh(self, root: Table) -> None:
+        if self._context.lock_is_fresh:
+            return
         found = differences(
             self._context.project,
             root.table("metadata"),
