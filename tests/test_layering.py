@@ -38,6 +38,7 @@ LAYERS = (
     "verify",
     "report",
     "pipeline",
+    "projects",
     "commands",
     "frontends",
 )

@@ -20,6 +20,7 @@ from lambda_build_plugin.pipeline.staging import get_project_code, run_before_bu
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.system.leftovers import sweep, temporary_folder
 from lambda_build_plugin.system.output import Outputs
+from lambda_build_plugin.system.sharing import SharedFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.pipeline.noted_choice import ChoiceKey
     from lambda_build_plugin.report import BuildReport
 
-__all__ = ["build", "build_all"]
+__all__ = ["build", "build_all", "build_in"]
 
 
 def build(
@@ -69,7 +70,6 @@ def build_all(
     Raises:
         LambdaBuildError: With the reason and how to fix it. Nothing is left behind.
     """
-    reports: list[BuildReport] = []
     for cache in {settings.host.cache_dir for settings in artifacts}:
         sweep(cache)
     with (
@@ -81,17 +81,28 @@ def build_all(
             reporter=reporter or Reporter(),
             builder=builder,
             outputs=outputs,
+            shared=SharedFolder(Path(folder, "shared")),
         )
-        if any(settings.runtime_is_default for settings in artifacts):
-            from lambda_build_plugin.pipeline.default_runtime import with_default_runtimes
+        return build_in(run, artifacts)
 
-            artifacts = with_default_runtimes(artifacts, run.locks)
-        for settings in artifacts:
-            with _naming_artifact(settings, count=len(artifacts)):
-                check_outputs(settings)
-        for settings in artifacts:
-            with _naming_artifact(settings, count=len(artifacts)):
-                reports.append(_build(settings, run))
+
+def build_in(run: Run, artifacts: Sequence[Settings]) -> list[BuildReport]:
+    """Build several artifacts in a run; they appear when its outputs are moved.
+
+    Raises:
+        LambdaBuildError: With the reason and how to fix it.
+    """
+    reports: list[BuildReport] = []
+    if any(settings.runtime_is_default for settings in artifacts):
+        from lambda_build_plugin.pipeline.default_runtime import with_default_runtimes
+
+        artifacts = with_default_runtimes(artifacts, run.locks)
+    for settings in artifacts:
+        with _naming_artifact(settings, count=len(artifacts)):
+            check_outputs(settings)
+    for settings in artifacts:
+        with _naming_artifact(settings, count=len(artifacts)):
+            reports.append(_build(settings, run))
     return reports
 
 

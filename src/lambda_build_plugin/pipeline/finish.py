@@ -75,6 +75,8 @@ def finish(
         raise StrictError(warnings)
     _register(artifact, staged, written, expected)
     _write_unpacked(artifact, staged)
+    with artifact.clock.stage("archive"):
+        changed = run.outputs.compare(temporary)
     lock = dependencies.lock
     return report.make(
         report.BuildResult(
@@ -82,6 +84,7 @@ def finish(
             tree=staged.tree,
             written=written,
             artifact=output,
+            changed=changed,
             lock=lock.path if lock else None,
             left_out=dependencies.left_out,
             excluded=staged.excluded,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.selection.provided import Provider
     from lambda_build_plugin.system.output import Outputs
+    from lambda_build_plugin.system.sharing import SharedFolder
     from lambda_build_plugin.wheel.file import Wheel
 
 __all__ = ["ArtifactBuild", "Run"]
@@ -47,6 +48,9 @@ class Run:
 
     outputs: Outputs
     """Moves all artifacts into place when the run ends, or none of them after a failure."""
+
+    shared: SharedFolder
+    """For what is made once: in this run, or in all runs of several projects."""
 
     locks: dict[Path, Lock] = field(default_factory=dict)
     lock_hashes: dict[Path, str] = field(default_factory=dict)
@@ -127,12 +131,16 @@ class ArtifactBuild:
                     key=read_key(host.state_dir, cache=host.cache_dir),
                     spare=folder / "cache",
                     is_optional=host.cache_is_default,
+                    shared=run.shared,
                 ),
                 home=host.home,
                 environ=host.environ,
                 build_environment=settings.build_environment,
+                cross_compile=settings.cross_compile,
                 offline=settings.offline,
                 reporter=run.reporter,
+                # The commands of the user may change what is built.
+                shared=None if settings.hooks.before_build else run.shared,
             ),
             clock=Clock(run.reporter),
             providers=run.providers(settings),
