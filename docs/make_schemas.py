@@ -20,6 +20,7 @@ from lambda_build_plugin.commands.inspection import (
     InspectionReport,
 )
 from lambda_build_plugin.invoke.results import InvocationReport, InvocationsReport
+from lambda_build_plugin.projects.report import BuiltProject, FailedProject, ProjectsReport
 from lambda_build_plugin.report import (
     BuildReport,
     BuildReports,
@@ -42,6 +43,7 @@ _PARTS = {
     part.__name__: part
     for part in (
         *(BuildReport, SizeReport, PackageReport, LeftOutReport, ExcludedReport, LeftBehindReport),
+        *(BuiltProject, FailedProject),
         *(InspectedPackage, FailureReport, Change, Field, InvocationReport),
     )
 }
@@ -50,7 +52,7 @@ _PARTS = {
 def schemas() -> Mapping[str, str]:
     """Make the text of each schema, by the name of its file."""
     return {
-        "build.schema.json": _schema("build", [BuildReport, BuildReports]),
+        "build.schema.json": _schema("build", [BuildReport, BuildReports, ProjectsReport]),
         "inspect.schema.json": _schema("inspect", [InspectionReport]),
         "diff.schema.json": _schema("diff", [Difference]),
         "invoke.schema.json": _schema("invoke", [InvocationsReport]),
