@@ -17,6 +17,7 @@ import pytest
 from fakes.invoking import RUNTIME, SITE_PACKAGES
 from fakes.locks import ROOT
 from fakes.projects import a_project, run_lambda_build
+from jsonschema import Draft202012Validator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,6 +156,8 @@ def test_results_as_json(workplace: Workplace) -> None:
     run = workplace.call(ECHO, "--event", "[1]", "--repeat", "2", "--json")
     report = json.loads(run.output)
 
+    schema = json.loads((ROOT / "docs" / "schema" / "invoke.schema.json").read_text("utf-8"))
+    assert [error.message for error in Draft202012Validator(schema).iter_errors(report)] == []
     assert [each["answer"] for each in report["invocations"]] == [[1], [1]]
     assert [each["init_duration"] is None for each in report["invocations"]] == [False, True]
     assert all(each["error_type"] is None for each in report["invocations"])

@@ -18,7 +18,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from packaging.requirements import Requirement
 
@@ -41,7 +41,7 @@ _HERE = Path(__file__).parent
 
 STAND_IN = _HERE / "stand_in"
 
-_KIND = "runtime"
+_KIND: Final = "runtime"
 _CONSTRAINTS = frozenset(
     {
         "PIP_CONSTRAINT",
