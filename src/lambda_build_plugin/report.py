@@ -71,6 +71,9 @@ class PackageReport(TypedDict):
     built_by: str
     """The backend that built it, with its version; empty if it was not built here."""
 
+    compiled_by: str
+    """The zig that compiled its machine code, and its target; empty if none did."""
+
     unzipped: int
     zipped: int
     files: int
@@ -263,6 +266,7 @@ def _packages(tree: StagedTree, written: Written) -> list[PackageReport]:
             sha256=dist.wheel.sha256,
             source=dist.wheel.source,
             built_by=dist.wheel.built_by,
+            compiled_by=dist.wheel.compiled_by,
             unzipped=0,
             zipped=0,
             files=0,
@@ -277,6 +281,7 @@ def _packages(tree: StagedTree, written: Written) -> list[PackageReport]:
             sha256="",
             source="local",
             built_by="",
+            compiled_by="",
             unzipped=0,
             zipped=0,
             files=0,
@@ -326,7 +331,8 @@ def _note(package: PackageReport) -> str:
     if not package["file"]:
         return "  (ships as source)"
     by = f" by {package['built_by']}" if package["built_by"] else ""
-    return f"  (built from source{by})"
+    compiled = f", compiled by {package['compiled_by']}" if package["compiled_by"] else ""
+    return f"  (built from source{by}{compiled})"
 
 
 def _left_out_lines(left_out: Sequence[LeftOutReport], *, verbose: bool) -> list[str]:

@@ -178,6 +178,16 @@ TABLE = (
         repeated=True,
     ),
     Option(
+        "cross-compile",
+        ("cross-compile",),
+        "contents",
+        "WHEN",
+        "use zig, which the extra `cross` installs, to compile C and C++ for the target; auto "
+        "means where this machine's compilers do not",
+        choices=("auto", "always", "never"),
+        default="auto",
+    ),
+    Option(
         "build-environment",
         (),
         "contents",

@@ -23,6 +23,7 @@ __all__ = [
     "HANDLER",
     "Command",
     "Contents",
+    "CrossCompile",
     "Form",
     "Hooks",
     "Host",
@@ -68,6 +69,16 @@ class Form(enum.Enum):
 
     WHEEL = "wheel"
     SOURCE = "source"
+
+
+class CrossCompile(enum.Enum):
+    """When zig takes the place of this machine's compilers."""
+
+    AUTO = "auto"
+    """Where they compile for another machine or a newer glibc than the target's."""
+
+    ALWAYS = "always"
+    NEVER = "never"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +145,7 @@ class Settings:
     build_environment: frozenset[str] = frozenset()
     """Names of variables that builds of somebody else's sources get despite their names."""
 
+    cross_compile: CrossCompile = CrossCompile.AUTO
     main: bool = True
     """Whether the main dependencies ship; false for Poetry's `--only` and PDM's `--no-default`."""
 

@@ -118,6 +118,7 @@ class ArtifactBuild:
                 home=host.home,
                 environ=host.environ,
                 build_environment=settings.build_environment,
+                cross_compile=settings.cross_compile,
                 offline=settings.offline,
                 reporter=run.reporter,
             ),

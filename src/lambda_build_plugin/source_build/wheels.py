@@ -185,14 +185,21 @@ def _same(package: LockedPackage, wheel: Wheel, version: Version | None) -> Whee
 def _once(key: str, kind: str, context: BuildContext, make: Callable[[], Wheel]) -> Wheel:
     """Return a wheel from the cache, or make it and keep it there."""
     python = context.interpreter
-    full_key = "\n".join((_FORMAT, key, str(context.target), str(python), python.platform))
+    compiler = str(context.cross_compiler or "")
+    parts = (_FORMAT, key, str(context.target), str(python), python.platform, compiler)
+    full_key = "\n".join(parts)
     note = context.cache.note("built", full_key)
     if note is not None and (wheel := _kept(note, kind, context)) is not None:
         return wheel
     wheel = make()
     digest = Digest(f"sha256:{wheel.sha256}")
     context.cache.store_file(wheel.path, digest)
-    kept = {"digest": digest, "filename": wheel.filename, "built_by": wheel.built_by}
+    kept = {
+        "digest": digest,
+        "filename": wheel.filename,
+        "built_by": wheel.built_by,
+        "compiled_by": wheel.compiled_by,
+    }
     context.cache.keep_note("built", full_key, kept)
     return wheel
 
@@ -204,5 +211,6 @@ def _kept(note: Mapping[str, str], kind: str, context: BuildContext) -> Wheel | 
         return None
     with suppress(InvalidWheelFilename):
         wheel = Wheel.of(checked.path, sha256=checked.sha256, source=kind, filename=filename)
-        return replace(wheel, built_by=note.get("built_by", ""))
+        built_by, compiled_by = note.get("built_by", ""), note.get("compiled_by", "")
+        return replace(wheel, built_by=built_by, compiled_by=compiled_by)
     return None

@@ -80,6 +80,9 @@ class Wheel:
     built_by: str = ""
     """The backend that built it here, with its version; empty if it came as a wheel."""
 
+    compiled_by: str = ""
+    """The zig that compiled its machine code, and for what; empty if none did."""
+
     @classmethod
     def of(cls, path: Path, *, sha256: str, source: str, filename: str = "") -> Wheel:
         """Describe a wheel by its file name (PEP 427).
