@@ -122,7 +122,7 @@ built: dist
 # What is published is what was tested last: `built` makes dist/.
 release: $(STAMP)
 	$(BIN)/python .ci/check_release.py "$(TAG)"
-	$(MAKE) --no-print-directory lint types nightly
+	$(MAKE) --no-print-directory lint types docs nightly
 	$(MAKE) --no-print-directory built EACH_TIME=
 
 $(DOCS_STAMP): $(STAMP) locks/docs.txt

@@ -161,10 +161,11 @@ def test_the_readme_is_short() -> None:
         ("SETTINGS", "settings_page"),
         ("COMMAND_LINE", "command_line_page"),
         ("MESSAGES", "messages_page"),
+        ("RUNTIMES_PAGE", "runtimes_page"),
     ],
 )
 def test_the_reference_is_what_the_code_says(page: str, made: str) -> None:
-    """Settings, commands and errors in the reference are those of the code."""
+    """Settings, commands, errors and runtimes in the reference are those of the code."""
     text = MAKE_REFERENCE[page].read_text(encoding="utf-8")
 
     assert text == MAKE_REFERENCE[made](text), "run `make reference`"
