@@ -176,7 +176,8 @@ def _options(parser: argparse.ArgumentParser) -> str:
 def _positionals(parser: argparse.ArgumentParser) -> Iterator[str]:
     for action in parser._actions:  # noqa: SLF001 - argparse has no public list
         if not action.option_strings:
-            yield f"[{action.metavar}]" if action.nargs == "?" else str(action.metavar)
+            forms = {"?": "[{}]", "*": "[{} ...]"}
+            yield forms.get(str(action.nargs), "{}").format(action.metavar)
 
 
 def _option_row(action: argparse.Action) -> str:

@@ -93,6 +93,10 @@ def shown_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a project with a lock and a dependency, and the zips that the pages speak of."""
     folder = tmp_path_factory.mktemp("shown")
     project = a_project(folder / "my-project", name="my_project", dependencies=("demo",))
+    members = '[tool.lambda-build.workspace]\nmembers = ["my-project/functions/*"]\n'
+    (folder / "pyproject.toml").write_text(members)
+    for name in ("orders", "payments"):
+        a_project(project / "functions" / name, name=name, extra="[tool.lambda-build]\n")
     wheel = a_wheel("demo")
     (folder / wheel.filename).write_bytes(wheel.content)
     (project / "pylock.toml").write_text(pylock_of([wheel], f"{folder.as_uri()}/"))

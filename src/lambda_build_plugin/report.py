@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
 from lambda_build_plugin.errors import cut, printable
 from lambda_build_plugin.runtime.limits import UNZIPPED_LIMIT, ZIPPED_LIMIT, size_text
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.archive import Written
     from lambda_build_plugin.config.settings import Settings
-    from lambda_build_plugin.selection.packages import LeftOut
+    from lambda_build_plugin.selection.left_out import LeftOut
     from lambda_build_plugin.stage.filters import Excluded
     from lambda_build_plugin.stage.tree import StagedTree
 
@@ -115,6 +115,9 @@ class BuildReport(TypedDict):
     """Of the artifact; None if the project does not name its artifacts."""
 
     artifact: str
+    changed: bool | None
+    """Whether the zip differs from the one that was at its place; None if none was there."""
+
     layout: str
     runtime: str
     runtime_reason: str
@@ -146,7 +149,7 @@ class BuildReports(TypedDict):
     """In the order in which they were built."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class BuildResult:
     """The facts of one build that its report is made from."""
 
@@ -155,6 +158,9 @@ class BuildResult:
     written: Written
     artifact: Path
     """Where the zip goes when the run ends."""
+
+    changed: bool | None = None
+    """Whether it differs from the file that is there now; None if there is none."""
 
     lock: Path | None
     left_out: Sequence[LeftOut]
@@ -171,6 +177,7 @@ def make(result: BuildResult) -> BuildReport:
         schema=SCHEMA,
         name=settings.artifact,
         artifact=str(result.artifact),
+        changed=result.changed,
         layout=settings.layout.value,
         runtime=settings.target.runtime.name,
         runtime_reason=settings.runtime_reason,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
+
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     import datetime
@@ -81,7 +83,7 @@ class CrossCompile(enum.Enum):
     NEVER = "never"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Hooks:
     """Commands of the user, in the order in which they run."""
 
@@ -97,7 +99,7 @@ class Preset(enum.Enum):
     DOCS = "docs"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Host:
     """What the frontend knows about this machine; the core uses no other source."""
 
@@ -115,7 +117,7 @@ class Host:
     """Where the key is kept that notes in the cache are signed with; None without a place."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything one build needs to know."""
 

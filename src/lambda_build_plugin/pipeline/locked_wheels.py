@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.lock.model import Lock, LockedPackage
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.selection.files import Selection
-    from lambda_build_plugin.selection.packages import LeftOut
+    from lambda_build_plugin.selection.left_out import LeftOut
     from lambda_build_plugin.source_build.context import BuildContext
 
 __all__ = ["LockedWheels", "get_locked_wheels", "make_fetcher"]

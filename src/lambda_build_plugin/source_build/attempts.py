@@ -40,12 +40,7 @@ from lambda_build_plugin.source_build.errors import (
     WrongWheelError,
 )
 from lambda_build_plugin.source_build.in_process import build_in_process, usable_backend
-from lambda_build_plugin.source_build.isolation import Isolation, build_in_isolation
 from lambda_build_plugin.source_build.process_state import no_input, scratch
-from lambda_build_plugin.source_build.secrets import (
-    withheld_from_backend,
-    withheld_from_installer,
-)
 from lambda_build_plugin.system.hashes import check_file
 from lambda_build_plugin.wheel.file import Wheel
 from lambda_build_plugin.wheel.rewrite import normalize
@@ -58,6 +53,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.source_build.context import BuildContext
     from lambda_build_plugin.source_build.cross import CrossCompiler
+    from lambda_build_plugin.source_build.isolation import Isolation
     from lambda_build_plugin.source_build.source import Source
 
 __all__ = ["build_wheel"]
@@ -210,6 +206,8 @@ class _Attempts:
         return self._built(self._isolation(compiler=compiler))
 
     def _built(self, how: Isolation) -> Path:
+        from lambda_build_plugin.source_build.isolation import build_in_isolation
+
         source, folder, python = self.source, self._new_folder(), how.interpreter
         self.context.reporter.note(
             f"building {source.name} with {source.backend} in isolation"
@@ -221,6 +219,13 @@ class _Attempts:
         return self._only_wheel(folder)
 
     def _isolation(self, *, compiler: bool, cross: CrossCompiler | None = None) -> Isolation:
+        # Not loaded by a build in this process.
+        from lambda_build_plugin.source_build.isolation import Isolation
+        from lambda_build_plugin.source_build.secrets import (
+            withheld_from_backend,
+            withheld_from_installer,
+        )
+
         source, context = self.source, self.context
         # The user's own code may use the user's secrets; what strangers wrote may not.
         names = () if source.kind == "local" else context.environ

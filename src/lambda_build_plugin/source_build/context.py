@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.build_policy import BuildPolicy
 from lambda_build_plugin.config.settings import CrossCompile
-from lambda_build_plugin.source_build import interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.source_build.cross import CrossCompiler
     from lambda_build_plugin.system.cache import Cache
     from lambda_build_plugin.system.interpreters import Interpreter
+    from lambda_build_plugin.system.sharing import SharedFolder
 
 __all__ = ["BuildContext"]
 
@@ -47,10 +47,14 @@ class BuildContext:
 
     offline: bool
     reporter: Reporter
+    shared: SharedFolder | None = None
+    """Where wheels of local folders are kept for all builds of a run; None to build each time."""
 
     @cached_property
     def interpreter(self) -> Interpreter:
         """The Python to build with, found when the first source needs it."""
+        from lambda_build_plugin.source_build import interpreter  # not needed in this process
+
         return interpreter.find(self.target.runtime.python, environ=self.environ, home=self.home)
 
     @cached_property

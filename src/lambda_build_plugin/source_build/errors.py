@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import SourceBuildError
 from lambda_build_plugin.urls import redacted_text
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -62,7 +62,7 @@ def ending(output: str, *, lines: int = _LAST_LINES) -> str:
     return shown if len(end) == len(text) else f"…\n{shown}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Attempt:
     """One attempt to build a wheel that failed, or whose wheel did not fit."""
 

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ from lambda_build_plugin.source_build.errors import (
 from lambda_build_plugin.source_build.process_state import variables
 from lambda_build_plugin.system.interpreters import uv_of
 from lambda_build_plugin.system.processes import finished
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -80,7 +81,7 @@ exit 1
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Isolation:
     """How an isolated build is run."""
 
