@@ -154,6 +154,17 @@ def test_shown_tables_are_accepted(table: str, tmp_path: Path) -> None:
     assert len(artifacts) >= 1
 
 
+def test_the_readme_of_the_package_has_no_relative_links() -> None:
+    """The package index shows the README, but has none of the files beside it."""
+    hook = runpy.run_path(str(ROOT / "hatch_build.py"))
+    shown = hook["with_absolute_links"](PAGES[0].read_text(encoding="utf-8"))
+
+    links = re.findall(r"\]\(([^)]+)\)", shown)
+    assert links
+    assert [link for link in links if not link.startswith("https://")] == []
+    assert "/raw/main/docs/session.svg" in shown
+
+
 def test_the_readme_is_short() -> None:
     """A newcomer reads the README to its end."""
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
