@@ -100,6 +100,7 @@ def shown_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     wheel = a_wheel("demo")
     (folder / wheel.filename).write_bytes(wheel.content)
     (project / "pylock.toml").write_text(pylock_of([wheel], f"{folder.as_uri()}/"))
+    a_project(folder / "other-project", name="other")
     (project / "requirements.txt").write_text(f"demo==1.0 --hash=sha256:{wheel.sha256}\n")
     return project
 
@@ -243,6 +244,7 @@ def test_the_schemas_are_what_the_code_says() -> None:
     [
         pytest.param("build", ["--json"], id="one artifact"),
         pytest.param("build", ["--json", "--arch", "x86_64", "--arch", "arm64"], id="several"),
+        pytest.param("build", ["--json", ".", "../other-project"], id="several projects"),
         pytest.param("inspect", ["inspect", "--json", "a.zip"], id="inspect"),
         pytest.param("diff", ["diff", "--json", "a.zip", "b.zip"], id="diff"),
     ],
