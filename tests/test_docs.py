@@ -68,10 +68,16 @@ def blocks(*languages: str) -> Iterator[Block]:
                 yield Block(page.relative_to(ROOT).as_posix(), found[2], found[3], found[1] or "")
 
 
+def sessions() -> list[tuple[str, str]]:
+    """Find the commands that are shown with what they print to standard error."""
+    shown = [block.text for block in blocks("console") if not block.tested_by]
+    return [(text.partition("\n")[0].removeprefix("$ "), text.partition("\n")[2]) for text in shown]
+
+
 def commands(program: str) -> list[str]:
     """Find the lines that run a program, without prompts and comments."""
-    shown = [block.text for block in blocks("sh", "console") if not block.tested_by]
-    lines = [line.removeprefix("$ ") for text in shown for line in text.splitlines()]
+    shown = [block.text for block in blocks("sh") if not block.tested_by]
+    lines = (line for text in shown for line in text.splitlines())
     found = (re.split(r"\s#\s", line)[0].strip() for line in lines)
     return sorted({line for line in found if line.split()[:1] == [program]})
 
@@ -126,6 +132,23 @@ def test_shown_commands_run(command: str, capsys: pytest.CaptureFixture[str]) ->
     code = main(arguments)
 
     assert code == 0, capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_in_shown_project")
+@pytest.mark.parametrize(("command", "printed"), sessions())
+def test_shown_messages_are_real(
+    command: str, printed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A command that is shown with its message prints this message."""
+    main(command.split()[1:])
+
+    assert capsys.readouterr().err == printed
+
+
+@pytest.mark.parametrize("code", sorted({block.text for block in blocks("python")}))
+def test_shown_python_is_valid(code: str) -> None:
+    """Each Python block is a program, or a part of one."""
+    compile(code, "<documentation>", "exec")
 
 
 @pytest.mark.parametrize("command", [*commands("poetry"), *commands("pdm")])
