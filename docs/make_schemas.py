@@ -19,10 +19,17 @@ from lambda_build_plugin.commands.inspection import (
     InspectedPackage,
     InspectionReport,
 )
+from lambda_build_plugin.projects.report import (
+    ProjectFailureReport,
+    ProjectReport,
+    ProjectsReport,
+)
 from lambda_build_plugin.report import (
     BuildReport,
     BuildReports,
+    ErrorReport,
     ExcludedReport,
+    FailedReport,
     LeftBehindReport,
     LeftOutReport,
     PackageReport,
@@ -41,7 +48,8 @@ _PARTS = {
     part.__name__: part
     for part in (
         *(BuildReport, SizeReport, PackageReport, LeftOutReport, ExcludedReport, LeftBehindReport),
-        *(InspectedPackage, FailureReport, Change, Field),
+        *(InspectedPackage, FailureReport, Change, Field, ErrorReport),
+        *(ProjectReport, ProjectFailureReport),
     )
 }
 
@@ -49,7 +57,7 @@ _PARTS = {
 def schemas() -> Mapping[str, str]:
     """Make the text of each schema, by the name of its file."""
     return {
-        "build.schema.json": _schema("build", [BuildReport, BuildReports]),
+        "build.schema.json": _schema("build", [BuildReport, BuildReports, ProjectsReport]),
         "inspect.schema.json": _schema("inspect", [InspectionReport]),
         "diff.schema.json": _schema("diff", [Difference]),
     }
@@ -57,12 +65,12 @@ def schemas() -> Mapping[str, str]:
 
 def _schema(name: str, documents: list[type]) -> str:
     definitions: dict[str, Any] = {}
-    forms = [_object(each, definitions) for each in documents]
+    forms = [_object(each, definitions) for each in (*documents, FailedReport)]
     schema = {
         "$schema": _DRAFT,
         "$id": f"{_SITE}/{name}.schema.json",
         "title": f"What `lambda-build{'' if name == 'build' else f' {name}'} --json` prints",
-        **(forms[0] if len(forms) == 1 else {"oneOf": forms}),
+        "oneOf": forms,
         "$defs": dict(sorted(definitions.items())),
     }
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

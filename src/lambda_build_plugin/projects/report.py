@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, TypedDict
 
 from lambda_build_plugin.errors import printable
-from lambda_build_plugin.report import SCHEMA, json_text
+from lambda_build_plugin.report import SCHEMA, ErrorReport, json_text
 from lambda_build_plugin.runtime.limits import size_text
 
 if TYPE_CHECKING:
@@ -33,17 +33,12 @@ class ProjectReport(TypedDict):
     seconds: float
 
 
-class FailureReport(TypedDict):
-    """One project that was not built, and why."""
+class ProjectFailureReport(ErrorReport):
+    """One project that was not built, and why: as if it were built alone."""
 
     project: str
     folder: str
-    exit_code: int
-    """The one that the command has if this project is built alone."""
-
-    what: str
-    why: str
-    hint: str
+    """Absolute."""
 
 
 class ProjectsReport(TypedDict):
@@ -51,7 +46,7 @@ class ProjectsReport(TypedDict):
 
     schema: int
     projects: list[ProjectReport]
-    failures: list[FailureReport]
+    failures: list[ProjectFailureReport]
     not_built: list[str]
     """Projects that were not tried, or not kept, because another one failed (`--fail-fast`)."""
 
@@ -63,13 +58,10 @@ def as_json(results: Sequence[ProjectResult]) -> str:
             schema=SCHEMA,
             projects=[_project(result) for result in results if result.reports],
             failures=[
-                FailureReport(
+                ProjectFailureReport(
                     project=result.project.label,
                     folder=str(result.project.folder),
-                    exit_code=result.failure.exit_code,
-                    what=result.failure.what,
-                    why=result.failure.why,
-                    hint=result.failure.hint,
+                    **result.failure.report,
                 )
                 for result in results
                 if result.failure is not None
