@@ -19,11 +19,7 @@ from lambda_build_plugin.commands.inspection import (
     InspectedPackage,
     InspectionReport,
 )
-from lambda_build_plugin.projects.report import (
-    ProjectFailureReport,
-    ProjectReport,
-    ProjectsReport,
-)
+from lambda_build_plugin.projects.report import BuiltProject, FailedProject, ProjectsReport
 from lambda_build_plugin.report import (
     BuildReport,
     BuildReports,
@@ -48,8 +44,8 @@ _PARTS = {
     part.__name__: part
     for part in (
         *(BuildReport, SizeReport, PackageReport, LeftOutReport, ExcludedReport, LeftBehindReport),
+        *(BuiltProject, FailedProject),
         *(InspectedPackage, FailureReport, Change, Field, ErrorReport),
-        *(ProjectReport, ProjectFailureReport),
     )
 }
 

@@ -15,12 +15,19 @@ if TYPE_CHECKING:
     from lambda_build_plugin.projects.model import ProjectResult
     from lambda_build_plugin.report import BuildReport
 
-__all__ = ["ProjectsReport", "as_json", "as_table", "warning_lines"]
+__all__ = [
+    "BuiltProject",
+    "FailedProject",
+    "ProjectsReport",
+    "as_json",
+    "as_table",
+    "warning_lines",
+]
 
 _STATES = {None: "new", True: "changed", False: "same"}
 
 
-class ProjectReport(TypedDict):
+class BuiltProject(TypedDict):
     """One project that was built."""
 
     project: str
@@ -33,7 +40,7 @@ class ProjectReport(TypedDict):
     seconds: float
 
 
-class ProjectFailureReport(ErrorReport):
+class FailedProject(ErrorReport):
     """One project that was not built, and why: as if it were built alone."""
 
     project: str
@@ -45,8 +52,8 @@ class ProjectsReport(TypedDict):
     """Schema 1, for a run that builds several projects. All lists are in the order given."""
 
     schema: int
-    projects: list[ProjectReport]
-    failures: list[ProjectFailureReport]
+    projects: list[BuiltProject]
+    failures: list[FailedProject]
     not_built: list[str]
     """Projects that were not tried, or not kept, because another one failed (`--fail-fast`)."""
 
@@ -58,7 +65,7 @@ def as_json(results: Sequence[ProjectResult]) -> str:
             schema=SCHEMA,
             projects=[_project(result) for result in results if result.reports],
             failures=[
-                ProjectFailureReport(
+                FailedProject(
                     project=result.project.label,
                     folder=str(result.project.folder),
                     **result.failure.report,
@@ -71,8 +78,8 @@ def as_json(results: Sequence[ProjectResult]) -> str:
     )
 
 
-def _project(result: ProjectResult) -> ProjectReport:
-    return ProjectReport(
+def _project(result: ProjectResult) -> BuiltProject:
+    return BuiltProject(
         project=result.project.label,
         folder=str(result.project.folder),
         artifacts=list(result.reports),
