@@ -42,6 +42,7 @@ _COMMANDS = {
     "diff": "lambda_build_plugin.frontends.cli_diff",
     "init": "lambda_build_plugin.frontends.cli_init",
     "inspect": "lambda_build_plugin.frontends.cli_inspect",
+    "invoke": "lambda_build_plugin.frontends.cli_invoke",
     "list": "lambda_build_plugin.frontends.cli_list",
     "lock": "lambda_build_plugin.frontends.cli_lock",
 }
@@ -64,16 +65,16 @@ _EPILOG = """\
 commands: `lambda-build init` writes the settings; `lambda-build lock` makes a lock for all
 Lambda targets; `lambda-build inspect ZIP` checks any zip as a build checks its own;
 `lambda-build diff A.zip B.zip` shows the differences between two artifacts;
-`lambda-build list` says what there is to build, and what has changed; `lambda-build cache`
-measures the cache and makes it smaller.
+`lambda-build invoke` runs the function on this machine; `lambda-build list` says what there
+is to build, and what has changed; `lambda-build cache` measures the cache and makes it smaller.
 
 The options for target, contents and output (except --json and --report) can also be set in
 [tool.lambda-build] of pyproject.toml, or in the environment as LAMBDA_BUILD_<KEY>.
 A flag wins over the environment, and the environment over the table.
 
 exit codes: 0 done; 2 settings or usage; 3 lock; 4 no file for the target; 5 fetch;
-6 building a source; 7 staging; 8 verification; 130 interrupted (129, 143: by a signal);
-1 an unexpected failure"""
+6 building a source; 7 staging; 8 verification; 9 the invoked function failed;
+130 interrupted (129, 143: by a signal); 1 an unexpected failure"""
 
 
 class _Signalled(KeyboardInterrupt):
