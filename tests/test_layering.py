@@ -39,10 +39,11 @@ LAYERS = (
     "pipeline",
     "commands",
     "frontends",
+    "cdk",
 )
 """The rooms. Each one imports itself and the rooms above it (docs/design.md)."""
 
-HOSTS = {"hatch", "hatchling", "pdm", "poetry"}
+HOSTS = {"aws_cdk", "constructs", "hatch", "hatchling", "pdm", "poetry"}
 
 
 @cache
@@ -52,7 +53,7 @@ def modules() -> list[str]:
     return [".".join(path.with_suffix("").parts) for path in paths if path.stem != "__init__"]
 
 
-CORE = [module for module in modules() if not module.startswith("frontends.")]
+CORE = [module for module in modules() if not module.startswith(("frontends.", "cdk."))]
 
 
 @cache
