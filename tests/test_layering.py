@@ -184,6 +184,15 @@ def test_a_frontend_knows_its_own_host_only(module: str) -> None:
     assert {host.removesuffix("ling") for host in hosts} <= {frontend}
 
 
+@pytest.mark.parametrize("module", [module for module in modules() if layer_of(module) == "cdk"])
+def test_constructs_know_cdk_only(module: str) -> None:
+    """The constructs import no other host, and nothing of the frontends."""
+    names = imported(parsed(module))
+
+    assert {layer_of(name) for name in names} & HOSTS <= {"aws_cdk", "constructs"}
+    assert {layer_of(name) for name in own(names)} & {"frontends"} == set()
+
+
 LATE = {
     "fetch.fetcher",
     "pipeline.left_out",

@@ -34,6 +34,11 @@ _HOSTS = CACHE / "hosts"
 _KEPT_SECONDS = 24 * 3600
 
 _VARIABLES = {
+    "cdk": {
+        "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(CACHE / "jsii"),  # 10 s for each home otherwise
+        "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1",
+        "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
+    },
     "hatch": {
         "HATCH_CACHE_DIR": "{home}/hatch-cache",
         "HATCH_DATA_DIR": "{home}/hatch-data",

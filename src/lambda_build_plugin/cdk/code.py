@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,15 +28,19 @@ from lambda_build_plugin.cdk.bundling import (
     keywords_of,
 )
 from lambda_build_plugin.cdk.request import Request, read_settings
-from lambda_build_plugin.config.settings import Layout
+from lambda_build_plugin.config.settings import Contents, Layout
 from lambda_build_plugin.errors import LambdaBuildError
+from lambda_build_plugin.stage.source_files import NoCodeError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from constructs import Construct
 
+    from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.report import BuildReport
 
-__all__ = ["Built", "LambdaBuild", "build", "failed", "show"]
+__all__ = ["Built", "LambdaBuild", "build", "show"]
 
 _NO_STAGING = "aws:cdk:disable-asset-staging"
 _WARNING = "lambda-build-plugin:warning"
@@ -48,17 +52,26 @@ _finished: dict[str, BuildReport | LambdaBuildError] = {}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """The result of a request: a zip, or the reason why there is none."""
+    """The result of a request: what was built, or the reason why it could not be."""
 
-    code: lambda_.Code
-    report: BuildReport | None
+    report: BuildReport | None = None
     problem: LambdaBuildError | None = None
-    """None for a zip, and for a stack that CDK does not want to have built."""
+    """Both are None in a stack that CDK does not want to have built."""
+
+    asset_hash: str | None = None
+    """Identifies the asset instead of the sha256 of its zip."""
 
     @property
     def handler(self) -> str:
         """The handler of a function, which a template has to have even if nothing was built."""
         return (self.report and self.report["handler"]) or "not.built"
+
+    def code(self, scope: Construct) -> lambda_.Code:
+        """Make the code of a function or layer; there has to be some in any template."""
+        if self.report is None:
+            return _no_code(scope)
+        asset_hash = self.asset_hash or self.report["sha256"]
+        return lambda_.Code.from_asset(self.report["artifact"], asset_hash=asset_hash)
 
 
 class LambdaBuild:
@@ -93,7 +106,7 @@ class LambdaBuild:
             is_handler_needed=False,
             bundling=bundling or BundlingOptions(),
         )
-        return _shown(scope, build(scope, request)).code
+        return _shown_code(scope, build(scope, request))
 
     @staticmethod
     def layer_code(
@@ -120,7 +133,7 @@ class LambdaBuild:
             architecture=architecture.name if architecture else None,
             bundling=bundling or BundlingOptions(),
         )
-        return _shown(scope, build(scope, request)).code
+        return _shown_code(scope, build(scope, request))
 
 
 def show(scope: Construct, built: Built) -> None:
@@ -133,9 +146,9 @@ def show(scope: Construct, built: Built) -> None:
         notes.add_warning_v2(_WARNING, warning)
 
 
-def _shown(scope: Construct, built: Built) -> Built:
+def _shown_code(scope: Construct, built: Built) -> lambda_.Code:
     show(scope, built)
-    return built
+    return built.code(scope)
 
 
 def build(scope: Construct, request: Request) -> Built:
@@ -144,24 +157,16 @@ def build(scope: Construct, request: Request) -> Built:
     That is so for `cdk list` and `cdk destroy`, and for stacks that are not selected.
     """
     if not Stack.of(scope).bundling_required:
-        return Built(code=_no_code(scope), report=None)
-    folder = _folder(scope)
+        return Built()
     try:
-        report = _build_once(request, folder)
+        report = _build_once(request, _folder(scope))
     except LambdaBuildError as error:
-        return failed(scope, error)
-    asset_hash = request.bundling.asset_hash or report["sha256"]
-    code = lambda_.Code.from_asset(report["artifact"], asset_hash=asset_hash)
-    return Built(code=code, report=report)
-
-
-def failed(scope: Construct, error: LambdaBuildError) -> Built:
-    """Make the result of a build that failed."""
-    return Built(code=_no_code(scope), report=None, problem=error)
+        return Built(problem=error)
+    return Built(report=report, asset_hash=request.bundling.asset_hash)
 
 
 def _no_code(scope: Construct) -> lambda_.Code:
-    """Make code that no deployment would find, since there has to be some in the template."""
+    """Make code that no deployment would find."""
     from aws_cdk import aws_s3 as s3
 
     stack = Stack.of(scope)
@@ -203,11 +208,22 @@ def _build_once(request: Request, folder: Path) -> BuildReport:
     if key not in _finished:
         try:
             output = f"{folder / key[:16]}{os.sep}"
-            settings = read_settings(request, entry, output)
-            _finished[key] = lambda_build_plugin.build_all(settings)[-1]
+            _finished[key] = _build(read_settings(request, entry, output))
         except LambdaBuildError as error:
             _finished[key] = error
     result = _finished[key]
     if isinstance(result, LambdaBuildError):
         raise result
     return result
+
+
+def _build(settings: Sequence[Settings]) -> BuildReport:
+    """Build; a layer is often a folder with requirements alone, as in the alpha module."""
+    *providers, wanted = settings
+    try:
+        return lambda_build_plugin.build_all(settings)[-1]
+    except NoCodeError:
+        if wanted.layout is not Layout.LAYER or wanted.contents is not Contents.ALL:
+            raise
+    without_code = replace(wanted, contents=Contents.DEPENDENCIES)
+    return lambda_build_plugin.build_all([*providers, without_code])[-1]

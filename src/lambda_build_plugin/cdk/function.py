@@ -63,7 +63,7 @@ class PythonFunction(lambda_.Function):  # type: ignore[misc]
         super().__init__(
             scope,
             id,
-            code=built.code,
+            code=built.code(scope),
             handler=built.handler,
             runtime=runtime,
             architecture=architecture,

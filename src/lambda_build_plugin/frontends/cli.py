@@ -42,6 +42,7 @@ _COMMANDS = {
     "init": "lambda_build_plugin.frontends.cli_init",
     "inspect": "lambda_build_plugin.frontends.cli_inspect",
     "lock": "lambda_build_plugin.frontends.cli_lock",
+    "terraform": "lambda_build_plugin.frontends.cli_terraform",
 }
 """Commands by the first argument; a folder with such a name is spelled `./lock`.
 
@@ -56,7 +57,8 @@ dependencies, with the files that fit the runtime and architecture, from any hos
 _EPILOG = """\
 commands: `lambda-build init` writes the settings; `lambda-build lock` makes a lock for all
 Lambda targets; `lambda-build inspect ZIP` checks any zip as a build checks its own;
-`lambda-build diff A.zip B.zip` shows the differences between two artifacts.
+`lambda-build diff A.zip B.zip` shows the differences between two artifacts;
+`lambda-build terraform` builds for a data source of Terraform.
 
 The options for target, contents and output (except --json and --report) can also be set in
 [tool.lambda-build] of pyproject.toml, or in the environment as LAMBDA_BUILD_<KEY>.
