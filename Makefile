@@ -24,13 +24,14 @@ BUILD := $(BIN)/uv build --quiet --build-constraints locks/builds.txt --require-
 # The tests that `make built` runs: those of all that a user can start.
 DOORS ?= tests/frontends tests/commands
 
-.PHONY: help demo test lint types hosts unit lowest newest dist built release fuzz bench lock clean
+.PHONY: help demo test lint types hosts unit lowest newest examples dist built release fuzz bench lock clean
 
 help:
 	@echo "make demo    build fixtures/projects/quickstart for python3.13 on arm64"
 	@echo "make test    lint, types, all tests, some with the built wheel, most on the lowest dependencies"
 	@echo "make built   build wheel and sdist, and test the wheel in an environment of its own"
 	@echo "make newest  all tests with the newest of everything, whatever the locks say"
+	@echo "make examples  run the examples with real deploy tools, which need Node.js"
 	@echo "make fuzz    search each parser for inputs that it does not answer, for a minute each"
 	@echo "make bench   compare with uv + zip"
 	@echo "make lock    renew the locks, from which all of these but make newest install"
@@ -86,6 +87,10 @@ newest: $(STAMP)
 	$(PYTHON) -m venv --without-pip $(NEWEST)
 	$(INSTALL) --python $(NEWEST)/$(PROGRAMS)/python --upgrade --group test --editable '.[backends]'
 	TEST_NEWEST=1 $(NEWEST)/$(PROGRAMS)/pytest -n $(JOBS) --dist worksteal
+
+# Real deploy tools, from locks/hosts and locks/npm; a nightly workflow runs it.
+examples: $(STAMP)
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup examples
 
 # The wheel is made of the sdist, as an installer makes it that finds no wheel, and has to
 # be what the tree gives.

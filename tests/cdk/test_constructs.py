@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fakes.hosts import host, uv
 from fakes.index import FakeIndex
+from fakes.locks import requirements_of
 from fakes.wheels import a_wheel
 
 from lambda_build_plugin.config.tables import read_toml
@@ -28,8 +29,6 @@ pytestmark = [
     pytest.mark.index,
     pytest.mark.skipif(shutil.which("node") is None, reason="CDK runs in Node.js"),
 ]
-
-REQUIREMENTS = ("aws-cdk-lib>=2.200", "constructs>=10", "hatchling", "poetry-core>=2")
 
 DEP = a_wheel("dep", "1.0")
 NATIVE_X86 = a_wheel("native", "1.0", tag="cp313-cp313-manylinux_2_17_x86_64")
@@ -396,7 +395,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("cdk")
     (folder / "temporary").mkdir()
     with FakeIndex(WHEELS) as index:
-        yield World(folder, host("cdk", *REQUIREMENTS), index)
+        yield World(folder, host("cdk", *requirements_of("cdk")), index)
 
 
 @pytest.fixture(scope="module")
