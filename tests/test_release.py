@@ -64,7 +64,7 @@ def test_changelog_without_the_version_is_refused(changelog: str, tmp_path: Path
 
 def test_there_are_workflows() -> None:
     """The rules below are about something."""
-    assert [path.stem for path in _WORKFLOWS] == ["fuzz", "newest", "release", "test"]
+    assert [path.stem for path in _WORKFLOWS] == ["fuzz", "nightly", "release", "test"]
 
 
 @pytest.mark.parametrize("workflow", _WORKFLOWS, ids=lambda path: path.stem)

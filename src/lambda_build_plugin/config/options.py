@@ -2,7 +2,7 @@
 
 Everything that lists them is made from this table or checked against it: the flags of
 `lambda-build`, Poetry and PDM with their `--help`, the keys of `[tool.lambda-build]`, the
-environment variables, and the reference in the README. The module imports nothing heavy,
+environment variables, and the reference in the documentation. The module imports nothing heavy,
 because the frontends load it at every start of their hosts.
 """
 
@@ -350,7 +350,7 @@ TABLE = (
         in_table=False,
     ),
 )
-"""Every row, in the order of the README's reference."""
+"""Every row, in the order of the reference."""
 
 BY_KEY = {option.key: option for option in TABLE}
 
