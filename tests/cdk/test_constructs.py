@@ -37,7 +37,6 @@ WHEELS = (DEP, NATIVE_X86, NATIVE_ARM)
 HANDLER = "def handler(event, context):\n    return event\n"
 
 APP = """\
-    import json
     import os
     import sys
 
@@ -48,7 +47,9 @@ APP = """\
 
     PYTHON_3_13 = lambda_.Runtime.PYTHON_3_13
     ARM_64 = lambda_.Architecture.ARM_64
-    app = aws_cdk.App(outdir=os.environ["OUTDIR"], context=json.loads(os.environ["CONTEXT"]))
+    OUTDIR = os.environ["OUTDIR"]
+    PATHS = {"aws:cdk:enable-path-metadata": True}
+    app = aws_cdk.App(outdir=f"{OUTDIR}/services", context=PATHS)
     stack = aws_cdk.Stack(app, "Stack")
 
 
@@ -86,6 +87,8 @@ SERVICES = """
 MORE = """
     from aws_cdk import AssetHashType
 
+    app = aws_cdk.App(outdir=f"{OUTDIR}/more", context=PATHS)
+    stack = aws_cdk.Stack(app, "Stack")
     Options = python.BundlingOptions
 
 
@@ -186,7 +189,7 @@ MORE = """
         ("Skipped", "nolock", {"aws:cdk:bundling-stacks": []}),
         ("Unstaged", "requirements", {"aws:cdk:disable-asset-staging": True}),
     ):
-        app = aws_cdk.App(outdir=f"{os.environ['OUTDIR']}/{name.lower()}", context=context)
+        app = aws_cdk.App(outdir=f"{OUTDIR}/{name.lower()}", context=context)
         stack = aws_cdk.Stack(app, name)
         python.PythonFunction(stack, "Function", entry=entry, runtime=PYTHON_3_13)
         app.synth()
@@ -337,36 +340,35 @@ class World:
         named = ("--no-config", "--default-index", self.index.url)
         uv("lock", *named, "--project", self.folder / project)
 
-    def synthesise(self, app: str, **context: object) -> Template:
-        """Run an app and read what it leaves."""
-        outdir = self.folder / "cdk.out"
-        shutil.rmtree(outdir, ignore_errors=True)
+    def synthesises(self, app: str, outdir: Path) -> None:
+        """Run an app, which leaves a folder for each of its stacks."""
         (self.folder / "app.py").write_text(textwrap.dedent(APP + app), encoding="utf-8")
         ran = self.cdk.run_python(
             "app.py",
             cwd=self.folder,
             home=self.folder / "home",
             environ={
-                "CONTEXT": json.dumps({"aws:cdk:enable-path-metadata": True, **context}),
                 "INDEX": self.index.url,
                 "OUTDIR": str(outdir),
                 "TMPDIR": str(self.folder / "temporary"),
             },
         )
         assert ran.returncode == 0, ran.stderr
-        template = json.loads((outdir / "Stack.template.json").read_text(encoding="utf-8"))
-        paths = {
-            key: resource["Metadata"]["aws:cdk:path"].split("/")[1]
-            for key, resource in template["Resources"].items()
-            if resource["Type"] in {"AWS::Lambda::Function", "AWS::Lambda::LayerVersion"}
-        }
-        return Template(
-            folder=outdir,
-            resources={
-                name: template["Resources"][key]["Properties"] for key, name in paths.items()
-            },
-            notes=_notes(outdir),
-        )
+
+
+def template_in(folder: Path) -> Template:
+    """Read what is to be deployed."""
+    template = json.loads((folder / "Stack.template.json").read_text(encoding="utf-8"))
+    paths = {
+        key: resource["Metadata"]["aws:cdk:path"].split("/")[1]
+        for key, resource in template["Resources"].items()
+        if resource["Type"] in {"AWS::Lambda::Function", "AWS::Lambda::LayerVersion"}
+    }
+    return Template(
+        folder=folder,
+        resources={name: template["Resources"][key]["Properties"] for key, name in paths.items()},
+        notes=_notes(folder),
+    )
 
 
 def _notes(outdir: Path) -> dict[str, list[str]]:
@@ -399,23 +401,32 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture(scope="module")
-def services(world: World) -> Template:
-    """Synthesise an app with a function of each kind of project."""
-    return world.synthesise(SERVICES)
+def synthesised(world: World) -> Path:
+    """Synthesise an app with a function of each kind, and one with all options and mistakes."""
+    outdir = world.folder / "cdk.out"
+    world.synthesises(SERVICES + MORE, outdir)
+    return outdir
 
 
 @pytest.fixture(scope="module")
-def more(world: World, services: Template) -> Template:
-    """Synthesise an app with all options and all mistakes; what was built before is used up."""
-    return world.synthesise(MORE)
+def services(synthesised: Path) -> Template:
+    """Give the template of a function of each kind of project."""
+    return template_in(synthesised / "services")
 
 
 @pytest.fixture(scope="module")
-def edited(world: World, services: Template) -> Template:
-    """Synthesise the app once more, after one file of one project was edited."""
+def more(synthesised: Path) -> Template:
+    """Give the template of all options and all mistakes."""
+    return template_in(synthesised / "more")
+
+
+@pytest.fixture(scope="module")
+def edited(world: World, synthesised: Path) -> Template:
+    """Synthesise once more, after one file of one project was edited."""
     with (world.folder / "requirements" / "index.py").open("a", encoding="utf-8") as file:
         file.write("# edited\n")
-    return world.synthesise(SERVICES)
+    world.synthesises(SERVICES, world.folder / "edited.out")
+    return template_in(world.folder / "edited.out" / "services")
 
 
 def test_the_template_has_what_was_built(services: Template) -> None:
@@ -574,15 +585,17 @@ def test_nothing_is_left_behind(world: World, more: Template) -> None:
 
 def test_stacks_that_are_not_wanted_are_not_built(more: Template) -> None:
     """As for `cdk list`: a stack that CDK does not want to have bundled is not built."""
-    text = (more.folder / "skipped" / "Skipped.template.json").read_text(encoding="utf-8")
+    text = (more.folder.parent / "skipped" / "Skipped.template.json").read_text(encoding="utf-8")
 
     assert "not-built.zip" in text
-    assert "aws:cdk:error" not in (more.folder / "skipped" / "manifest.json").read_text("utf-8")
+    assert "aws:cdk:error" not in (more.folder.parent / "skipped" / "manifest.json").read_text(
+        "utf-8"
+    )
 
 
 def test_without_staging(more: Template) -> None:
     """Where CDK does not copy assets, as for `sam local`, the zip stays beside the template."""
-    folder = more.folder / "unstaged"
+    folder = more.folder.parent / "unstaged"
     assets = json.loads((folder / "Unstaged.assets.json").read_text(encoding="utf-8"))
     sources = [each["source"]["path"] for each in assets["files"].values()]
     [zipped] = [path for path in sources if path.endswith(".zip")]
