@@ -31,13 +31,14 @@ LOWEST_TESTS ?= $(addprefix tests/,commands config fetch frontends/test_cli.py l
 # The tests that `make built` runs: those of all that a user can start.
 DOORS ?= tests/frontends tests/commands
 
-.PHONY: help demo test lint types hosts unit lowest nightly newest examples dist built docs reference release fuzz bench lock clean
+.PHONY: help demo test lint types hosts unit lowest nightly newest examples dist built docs reference session release fuzz bench lock clean
 
 help:
 	@echo "make demo    build fixtures/projects/quickstart for python3.13 on arm64"
 	@echo "make test    lint, types, tests, some of them on the lowest dependencies and with the built wheel"
 	@echo "make built   build wheel and sdist, and test the wheel in an environment of its own"
 	@echo "make docs    build the documentation in .cache/docs; a broken link is an error"
+	@echo "make session  record the terminal session in the README anew"
 	@echo "make reference  write the settings and the command line, as the code has them, into docs/"
 	@echo "make nightly every case of every test, on the locked dependencies and on the lowest"
 	@echo "make newest  all tests with the newest of everything, whatever the locks say"
@@ -138,9 +139,13 @@ $(DOCS_STAMP): $(STAMP) locks/docs.txt
 docs: $(DOCS_STAMP)
 	$(DOCS)/$(PROGRAMS)/sphinx-build --quiet --fresh-env --write-all --fail-on-warning --keep-going docs .cache/docs
 
+session: $(DOCS_STAMP)
+	$(DOCS)/$(PROGRAMS)/python docs/record_session.py
+
 # The tests tell when it is due.
 reference: $(STAMP)
 	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/make_schemas.py
 
 # `make lock NAMES="uv hosts/poetry"` renews these alone.
 lock: $(STAMP)

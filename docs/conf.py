@@ -12,6 +12,7 @@ nitpicky = True
 
 html_theme = "furo"
 html_title = "lambda-build-plugin"
+html_extra_path = ["schema"]
 html_baseurl = "https://lambda-build-plugin.github.io/lambda-build-plugin/"
 html_copy_source = False
 html_show_sourcelink = False

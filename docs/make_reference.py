@@ -7,12 +7,14 @@ around it stays; a new setting gets a section of its own.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.options import TABLE, variable
+from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.frontends import cli
 from lambda_build_plugin.frontends.options import OPTIONS
 
@@ -23,8 +25,10 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.options import Option
 
 _HERE = Path(__file__).resolve().parent
+_PACKAGE = _HERE.parent / "src" / "lambda_build_plugin"
 SETTINGS = _HERE / "reference" / "settings.md"
 COMMAND_LINE = _HERE / "reference" / "command-line.md"
+MESSAGES = _HERE / "reference" / "messages.md"
 
 _BEGIN = "<!-- made by make_reference -->"
 _END = "<!-- end -->"
@@ -64,6 +68,41 @@ def command_line_page(page: str) -> str:
     for name, module in cli._COMMANDS.items():  # noqa: SLF001
         made[f"## `lambda-build {name}`"] = _options(importlib.import_module(module).parser())
     return _renewed(page, made)
+
+
+def messages_page(page: str) -> str:
+    """Write the list of errors anew: their names, and what their docstrings say.
+
+    Args:
+        page: The page as it is, for what people have written in it.
+    """
+    classes = {
+        node.name: node
+        for path in sorted(_PACKAGE.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ClassDef)
+    }
+
+    def branch(name: str) -> str | None:
+        """Find the branch of `errors.py` that a class belongs to."""
+        bases = [base.id for base in classes[name].bases if isinstance(base, ast.Name)]
+        if "LambdaBuildError" in bases:
+            return name
+        return next(filter(None, (branch(base) for base in bases if base in classes)), None)
+
+    made = {}
+    for kind in LambdaBuildError.__subclasses__():
+        if kind.__module__ == LambdaBuildError.__module__:
+            names = sorted(name for name in classes if branch(name) == kind.__name__)
+            rows = (f"| `{name}` | {_meaning(classes[name])} |" for name in names)
+            heading = f"## `{kind.__name__}`, exit code {kind.exit_code}"
+            made[heading] = "\n".join(("| kind | meaning |", "|---|---|", *rows))
+    return _renewed(page, made)
+
+
+def _meaning(node: ast.ClassDef) -> str:
+    """Take the first paragraph of a docstring."""
+    return _cell(" ".join((ast.get_docstring(node) or "").partition("\n\n")[0].split()))
 
 
 def _rows() -> list[Option]:
@@ -115,7 +154,8 @@ def _options(parser: argparse.ArgumentParser) -> str:
 def _positionals(parser: argparse.ArgumentParser) -> Iterator[str]:
     for action in parser._actions:  # noqa: SLF001 - argparse has no public list
         if not action.option_strings:
-            yield f"[{action.metavar}]" if action.nargs == "?" else str(action.metavar)
+            forms = {"?": "[{}]", "*": "[{} ...]"}
+            yield forms.get(str(action.nargs), "{}").format(action.metavar)
 
 
 def _option_row(action: argparse.Action) -> str:
@@ -144,7 +184,7 @@ def _renewed(page: str, made: Mapping[str, str]) -> str:
     written = {section.partition("\n")[0]: section.partition("\n")[2] for section in sections}
     if _OVERVIEW in made:
         head = _MADE.sub(lambda _: _part(made[_OVERVIEW]), head)
-    parts = [head]
+    parts = [head.rstrip("\n") + "\n\n"]
     for heading, text in made.items():
         if heading != _OVERVIEW:
             prose = _MADE.sub("", written.get(heading, "")).strip("\n")
@@ -157,8 +197,13 @@ def _part(text: str) -> str:
 
 
 def main() -> None:
-    """Write both pages."""
-    for path, made in ((SETTINGS, settings_page), (COMMAND_LINE, command_line_page)):
+    """Write all pages."""
+    pages = {
+        SETTINGS: settings_page,
+        COMMAND_LINE: command_line_page,
+        MESSAGES: messages_page,
+    }
+    for path, made in pages.items():
         page = path.read_text(encoding="utf-8")
         path.write_text(made(page), encoding="utf-8")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import re
 import runpy
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from fakes.projects import a_project, quiet_environment
 from fakes.wheels import a_wheel
 from fakes.worlds import pylock_of
+from jsonschema import Draft202012Validator
 
 from lambda_build_plugin import errors
 from lambda_build_plugin.commands.diff import Change, Difference, Field
@@ -43,6 +45,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 MAKE_REFERENCE = runpy.run_path(str(DOCS / "make_reference.py"))
+MAKE_SCHEMAS = runpy.run_path(str(DOCS / "make_schemas.py"))
 
 
 class Block(NamedTuple):
@@ -90,6 +93,10 @@ def shown_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a project with a lock and a dependency, and the zips that the pages speak of."""
     folder = tmp_path_factory.mktemp("shown")
     project = a_project(folder / "my-project", name="my_project", dependencies=("demo",))
+    members = '[tool.lambda-build.workspace]\nmembers = ["my-project/functions/*"]\n'
+    (folder / "pyproject.toml").write_text(members)
+    for name in ("orders", "payments"):
+        a_project(project / "functions" / name, name=name, extra="[tool.lambda-build]\n")
     wheel = a_wheel("demo")
     (folder / wheel.filename).write_bytes(wheel.content)
     (project / "pylock.toml").write_text(pylock_of([wheel], f"{folder.as_uri()}/"))
@@ -153,10 +160,15 @@ def test_the_readme_is_short() -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "made"), [("SETTINGS", "settings_page"), ("COMMAND_LINE", "command_line_page")]
+    ("page", "made"),
+    [
+        ("SETTINGS", "settings_page"),
+        ("COMMAND_LINE", "command_line_page"),
+        ("MESSAGES", "messages_page"),
+    ],
 )
 def test_the_reference_is_what_the_code_says(page: str, made: str) -> None:
-    """Settings and commands in the reference are those of the code: `make reference` renews it."""
+    """Settings, commands and errors in the reference are those of the code."""
     text = MAKE_REFERENCE[page].read_text(encoding="utf-8")
 
     assert text == MAKE_REFERENCE[made](text), "run `make reference`"
@@ -204,6 +216,39 @@ def test_every_field_of_the_reports_is_listed(
 
     assert [field for field in fields if not re.search(rf"[`\"]{field}[`\"]", section)] == []
     assert set(first_cells(section)) <= set(report.__annotations__)
+
+
+def test_the_schemas_are_what_the_code_says() -> None:
+    """The JSON schemas describe the types of the code: `make reference` renews them."""
+    written = {path.name: path.read_text(encoding="utf-8") for path in DOCS.glob("schema/*")}
+
+    assert written == MAKE_SCHEMAS["schemas"](), "run `make reference`"
+
+
+@pytest.mark.usefixtures("_in_shown_project")
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        pytest.param("build", ["--json"], id="one artifact"),
+        pytest.param("build", ["--json", "--arch", "x86_64", "--arch", "arm64"], id="several"),
+        pytest.param("inspect", ["inspect", "--json", "a.zip"], id="inspect"),
+        pytest.param("diff", ["diff", "--json", "a.zip", "b.zip"], id="diff"),
+    ],
+)
+def test_reports_follow_the_schemas(
+    name: str, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is printed with `--json` is valid by the published schema."""
+    schema = json.loads((DOCS / "schema" / f"{name}.schema.json").read_text(encoding="utf-8"))
+    assert main(["--output", "a.zip", "--exclude", "demo/"]) == 0
+    assert main(["--output", "b.zip"]) == 0
+    capsys.readouterr()
+
+    main(command)
+
+    Draft202012Validator.check_schema(schema)
+    report = json.loads(capsys.readouterr().out)
+    assert [error.message for error in Draft202012Validator(schema).iter_errors(report)] == []
 
 
 def test_exit_codes_are_listed() -> None:

@@ -66,6 +66,7 @@ _VARIABLES = {
         "POETRY_DATA_DIR": "{home}/poetry-data",
         "POETRY_KEYRING_ENABLED": "false",
     },
+    "ziglang": {},
 }
 """What keeps a host in its user's home."""
 

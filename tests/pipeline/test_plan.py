@@ -79,8 +79,8 @@ def built(world: World, **settings: str) -> tuple[BuildReport, bool]:
 
 
 def facts(report: BuildReport) -> dict[str, object]:
-    """Take what is not about time."""
-    return {key: value for key, value in report.items() if key != "seconds"}
+    """Take what is not about time, nor about what was there before."""
+    return {key: value for key, value in report.items() if key not in {"seconds", "changed"}}
 
 
 def plans(world: World) -> list[Path]:

@@ -12,7 +12,7 @@ import itertools
 import os
 import re
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,7 @@ from lambda_build_plugin.config.read_settings import read_settings
 from lambda_build_plugin.config.sources import ARTIFACTS, SettingsSource
 from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.errors import SettingsError, quoted
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,7 +35,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _TABLE = f"tool.lambda-build.{ARTIFACTS}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Planned:
     """One zip, and the layers that its settings come from."""
 

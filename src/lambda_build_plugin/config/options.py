@@ -178,6 +178,16 @@ TABLE = (
         repeated=True,
     ),
     Option(
+        "cross-compile",
+        ("cross-compile",),
+        "contents",
+        "WHEN",
+        "use zig, which the extra `cross` installs, to compile C and C++ for the target; auto "
+        "means where this machine's compilers do not",
+        choices=("auto", "always", "never"),
+        default="auto",
+    ),
+    Option(
         "build-environment",
         (),
         "contents",
@@ -345,7 +355,8 @@ TABLE = (
         ("jobs",),
         "files and network",
         "N",
-        "how many files to fetch at once",
+        "how many files to fetch at once; with several projects, how many of them to build at "
+        "once (all processors)",
         default="8",
         in_table=False,
     ),

@@ -77,6 +77,9 @@ class Table:
         self._data = data
         self.at = at
 
+    def __repr__(self) -> str:
+        return f"Table({self._data!r}, at={self.at!r})"
+
     def __contains__(self, key: str) -> bool:
         return key in self._data
 

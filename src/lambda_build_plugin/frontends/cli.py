@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.frontends.cli_parser import add_project, make_parser
+from lambda_build_plugin.frontends.cli_parser import make_parser
 from lambda_build_plugin.frontends.options import OPTIONS
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     _Run: TypeAlias = Callable[[argparse.Namespace, Mapping[str, str]], int]
 
-__all__ = ["entry_point", "main", "write_output"]
+__all__ = ["entry_point", "main", "print_error", "write_output"]
 
 _UNEXPECTED = 1
 _UNWRITABLE = 7
@@ -49,6 +49,8 @@ _COMMANDS = {
 Each module has a function `parser()`, whose options include a switch `verbose`, and a
 function `run(arguments, environ)`.
 """
+
+_WILDCARDS = frozenset("*?[")
 
 _DESCRIPTION = """\
 Turn a locked Python project into an AWS Lambda zip: exactly the locked
@@ -80,7 +82,9 @@ class _Signalled(KeyboardInterrupt):
 class _Arguments(argparse.Namespace):
     """The parsed arguments; those of `OPTIONS` are read by their key."""
 
-    folder: str
+    folders: list[str]
+    workspace: bool
+    fail_fast: bool
     quiet: bool
     verbose: bool
 
@@ -104,7 +108,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         return _run_command(argv)
     except KeyboardInterrupt as error:
-        _print_error("interrupted")
+        print_error("interrupted")
         return error.exit_code if isinstance(error, _Signalled) else _SIGNALLED + signal.SIGINT
 
 
@@ -139,14 +143,19 @@ def _handle_signals() -> None:
 
 def _end_soon(number: int) -> None:
     time.sleep(_CLEANUP_SECONDS)
-    _print_error("interrupted")
+    print_error("interrupted")
     os._exit(_SIGNALLED + number)
 
 
 def _run_command(argv: Sequence[str]) -> int:
     parser, run, rest = _command(argv)
     try:
-        arguments, unknown = parser.parse_known_args(rest)
+        # With options between the folders, which only the command without a name has.
+        arguments, unknown = (
+            parser.parse_known_intermixed_args(rest)
+            if run is _run
+            else parser.parse_known_args(rest)
+        )
     except SystemExit:
         if code := write_output(sys.stdout.flush):
             return code
@@ -157,10 +166,10 @@ def _run_command(argv: Sequence[str]) -> int:
         _check_usage(argv, unknown, parser)
         return run(arguments, os.environ)
     except LambdaBuildError as error:
-        _print_error(error.text(verbose=arguments.verbose))
+        print_error(error.text(verbose=arguments.verbose))
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - a traceback is shown only with `-v`
-        _print_error(_unexpected(error, verbose=arguments.verbose))
+        print_error(_unexpected(error, verbose=arguments.verbose))
         return _UNEXPECTED
 
 
@@ -191,22 +200,12 @@ def _check_usage(
 
 def _unexpected(error: Exception, *, verbose: bool) -> str:
     """Describe a failure that the core has no message for."""
-    import traceback
+    from lambda_build_plugin.pipeline.unexpected import unexpected_text
 
-    from lambda_build_plugin.errors import LambdaBuildError
-    from lambda_build_plugin.urls import redacted_text
-
-    text = ": ".join(part for part in (type(error).__name__, str(error)) if part)
-    shown = LambdaBuildError(
-        f"unexpected failure: {text}",
-        why="this is a bug in lambda-build, which should have explained what is wrong",
-        hint="please report it with the traceback" + ("" if verbose else ", which `-v` prints"),
-    )
-    trace = "".join(traceback.format_exception(error)) if verbose else ""
-    return redacted_text(f"{trace}{shown}")
+    return unexpected_text(error, verbose=verbose)
 
 
-def _print_error(text: str) -> None:
+def print_error(text: str) -> None:
     """Write to standard error, if it can still be written."""
     try:
         print(text, file=sys.stderr, flush=True)
@@ -224,7 +223,7 @@ def write_output(write: Callable[[], object]) -> int:
         _discard(sys.stdout)
     except OSError as error:
         _discard(sys.stdout)
-        _print_error(f"error: cannot write to standard output: {error.strerror}")
+        print_error(f"error: cannot write to standard output: {error.strerror}")
         return _UNWRITABLE
     return 0
 
@@ -239,8 +238,25 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = make_parser(description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"lambda-build {__version__}")
-    add_project(parser, "folder")
+    parser.add_argument(
+        "folders",
+        nargs="*",
+        default=["."],
+        metavar="PROJECT_DIR",
+        help="default: the current folder; several projects are built in one run",
+    )
     _add_options(parser)
+    several = parser.add_argument_group("several projects")
+    several.add_argument(
+        "--workspace",
+        action="store_true",
+        help="build all members of the workspace that have a table [tool.lambda-build]",
+    )
+    several.add_argument(
+        "--fail-fast",
+        action="store_true",
+        help="stop at the first project that fails; default: build all others",
+    )
     parser.add_argument(
         "-q", "--quiet", action="store_true", help="print errors only (and the report of --json)"
     )
@@ -279,7 +295,14 @@ def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     arguments = _Arguments(**vars(found))
     session = Session.of(vars(arguments), environ, quiet=arguments.quiet, verbose=arguments.verbose)
     host = session.host
-    project = read_project(host.cwd / arguments.folder)
+    folders = [host.cwd / folder for folder in arguments.folders]
+    if len(folders) > 1 or arguments.workspace or _is_pattern(arguments.folders[0]):
+        from lambda_build_plugin.frontends.cli_projects import build_several
+
+        return build_several(
+            session, folders, workspace=arguments.workspace, fail_fast=arguments.fail_fast
+        )
+    project = read_project(folders[0])
     sources = [session.flags(), environment_source(host), table_source(project)]
     artifacts = read_artifacts(project, sources, host, wanted=session.artifact_names)
     session.check_report_file(artifacts)
@@ -287,3 +310,8 @@ def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     with reporter.live():
         results = build_all(artifacts, reporter)
     return write_output(lambda: session.show(results, sys.stdout, sys.stderr))
+
+
+def _is_pattern(folder: str) -> bool:
+    """Tell whether an argument is a pattern that the shell has left, such as `functions/*`."""
+    return not _WILDCARDS.isdisjoint(folder) and not os.path.lexists(folder)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-__all__ = ["add_project", "make_parser"]
+__all__ = ["DOCUMENTATION", "add_project", "make_parser"]
+
+DOCUMENTATION = "https://lambda-build-plugin.github.io/lambda-build-plugin/"
 
 
 def make_parser(
@@ -14,7 +16,7 @@ def make_parser(
     return argparse.ArgumentParser(
         prog=f"lambda-build {command}".rstrip(),
         description=description,
-        epilog=epilog,
+        epilog="\n\n".join(filter(None, (epilog, f"documentation: {DOCUMENTATION}"))),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

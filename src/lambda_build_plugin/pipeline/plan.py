@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.archive import packed_files, write_archive
@@ -22,6 +21,7 @@ from lambda_build_plugin.errors import FetchError
 from lambda_build_plugin.stage.packed import Packed, as_bytes, from_bytes
 from lambda_build_plugin.stage.tree import Dispute, Distribution, StagedTree
 from lambda_build_plugin.system.hashes import Digest
+from lambda_build_plugin.values import dataclass
 from lambda_build_plugin.verify.view import shipped_from_note
 from lambda_build_plugin.wheel.machine_code import as_note, from_note
 
@@ -56,7 +56,7 @@ class UnusablePlanError(Exception):
     """The plan does not fit; nobody sees this, because the artifact is built without it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """How the files of all dependencies lie in the zip, and what is known about them."""
 

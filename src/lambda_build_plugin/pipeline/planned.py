@@ -5,29 +5,38 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import FetchError
-from lambda_build_plugin.pipeline.dependencies import Dependencies, find_skipped
+from lambda_build_plugin.pipeline.cached_wheels import find_cached_wheels, tell_of_cached
+from lambda_build_plugin.pipeline.decision import Dependencies
+from lambda_build_plugin.pipeline.dependencies import find_skipped
+from lambda_build_plugin.pipeline.noted_choice import keep_choice
 from lambda_build_plugin.pipeline.plan import find_note, may_have_plan, read_plan
 from lambda_build_plugin.pipeline.selecting import check_sizes, select_files
 from lambda_build_plugin.pipeline.unneeded import warn_of_unneeded
 from lambda_build_plugin.selection.graph import parsed_requirements
-from lambda_build_plugin.wheel.file import Wheel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lambda_build_plugin.lock.model import Lock, LockedPackage
+    from lambda_build_plugin.pipeline.noted_choice import ChoiceKey
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.pipeline.target_lock import TargetLock
     from lambda_build_plugin.selection.files import Selection
     from lambda_build_plugin.selection.wheel_choice import Selected
+    from lambda_build_plugin.system.hashes import Digest
 
 __all__ = ["get_planned_dependencies"]
 
 
 def get_planned_dependencies(
-    artifact: ArtifactBuild, target_lock: TargetLock | None
+    artifact: ArtifactBuild, target_lock: TargetLock | None, key: ChoiceKey | None
 ) -> tuple[Dependencies | None, Selection | None]:
     """Find the plan for the wheels of a lock, and the wheels in the cache.
+
+    Args:
+        artifact: What is built.
+        target_lock: The packages for its target.
+        key: Where what is chosen from the lock can be noted, if it can.
 
     Returns:
         The dependencies, whose wheels have not been hashed; None if there is no plan, or if
@@ -38,8 +47,6 @@ def get_planned_dependencies(
     if target_lock is None or target_lock.needs_cut or not may_have_plan(settings):
         return None, None
     packages = target_lock.packages
-    if any(package.unhashed for package in packages.packages):
-        return None, None
     named = _named(artifact, target_lock.lock, packages.packages)
     if named is None:
         return None, None
@@ -47,16 +54,18 @@ def get_planned_dependencies(
         selection = select_files(artifact, named)
     if selection.folders or selection.commits:
         return None, selection
-    wheels = _find_wheels(artifact, selection.files)
     check_sizes(settings, selection.files)
+    files = _hashed_wheels(selection.files)
+    if files is None:
+        return None, selection
+    if key is not None and named is packages.packages:
+        keep_choice(artifact, key, target_lock, selection)
+    wheels = find_cached_wheels(artifact, files)
     if wheels is None or (note := find_note(artifact, wheels)) is None:
         return None, selection
     with artifact.clock.stage("fetch"):
         plan = read_plan(note, artifact, wheels)
-    reporter = artifact.context.reporter
-    reporter.fetching(files=len(wheels))
-    for wheel in wheels:
-        reporter.fetched(wheel.filename, cached=True)
+    tell_of_cached(artifact, wheels)
     left_out = (*packages.left_out, *selection.left_out)
     requires = {each.name: each.requires for each in plan.distributions}
     unneeded = warn_of_unneeded(
@@ -80,7 +89,12 @@ def get_planned_dependencies(
 def _named(
     artifact: ArtifactBuild, lock: Lock, packages: Sequence[LockedPackage]
 ) -> Sequence[LockedPackage] | None:
-    """Name the files of which the lock has only the hashes; None if an index must be asked."""
+    """Name the files of which the lock has only the hashes; None if an index must be asked.
+
+    None as well if the lock has no hash of a file.
+    """
+    if any(package.unhashed for package in packages):
+        return None
     if not any(package.unnamed for package in packages):
         return packages
     # Not loaded for a lock that has names.
@@ -92,16 +106,14 @@ def _named(
         return None
 
 
-def _find_wheels(artifact: ArtifactBuild, files: Sequence[Selected]) -> tuple[Wheel, ...] | None:
-    """Find all selected files in the cache; None if one is missing, or is not a hashed wheel."""
-    wheels: list[Wheel] = []
+def _hashed_wheels(files: Sequence[Selected]) -> list[tuple[str, Digest]] | None:
+    """List all selected files by name and sha256; None if one is something else."""
+    found: list[tuple[str, Digest]] = []
     for item in files:
         digest = item.file.digest
         if not item.is_wheel or item.file.path is not None or digest is None:
             return None
-        path = artifact.context.cache.unchecked(digest)
-        if path is None or not digest.startswith("sha256:"):
+        if not digest.startswith("sha256:"):
             return None
-        sha256 = digest.removeprefix("sha256:")
-        wheels.append(Wheel.of(path, sha256=sha256, source="wheel", filename=item.filename))
-    return tuple(wheels)
+        found.append((item.filename, digest))
+    return found

@@ -6,19 +6,20 @@ nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.settings import Form
 from lambda_build_plugin.stage.layout_cache import Layouts
 from lambda_build_plugin.stage.stage import stage
 from lambda_build_plugin.stage.tree import check_names
+from lambda_build_plugin.values import dataclass
 from lambda_build_plugin.wheel import integrity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lambda_build_plugin.pipeline.dependencies import Dependencies
+    from lambda_build_plugin.pipeline.decision import Dependencies
     from lambda_build_plugin.pipeline.plan import Plan
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.stage.filters import Excluded
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ProjectCode:
     """The project's own code: a wheel, its files as they are, or nothing."""
 
@@ -48,7 +49,7 @@ class ProjectCode:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class StagedArtifact:
     """Everything that goes into the zip, and what is known about it."""
 
@@ -68,7 +69,7 @@ class StagedArtifact:
     """Of the project, if it is known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Laid:
     """A tree under construction."""
 

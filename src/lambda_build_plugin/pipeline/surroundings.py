@@ -9,7 +9,6 @@ import json
 import zipfile
 from contextlib import suppress
 from functools import cache
-from subprocess import SubprocessError
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
@@ -17,8 +16,6 @@ from packaging.utils import canonicalize_name
 from lambda_build_plugin.config.settings import Contents, LocalDependencies
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.runtime.sdk import SDK
-from lambda_build_plugin.system.interpreters import find_interpreter, without_python_variables
-from lambda_build_plugin.system.processes import finished
 from lambda_build_plugin.verify.grammar import SyntaxProblem
 from lambda_build_plugin.verify.module_notes import ModuleNotes
 from lambda_build_plugin.verify.modules import Surroundings
@@ -30,10 +27,10 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.lock.model import LockedPackage
-    from lambda_build_plugin.pipeline.dependencies import Dependencies
+    from lambda_build_plugin.pipeline.decision import Dependencies
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.pipeline.staging import StagedArtifact
-    from lambda_build_plugin.selection.packages import LeftOut
+    from lambda_build_plugin.selection.left_out import LeftOut
     from lambda_build_plugin.system.cache import Cache
 
 __all__ = ["get_surroundings"]
@@ -198,6 +195,12 @@ def _compile(
     sources: Sequence[bytes], artifact: ArtifactBuild
 ) -> Sequence[SyntaxProblem | None] | None:
     """Let a Python of the runtime's version compile sources; None if there is none."""
+    # Not loaded if all modules are known to compile.
+    from subprocess import SubprocessError
+
+    from lambda_build_plugin.system.interpreters import find_interpreter, without_python_variables
+    from lambda_build_plugin.system.processes import finished
+
     settings: Settings = artifact.settings
     host = settings.host
     try:

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.lock.errors import ExcludedTargetError, HostOnlyLockError
-from lambda_build_plugin.lock.read import find_lock, read_lock
+from lambda_build_plugin.lock.find import find_lock
+from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.selection.explain import NoMatchingFileError, is_of_one_machine
 from lambda_build_plugin.selection.packages import reached
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from packaging.utils import NormalizedName
 
     from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.lock.model import Lock
@@ -40,19 +43,23 @@ class TargetLock:
     needs_cut: bool
     """Whether the lock describes an environment, of which only what the project needs ships."""
 
-    ignored: tuple[str, ...]
-    """Names of other locks beside this one, which are not read."""
+    remarks: tuple[str, ...]
+    """What the user should know about the choice of the lock."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the user should know about the lock."""
-        if not self.ignored:
-            return self.lock.warnings
-        return (
-            *self.lock.warnings,
-            f"using {self.path.name} and ignoring {', '.join(self.ignored)} beside it: "
-            "choose a lock with the setting `lock`",
-        )
+        return (*self.lock.warnings, *self.remarks)
+
+    @property
+    def overridden(self) -> frozenset[NormalizedName]:
+        """Packages that the user locks differently from what metadata asks for."""
+        return self.lock.overridden
+
+    @property
+    def rewritten(self) -> frozenset[NormalizedName]:
+        """Packages whose requirements the user states in place of their metadata."""
+        return self.lock.rewritten
 
     @property
     def folders(self) -> frozenset[Path]:
@@ -92,7 +99,7 @@ def read_target_lock(artifact: ArtifactBuild) -> TargetLock | None:
         lock=lock,
         packages=packages,
         needs_cut=_needs_cut(lock, settings),
-        ignored=tuple(found.others),
+        remarks=found.warnings,
     )
 
 

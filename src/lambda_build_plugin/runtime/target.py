@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import datetime
 import enum
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from packaging import tags
 from packaging.version import Version
+
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +77,7 @@ class Architecture(enum.Enum):
         return Glibc(2, 17) if self is Architecture.ARM64 else Glibc(2, 5)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Runtime:
     """One managed Python runtime, as AWS documents it on `AS_OF`."""
 

@@ -17,7 +17,7 @@ import hashlib
 import hmac
 import json
 import os
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, BinaryIO
 
 from lambda_build_plugin.errors import FetchError
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lambda_build_plugin.system.hashes import Checked, Digest
+    from lambda_build_plugin.system.sharing import SharedFolder
 
 __all__ = ["Cache", "CacheError", "belongs_to_another_user"]
 
@@ -49,6 +50,7 @@ class Cache:
         key: bytes | None = None,
         spare: Path | None = None,
         is_optional: bool = False,
+        shared: SharedFolder | None = None,
     ) -> None:
         """Use a folder.
 
@@ -58,13 +60,22 @@ class Cache:
             spare: For new files, if the folder can only be read or is another user's.
             is_optional: Whether to use the spare folder if this one cannot be made at all:
                 nobody has chosen it.
+            shared: Lets one of several processes fill the cache while the others wait; without
+                it, each works on its own.
         """
         self._root = root
         self._key = key or key_of_this_process()
         self._spare = spare
+        self._shared = shared
         self._read_only = ""
         self._is_foreign = belongs_to_another_user(root)
         self._obstacle = _obstacle(root) if is_optional and spare is not None else None
+
+    @contextmanager
+    def alone(self, key: str) -> Iterator[None]:
+        """Wait while another build of the run makes what is missing, and look again then."""
+        with nullcontext() if self._shared is None else self._shared.alone(f"cache {key}"):
+            yield
 
     @property
     def warnings(self) -> tuple[str, ...]:

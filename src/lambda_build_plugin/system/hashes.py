@@ -6,11 +6,11 @@ import base64
 import errno
 import hashlib
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NewType
 
 from lambda_build_plugin.errors import StageError
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -75,7 +75,7 @@ def strongest(hashes: Mapping[str, str]) -> Digest | None:
     return min(known, key=lambda d: order.index(d.partition(":")[0]), default=None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Checked:
     """A file whose content was hashed just now."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import shutil
 import stat
 import tempfile
@@ -55,12 +54,12 @@ def part_name() -> str:
 
     It does not contain the destination's name, which may have the greatest length allowed.
     """
-    return f".lambda-build-{secrets.token_hex(8)}.part"
+    return f".lambda-build-{os.urandom(8).hex()}.part"
 
 
 def draft_name() -> str:
     """Return a name for an unfinished lock; PEP 751 says what such names look like."""
-    return f"pylock.lambda-build-{secrets.token_hex(8)}.toml"
+    return f"pylock.lambda-build-{os.urandom(8).hex()}.toml"
 
 
 def sweep(cache: Path) -> None:

@@ -6,7 +6,7 @@ Contents are read when a check asks for them, from the zip itself.
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
@@ -14,6 +14,7 @@ from packaging.version import InvalidVersion, Version
 
 from lambda_build_plugin.stage.contents import contents
 from lambda_build_plugin.stage.packed import Packed
+from lambda_build_plugin.values import dataclass
 from lambda_build_plugin.verify.zip_format import is_folder
 from lambda_build_plugin.wheel.file import read_text
 from lambda_build_plugin.wheel.machine_code import Examiner
@@ -53,7 +54,7 @@ NO_CODE = (
 """Ends of names of files that nothing would load as machine code, whatever they hold."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Shipped:
     """A distribution that is in the artifact, by its own metadata."""
 
@@ -87,7 +88,7 @@ def shipped_from_note(note: Sequence[Any]) -> Shipped:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ArtifactView:
     """A function or a layer."""
 

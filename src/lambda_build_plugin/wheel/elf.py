@@ -9,8 +9,9 @@ than a small one.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO
+
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +57,7 @@ class Kind(enum.Enum):
     PE = "PE"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Identity:
     """What the beginning of a file tells."""
 
@@ -68,7 +69,7 @@ class Identity:
     """32 or 64; known of ELF alone."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Elf:
     """What an ELF file is made for, and what the dynamic linker has to find for it."""
 

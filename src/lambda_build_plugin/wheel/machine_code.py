@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from lambda_build_plugin.values import dataclass
 from lambda_build_plugin.wheel.elf import HEAD, Elf, Kind, UnreadableElfError, identify, read_elf
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _IN_MEMORY = 1 << 22
 """Bytes of an ELF file that are held in memory; a larger one lies on the disk meanwhile."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class MachineCode:
     """What one file is."""
 
