@@ -105,7 +105,7 @@ newest: $(STAMP)
 
 # Real deploy tools, from locks/hosts and locks/npm; a nightly workflow runs it.
 examples: $(STAMP)
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup examples
+	$(BIN)/pytest examples
 
 # The wheel is made of the sdist, as an installer makes it that finds no wheel, and has to
 # be what the tree gives.

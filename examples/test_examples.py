@@ -554,6 +554,11 @@ def test_gitlab(workplace: Workplace, deploy: Host) -> None:
     assert pipeline["deploy"]["script"][-1].startswith("./deploy.sh ")
 
 
+_QUERY = """\
+echo '{"project": "../service", "artifact": "api"}' | lambda-build terraform
+"""
+
+
 # --- mistakes ---------------------------------------------------------------------------
 
 
@@ -566,6 +571,7 @@ def test_gitlab(workplace: Workplace, deploy: Host) -> None:
         pytest.param("sam", ("sam", "build"), id="sam"),
         pytest.param("serverless", ("serverless", "package"), id="serverless"),
         pytest.param("pulumi", ("python", "-c", _MOCKS), id="pulumi"),
+        pytest.param("terraform", ("sh", "-c", _QUERY), id="terraform"),
     ],
 )
 def test_mistakes(

@@ -97,7 +97,7 @@ MORE = """
 
 
     function("Plain")
-    function("Again")
+    function("Again", bundling={"asset_hash": None})
     function("Hooks", entry="hooked", bundling=Options(command_hooks=Hooks()))
     function("OwnHash", bundling=Options(asset_hash="mine", asset_hash_type=AssetHashType.CUSTOM))
     # Whose bytecode this Python can make.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from aws_cdk import AssetHashType
 
@@ -19,7 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["BundlingOptions", "ICommandHooks", "check_bundling", "environment_of", "keywords_of"]
+__all__ = [
+    "Bundling",
+    "BundlingOptions",
+    "ICommandHooks",
+    "bundling_options",
+    "check_bundling",
+    "environment_of",
+    "keywords_of",
+]
 
 _OF_DOCKER = (
     "bundling_file_access",
@@ -115,6 +123,15 @@ class BundlingOptions:
     volumes: object | None = None
     volumes_from: object | None = None
     working_directory: object | None = None
+
+
+Bundling: TypeAlias = "BundlingOptions | Mapping[str, Any] | None"
+"""As all structures of CDK: the options, or a dictionary of them."""
+
+
+def bundling_options(given: Bundling) -> BundlingOptions:
+    """Get the options, however they are given."""
+    return given if isinstance(given, BundlingOptions) else BundlingOptions(**(given or {}))
 
 
 def check_bundling(options: BundlingOptions) -> None:

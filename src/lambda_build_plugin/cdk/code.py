@@ -22,7 +22,7 @@ from aws_cdk import aws_lambda as lambda_
 
 import lambda_build_plugin
 from lambda_build_plugin.cdk.bundling import (
-    BundlingOptions,
+    bundling_options,
     check_bundling,
     environment_of,
     keywords_of,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from constructs import Construct
 
+    from lambda_build_plugin.cdk.bundling import Bundling
     from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.report import BuildReport
 
@@ -85,7 +86,7 @@ class LambdaBuild:
         runtime: lambda_.Runtime,
         architecture: lambda_.Architecture | None = None,
         handler: str | None = None,
-        bundling: BundlingOptions | None = None,
+        bundling: Bundling = None,
     ) -> lambda_.Code:
         """Build the code of a function.
 
@@ -104,7 +105,7 @@ class LambdaBuild:
             architecture=(architecture or lambda_.Architecture.X86_64).name,
             handler=handler,
             is_handler_needed=False,
-            bundling=bundling or BundlingOptions(),
+            bundling=bundling_options(bundling),
         )
         return _shown_code(scope, build(scope, request))
 
@@ -115,7 +116,7 @@ class LambdaBuild:
         *,
         runtime: lambda_.Runtime | None = None,
         architecture: lambda_.Architecture | None = None,
-        bundling: BundlingOptions | None = None,
+        bundling: Bundling = None,
     ) -> lambda_.Code:
         """Build the code of a layer.
 
@@ -131,7 +132,7 @@ class LambdaBuild:
             layout=Layout.LAYER,
             runtime=runtime.name if runtime else None,
             architecture=architecture.name if architecture else None,
-            bundling=bundling or BundlingOptions(),
+            bundling=bundling_options(bundling),
         )
         return _shown_code(scope, build(scope, request))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws_cdk import aws_lambda as lambda_
 
-from lambda_build_plugin.cdk.bundling import BundlingOptions
+from lambda_build_plugin.cdk.bundling import bundling_options
 from lambda_build_plugin.cdk.code import build, show
 from lambda_build_plugin.cdk.request import Request
 from lambda_build_plugin.config.settings import Layout
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import os
 
     from constructs import Construct
+
+    from lambda_build_plugin.cdk.bundling import Bundling
 
 __all__ = ["PythonFunction"]
 
@@ -46,7 +48,7 @@ class PythonFunction(lambda_.Function):  # type: ignore[misc]
         runtime: lambda_.Runtime,
         index: str | None = None,
         handler: str | None = None,
-        bundling: BundlingOptions | None = None,
+        bundling: Bundling = None,
         **props: Any,
     ) -> None:
         architecture = props.pop("architecture", None) or lambda_.Architecture.X86_64
@@ -57,7 +59,7 @@ class PythonFunction(lambda_.Function):  # type: ignore[misc]
             architecture=architecture.name,
             index=index,
             handler=handler,
-            bundling=bundling or BundlingOptions(),
+            bundling=bundling_options(bundling),
         )
         built = build(scope, request)
         super().__init__(

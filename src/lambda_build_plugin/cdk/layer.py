@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aws_cdk import aws_lambda as lambda_
 
-from lambda_build_plugin.cdk.bundling import BundlingOptions
+from lambda_build_plugin.cdk.bundling import bundling_options
 from lambda_build_plugin.cdk.code import Built, build, show
 from lambda_build_plugin.cdk.request import Request
 from lambda_build_plugin.config.settings import Layout
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from constructs import Construct
 
+    from lambda_build_plugin.cdk.bundling import Bundling
     from lambda_build_plugin.report import BuildReport
 
 __all__ = ["PythonLayerVersion"]
@@ -51,10 +52,10 @@ class PythonLayerVersion(lambda_.LayerVersion):  # type: ignore[misc]
         entry: str | os.PathLike[str],
         compatible_runtimes: Sequence[lambda_.Runtime] | None = None,
         compatible_architectures: Sequence[lambda_.Architecture] | None = None,
-        bundling: BundlingOptions | None = None,
+        bundling: Bundling = None,
         **props: Any,
     ) -> None:
-        request = Request(entry=entry, layout=Layout.LAYER, bundling=bundling or BundlingOptions())
+        request = Request(entry=entry, layout=Layout.LAYER, bundling=bundling_options(bundling))
         named = _Targets(
             runtimes=[each.name for each in compatible_runtimes or ()],
             architectures=[each.name for each in compatible_architectures or ()],
@@ -109,10 +110,13 @@ def _compatible(
 ) -> _Targets:
     """Find the targets for which the layer is the same, byte for byte.
 
-    A layer with code for one Python or one machine is built for no other target.
+    A layer with code for one Python or one machine is built for no other target, and neither
+    is one with commands, which may do anything.
     """
     runtimes, architectures = [report["runtime"]], [report["architecture"]]
-    if all(package["file"].endswith(_ANY) or not package["file"] for package in report["packages"]):
+    files = [package["file"] for package in report["packages"]]
+    is_pure = all(file.endswith(_ANY) for file in files if file)
+    if is_pure and request.bundling.command_hooks is None:
         runtimes = [each.name for each in RUNTIMES.values() if not each.preview]
         architectures = [each.value for each in Architecture]
     settings = {**(request.bundling.settings or {}), "only_binary": True}
