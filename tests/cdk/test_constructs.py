@@ -169,6 +169,7 @@ MORE = """
     function("TwoModules", index="index.py", handler="index.handler")
     function("NoLock", entry="nolock")
     function("NoFolder", entry="missing")
+    function("NoPipfileLock", entry="pipfile")
     function("StaleLock", entry="stale", handler="stale.app.handler")
     function("NodeRuntime", runtime=lambda_.Runtime.NODEJS_22_X)
     function("TooEarly", bundling=Options(command_hooks=TooEarly()))
@@ -316,7 +317,7 @@ class World:
         a_poetry_project(root / "poetry")
         scripts(root / "requirements", requirements=links + dep, index=HANDLER)
         write(root / "requirements" / "notes.txt", "")
-        scripts(root / "example", requirements="", my_index="def my_exported_func(e, c): ...\n")
+        write(root / "example" / "my_index.py", "def my_exported_func(e, c): ...\n")
         scripts(root / "pinned", requirements=dep, index=HANDLER)
         scripts(root / "hooked", requirements="", index=HANDLER)
         scripts(root / "native", requirements=links + native)
@@ -330,6 +331,8 @@ class World:
         write(root / "shared" / ".python-version", "3.13\n")
         scripts(root / "artifacts", requirements=links + dep, index=HANDLER)
         write(root / "artifacts" / "pyproject.toml", ARTIFACTS)
+        write(root / "pipfile" / "index.py", HANDLER)
+        write(root / "pipfile" / "Pipfile", '[packages]\ndep = "*"\n')
         a_package(root / "nolock", name="nolock", dependencies='"dep"')
         stale = a_package(root / "stale", name="stale")
         self._uv("stale")
@@ -431,6 +434,7 @@ def edited(world: World, synthesised: Path) -> Template:
 
 def test_the_template_has_what_was_built(services: Template) -> None:
     """Handler, runtime, architecture and layer of each function are in the template."""
+    assert services.notes == {}
     assert {
         name: (each["Handler"], each["Runtime"], each["Architectures"], "Layers" in each)
         for name, each in services.resources.items()
@@ -442,7 +446,6 @@ def test_the_template_has_what_was_built(services: Template) -> None:
         "Pipenv": ("jobs.nightly.run", "python3.13", ["x86_64"], False),
     }
     assert services.resources["Uv"]["Environment"] == {"Variables": {"STAGE": "test"}}
-    assert services.notes == {}
     assert services.resources["Shared"]["CompatibleRuntimes"] == ["python3.13"]
     assert services.resources["Shared"]["CompatibleArchitectures"] == ["x86_64"]
 
@@ -537,6 +540,7 @@ def test_the_examples_of_the_alpha_module(more: Template) -> None:
             "`handler` is `index.handler`, which names a module, and `index` is `index.py`",
         ),
         ("NoLock", "cannot find a lock in "),
+        ("NoPipfileLock", "cannot find a lock in "),
         ("NoFolder", " is not a folder"),
         ("StaleLock", "the lock uv.lock is out of date"),
         ("NodeRuntime", "runtime: is `nodejs22.x`"),

@@ -15,11 +15,13 @@ from lambda_build_plugin.errors import SettingsError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.config.settings import Settings
 
 __all__ = ["Request", "read_settings"]
 
 _DEFAULT_INDEX, _DEFAULT_HANDLER = "index.py", "handler"
+_DECLARATIONS = ("pyproject.toml", "setup.py", "setup.cfg", "Pipfile", "requirements.in")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +80,19 @@ def read_settings(request: Request, entry: Path, output: str) -> list[Settings]:
         )
     keywords = {**keywords_of(options, entry), **_handler_keyword(request, plain)}
     chosen = load(layout=request.layout.value, **keywords)[-1]
-    return [replace(each, unpacked=None) for each in (*providers, chosen)]
+    return [
+        replace(each, unpacked=None, project=_with_dependencies(each.project))
+        for each in (*providers, chosen)
+    ]
+
+
+def _with_dependencies(project: Project) -> Project:
+    """Take a folder of scripts, without a word about dependencies, for one that has none.
+
+    The alpha module does so; `lambda-build` itself asks for an empty requirements.txt.
+    """
+    says_something = any((project.root / name).exists() for name in _DECLARATIONS)
+    return project if says_something else replace(project, dependencies=())
 
 
 def _handler_keyword(request: Request, settings: Settings) -> dict[str, Any]:
