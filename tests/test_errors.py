@@ -79,7 +79,7 @@ SHAPE = re.compile(
 )
 
 
-HOSTS = {"poetry", "hatch", "pdm"}
+HOSTS = {"cdk", "hatch", "pdm", "poetry"}
 
 
 def every_error() -> list[type[LambdaBuildError]]:
