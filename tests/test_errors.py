@@ -21,7 +21,7 @@ from lambda_build_plugin.config.project import Project
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch import errors as fetch_failures
 from lambda_build_plugin.invoke import feasible, runtime_packages
-from lambda_build_plugin.invoke.answers import Failure, failure_to_raise
+from lambda_build_plugin.invoke.answers import Failure, explained
 from lambda_build_plugin.invoke.function import Function
 from lambda_build_plugin.lock import errors as lock_failures
 from lambda_build_plugin.lock.model import Lock, LockedDirectory, LockedFile, LockedPackage
@@ -79,7 +79,7 @@ SHAPE = re.compile(
 )
 
 
-HOSTS = {"poetry", "hatch", "pdm"}
+HOSTS = {"cdk", "hatch", "pdm", "poetry"}
 
 
 def every_error() -> list[type[LambdaBuildError]]:
@@ -305,7 +305,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     ),
     ArtifactError: lambda: ArtifactError("demo is missing"),
     StrictError: lambda: StrictError(["python3.8 is deprecated"]),
-    errors.FunctionError: lambda: failure_to_raise(
+    errors.FunctionError: lambda: explained(
         Failure(error_type="ValueError", message="no number"), FUNCTION, ()
     ),
     runtime_packages.NotInstalledError: lambda: runtime_packages.NotInstalledError(

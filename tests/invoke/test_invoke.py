@@ -164,6 +164,16 @@ def test_results_as_json(workplace: Workplace) -> None:
     assert (report["schema"], report["handler"], report["runtime"]) == (1, "app.handler", RUNTIME)
 
 
+def test_failure_as_json(workplace: Workplace) -> None:
+    """With `--json` a failure is in the one document that is printed."""
+    run = workplace.call("def handler(*_):\n    raise ValueError('no')\n", "--json")
+    (result,) = json.loads(run.output)["invocations"]
+
+    assert run.code == 9
+    assert (result["error_type"], result["error_message"]) == ("ValueError", "no")
+    assert result["answer"]["errorType"] == "ValueError"
+
+
 # --- failures ---------------------------------------------------------------------------
 
 FAILURES = {
