@@ -389,7 +389,7 @@ def test_folders_and_module_search(workplace: Workplace) -> None:
 
     assert found["cwd"] == task
     assert found["path"][:3] == [task, f"{opt}/{SITE_PACKAGES}", f"{opt}/python"]
-    assert "/runtime/" in found["path"][3]
+    assert "/packages/" in found["path"][3]
     assert any(each.endswith(f"/lib/{RUNTIME}") for each in found["path"][4:])
     assert found["own"] == []
     assert found["modes"] == ["0o444", "0o555"]
