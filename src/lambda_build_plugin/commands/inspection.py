@@ -165,8 +165,8 @@ def as_json(report: InspectionReport) -> str:
     return json_text(report)
 
 
-def as_text(report: InspectionReport) -> str:
-    """Write the report for people, with the failures last."""
+def as_text(report: InspectionReport, *, verbose: bool = False) -> str:
+    """Write the report for people, with the failures last; `verbose` shows long lists whole."""
     packages = [f"{each['name']} {each['version']}" for each in report["packages"]]
     failures, warnings = report["failures"], report["warnings"]
     lines = [
@@ -181,13 +181,17 @@ def as_text(report: InspectionReport) -> str:
         f"  packages   {listed(packages, 8) or 'none with metadata'}",
         "",
         *(f"warning: {warning}" for warning in warnings),
-        *(
-            str(VerificationError(each["what"], why=each["why"], hint=each["hint"]))
-            for each in failures
-        ),
+        *(_shown(each, verbose=verbose) for each in failures),
         _summary(len(failures), len(warnings)),
     ]
     return printable("\n".join(lines)) + "\n"
+
+
+def _shown(failure: FailureReport, *, verbose: bool) -> str:
+    error = VerificationError(
+        failure["what"], why=failure["why"].splitlines(), hint=failure["hint"]
+    )
+    return error.text(verbose=verbose)
 
 
 def _summary(failures: int, warnings: int) -> str:

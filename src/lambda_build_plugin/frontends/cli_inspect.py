@@ -65,7 +65,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--json", action="store_true", help="print the report as JSON (schema 1)")
     made.add_argument("--strict", action="store_true", help="treat warnings as errors")
     made.add_argument(
-        "-v", "--verbose", action="store_true", help="show tracebacks of unexpected failures"
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="show long lists whole, and tracebacks of unexpected failures",
     )
     return made
 
@@ -112,7 +115,7 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: 
         layers=layers,
         today=today(),
     )
-    text = as_json(report) if arguments.json else as_text(report)
+    text = as_json(report) if arguments.json else as_text(report, verbose=arguments.verbose)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     fails = report["failures"] or (arguments.strict and report["warnings"])

@@ -101,10 +101,9 @@ class MissingModuleError(VerificationError):
 
     def __init__(self, names: Sequence[str], lines: Sequence[str]) -> None:
         self.names = tuple(names)
-        shown = quoted(names[:MOST_LISTED])
-        rest = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+        shown = quoted(names, most=MOST_LISTED)
         super().__init__(
-            f"the handler cannot be imported: there is no module named {shown}{rest}",
+            f"the handler cannot be imported: there is no module named {shown}",
             why=lines,
             hint="add the package that contains it to the project's dependencies and lock again, "
             "or name the layer that contains it (`provided-by`; `lambda-build inspect --layer`)",
