@@ -259,7 +259,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     ),
     OutputError: lambda: OutputError(Path("dist"), "it is a folder"),
     layer_files.LayerFilesError: lambda: layer_files.LayerFilesError(
-        "bin/x", "`bin/x` cannot ship", hint="rename it"
+        "bin/x", "`bin/x` cannot ship", why="it is a pipe", hint="rename it"
     ),
     DamagedMemberError: lambda: DamagedMemberError(MEMBER, "it is cut off"),
     WheelGoneError: lambda: WheelGoneError(Path("one-1.0-py3-none-any.whl")),

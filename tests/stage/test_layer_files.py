@@ -217,7 +217,7 @@ def test_collision_with_a_package(tmp_path: Path) -> None:
 
     assert refused(root) == (
         7,
-        "error: layer-files: `python/dep/__init__.py` would come from …/project/layer and from dep",
+        "error: layer-files: there would be two files `python/dep/__init__.py`",
     )
 
 
@@ -227,9 +227,7 @@ def test_two_items_with_one_name(tmp_path: Path) -> None:
     (root / "other").mkdir()
     (root / "other/wrapper.sh").write_text("")
 
-    code, message = refused(root)
-
-    assert (code, message.partition(" would")[0]) == (7, "error: layer-files: `wrapper.sh`")
+    assert refused(root) == (7, "error: layer-files: there would be two files `wrapper.sh`")
 
 
 @pytest.mark.parametrize("path", ["layer/bin/link", "layer/link", "link"])
@@ -240,11 +238,8 @@ def test_link_that_leads_outside(path: str, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("x")
     (root / path).symlink_to(tmp_path / "secret")
 
-    code, message = refused(root)
-
-    assert code == 7
-    assert message.startswith("error: layer-files: `")
-    assert message.endswith("is a link to …/secret, which is outside the project")
+    name = path.removeprefix("layer/")
+    assert refused(root) == (7, f"error: layer-files: `{name}` leads out of the project")
 
 
 def test_link_within_the_project(tmp_path: Path) -> None:

@@ -36,10 +36,9 @@ _NO_CONTENT = frozenset({".git", ".hg", ".svn", ".DS_Store", "Thumbs.db", "__pyc
 class LayerFilesError(StageError):
     """Something that `layer-files` names cannot be at the root of the layer."""
 
-    def __init__(self, path: str, problem: str, *, why: str = "", hint: str) -> None:
+    def __init__(self, path: str, problem: str, *, why: str, hint: str) -> None:
         self.path = path
-        what = f"layer-files: {problem}"
-        super().__init__(what, why=why or what, hint=hint)
+        super().__init__(f"layer-files: {problem}", why=why, hint=hint)
 
 
 def with_layer_files(tree: StagedTree, settings: Settings) -> StagedTree:
@@ -96,8 +95,12 @@ def _files(item: LayerFiles, root: Path) -> Iterator[PlainFile]:
             hint="rename it, or move it to another place",
         ) from error
     except OSError as error:
-        problem = f"{_shown(place, root)} cannot be read: {error.strerror or error}"
-        raise LayerFilesError(str(place), problem, hint="check its permissions") from error
+        raise LayerFilesError(
+            str(place),
+            f"{_shown(place, root)} cannot be read",
+            why=error.strerror or str(error),
+            hint="check its permissions",
+        ) from error
 
 
 def _homes(place: Path, root: Path) -> tuple[Path, ...]:
@@ -122,17 +125,18 @@ def _shown(place: Path, root: Path) -> str:
 def _outside(path: str, real: Path) -> LayerFilesError:
     return LayerFilesError(
         path,
-        f"{path if path.startswith('`') else f'`{path}`'} is a link to {real}, which is outside "
-        "the project",
+        f"{path if path.startswith('`') else f'`{path}`'} leads out of the project",
+        why=f"it is a link to {real}",
         hint="copy what it points to into the project; a `before-build` command can do that",
     )
 
 
 def _collision(item: LayerFiles, entry: Entry, other: Entry) -> LayerFilesError:
-    from_where = "another item of it" if other.owner == LAYER_FILES else other.owner
     return LayerFilesError(
         entry.path,
-        f"`{entry.path}` would come from {item.path} and from {from_where}",
+        f"there would be two files `{entry.path}`",
+        why=f"one comes from {item.path}, "
+        f"the other from {'another item' if other.owner == LAYER_FILES else other.owner}",
         hint="rename one of them, or leave the other one out",
     )
 
