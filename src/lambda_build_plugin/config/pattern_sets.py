@@ -47,7 +47,7 @@ def without_sets(pattern: str) -> tuple[str, Mapping[str, str]]:
         The pattern, and the regular expression that each of these characters stands for.
 
     Raises:
-        ValueError: A set contains an unknown class.
+        ValueError: A set is never closed, or contains an unknown class: it matches nothing.
     """
     if "[" not in pattern:
         return pattern, {}
@@ -64,19 +64,17 @@ def _parts(pattern: str, unused: Iterator[str], sets: dict[str, str]) -> Iterato
             yield pattern[at : at + 2]
             at += 2
             continue
-        end, expression = _set_at(pattern, at) if char == "[" else (at, "")
-        if end > at:
+        if char == "[":
             name = next(unused)
-            sets[name] = expression
+            at, sets[name] = _set_at(pattern, at)
             yield name
-            at = end
-        else:  # also a bracket that is never closed
+        else:
             yield char
             at += 1
 
 
 def _set_at(pattern: str, start: int) -> tuple[int, str]:
-    """Translate the set at a place; give its end, which is its start if it is never closed."""
+    """Translate the set at a place, and give its end."""
     at = start + 1
     negation = "^" if pattern[at : at + 1] in {"!", "^"} else ""
     at += len(negation)
@@ -84,11 +82,11 @@ def _set_at(pattern: str, start: int) -> tuple[int, str]:
     while at < len(pattern) and (pattern[at] != "]" or not items):
         found = _ITEM.match(pattern, at)
         if found is None:
-            return start, ""
+            break
         items.append(_translated(found))
         at = found.end()
-    if at >= len(pattern):
-        return start, ""
+    if pattern[at : at + 1] != "]":
+        raise ValueError("contains a `[` that is never closed")
     return at + 1, f"(?!/)[{negation}{''.join(items)}]"
 
 

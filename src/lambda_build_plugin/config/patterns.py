@@ -104,11 +104,13 @@ def make_spec(lines: Iterable[str]) -> GitIgnoreSpec:
     from pathspec import GitIgnoreSpec  # costs as much as all else that reads settings
 
     lines = list(lines)
-    if not any("[" in line or "***" in line for line in lines):
+    if not any("[" in line or "***" in line or line.startswith(" ") for line in lines):
         return GitIgnoreSpec.from_lines(lines)
     patterns = []
     for line in lines:
-        text, sets = without_sets(_ONLY_STARS.sub(r"\1**", line))
+        # Versions of pathspec before 1.0 ignore a space at the beginning.
+        escaped = f"\\{line}" if line.startswith(" ") and line.strip() else line
+        text, sets = without_sets(_ONLY_STARS.sub(r"\1**", escaped))
         for pattern in GitIgnoreSpec.from_lines([text]).patterns:
             if sets and pattern.regex is not None:
                 expression = "".join(sets.get(char, char) for char in pattern.regex.pattern)
