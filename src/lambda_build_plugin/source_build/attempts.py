@@ -44,7 +44,7 @@ from lambda_build_plugin.source_build.secrets import (
     withheld_from_installer,
 )
 from lambda_build_plugin.system.hashes import check_file
-from lambda_build_plugin.wheel.file import Wheel
+from lambda_build_plugin.wheel.file import BROKEN_ZIP, Wheel
 from lambda_build_plugin.wheel.rewrite import normalize
 
 if TYPE_CHECKING:
@@ -134,9 +134,7 @@ class _Attempts:
             raise WrongWheelError(self.source, [first, second], self.context.target) from error
         if not self._misfits(wheel):
             return wheel
-        pure = (
-            None if is_pure(wheel.name) else without_machine_code(wheel, self.context.interpreter)
-        )
+        pure = None if is_pure(wheel.name) else self._without_machine_code(wheel)
         if pure is not None:
             return pure
         second = Attempt(how=how, filename=wheel.name, problems=self._misfits(wheel))
@@ -205,6 +203,12 @@ class _Attempts:
             return misfits(wheel, self.context.target, lambda: self.context.interpreter)
         except zipfile.BadZipFile as error:
             raise self._failure(f"{wheel.name} is not a zip file: {error}") from error
+
+    def _without_machine_code(self, wheel: Path) -> Path | None:
+        try:
+            return without_machine_code(wheel, self.context.interpreter)
+        except BROKEN_ZIP as error:  # also of a file WHEEL that is not text
+            raise self._failure(f"{wheel.name} is damaged: {error}") from error
 
     def _failure(self, problem: str) -> BackendError:
         return BackendError(self.source, self.source.backend, problem)
