@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: ARG001 - all commands have it
+def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Show the report and return the exit code.
 
     Raises:
@@ -83,7 +83,7 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: 
     from lambda_build_plugin.config.spelling import wrong_value
     from lambda_build_plugin.errors import SettingsError
     from lambda_build_plugin.frontends.cli import write_output
-    from lambda_build_plugin.pipeline.host import today
+    from lambda_build_plugin.pipeline.host import read_machine
     from lambda_build_plugin.runtime.target import RUNTIMES, Architecture
 
     arguments = _Arguments(**vars(found))
@@ -113,7 +113,7 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: 
         architecture=architecture,
         handler=arguments.handler,
         layers=layers,
-        today=today(),
+        machine=read_machine(environ),
     )
     text = as_json(report) if arguments.json else as_text(report, verbose=arguments.verbose)
     if isinstance(sys.stdout, io.TextIOWrapper):
