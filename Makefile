@@ -13,26 +13,38 @@ BIN := $(VENV)/$(PROGRAMS)
 LOWEST := .venv-lowest
 NEWEST := .venv-newest
 BUILT := .venv-built
+DOCS := .venv-docs
 STAMP := $(VENV)/.installed
 LOWEST_STAMP := $(LOWEST)/.installed
+DOCS_STAMP := $(DOCS)/.installed
 JOBS ?= 2
 # Nothing but what the lock says, and that with its hash; then the tree as it is.
 INSTALL := $(BIN)/uv pip install --quiet
 LOCKED := --require-hashes --no-deps --exact --requirement
 OURS := --no-deps --build-constraints locks/builds.txt --editable .
 BUILD := $(BIN)/uv build --quiet --build-constraints locks/builds.txt --require-hashes
+# Some cases of large matrices, which say little when the others pass, wait for `make nightly`.
+EACH_TIME := not nightly
+# What the version of a dependency can change: the rooms that use one, and whole builds.
+LOWEST_TESTS ?= $(addprefix tests/,commands config fetch frontends/test_cli.py lock pipeline/test_build.py \
+	properties runtime selection source_build stage verify wheel)
 # The tests that `make built` runs: those of all that a user can start.
 DOORS ?= tests/frontends tests/commands
 
-.PHONY: help demo test lint types hosts unit lowest newest dist built release fuzz bench lock clean
+.PHONY: help demo test lint types hosts unit lowest nightly newest dist built docs site reference session release fuzz bench bench-monorepo lock clean
 
 help:
 	@echo "make demo    build fixtures/projects/quickstart for python3.13 on arm64"
-	@echo "make test    lint, types, all tests, some with the built wheel, most on the lowest dependencies"
+	@echo "make test    lint, types, tests, some of them on the lowest dependencies and with the built wheel"
 	@echo "make built   build wheel and sdist, and test the wheel in an environment of its own"
+	@echo "make docs    build the documentation in .cache/docs; a broken link is an error"
+	@echo "make session  record the terminal session in the README anew"
+	@echo "make reference  write the settings and the command line, as the code has them, into docs/"
+	@echo "make nightly every case of every test, on the locked dependencies and on the lowest"
 	@echo "make newest  all tests with the newest of everything, whatever the locks say"
 	@echo "make fuzz    search each parser for inputs that it does not answer, for a minute each"
 	@echo "make bench   compare with uv + zip"
+	@echo "make bench-monorepo   compare one run for 50 functions with 50 single runs"
 	@echo "make lock    renew the locks, from which all of these but make newest install"
 	@echo "make release TAG=vVERSION  all that has to hold before a release, which is in dist/ then"
 	@echo "make clean   remove what these targets made"
@@ -75,9 +87,13 @@ hosts: $(STAMP)
 	PYTHONPATH=tests $(BIN)/python -m fakes.hosts
 
 unit: $(STAMP)
-	$(BIN)/pytest -n $(JOBS) --dist worksteal
+	$(BIN)/pytest -n $(JOBS) --dist worksteal -m '$(EACH_TIME)'
 
 lowest: $(LOWEST_STAMP)
+	$(LOWEST)/$(PROGRAMS)/pytest -n $(JOBS) --dist worksteal -m 'not index and $(EACH_TIME)' $(LOWEST_TESTS)
+
+nightly: $(STAMP) $(LOWEST_STAMP)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal
 	$(LOWEST)/$(PROGRAMS)/pytest -n $(JOBS) --dist worksteal -m 'not index'
 
 # Made anew each time, its hosts included: what is newest changes without notice.
@@ -102,13 +118,34 @@ built: dist
 	$(INSTALL) --python $(BUILT)/$(PROGRAMS)/python $(LOCKED) locks/development.txt
 	$(INSTALL) --python $(BUILT)/$(PROGRAMS)/python --no-deps dist/*.whl
 	$(BUILT)/$(PROGRAMS)/lambda-build --version
-	TEST_WHEEL=$$(echo dist/*.whl) $(BUILT)/$(PROGRAMS)/pytest -n $(JOBS) --dist worksteal $(DOORS)
+	TEST_WHEEL=$$(echo dist/*.whl) $(BUILT)/$(PROGRAMS)/pytest -n $(JOBS) --dist worksteal -m '$(EACH_TIME)' $(DOORS)
 
 # What is published is what was tested last: `built` makes dist/.
 release: $(STAMP)
 	$(BIN)/python .ci/check_release.py "$(TAG)"
-	$(MAKE) --no-print-directory test
-	$(MAKE) --no-print-directory built
+	$(MAKE) --no-print-directory lint types docs nightly
+	$(MAKE) --no-print-directory built EACH_TIME=
+
+$(DOCS_STAMP): $(STAMP) locks/docs.txt
+	test -x $(DOCS)/$(PROGRAMS)/python || $(PYTHON) -m venv --without-pip $(DOCS)
+	$(INSTALL) --python $(DOCS)/$(PROGRAMS)/python $(LOCKED) locks/docs.txt
+	$(INSTALL) --python $(DOCS)/$(PROGRAMS)/python $(OURS)
+	touch $@
+
+docs: $(DOCS_STAMP)
+	$(DOCS)/$(PROGRAMS)/sphinx-build --quiet --fresh-env --write-all --fail-on-warning --keep-going docs .cache/docs
+
+# What GitHub Pages takes.
+site: docs
+	tar --create --file .cache/artifact.tar --directory .cache/docs .
+
+session: $(DOCS_STAMP)
+	$(DOCS)/$(PROGRAMS)/python docs/record_session.py
+
+# The tests tell when it is due.
+reference: $(STAMP)
+	$(BIN)/python docs/make_reference.py
+	$(BIN)/python docs/make_schemas.py
 
 # `make lock NAMES="uv hosts/poetry"` renews these alone.
 lock: $(STAMP)
@@ -122,5 +159,8 @@ fuzz: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py
 
+bench-monorepo: $(STAMP)
+	$(BIN)/python -m benchmarks.monorepo
+
 clean:
-	rm -rf $(VENV) $(LOWEST) $(NEWEST) $(BUILT) .cache dist benchmarks/.work .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(NEWEST) $(BUILT) $(DOCS) .cache dist benchmarks/.work .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -142,7 +142,7 @@ def lambda_build(
 
 @pytest.fixture
 def quickstart(tmp_path: Path) -> Path:
-    """Give a copy of the project that the README begins with."""
+    """Give a copy of the project that the documentation shows."""
     return a_copy(_QUICKSTART, tmp_path / "quickstart")
 
 
@@ -396,7 +396,11 @@ def test_source_date_epoch(quickstart: Path) -> None:
 @pytest.mark.index
 @pytest.mark.parametrize("minor", _MINORS)
 @pytest.mark.parametrize(
-    ("runtime", "architecture"), [("python3.11", "arm64"), ("python3.13", "x86_64")]
+    ("runtime", "architecture"),
+    [
+        pytest.param("python3.11", "arm64", marks=pytest.mark.nightly),
+        ("python3.13", "x86_64"),
+    ],
 )
 def test_same_bytes_on_any_host(
     quickstart: Path, minor: str, runtime: str, architecture: str

@@ -23,6 +23,7 @@ from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch import errors as fetch_failures
 from lambda_build_plugin.lock import errors as lock_failures
 from lambda_build_plugin.lock.model import Lock, LockedDirectory, LockedFile, LockedPackage
+from lambda_build_plugin.projects.build import SamePlaceError
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection import files, provided
 from lambda_build_plugin.selection.explain import NoMatchingFileError
@@ -261,6 +262,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     layer_files.LayerFilesError: lambda: layer_files.LayerFilesError(
         "bin/x", "`bin/x` cannot ship", why="it is a pipe", hint="rename it"
     ),
+    SamePlaceError: lambda: SamePlaceError(Path("demo.zip"), "orders"),
     DamagedMemberError: lambda: DamagedMemberError(MEMBER, "it is cut off"),
     WheelGoneError: lambda: WheelGoneError(Path("one-1.0-py3-none-any.whl")),
     LongNameError: lambda: LongNameError(

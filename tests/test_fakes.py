@@ -7,6 +7,8 @@ import http.client
 import io
 import json
 import re
+import subprocess
+import sys
 import tarfile
 import time
 import urllib.error
@@ -16,7 +18,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import urljoin
 
 import pytest
+from fakes import forked
 from fakes.index import CutShort, Drop, FakeIndex, Redirect, Replace, Slow, Status
+from fakes.projects import a_project, quiet_environment
 from fakes.wheels import a_wheel, an_sdist
 from installer.sources import WheelFile
 
@@ -453,3 +457,68 @@ def test_end_does_not_wait_for_the_slow() -> None:
     client.close()
 
     assert time.monotonic() - started < 1
+
+
+# --- processes that are forked --------------------------------------------------------
+
+_FORKED = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each run is started")
+
+
+@_FORKED
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["--version"], id="output"),
+        pytest.param(["--runtime", "nope"], id="mistake"),
+        pytest.param(["--runtime", "python3.13", "--quiet"], id="build"),
+    ],
+)
+def test_forked_run_is_as_a_started_one(tmp_path: Path, words: list[str]) -> None:
+    """Exit code and streams are those of a process that has imported everything itself."""
+    project = a_project(tmp_path / "project")
+    (project / "requirements.txt").touch()
+    environ = quiet_environment(tmp_path / "home")
+    code = "from lambda_build_plugin.frontends.cli import entry_point; entry_point()"
+
+    run = forked.run(*words, cwd=project, environ=environ, timeout=60)
+
+    started = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        cwd=project,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (
+        started.returncode,
+        started.stdout,
+        started.stderr,
+    )
+
+
+@_FORKED
+def test_forked_run_leaves_nothing_to_the_next(tmp_path: Path) -> None:
+    """Each has the environment that it is given, and no other."""
+    project = a_project(tmp_path / "project")
+    environ = quiet_environment(tmp_path / "home")
+
+    (project / "requirements.txt").touch()
+
+    codes = [
+        forked.run(cwd=project, environ={**environ, **more}, timeout=60).returncode
+        for more in ({"LAMBDA_BUILD_RUNTIME": "nope"}, {"LAMBDA_BUILD_RUNTIME": "python3.13"}, {})
+    ]
+
+    assert codes == [2, 0, 0]
+
+
+@_FORKED
+def test_forked_run_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    """The test fails then, and the ones after it have a new process to be forked from."""
+    environ = quiet_environment(tmp_path / "home")
+
+    with pytest.raises(subprocess.TimeoutExpired):
+        forked.run("--version", cwd=tmp_path, environ=environ, timeout=0)
+
+    assert forked.run("--version", cwd=tmp_path, environ=environ, timeout=60).returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 import sys
@@ -101,3 +102,41 @@ def test_no_lock_is_left_over() -> None:
     by_hand = {_LOCKS / "lowest-runnable.txt"}
 
     assert set(_LOCKS.rglob("*.txt")) == {lock.path for lock in the_locks()} | by_hand
+
+
+def imported_by(module: Path) -> set[str]:
+    """Name the distributions and packages that a module imports anywhere."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module or "")
+    return {name.partition(".")[0] for name in names}
+
+
+def test_rooms_that_use_a_dependency_are_tested_on_its_lowest_version() -> None:
+    """`make lowest` leaves out no room whose behaviour a dependency can change."""
+    package = ROOT / "src" / "lambda_build_plugin"
+    imports = {"pyelftools": "elftools"}
+    declared = read(ROOT / "pyproject.toml")["project"]["dependencies"]
+    dependencies = {
+        imports.get(name, name) for name in (Requirement(each).name for each in declared)
+    }
+    rooms = {
+        path.relative_to(package).parts[0]
+        for path in package.rglob("*.py")
+        if imported_by(path) & dependencies
+    }
+
+    listed = re.search(
+        r"^LOWEST_TESTS .*?tests/,(.*?)\)$",
+        (ROOT / "Makefile").read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+
+    assert listed
+    paths = listed[1].replace("\\", "").split()
+    assert len(rooms) > 5
+    assert rooms - {path.partition("/")[0] for path in paths} == set()
+    assert [path for path in paths if not (ROOT / "tests" / path).exists()] == []

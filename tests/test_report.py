@@ -17,7 +17,7 @@ from lambda_build_plugin.config.project import Project
 from lambda_build_plugin.config.settings import Host, Layout, Settings
 from lambda_build_plugin.report import PackageReport, as_json, as_text
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
-from lambda_build_plugin.selection.packages import LeftOut
+from lambda_build_plugin.selection.left_out import LeftOut
 from lambda_build_plugin.stage.filters import Excluded
 from lambda_build_plugin.stage.tree import Distribution, Entry, StagedTree
 from lambda_build_plugin.wheel.file import Wheel
@@ -43,6 +43,7 @@ def a_package(name: str, size: int, *, source: str = "wheel") -> PackageReport:
         sha256="ab" * 32,
         source=source,
         built_by="hatchling 1.27.0" if source == "local" else "",
+        compiled_by="",
         unzipped=size,
         zipped=size // 2,
         files=1,
@@ -117,6 +118,7 @@ def _made(
             tree=tree,
             written=written,
             artifact=Path("/project/demo.zip"),
+            changed=True,
             lock=Path(lock) if lock else None,
             left_out=left_out,
             excluded=excluded,
@@ -154,6 +156,7 @@ def test_make() -> None:
         "schema": 1,
         "name": None,
         "artifact": "/project/demo.zip",
+        "changed": True,
         "layout": "function",
         "runtime": "python3.13",
         "runtime_reason": "set by --runtime",
@@ -175,6 +178,7 @@ def test_make() -> None:
                 "sha256": "ab" * 32,
                 "source": "local",
                 "built_by": "",
+                "compiled_by": "",
                 "unzipped": 10,
                 "zipped": 5,
                 "files": 1,
@@ -186,6 +190,7 @@ def test_make() -> None:
                 "sha256": "ab" * 32,
                 "source": "wheel",
                 "built_by": "",
+                "compiled_by": "",
                 "unzipped": 1_100,
                 "zipped": 550,
                 "files": 2,

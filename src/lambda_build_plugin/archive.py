@@ -20,17 +20,18 @@ import threading
 import zipfile
 import zlib
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from lambda_build_plugin.stage.contents import EXECUTABLE_MODE, FILE_MODE, content_of
 from lambda_build_plugin.stage.packed import Packed, PackedFiles
 from lambda_build_plugin.stage.tree import Entry
-from lambda_build_plugin.wheel.members import CHUNK, LOCAL_HEADER, Member, MemberReader
+from lambda_build_plugin.values import dataclass
+from lambda_build_plugin.wheel.members import LOCAL_HEADER, Member, MemberReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from io import FileIO
 
     from typing_extensions import Self
@@ -49,8 +50,6 @@ _OFFSET = struct.Struct("<L")  # the last field
 
 _WITHOUT_OFFSET = _CENTRAL.size - _OFFSET.size
 
-_SMALLEST_WINDOW = 1 << 16  # bytes
-
 END_SIZE = _END.size
 """Bytes of the record at the end of the zip, after the directory."""
 
@@ -62,9 +61,11 @@ _UTF8 = 0x800
 
 _LEVEL = 6
 
-_BLOCKS_AHEAD = 4  # of CHUNK bytes each, that wait to be hashed and written
+_BLOCK = 1 << 20  # bytes
 
-_MOST_OPEN = 16  # wheels; each has a window of up to CHUNK bytes
+_BLOCKS = 4  # one is filled, while the others wait to be hashed and written
+
+_MOST_OPEN = 16  # wheels
 
 _NOWHERE = Path()
 
@@ -73,7 +74,7 @@ _FIRST_DATE = datetime.datetime(1980, 1, 1, tzinfo=datetime.timezone.utc)
 _LAST_DATE = datetime.datetime(2107, 12, 31, 23, 59, 58, tzinfo=datetime.timezone.utc)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Written:
     """A finished archive."""
 
@@ -121,12 +122,15 @@ def write_archive(
         ExitStack() as wheels,
         _Output(file, hashes_packed=hashes_packed) as output,
     ):
-        reader, slices = MemberReader(wheels), _SliceReader(wheels)
+        reader, opened = MemberReader(wheels), _OpenWheels(wheels)
         for entry in tree.entries:
             if isinstance(entry.data, Packed):
-                central.append(_with_offset(entry.data.record, output.offset))
-                output.write_packed(entry.data.head, *slices.read(entry.data))
-                compressed.append(entry.data.compressed)
+                data = entry.data
+                central.append(_with_offset(data.record, output.offset))
+                output.write_packed(data.head)
+                if data.length:
+                    output.copy_packed(opened.file(data.wheel), data.start, data.length)
+                compressed.append(data.compressed)
             else:
                 packed = _packed(entry, reader)
                 header = _local_header(entry, packed, date)
@@ -170,14 +174,14 @@ def _with_offset(record: bytes | memoryview, offset: int) -> bytes:
 
 
 def packed_files(
-    tree: StagedTree, written: Written, *, without: str, facts: Mapping[str, Any]
+    tree: StagedTree, written: Written, *, without: Collection[str], facts: Mapping[str, Any]
 ) -> PackedFiles:
-    """Take the files of all owners but one out of a zip that was written of a tree.
+    """Take the files of all owners but some out of a zip that was written of a tree.
 
     Args:
         tree: What was written; nothing in it was already packed.
         written: The zip.
-        without: The owner whose files are left out.
+        without: The owners whose files are left out.
         facts: What else is known about the files.
 
     Raises:
@@ -193,7 +197,7 @@ def packed_files(
         for number, (entry, start, stop) in enumerate(
             zip(tree.entries, offsets, [*offsets[1:], end], strict=True)
         ):
-            if entry.owner == without:
+            if entry.owner in without:
                 continue
             file.seek(start)
             content = file.read(stop - start)
@@ -214,61 +218,45 @@ def _packed_again(entry: Entry, content: bytes, compressed: int, reader: MemberR
     return Packed(content, b"", _NOWHERE, 0, 0, compressed)
 
 
-class _Window(NamedTuple):
-    """The part of a wheel that was read last."""
-
-    file: FileIO
-    start: int
-    content: memoryview
-
-
-class _SliceReader:
-    """Reads pieces of wheels, mostly one behind the other, with few large reads."""
+class _OpenWheels:
+    """Wheels that are open for reading; only the last ones, if there are many."""
 
     def __init__(self, stack: ExitStack) -> None:
         stack.callback(self._close)
-        self._windows: dict[Path, _Window] = {}
+        self._files: dict[Path, FileIO] = {}
+        self._last: tuple[Path, FileIO] | None = None
 
-    def read(self, packed: Packed) -> list[memoryview]:
-        """Read the data of a file; where the wheel is shorter than it was, less."""
-        if not packed.length:
-            return []
-        start, length = packed.start, packed.length
-        file, begin, window = self._windows.get(packed.wheel) or self._open(packed.wheel)
-        if begin <= start and start + length <= begin + len(window):
-            return [window[start - begin : start - begin + length]]
-        if length > CHUNK:
-            ends = range(start, start + length, CHUNK)
-            return [_read(file, each, min(CHUNK, start + length - each)) for each in ends]
-        # Read on behind the piece: ever further, as long as the pieces follow each other.
-        gap = start - begin - len(window)
-        size = min(2 * len(window), CHUNK) if gap < _SMALLEST_WINDOW and begin <= start else 0
-        window = _read(file, start, max(size, length, _SMALLEST_WINDOW))
-        self._windows[packed.wheel] = _Window(file, start, window)
-        return [window[:length]]
+    def file(self, wheel: Path) -> FileIO:
+        """Open a wheel, if it is not open."""
+        if self._last is None or self._last[0] is not wheel:
+            self._last = (wheel, self._files.get(wheel) or self._open(wheel))
+        return self._last[1]
 
-    def _open(self, wheel: Path) -> _Window:
-        """Open a wheel, and close the one that was opened first if there are many."""
-        if len(self._windows) == _MOST_OPEN:
-            self._windows.pop(next(iter(self._windows))).file.close()
-        file = wheel.open("rb", buffering=0)
-        self._windows[wheel] = _Window(file, 0, memoryview(b""))
-        return self._windows[wheel]
+    def _open(self, wheel: Path) -> FileIO:
+        if len(self._files) == _MOST_OPEN:
+            self._files.pop(next(iter(self._files))).close()
+        file = self._files[wheel] = wheel.open("rb", buffering=0)
+        return file
 
     def _close(self) -> None:
-        for window in self._windows.values():
-            window.file.close()
+        for file in self._files.values():
+            file.close()
 
 
-def _read(file: FileIO, start: int, length: int) -> memoryview:
-    file.seek(start)
-    return memoryview(file.read(length))
+class _Block(NamedTuple):
+    """What is to be hashed and written next."""
+
+    buffer: bytearray
+    """It is used again afterwards."""
+
+    size: int
+    is_packed: bool
 
 
 class _Output:
-    """Gathers small writes; a second thread hashes and writes what was gathered.
+    """Gathers what is written in blocks; a second thread hashes and writes them.
 
-    Both release the interpreter's lock, so that the next members are read meanwhile.
+    Both release the interpreter's lock, so that the next block is filled meanwhile.
     """
 
     def __init__(self, file: BinaryIO | FileIO, *, hashes_packed: bool) -> None:
@@ -278,12 +266,16 @@ class _Output:
         self._packed_hash: hashlib._Hash | None = None
         """Of what was packed; None as long as nothing else was written."""
 
-        self._pending: list[bytes | memoryview] = []
-        self._pending_is_packed = False
-        self._gathered = 0
-        self._blocks: queue.Queue[tuple[bytes, bool] | None] = queue.Queue(maxsize=_BLOCKS_AHEAD)
+        self._free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
+        for _ in range(_BLOCKS):
+            self._free.put(bytearray(_BLOCK))
+        self._filled: queue.SimpleQueue[_Block | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._drain, daemon=True)
         self._failure: Exception | None = None
+        self._is_packed = False
+        self._buffer = self._free.get()
+        self._view = memoryview(self._buffer)
+        self._size = 0
         self.offset = 0
 
     def __enter__(self) -> Self:
@@ -295,7 +287,7 @@ class _Output:
             if kind is None:
                 self._hand_over()
         finally:
-            self._blocks.put(None)
+            self._filled.put(None)
             self._thread.join()
         if kind is None and self._failure is not None:
             raise self._failure
@@ -309,58 +301,84 @@ class _Output:
         return (self._packed_hash or self._hash).digest()
 
     def write(self, *parts: bytes) -> None:
-        if self._pending_is_packed:
-            self._hand_over()
-            self._pending_is_packed = False
-        self._gather(parts)
+        """Write bytes that were not packed before."""
+        self._switch(is_packed=False)
+        for part in parts:
+            self._put(part)
 
-    def write_packed(self, *parts: bytes | memoryview) -> None:
-        if not self._pending_is_packed:
-            if self._pending:
+    def write_packed(self, part: bytes | memoryview) -> None:
+        """Write bytes that an earlier archive has packed."""
+        self._switch(is_packed=True)
+        self._put(part)
+
+    def copy_packed(self, file: FileIO, start: int, length: int) -> None:
+        """Write a piece of a file that an earlier archive has packed.
+
+        Where the file is shorter than it was, less is written.
+        """
+        self._switch(is_packed=True)
+        file.seek(start)
+        while length:
+            if self._size == _BLOCK:
                 self._hand_over()
-            self._pending_is_packed = True
-        self._gather(parts)
+            count = file.readinto(self._view[self._size : self._size + length])
+            if not count:
+                return
+            self._size += count
+            self.offset += count
+            length -= count
 
-    def _gather(self, parts: tuple[bytes | memoryview, ...]) -> None:
-        size = sum(map(len, parts))
-        self.offset += size
-        self._gathered += size
-        self._pending += parts
-        if self._gathered >= CHUNK:
+    def _switch(self, *, is_packed: bool) -> None:
+        """Begin a block if the last one is of the other kind."""
+        if self._is_packed is not is_packed:
+            if self._size:
+                self._hand_over()
+            self._is_packed = is_packed
+
+    def _put(self, part: bytes | memoryview) -> None:
+        self.offset += len(part)
+        while len(part) > _BLOCK - self._size:
+            room = _BLOCK - self._size
+            self._view[self._size :] = part[:room]
+            self._size, part = _BLOCK, part[room:]
             self._hand_over()
+        end = self._size + len(part)
+        self._view[self._size : end] = part
+        self._size = end
 
     def _hand_over(self) -> None:
         if self._failure is not None:
             raise self._failure
-        self._blocks.put((b"".join(self._pending), self._pending_is_packed))
-        self._pending.clear()
-        self._gathered = 0
+        self._filled.put(_Block(self._buffer, self._size, self._is_packed))
+        self._buffer = self._free.get()
+        self._view = memoryview(self._buffer)
+        self._size = 0
 
     def _drain(self) -> None:
-        while (item := self._blocks.get()) is not None:
-            if self._failure is not None:
-                continue
+        while (block := self._filled.get()) is not None:
             try:
-                self._absorb(*item)
-                self._write_all(item[0])
+                if self._failure is None:
+                    content = memoryview(block.buffer)[: block.size]
+                    self._absorb(content, is_packed=block.is_packed)
+                    self._write_all(content)
             except Exception as error:  # noqa: BLE001 - raised again by whoever waits
                 self._failure = error
+            self._free.put(block.buffer)
 
-    def _absorb(self, block: bytes, is_packed: bool) -> None:  # noqa: FBT001
+    def _absorb(self, content: memoryview, *, is_packed: bool) -> None:
         """Hash a block; as long as everything was packed, one hash is that of both."""
         if not self._hashes_packed:
             pass
         elif not is_packed and self._packed_hash is None:
             self._packed_hash = self._hash.copy()
         elif is_packed and self._packed_hash is not None:
-            self._packed_hash.update(block)
-        self._hash.update(block)
+            self._packed_hash.update(content)
+        self._hash.update(content)
 
-    def _write_all(self, block: bytes) -> None:
+    def _write_all(self, content: memoryview) -> None:
         """Write a block to the end: an unbuffered file may take a part only."""
-        rest = memoryview(block)
-        while rest:
-            rest = rest[self._file.write(rest) or 0 :]
+        while content:
+            content = content[self._file.write(content) or 0 :]
 
 
 class _Deflated(NamedTuple):

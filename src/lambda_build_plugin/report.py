@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypedDict
 
 from lambda_build_plugin.errors import cut, printable
 from lambda_build_plugin.runtime.limits import UNZIPPED_LIMIT, ZIPPED_LIMIT, size_text
 from lambda_build_plugin.stage.tree import LAYER_FILES
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.archive import Written
     from lambda_build_plugin.config.settings import Settings
-    from lambda_build_plugin.selection.packages import LeftOut
+    from lambda_build_plugin.selection.left_out import LeftOut
     from lambda_build_plugin.stage.filters import Excluded
     from lambda_build_plugin.stage.tree import StagedTree
 
@@ -73,6 +73,9 @@ class PackageReport(TypedDict):
     built_by: str
     """The backend that built it, with its version; empty if it was not built here."""
 
+    compiled_by: str
+    """The zig that compiled its machine code, and its target; empty if none did."""
+
     unzipped: int
     zipped: int
     files: int
@@ -122,6 +125,9 @@ class BuildReport(TypedDict):
     """Of the artifact; None if the project does not name its artifacts."""
 
     artifact: str
+    changed: bool | None
+    """Whether the zip differs from the one that was at its place; None if none was there."""
+
     layout: str
     runtime: str
     runtime_reason: str
@@ -154,7 +160,7 @@ class BuildReports(TypedDict):
     """In the order in which they were built."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class BuildResult:
     """The facts of one build that its report is made from."""
 
@@ -163,6 +169,9 @@ class BuildResult:
     written: Written
     artifact: Path
     """Where the zip goes when the run ends."""
+
+    changed: bool | None = None
+    """Whether it differs from the file that is there now; None if there is none."""
 
     lock: Path | None
     left_out: Sequence[LeftOut]
@@ -179,6 +188,7 @@ def make(result: BuildResult) -> BuildReport:
         schema=SCHEMA,
         name=settings.artifact,
         artifact=str(result.artifact),
+        changed=result.changed,
         layout=settings.layout.value,
         runtime=settings.target.runtime.name,
         runtime_reason=settings.runtime_reason,
@@ -280,6 +290,7 @@ def _packages(tree: StagedTree, written: Written) -> list[PackageReport]:
             sha256=dist.wheel.sha256,
             source=dist.wheel.source,
             built_by=dist.wheel.built_by,
+            compiled_by=dist.wheel.compiled_by,
             unzipped=0,
             zipped=0,
             files=0,
@@ -294,6 +305,7 @@ def _packages(tree: StagedTree, written: Written) -> list[PackageReport]:
             sha256="",
             source="local",
             built_by="",
+            compiled_by="",
             unzipped=0,
             zipped=0,
             files=0,
@@ -345,7 +357,8 @@ def _note(package: PackageReport) -> str:
     if not package["file"]:
         return "  (ships as source)"
     by = f" by {package['built_by']}" if package["built_by"] else ""
-    return f"  (built from source{by})"
+    compiled = f", compiled by {package['compiled_by']}" if package["compiled_by"] else ""
+    return f"  (built from source{by}{compiled})"
 
 
 def _layer_file_lines(files: Sequence[LayerFileReport], *, verbose: bool) -> list[str]:

@@ -53,7 +53,13 @@ def assert_nothing(world: World) -> None:
 # --- what may pass ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", ["/simple/pinned/", ".whl"], ids=["page", "file"])
+@pytest.mark.parametrize(
+    "suffix",
+    [
+        pytest.param("/simple/pinned/", id="page", marks=pytest.mark.nightly),
+        pytest.param(".whl", id="file"),
+    ],
+)
 @pytest.mark.parametrize(
     "faults",
     [

@@ -8,11 +8,16 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fakes import forked
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 __all__ = ["Run", "a_project", "quiet_environment", "run_lambda_build"]
+
+_SECONDS = 120
+"""How long a run may take."""
 
 _PYPROJECT = """\
 [build-system]
@@ -66,14 +71,18 @@ def quiet_environment(home: Path, **variables: str) -> dict[str, str]:
 
 def run_lambda_build(*arguments: str | Path, cwd: Path, environ: Mapping[str, str]) -> Run:
     """Run the console script as a process of its own."""
-    code = "from lambda_build_plugin.frontends.cli import entry_point; entry_point()"
-    result = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        cwd=cwd,
-        env=dict(environ),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    words = [str(argument) for argument in arguments]
+    if forked.is_possible(environ):
+        result = forked.run(*words, cwd=cwd, environ=environ, timeout=_SECONDS)
+    else:
+        code = "from lambda_build_plugin.frontends.cli import entry_point; entry_point()"
+        result = subprocess.run(
+            [sys.executable, "-c", code, *words],
+            cwd=cwd,
+            env=dict(environ),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_SECONDS,
+        )
     return Run(code=result.returncode, output=result.stdout, errors=result.stderr)

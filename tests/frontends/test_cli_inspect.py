@@ -16,8 +16,6 @@ from fakes.artifacts import a_member, a_zip, metadata
 from fakes.elf import an_elf
 from fakes.projects import a_project, quiet_environment, run_lambda_build
 
-from lambda_build_plugin.commands.inspected_zip import InspectedPackage
-from lambda_build_plugin.commands.inspection import FailureReport, InspectionReport
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.frontends.cli import main
 from lambda_build_plugin.runtime.target import RUNTIMES
@@ -122,18 +120,6 @@ def test_report_of_a_function(tmp_path: Path, inspected: Report) -> None:
         "failures": [],
         "warnings": [],
     }
-
-
-def test_schema_is_documented() -> None:
-    """The README names every field of the report."""
-    from test_readme import README
-
-    fields = [
-        *InspectionReport.__annotations__,
-        *InspectedPackage.__annotations__,
-        *FailureReport.__annotations__,
-    ]
-    assert [field for field in fields if f"`{field}`" not in README] == []
 
 
 @pytest.mark.parametrize(

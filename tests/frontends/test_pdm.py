@@ -115,11 +115,22 @@ class User:
         )
 
 
+WITH_THE_NEWEST = pytest.param((*NEWEST, "pdm-backend>=2.4"), id="newest")
+WITH_THE_OLDEST = ((*OLDEST, "pdm-backend>=2.4"), "oldest-with-packaging-24.2")
+
+WITH_BOTH = pytest.mark.parametrize(
+    "pdm",
+    [WITH_THE_NEWEST, pytest.param(WITH_THE_OLDEST[0], id=WITH_THE_OLDEST[1])],
+    indirect=True,
+)
+"""Marks a test of what PDM gives us: it runs through the oldest PDM each time."""
+
+
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param((*NEWEST, "pdm-backend>=2.4"), id="newest"),
-        pytest.param((*OLDEST, "pdm-backend>=2.4"), id="oldest-with-packaging-24.2"),
+        WITH_THE_NEWEST,
+        pytest.param(WITH_THE_OLDEST[0], id=WITH_THE_OLDEST[1], marks=pytest.mark.nightly),
     ],
 )
 def pdm(request: pytest.FixtureRequest) -> Host:
@@ -223,6 +234,7 @@ def contents(*folders: Path) -> dict[Path, bytes]:
 # --- what ships -----------------------------------------------------------------------
 
 
+@WITH_BOTH
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
@@ -281,6 +293,7 @@ def test_groups_mean_what_pdm_means(user: User, words: str, expected: set[str]) 
     assert names(user.builds(*ARM, *words.split())) == expected
 
 
+@WITH_BOTH
 def test_group_adds_to_those_of_the_table(user: User) -> None:
     """Groups and extras in [tool.lambda-build] are the default that -G adds to."""
     pyproject = user.project / "pyproject.toml"
@@ -352,6 +365,7 @@ def test_digest_that_is_not_the_locked_one_is_an_error(user: User) -> None:
     assert not (user.project / "dist").exists()
 
 
+@WITH_BOTH
 def test_both_doors_write_the_same_bytes(user: User) -> None:
     """`lambda-build` in the same project makes the same zip."""
     words = (*ARM, "-o", "one.zip")
@@ -535,6 +549,7 @@ def test_without_pdm_backend_the_wheel_is_built_in_isolation(tmp_path: Path) -> 
 # --- what is refused ------------------------------------------------------------------
 
 
+@WITH_BOTH
 def test_stale_lock_is_refused(user: User) -> None:
     """After a change of the dependencies `pdm lock` is due, as PDM itself sees it."""
     pyproject = user.project / "pyproject.toml"
@@ -685,6 +700,7 @@ def a_private_source(host: Host, folder: Path) -> Iterator[tuple[User, FakeIndex
 LOGIN = {"PRIVATE_USER": "me", "PRIVATE_PASSWORD": SECRET}
 
 
+@WITH_BOTH
 def test_private_source_opens_with_variables_in_its_url(pdm: Host, tmp_path: Path) -> None:
     """Credentials in variables go to their own origin only, and include_packages counts."""
     with a_private_source(pdm, tmp_path) as (user, public, private):
@@ -822,6 +838,7 @@ def test_source_that_is_not_right_is_refused(
 # --- in PDM's company -----------------------------------------------------------------
 
 
+@WITH_BOTH
 def test_pdm_starts_without_the_core(pdm: Host, tmp_path: Path) -> None:
     """Whatever PDM is asked, the entry module and the tables of options load, and no more."""
     program = textwrap.dedent(
@@ -884,7 +901,7 @@ def an_index_with_this_plugin(host: Host) -> Iterator[dict[str, str]]:
 @pytest.fixture(
     params=[
         pytest.param(WITH_BACKEND, id="newest"),
-        pytest.param((*OLDEST, "pdm-backend>=2.4"), id="oldest-with-packaging-24.2"),
+        pytest.param(WITH_THE_OLDEST[0], id=WITH_THE_OLDEST[1], marks=pytest.mark.nightly),
     ]
 )
 def own_pdm(request: pytest.FixtureRequest, tmp_path: Path) -> Host:

@@ -115,11 +115,22 @@ class User:
         assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
+WITH_THE_NEWEST = pytest.param((NEWEST,), id="newest")
+WITH_THE_OLDEST = ((OLDEST, "packaging==24.2"), "oldest-with-packaging-24.2")
+
+WITH_BOTH = pytest.mark.parametrize(
+    "poetry_versions",
+    [WITH_THE_NEWEST, pytest.param(WITH_THE_OLDEST[0], id=WITH_THE_OLDEST[1])],
+    indirect=True,
+)
+"""Marks a test of what Poetry gives us: it runs through the oldest Poetry each time."""
+
+
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param((NEWEST,), id="newest"),
-        pytest.param((OLDEST, "packaging==24.2"), id="oldest-with-packaging-24.2"),
+        WITH_THE_NEWEST,
+        pytest.param(WITH_THE_OLDEST[0], id=WITH_THE_OLDEST[1], marks=pytest.mark.nightly),
     ],
 )
 def poetry_versions(request: pytest.FixtureRequest) -> tuple[str, ...]:
@@ -242,6 +253,7 @@ def contents(*folders: Path) -> dict[Path, bytes]:
 # --- what ships -----------------------------------------------------------------------
 
 
+@WITH_BOTH
 @pytest.mark.parametrize(
     ("target", "expected"),
     [
@@ -309,6 +321,7 @@ def test_only_wins_over_with_and_says_so(user: User) -> None:
     assert "--with and --without are ignored when --only is given" in ran.stderr
 
 
+@WITH_BOTH
 def test_with_adds_to_the_groups_of_the_table(user: User) -> None:
     """Groups in [tool.lambda-build] are the default that --with adds to."""
     pyproject = user.project / "pyproject.toml"
@@ -377,6 +390,7 @@ def test_newer_versions_on_the_index_do_not_ship(poetry: PoetryHost, tmp_path: P
     }
 
 
+@WITH_BOTH
 def test_both_doors_write_the_same_bytes(user: User) -> None:
     """`lambda-build` in the same project makes the same zip."""
     words = (*ARM, "-o", "one.zip")
@@ -466,6 +480,7 @@ def test_quiet_says_nothing(user: User) -> None:
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
 
 
+@WITH_BOTH
 def test_verbose_says_that_the_wheel_is_built_in_process(user: User) -> None:
     """With -v each step is told: the project's wheel comes from Poetry's own builder."""
     ran = user.poetry_does("build-lambda", "-v", "--contents", "project", *ARM)
@@ -504,6 +519,7 @@ def test_without_a_build_backend_poetry_builds_itself(newest: PoetryHost, tmp_pa
 # --- what is refused ------------------------------------------------------------------
 
 
+@WITH_BOTH
 def test_stale_lock_is_refused(user: User) -> None:
     """After a change of the dependencies `poetry lock` is due, as Poetry itself sees it."""
     pyproject = user.project / "pyproject.toml"
@@ -666,6 +682,7 @@ def a_private_source(
         yield user, public, private
 
 
+@WITH_BOTH
 def test_private_source_opens_with_poetrys_variables(poetry: PoetryHost, tmp_path: Path) -> None:
     """POETRY_HTTP_BASIC_* works; the credentials go to their own origin only."""
     with a_private_source(poetry, tmp_path) as (user, public, private):
@@ -739,6 +756,7 @@ def test_wrong_password_names_the_source(
 # --- in Poetry's company --------------------------------------------------------------
 
 
+@WITH_BOTH
 def test_poetry_starts_without_the_core(poetry: PoetryHost, tmp_path: Path) -> None:
     """Whatever Poetry is asked, the entry module and the tables of options load, no more."""
     program = textwrap.dedent(
@@ -761,6 +779,7 @@ def test_poetry_starts_without_the_core(poetry: PoetryHost, tmp_path: Path) -> N
     ]
 
 
+@WITH_BOTH
 def test_entry_module_loads_nothing_that_poetry_has_not(poetry: PoetryHost, tmp_path: Path) -> None:
     """Beside ours no module comes that Poetry's base classes had not brought."""
     program = textwrap.dedent(

@@ -270,9 +270,25 @@ _TO_PYLOCK = (("config", "--local", "lock.format", "pylock"), ("lock", "-G", ":a
     [
         pytest.param(NEWEST, _STANDARD_TABLES, (), "pdm.lock", id="flat"),
         pytest.param(NEWEST, _STANDARD_TABLES, (_NO_METADATA,), "pdm.lock", id="graph"),
-        pytest.param(NEWEST, _STANDARD_TABLES, (_STATIC,), "pdm.lock", id="static-urls"),
-        pytest.param(NEWEST, _OWN_TABLES, (_NO_METADATA,), "pdm.lock", id="graph-own-tables"),
-        pytest.param(NEWEST, _SPLIT, _TWO_TARGETS, "pdm.lock", id="two-targets"),
+        pytest.param(
+            NEWEST,
+            _STANDARD_TABLES,
+            (_STATIC,),
+            "pdm.lock",
+            id="static-urls",
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param(
+            NEWEST,
+            _OWN_TABLES,
+            (_NO_METADATA,),
+            "pdm.lock",
+            id="graph-own-tables",
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param(
+            NEWEST, _SPLIT, _TWO_TARGETS, "pdm.lock", id="two-targets", marks=pytest.mark.nightly
+        ),
         pytest.param(
             NEWEST,
             _SPLIT,
@@ -287,6 +303,7 @@ _TO_PYLOCK = (("config", "--local", "lock.format", "pylock"), ("lock", "-G", ":a
             (_TO_PYLOCK[0], *_TWO_TARGETS),
             "pylock.toml",
             id="pylock-two-targets",
+            marks=pytest.mark.nightly,
         ),
         pytest.param(_WITH_4_4, _OWN_TABLES, (), "pdm.lock", id="4.4-graph"),
         pytest.param(
@@ -295,8 +312,16 @@ _TO_PYLOCK = (("config", "--local", "lock.format", "pylock"), ("lock", "-G", ":a
             (("lock", "-G", ":all", "-S", "inherit_metadata"),),
             "pdm.lock",
             id="4.4.1-flat",
+            marks=pytest.mark.nightly,
         ),
-        pytest.param(_WITH_4_5_0, _STANDARD_TABLES, (), "pdm.lock", id="4.5.0-flat"),
+        pytest.param(
+            _WITH_4_5_0,
+            _STANDARD_TABLES,
+            (),
+            "pdm.lock",
+            id="4.5.0-flat",
+            marks=pytest.mark.nightly,
+        ),
     ],
 )
 def test_chooses_what_pdm_would_install(
@@ -374,8 +399,15 @@ _CHANGES = (
 )
 
 
-@pytest.mark.parametrize("file", ["pdm.lock", "pylock.toml"])
-@pytest.mark.parametrize("extra", [pytest.param("", id="hash"), pytest.param(_INPUTS, id="inputs")])
+@pytest.mark.parametrize(
+    ("extra", "file"),
+    [
+        pytest.param("", "pdm.lock", id="hash-pdm.lock"),
+        pytest.param(_INPUTS, "pylock.toml", id="inputs-pylock.toml"),
+        pytest.param("", "pylock.toml", id="hash-pylock.toml", marks=pytest.mark.nightly),
+        pytest.param(_INPUTS, "pdm.lock", id="inputs-pdm.lock", marks=pytest.mark.nightly),
+    ],
+)
 def test_what_is_stale_for_pdm_is_stale_here(tmp_path: Path, extra: str, file: str) -> None:
     """After each change of pyproject.toml, the lock is fresh here if it is for PDM itself."""
     with FakeIndex(_OFFERED) as index:

@@ -23,9 +23,10 @@ from lambda_build_plugin.lock.errors import (
     UnknownGroupError,
     UnsupportedLockError,
 )
+from lambda_build_plugin.lock.find import find_lock
 from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedVcs
 from lambda_build_plugin.lock.poetry_freshness import content_hash
-from lambda_build_plugin.lock.read import find_lock, read_lock
+from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection.packages import reached
 from lambda_build_plugin.system.hashes import Digest

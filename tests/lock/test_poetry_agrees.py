@@ -205,7 +205,7 @@ def answers_of_poetry(project: Locked, asked: Sequence[Question]) -> dict[str, l
     [
         pytest.param(NEWEST, _TOOL_TABLES, id="newest-tool-tables"),
         pytest.param(NEWEST, _STANDARD_TABLES, id="newest-standard-tables"),
-        pytest.param(OLDEST, _TOOL_TABLES, id="oldest-2-tool-tables"),
+        pytest.param(OLDEST, _TOOL_TABLES, id="oldest-2-tool-tables", marks=pytest.mark.nightly),
         pytest.param(_POETRY_1, _TOOL_TABLES, id="poetry-1-graph"),
     ],
 )

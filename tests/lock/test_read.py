@@ -10,7 +10,8 @@ from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.errors import LambdaBuildError, LockError
-from lambda_build_plugin.lock.read import Found, find_lock, read_lock
+from lambda_build_plugin.lock.find import Found, find_lock
+from lambda_build_plugin.lock.read import read_lock
 
 if TYPE_CHECKING:
     from pathlib import Path

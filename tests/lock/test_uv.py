@@ -20,8 +20,8 @@ from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.errors import LockError
 from lambda_build_plugin.lock import uv
 from lambda_build_plugin.lock.fields import Context
+from lambda_build_plugin.lock.find import find_lock
 from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedPackage, LockedVcs
-from lambda_build_plugin.lock.read import find_lock
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection.packages import reached
 from lambda_build_plugin.system.hashes import Digest
@@ -494,6 +494,62 @@ requires-dist = [{{ name = "alpha", specifier = "<2" }}]
     )
 
     assert shipped(read(root)) == "alpha 1.0"
+
+
+def _a_workspace_of_two(root: Path, needs: str) -> tuple[Path, Path, Path]:
+    """Write a lock of two members that need `beta`, which needs `alpha` as the text says."""
+    members = []
+    entries = ""
+    for name in ("one", "two"):
+        write(
+            root,
+            {f"{name}/pyproject.toml": f'{HEAD.replace("demo", name)}dependencies = ["beta"]\n'},
+        )
+        members.append(root / name)
+        entries += f"""[[package]]
+name = "{name}"
+source = {{ virtual = "{name}" }}
+dependencies = [{{ name = "beta" }}]
+[package.metadata]
+requires-dist = [{{ name = "beta" }}]
+"""
+    beta = _entry("1.0").replace("alpha", "beta") + f"dependencies = [{needs}]\n"
+    text = f"version = 1\n{entries}{beta}{_entry('1.0')}{_entry('2.0')}"
+    write(root, {"uv.lock": text})
+    return members[0], members[1], root / "uv.lock"
+
+
+def test_members_share_what_is_parsed(root: Path) -> None:
+    """The packages of a lock are read once for all members of a workspace."""
+    one, two, lock = _a_workspace_of_two(root, '{ name = "alpha", version = "1.0" }')
+
+    first, second = read(one, lock), read(two, lock)
+
+    assert first.packages is second.packages
+    assert (shipped(first), shipped(second)) == ("alpha 1.0, beta 1.0", "alpha 1.0, beta 1.0")
+
+
+def test_members_with_conflicts_share_nothing(root: Path) -> None:
+    """What excludes each other is decided for each member, whichever was read before."""
+    needs = (
+        """{ name = "alpha", version = "1.0", marker = "extra == 'project-3-one'" },"""
+        """{ name = "alpha", version = "2.0", marker = "extra == 'project-3-two'" }"""
+    )
+    one, two, lock = _a_workspace_of_two(root, needs)
+
+    found = [shipped(read(member, lock)) for member in (one, two, one)]
+
+    assert found == ["alpha 1.0, beta 1.0", "alpha 2.0, beta 1.0", "alpha 1.0, beta 1.0"]
+
+
+def test_lock_that_was_changed_is_parsed_again(root: Path) -> None:
+    """A lock that another program writes between two builds is the one that counts."""
+    one, _, lock = _a_workspace_of_two(root, '{ name = "alpha", version = "1.0" }')
+    read(one, lock)
+
+    _a_workspace_of_two(root, '{ name = "alpha", version = "2.0" }')
+
+    assert shipped(read(one, lock)) == "alpha 2.0, beta 1.0"
 
 
 def _entry(version: str) -> str:

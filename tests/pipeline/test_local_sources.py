@@ -304,8 +304,19 @@ def test_local_packages_through_poetry(tmp_path: Path) -> None:
 
 
 @pytest.mark.index
-@pytest.mark.parametrize("strategy", ["inherit_metadata", "no_inherit_metadata"])
-@pytest.mark.parametrize("make", [a_chain_of_pdm, a_development_of_pdm])
+@pytest.mark.parametrize(
+    ("make", "strategy"),
+    [
+        pytest.param(a_chain_of_pdm, "inherit_metadata", id="chain-flat"),
+        pytest.param(
+            a_chain_of_pdm, "no_inherit_metadata", id="chain-graph", marks=pytest.mark.nightly
+        ),
+        pytest.param(
+            a_development_of_pdm, "inherit_metadata", id="group-flat", marks=pytest.mark.nightly
+        ),
+        pytest.param(a_development_of_pdm, "no_inherit_metadata", id="group-graph"),
+    ],
+)
 def test_local_packages_through_pdm(
     tmp_path: Path,
     environ: dict[str, str],

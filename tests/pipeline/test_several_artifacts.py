@@ -693,3 +693,69 @@ def test_zip_that_cannot_be_moved(tmp_path: Path, spoiled: str) -> None:
     )
     assert {name: (root / f"{name}.zip").read_bytes() for name in old} == old
     assert [path.name for path in root.iterdir() if path.suffix in {".part", ".old"}] == []
+
+
+# --- changed ----------------------------------------------------------------------------
+
+
+def test_report_says_what_has_changed(tmp_path: Path) -> None:
+    """Each artifact says whether its zip is new, the same or another; the same one stays."""
+    table = "[tool.lambda-build.artifacts.api]\n[tool.lambda-build.artifacts.layer]\n"
+    table += 'layout = "layer"\ncontents = "dependencies"\n'
+    root = a_locked_project(tmp_path, [lib("six")], requires=("six",), table=table)
+
+    new = all_built(root)
+    layer = Path(new["layer"]["artifact"])
+    os.utime(layer, (1, 1))
+    (root / "src" / "demo" / "app.py").write_text("def handler(event, context): ...\n")
+    again = all_built(root)
+
+    assert {name: report["changed"] for name, report in new.items()} == {
+        "api": None,
+        "layer": None,
+    }
+    assert {name: report["changed"] for name, report in again.items()} == {
+        "api": True,
+        "layer": False,
+    }
+    assert layer.stat().st_mtime == 1
+
+
+_COUNTING = """
+[build-system]
+requires = ["hatchling"]
+build-backend = "hatchling.build"
+
+[project]
+name = "shared"
+version = "1.0"
+
+[tool.hatch.build.hooks.custom]
+"""
+
+_COUNTING_HOOK = """
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+class Hook(BuildHookInterface):
+    def initialize(self, version, build_data):
+        with open({count!r}, "a") as file:
+            file.write("built\\n")
+"""
+
+
+@pytest.mark.parametrize(("hooks", "builds"), [("", 1), ('before-build = ["true"]', 2)])
+def test_local_library_is_built_once_a_run(tmp_path: Path, hooks: str, builds: int) -> None:
+    """All artifacts share the wheel of a folder, unless commands of the user may change it."""
+    library, count = tmp_path / "library", tmp_path / "count"
+    (library / "shared").mkdir(parents=True)
+    (library / "shared" / "__init__.py").write_text("")
+    (library / "pyproject.toml").write_text(_COUNTING)
+    (library / "hatch_build.py").write_text(_COUNTING_HOOK.format(count=str(count)))
+    table = f'[tool.lambda-build]\ninclude-local = ["../library"]\nhooks = {{ {hooks} }}\n'
+    table += "[tool.lambda-build.artifacts.one]\n[tool.lambda-build.artifacts.two]\n"
+    root = a_locked_project(tmp_path, [], table=table)
+
+    reports = all_built(root)
+
+    assert [shipped(report) for report in reports.values()] == [["demo", "shared"]] * 2
+    assert count.read_text() == "built\n" * builds

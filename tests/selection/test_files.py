@@ -13,7 +13,7 @@ from lambda_build_plugin.lock.model import LockedDirectory, LockedFile, LockedPa
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection.explain import NoMatchingFileError, explain, is_of_one_machine
 from lambda_build_plugin.selection.files import ForbiddenSourceError, Selection, select
-from lambda_build_plugin.selection.packages import LeftOut
+from lambda_build_plugin.selection.left_out import LeftOut
 from lambda_build_plugin.selection.wheel_choice import Selected, best_wheel
 from lambda_build_plugin.system.hashes import Digest
 

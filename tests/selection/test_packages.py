@@ -13,7 +13,8 @@ from lambda_build_plugin.errors import LockError
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import Edge, Lock, LockedPackage, Roots
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
-from lambda_build_plugin.selection.packages import LeftOut, asked_for, reached
+from lambda_build_plugin.selection.left_out import LeftOut
+from lambda_build_plugin.selection.packages import asked_for, reached
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

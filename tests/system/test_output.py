@@ -13,6 +13,8 @@ from lambda_build_plugin.system.output import OutputError, Outputs, moved_in
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lambda_build_plugin.system.output import PlacedOutputs
+
 NAMES = ("a.zip", "b.zip", "c.zip")
 
 
@@ -139,3 +141,93 @@ def test_block_that_fails(tmp_path: Path) -> None:
         _ = 1 / 0
 
     assert contents(tmp_path) == {"a.zip": "old"}
+
+
+# --- the same content -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "changed"), [(None, None), ("new a.zip", False), ("old a.zip", True), ("", True)]
+)
+def test_comparison_with_what_is_there(
+    tmp_path: Path, before: str | None, *, changed: bool | None
+) -> None:
+    """A result says whether it differs from the file at its destination."""
+    path = tmp_path / "a.zip"
+    if before is not None:
+        path.write_text(before)
+
+    with Outputs() as outputs:
+        temporary = outputs.place(path)
+        temporary.write_text("new a.zip")
+        found = outputs.compare(temporary)
+
+    assert (found, contents(tmp_path)) == (changed, {"a.zip": "new a.zip"})
+
+
+def test_same_content_is_left_alone(tmp_path: Path) -> None:
+    """A file with the same content keeps its date, while another one is replaced."""
+    same, other = tmp_path / "a.zip", tmp_path / "b.zip"
+    for path in (same, other):
+        path.write_text("new a.zip")
+        os.utime(path, (1, 1))
+
+    with Outputs() as outputs:
+        for path, text in ((same, "new a.zip"), (other, "new b.zip")):
+            temporary = outputs.place(path)
+            temporary.write_text(text)
+            outputs.compare(temporary)
+
+    assert same.stat().st_mtime == 1
+    assert contents(tmp_path) == {"a.zip": "new a.zip", "b.zip": "new b.zip"}
+
+
+def test_same_content_survives_a_move_that_fails(tmp_path: Path) -> None:
+    """If another result cannot be moved, a file with the same content is still there."""
+    same = tmp_path / "a.zip"
+    same.write_text("same")
+    (tmp_path / "b.zip").mkdir()
+    (tmp_path / "b.zip" / "file").write_text("precious")
+
+    with pytest.raises(OutputError), Outputs() as outputs:  # noqa: PT012
+        temporary = outputs.place(same)
+        temporary.write_text("same")
+        outputs.compare(temporary)
+        outputs.place(tmp_path / "b.zip").write_text("new")
+
+    assert contents(tmp_path) == {"a.zip": "same", "b.zip": None, "b.zip/file": "precious"}
+
+
+# --- for another process ------------------------------------------------------------------
+
+
+def test_results_are_told_before_they_are_written(tmp_path: Path) -> None:
+    """Another process can remove what was prepared, whenever the one that did it ends."""
+    told: list[PlacedOutputs] = []
+    outputs = Outputs(tell=told.append)
+    outputs.place(tmp_path / "new" / "a.zip").write_text("half")
+
+    with pytest.raises(ZeroDivisionError), Outputs(told[-1]):
+        1 / 0  # noqa: B018
+
+    assert (len(told), contents(tmp_path)) == (1, {})
+
+
+def test_results_are_moved_by_another_process(tmp_path: Path) -> None:
+    """What one process has prepared, another one moves, and leaves alone what is the same."""
+    same = tmp_path / "b.zip"
+    same.write_text("new b.zip")
+    os.utime(same, (1, 1))
+    outputs = Outputs()
+    discarded = outputs.place(tmp_path / "c.zip")
+    for name in ("new/a.zip", "b.zip"):
+        temporary = outputs.place(tmp_path / name)
+        temporary.write_text(f"new {Path(name).name}")
+        outputs.compare(temporary)
+    outputs.discard(discarded)
+
+    with Outputs(outputs.placed):
+        pass
+
+    assert same.stat().st_mtime == 1
+    assert contents(tmp_path) == {"new": None, "new/a.zip": "new a.zip", "b.zip": "new b.zip"}

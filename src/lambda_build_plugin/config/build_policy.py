@@ -7,10 +7,12 @@ of pip, Poetry and PDM. `source_build.policy` reads them into one `BuildPolicy`.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from packaging.utils import canonicalize_name
+
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,7 +25,7 @@ _NONE = ":none:"
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class FormatRules:
     """Which packages must not be built, and which must be, as one place says."""
 
@@ -55,7 +57,7 @@ def _names(items: Iterable[str]) -> frozenset[str]:
     return frozenset(names)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class BuildSettings:
     """What the user prescribes for the build of one package."""
 
@@ -83,7 +85,7 @@ class BuildSettings:
         return json.dumps(parts) if any(parts) else ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class BuildPolicy:
     """What the user allows and prescribes for all builds; `""` as a name means every package."""
 
@@ -96,6 +98,13 @@ class BuildPolicy:
     """Packages that uv builds without isolation, or `:all:`."""
 
     warnings: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """A text that is different if anything is."""
+        parts = dict(vars(self))
+        parts["rules"] = [(r.origin, r.only_binary, r.no_binary) for r in self.rules]
+        return json.dumps(parts, sort_keys=True, default=sorted)
 
     def forbids_build(self, name: str) -> str | None:
         """Return where it says that a package must not be built; None if it may be.

@@ -2,7 +2,7 @@
 
 Everything that lists them is made from this table or checked against it: the flags of
 `lambda-build`, Poetry and PDM with their `--help`, the keys of `[tool.lambda-build]`, the
-environment variables, and the reference in the README. The module imports nothing heavy,
+environment variables, and the reference in the documentation. The module imports nothing heavy,
 because the frontends load it at every start of their hosts.
 """
 
@@ -124,7 +124,7 @@ TABLE = (
         ("project-as",),
         "contents",
         "FORM",
-        "what to ship the project as; source means its files as they are",
+        "ship the project as a package, or as its files",
         choices=("wheel", "source"),
         default="wheel; source where the project is not a package",
     ),
@@ -184,6 +184,16 @@ TABLE = (
         "NAME",
         "build a package from its source, even if it has a wheel; :all: means every package",
         repeated=True,
+    ),
+    Option(
+        "cross-compile",
+        ("cross-compile",),
+        "contents",
+        "WHEN",
+        "use zig, which the extra `cross` installs, to compile C and C++ for the target; auto "
+        "means where this machine's compilers do not",
+        choices=("auto", "always", "never"),
+        default="auto",
     ),
     Option(
         "build-environment",
@@ -353,12 +363,13 @@ TABLE = (
         ("jobs",),
         "files and network",
         "N",
-        "how many files to fetch at once",
+        "how many files to fetch at once; with several projects, how many of them to build at "
+        "once (all processors)",
         default="8",
         in_table=False,
     ),
 )
-"""Every row, in the order of the README's reference."""
+"""Every row, in the order of the reference."""
 
 BY_KEY = {option.key: option for option in TABLE}
 

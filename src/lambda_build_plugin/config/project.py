@@ -7,7 +7,7 @@ fact in a table of its own, that one. Executes nothing.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
@@ -15,9 +15,9 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import InvalidName, canonicalize_name
 from packaging.version import Version
 
-from lambda_build_plugin.config.poetry_constraint import Constraint
 from lambda_build_plugin.config.tables import Table, TableError, is_nested_deeply, read_toml
 from lambda_build_plugin.errors import SettingsError, excerpt
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -53,7 +53,7 @@ _WORKSPACE_LOCKS = ("uv.lock", "pdm.lock", "requirements.lock")
 """Locks at the root of a workspace that also serve its members (uv, PDM, rye)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class BuildSystem:
     """The `[build-system]` table, with the defaults of PEP 517 filled in."""
 
@@ -65,7 +65,7 @@ class BuildSystem:
 _LEGACY = BuildSystem(backend="setuptools.build_meta:__legacy__", requires=("setuptools>=40.8",))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Project:
     """One project folder."""
 
@@ -399,6 +399,8 @@ def _requires_python(project: Table) -> SpecifierSet | None:
 def _poetry_python(dependencies: Table) -> SpecifierSet | None:
     """Read the Python that a project asks for in Poetry's own table."""
     text = dependencies.text("python")
+    from lambda_build_plugin.config.poetry_constraint import Constraint  # for Poetry alone
+
     try:
         return Constraint.parse(text).requires_python if text else None
     except ValueError as error:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
+
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     import datetime
@@ -23,6 +25,7 @@ __all__ = [
     "HANDLER",
     "Command",
     "Contents",
+    "CrossCompile",
     "Form",
     "Hooks",
     "Host",
@@ -71,7 +74,17 @@ class Form(enum.Enum):
     SOURCE = "source"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossCompile(enum.Enum):
+    """When zig takes the place of this machine's compilers."""
+
+    AUTO = "auto"
+    """Where they compile for another machine or a newer glibc than the target's."""
+
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Hooks:
     """Commands of the user, in the order in which they run."""
 
@@ -79,7 +92,7 @@ class Hooks:
     after_stage: tuple[Command, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class LayerFiles:
     """A file or folder that goes to the root of a layer."""
 
@@ -96,7 +109,7 @@ class Preset(enum.Enum):
     DOCS = "docs"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Host:
     """What the frontend knows about this machine; the core uses no other source."""
 
@@ -114,7 +127,7 @@ class Host:
     """Where the key is kept that notes in the cache are signed with; None without a place."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Everything one build needs to know."""
 
@@ -145,6 +158,7 @@ class Settings:
     build_environment: frozenset[str] = frozenset()
     """Names of variables that builds of somebody else's sources get despite their names."""
 
+    cross_compile: CrossCompile = CrossCompile.AUTO
     main: bool = True
     """Whether the main dependencies ship; false for Poetry's `--only` and PDM's `--no-default`."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.options import ENVIRONMENT_PREFIX, variable
 from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -16,13 +16,24 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.config.settings import Host
+    from lambda_build_plugin.config.tables import Table
 
-__all__ = ["ARTIFACTS", "SettingsSource", "environment_source", "table_source"]
+__all__ = [
+    "ARTIFACTS",
+    "TABLE",
+    "WORKSPACE",
+    "SettingsSource",
+    "environment_source",
+    "misnamed_tables",
+    "table_source",
+]
 
 _STAGE = "LAMBDA_BUILD_STAGE"
 """Set for hooks, which may run a build of their own; it is not a setting."""
 
-_TABLE = "lambda-build"
+TABLE = "lambda-build"
+"""The table of ours, below `[tool]`."""
+
 _MISTAKABLE = {"lambda", "lambdabuild", "lambdabuilder", "lambdabuildplugin", "buildlambda"}
 """What people call the table by mistake, without dashes, underscores and dots."""
 
@@ -32,8 +43,13 @@ _NEARLY = 0.9
 ARTIFACTS = "artifacts"
 """Key of the sub-table for single artifacts, which `config.artifacts` reads."""
 
+WORKSPACE = "workspace"
+"""Key of the sub-table that names other projects, which `config.workspace` reads."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+_SUB_TABLES = frozenset({ARTIFACTS, WORKSPACE})
+
+
+@dataclass(frozen=True, kw_only=True)
 class SettingsSource:
     """One source of settings: its values, and how messages name its keys."""
 
@@ -67,32 +83,32 @@ def environment_source(host: Host) -> SettingsSource:
 
 
 def table_source(project: Project) -> SettingsSource:
-    """Read `[tool.lambda-build]` of the project, without its tables for single artifacts.
+    """Read `[tool.lambda-build]` of the project, without its sub-tables.
 
     Raises:
         SettingsError: It is not a table, or a table with another name looks like it.
     """
-    if misnamed := [*_misnamed(project)]:
+    if misnamed := [*misnamed_tables(project.pyproject)]:
         raise SettingsError(misnamed, hint="rename it in pyproject.toml: nothing reads it there")
     try:
-        table = project.tool.table(_TABLE)
+        table = project.tool.table(TABLE)
     except TableError as error:
         raise SettingsError([str(error)]) from error
     return SettingsSource(
-        values={key: table.raw(key) for key in table if key != ARTIFACTS},
+        values={key: table.raw(key) for key in table if key not in _SUB_TABLES},
         spell=lambda key: f"[tool.lambda-build] {key}",
         base=project.root,
         is_table=True,
     )
 
 
-def _misnamed(project: Project) -> Iterator[str]:
+def misnamed_tables(pyproject: Table) -> Iterator[str]:
     """Find tables that are probably meant to be `[tool.lambda-build]`, which would be ignored."""
-    for at, table in (("", project.pyproject), ("tool.", project.tool)):
+    for at, table in (("", pyproject), ("tool.", pyproject.table("tool"))):
         for key in table:
-            is_right = at and key == _TABLE
+            is_right = at and key == TABLE
             if not is_right and _looks_like_our_table(key) and isinstance(table.raw(key), dict):
-                yield f"[{at}{key}] is not a table of any tool; did you mean [tool.{_TABLE}]?"
+                yield f"[{at}{key}] is not a table of any tool; did you mean [tool.{TABLE}]?"
 
 
 def _looks_like_our_table(key: str) -> bool:

@@ -183,9 +183,18 @@ class Fetcher:
         elif (found := self._cache.find(digest) if digest else None) is not None:
             checked, cached = found, True
         else:
-            checked, cached = self._fetched_anew(selected), False
+            checked, cached = self._fetched_once(selected)
         self._reporter.fetched(selected.filename, cached=cached)
         return Fetched(selected=selected, path=checked.path, sha256=checked.sha256)
+
+    def _fetched_once(self, selected: Selected) -> tuple[Checked, bool]:
+        """Fetch a file, unless another build of the run does so; tell whether it was there."""
+        digest = selected.file.digest
+        if digest is None:
+            return self._fetched_anew(selected), False
+        with self._cache.alone(digest):
+            found = self._cache.find(digest)
+            return (found, True) if found else (self._fetched_anew(selected), False)
 
     def _local(self, path: Path, selected: Selected) -> Checked:
         digest = selected.file.digest

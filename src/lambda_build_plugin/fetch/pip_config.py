@@ -5,7 +5,6 @@ https://pip.pypa.io/en/stable/topics/configuration/
 
 from __future__ import annotations
 
-import configparser
 import os
 import sys
 from pathlib import Path
@@ -57,7 +56,9 @@ def _pip_values(environ: Mapping[str, str], files: Iterable[Path]) -> Mapping[st
     A command's section wins over `[global]`, whichever files they are in.
     """
     sections: dict[str, dict[str, str]] = {"global": {}, "install": {}, "download": {}}
-    for path in files:
+    for path in filter(Path.is_file, files):
+        import configparser  # most users have no such file
+
         parser = configparser.RawConfigParser()
         try:
             parser.read(path, encoding="utf-8")

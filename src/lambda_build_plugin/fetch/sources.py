@@ -7,12 +7,13 @@ as they are read, and are sent only to the origin that they belong to.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from lambda_build_plugin.urls import origin_of, without_login
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Credentials", "Login", "Restriction", "Sources", "Tls", "index_key", "login_in"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Login:
     """A user name and a password for one origin."""
 
@@ -38,7 +39,7 @@ def login_in(url: str) -> Login | None:
     return Login(username=unquote(parts.username or ""), password=unquote(parts.password or ""))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Tls:
     """Which certificates servers must have, and which one the client sends."""
 
@@ -52,7 +53,7 @@ class Tls:
     """`host` or `host:port` for which the user has turned off the check of certificates."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Credentials:
     """Logins by index, which are never sent to another origin."""
 
@@ -83,7 +84,7 @@ class Credentials:
         return replace(self, by_index={**self.by_index, index_key(url): login})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Restriction:
     """Which packages an index serves, by patterns (`fnmatch`) of their normalized names."""
 
@@ -100,7 +101,7 @@ class Restriction:
         return False if any(fnmatchcase(name, pattern) for pattern in self.exclude) else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Sources:
     """Everything that the fetcher needs to know about indexes and how to reach them."""
 

@@ -17,8 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.frontends.cli_parser import add_project, make_parser
-from lambda_build_plugin.frontends.options import OPTIONS
+from lambda_build_plugin.frontends.cli_parser import add_folders, add_options, make_parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     _Run: TypeAlias = Callable[[argparse.Namespace, Mapping[str, str]], int]
 
-__all__ = ["entry_point", "main", "write_output"]
+__all__ = ["entry_point", "main", "print_error", "write_output"]
 
 _UNEXPECTED = 1
 _UNWRITABLE = 7
@@ -38,9 +37,11 @@ _CLEANUP_SECONDS = 0.9
 """How long an interrupted build may clean up before the process ends anyway."""
 
 _COMMANDS = {
+    "cache": "lambda_build_plugin.frontends.cli_cache",
     "diff": "lambda_build_plugin.frontends.cli_diff",
     "init": "lambda_build_plugin.frontends.cli_init",
     "inspect": "lambda_build_plugin.frontends.cli_inspect",
+    "list": "lambda_build_plugin.frontends.cli_list",
     "lock": "lambda_build_plugin.frontends.cli_lock",
 }
 """Commands by the first argument; a folder with such a name is spelled `./lock`.
@@ -49,6 +50,11 @@ Each module has a function `parser()`, whose options include a switch `verbose`,
 function `run(arguments, environ)`.
 """
 
+_TAKING_FOLDERS = frozenset({"list"})
+"""Commands for any number of folders, which may stand between the options."""
+
+_WILDCARDS = frozenset("*?[")
+
 _DESCRIPTION = """\
 Turn a locked Python project into an AWS Lambda zip: exactly the locked
 dependencies, with the files that fit the runtime and architecture, from any host."""
@@ -56,7 +62,9 @@ dependencies, with the files that fit the runtime and architecture, from any hos
 _EPILOG = """\
 commands: `lambda-build init` writes the settings; `lambda-build lock` makes a lock for all
 Lambda targets; `lambda-build inspect ZIP` checks any zip as a build checks its own;
-`lambda-build diff A.zip B.zip` shows the differences between two artifacts.
+`lambda-build diff A.zip B.zip` shows the differences between two artifacts;
+`lambda-build list` says what there is to build, and what has changed; `lambda-build cache`
+measures the cache and makes it smaller.
 
 The options for target, contents and output (except --json and --report) can also be set in
 [tool.lambda-build] of pyproject.toml, or in the environment as LAMBDA_BUILD_<KEY>.
@@ -78,7 +86,9 @@ class _Signalled(KeyboardInterrupt):
 class _Arguments(argparse.Namespace):
     """The parsed arguments; those of `OPTIONS` are read by their key."""
 
-    folder: str
+    folders: list[str]
+    workspace: bool
+    fail_fast: bool
     quiet: bool
     verbose: bool
 
@@ -94,6 +104,8 @@ def entry_point() -> None:
     if code > _SIGNALLED:
         # A normal exit would wait for downloads that are no longer needed.
         os._exit(code)
+    # Else Python would look through all objects for garbage once more, at its very end.
+    gc.freeze()
     sys.exit(code)
 
 
@@ -102,7 +114,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         return _run_command(argv)
     except KeyboardInterrupt as error:
-        _print_error("interrupted")
+        print_error("interrupted")
         return error.exit_code if isinstance(error, _Signalled) else _SIGNALLED + signal.SIGINT
 
 
@@ -137,14 +149,19 @@ def _handle_signals() -> None:
 
 def _end_soon(number: int) -> None:
     time.sleep(_CLEANUP_SECONDS)
-    _print_error("interrupted")
+    print_error("interrupted")
     os._exit(_SIGNALLED + number)
 
 
 def _run_command(argv: Sequence[str]) -> int:
     parser, run, rest = _command(argv)
     try:
-        arguments, unknown = parser.parse_known_args(rest)
+        # With options between the folders, which only the command without a name has.
+        arguments, unknown = (
+            parser.parse_known_intermixed_args(rest)
+            if run is _run or argv[0] in _TAKING_FOLDERS
+            else parser.parse_known_args(rest)
+        )
     except SystemExit:
         if code := write_output(sys.stdout.flush):
             return code
@@ -155,10 +172,10 @@ def _run_command(argv: Sequence[str]) -> int:
         _check_usage(argv, unknown, parser)
         return run(arguments, os.environ)
     except LambdaBuildError as error:
-        _print_error(error.text(verbose=arguments.verbose))
+        print_error(error.text(verbose=arguments.verbose))
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - a traceback is shown only with `-v`
-        _print_error(_unexpected(error, verbose=arguments.verbose))
+        print_error(_unexpected(error, verbose=arguments.verbose))
         return _UNEXPECTED
 
 
@@ -189,22 +206,12 @@ def _check_usage(
 
 def _unexpected(error: Exception, *, verbose: bool) -> str:
     """Describe a failure that the core has no message for."""
-    import traceback
+    from lambda_build_plugin.pipeline.unexpected import unexpected_text
 
-    from lambda_build_plugin.errors import LambdaBuildError
-    from lambda_build_plugin.urls import redacted_text
-
-    text = ": ".join(part for part in (type(error).__name__, str(error)) if part)
-    shown = LambdaBuildError(
-        f"unexpected failure: {text}",
-        why="this is a bug in lambda-build, which should have explained what is wrong",
-        hint="please report it with the traceback" + ("" if verbose else ", which `-v` prints"),
-    )
-    trace = "".join(traceback.format_exception(error)) if verbose else ""
-    return redacted_text(f"{trace}{shown}")
+    return unexpected_text(error, verbose=verbose)
 
 
-def _print_error(text: str) -> None:
+def print_error(text: str) -> None:
     """Write to standard error, if it can still be written."""
     try:
         print(text, file=sys.stderr, flush=True)
@@ -222,7 +229,7 @@ def write_output(write: Callable[[], object]) -> int:
         _discard(sys.stdout)
     except OSError as error:
         _discard(sys.stdout)
-        _print_error(f"error: cannot write to standard output: {error.strerror}")
+        print_error(f"error: cannot write to standard output: {error.strerror}")
         return _UNWRITABLE
     return 0
 
@@ -237,34 +244,20 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = make_parser(description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"lambda-build {__version__}")
-    add_project(parser, "folder")
-    _add_options(parser)
+    add_options(parser)
+    several = add_folders(
+        parser, "build", "default: the current folder; several projects are built in one run"
+    )
+    several.add_argument(
+        "--fail-fast",
+        action="store_true",
+        help="stop at the first project that fails; default: build all others",
+    )
     parser.add_argument(
         "-q", "--quiet", action="store_true", help="print errors only (and the report of --json)"
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="show each step")
     return parser
-
-
-def _add_options(parser: argparse.ArgumentParser) -> None:
-    groups: dict[str, argparse._ArgumentGroup] = {}
-    for option in OPTIONS:
-        if option.group not in groups:
-            groups[option.group] = parser.add_argument_group(option.group)
-        names = tuple(f"{'-' * min(len(name), 2)}{name}" for name in option.names)
-        group = groups[option.group]
-        if option.metavar is None:
-            group.add_argument(
-                *names, dest=option.key, action="store_const", const=True, help=option.help
-            )
-        else:
-            group.add_argument(
-                *names,
-                dest=option.key,
-                action="append" if option.repeated else "store",
-                metavar=option.metavar,
-                help=option.help,
-            )
 
 
 def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
@@ -277,7 +270,14 @@ def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     arguments = _Arguments(**vars(found))
     session = Session.of(vars(arguments), environ, quiet=arguments.quiet, verbose=arguments.verbose)
     host = session.host
-    project = read_project(host.cwd / arguments.folder)
+    folders = [host.cwd / folder for folder in arguments.folders]
+    if len(folders) > 1 or arguments.workspace or _is_pattern(arguments.folders[0]):
+        from lambda_build_plugin.frontends.cli_projects import build_several
+
+        return build_several(
+            session, folders, workspace=arguments.workspace, fail_fast=arguments.fail_fast
+        )
+    project = read_project(folders[0])
     sources = [session.flags(), environment_source(host), table_source(project)]
     artifacts = read_artifacts(project, sources, host, wanted=session.artifact_names)
     session.check_report_file(artifacts)
@@ -285,3 +285,8 @@ def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     with reporter.live():
         results = build_all(artifacts, reporter)
     return write_output(lambda: session.show(results, sys.stdout, sys.stderr))
+
+
+def _is_pattern(folder: str) -> bool:
+    """Tell whether an argument is a pattern that the shell has left, such as `functions/*`."""
+    return not _WILDCARDS.isdisjoint(folder) and not os.path.lexists(folder)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, TextIO
 
@@ -19,12 +19,12 @@ from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.terminal import TerminalReporter
 from lambda_build_plugin.lock.errors import NotLockedError, StaleLockError
 from lambda_build_plugin.lock.formats import DEFAULT_NAMES
-from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.pipeline.host import read_host
 from lambda_build_plugin.pipeline.outputs import report_problem
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.report import as_json, as_text
 from lambda_build_plugin.system.output import moved_in
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,12 +33,26 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.settings import Host, Settings
     from lambda_build_plugin.report import BuildReport
 
-__all__ = ["Session", "run_command", "with_host_lock"]
+__all__ = ["Session", "Shown", "run_command", "with_host_lock"]
 
 _INTERRUPTED = 130
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """The two forms of a report."""
+
+    document: Callable[[], str]
+    """Writes it as JSON."""
+
+    text: Callable[[], str]
+    """Writes it for people, with its warnings."""
+
+    warnings: str
+    """Lines for standard error, beside the JSON document."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Session:
     """One run of a frontend."""
 
@@ -135,18 +149,28 @@ class Session:
 
     def show(self, results: Sequence[BuildReport], output: TextIO, errors: TextIO) -> None:
         """Write the report where the options ask for it."""
+        warnings = dict.fromkeys(chain.from_iterable(result["warnings"] for result in results))
+        self.write(
+            Shown(
+                document=lambda: as_json(results),
+                text=lambda: "\n".join(as_text(each, verbose=self.verbose) for each in results),
+                warnings="".join(f"warning: {warning}\n" for warning in warnings),
+            ),
+            output,
+            errors,
+        )
+
+    def write(self, shown: Shown, output: TextIO, errors: TextIO) -> None:
+        """Write a report as JSON or as text, as the options ask for it."""
         if (file := self._report_file()) is not None:
-            _write_report(file, as_json(results))
+            _write_report(file, shown.document())
         if self.options.get("json"):
             # Standard output contains nothing but the report, for the program that reads it.
-            warnings = chain.from_iterable(result["warnings"] for result in results)
             if not self.quiet:
-                lines = (f"warning: {warning}\n" for warning in dict.fromkeys(warnings))
-                _write(errors, "".join(lines))
-            _write(output, as_json(results))
+                _write(errors, shown.warnings)
+            _write(output, shown.document())
         elif not self.quiet:
-            texts = [as_text(result, verbose=self.verbose) for result in results]
-            _write(output, "\n".join(texts))
+            _write(output, shown.text())
 
     def _report_file(self) -> Path | None:
         named = self.options.get("report")
@@ -184,7 +208,8 @@ def _write_report(file: Path, text: str) -> None:
 
 def run_command(build: Callable[[], None], *, command: str, verbose: bool) -> int:
     """Run the build of a host's command and return the exit code; failures go to stderr."""
-    # As in the console script: collecting garbage is not worth it, the process ends soon.
+    # As in the console script: collecting garbage is not worth it, also not at the very end,
+    # when Python would do so once more.
     gc.disable()
     try:
         build()
@@ -196,6 +221,7 @@ def run_command(build: Callable[[], None], *, command: str, verbose: bool) -> in
         print("interrupted", file=sys.stderr)
         return _INTERRUPTED
     finally:
+        gc.freeze()
         gc.enable()
     return 0
 
@@ -238,6 +264,8 @@ def with_host_lock(
 
 def _changes(path: Path, settings: Settings) -> Sequence[str]:
     """Ask our own reader which requirements have changed; it may not know."""
+    from lambda_build_plugin.lock.read import read_lock
+
     try:
         read_lock(path, settings.project, settings.host.environ)
     except StaleLockError as error:

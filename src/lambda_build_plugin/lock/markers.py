@@ -9,7 +9,7 @@ by a constant that is always true or always false; packaging evaluates the rest.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.config.tables import is_nested_deeply
 from lambda_build_plugin.errors import excerpt
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +50,7 @@ _PROBE = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Activated:
     """The extras and groups that the user asked for besides the main dependencies."""
 
@@ -59,7 +60,7 @@ class Activated:
     groups: frozenset[NormalizedName] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LockMarker:
     """A marker as the lock has it."""
 

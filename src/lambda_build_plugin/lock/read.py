@@ -1,10 +1,9 @@
-"""Find the project's lock and read it with the reader of its format (see `formats`)."""
+"""Read the project's lock with the reader of its format (see `formats`)."""
 
 from __future__ import annotations
 
-import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
@@ -13,12 +12,11 @@ from lambda_build_plugin import urls
 from lambda_build_plugin.errors import excerpt
 from lambda_build_plugin.lock.errors import (
     InvalidLockError,
-    LockNotFoundError,
     PyprojectNotFoundError,
     UnsupportedLockError,
 )
 from lambda_build_plugin.lock.fields import Context
-from lambda_build_plugin.lock.formats import DEFAULT_NAMES, FORMATS, format_of
+from lambda_build_plugin.lock.formats import FORMATS, format_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,56 +28,9 @@ if TYPE_CHECKING:
     from lambda_build_plugin.lock.formats import LockFormat
     from lambda_build_plugin.lock.model import Lock
 
-__all__ = ["Found", "find_lock", "read_lock"]
+__all__ = ["read_lock"]
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """The lock to read, and the names of all other locks that were passed over."""
-
-    path: Path
-    others: tuple[str, ...] = ()
-
-
-def find_lock(project: Project, named: Path | None, *, needed: bool = False) -> Found | None:
-    """Find the project's lock: the named one, or the first in the search order.
-
-    Args:
-        project: The project to look in, and in the folders above it for a workspace.
-        named: The lock that the user named, if any.
-        needed: Whether a lock is needed even without dependencies, because extras or
-            groups were requested.
-
-    Returns:
-        The lock, or None if there is none and the project has nothing to lock.
-
-    Raises:
-        LockError: There is no lock, and the project has dependencies.
-    """
-    if named is not None:
-        if not os.path.isfile(named):  # noqa: PTH113 - also false for impossible names
-            raise InvalidLockError(
-                named, f"{named} is not a file", hint="check the setting `lock` (--lock)"
-            )
-        return Found(path=named)
-    there = [name for name in DEFAULT_NAMES if (project.root / name).is_file()]
-    if there:
-        return Found(path=project.root / there[0], others=tuple(there[1:]))
-    if (of_workspace := _workspace_lock(project)) is not None:
-        return Found(path=of_workspace)
-    if project.needs_no_lock and not needed:
-        return None
-    declared = project.is_package or project.dependencies is not None
-    from lambda_build_plugin.lock.nearby import folders_nearby, format_of_tool
-
-    raise LockNotFoundError(
-        project.root,
-        declared=declared,
-        row=format_of_tool(project),
-        nearby=folders_nearby(project.root),
-    )
 
 
 def read_lock(
@@ -152,15 +103,3 @@ def _read_guarded(lock_format: LockFormat, path: Path, context: Context) -> Lock
             urls.redacted_text(excerpt(problem)),
             hint="make it again with the tool that wrote it",
         ) from error
-
-
-def _workspace_lock(project: Project) -> Path | None:
-    """Find the lock of the workspace that the project is a member of."""
-    for folder in project.root.parents:
-        for row in FORMATS.values():
-            for name in row.default_names if row.workspace else ():
-                if (folder / name).is_file() and row.covers(folder, project):
-                    return folder / name
-        if (folder / ".git").exists():
-            return None
-    return None

@@ -8,12 +8,12 @@ from __future__ import annotations
 import codecs
 import re
 import shlex
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin import urls
 from lambda_build_plugin.errors import excerpt
 from lambda_build_plugin.lock.errors import InvalidLockError
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -70,7 +70,7 @@ _SHORT = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Line:
     """One logical line, with continuations joined and comments removed."""
 

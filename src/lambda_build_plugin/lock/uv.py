@@ -8,9 +8,11 @@ package other than the project becomes `"package[extra]" in extras`.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
@@ -68,7 +70,9 @@ def read(path: Path, context: Context) -> Lock:
         LockError: It cannot be read, does not contain the project, or is out of date.
     """
     with well_formed(path, remedy=_REMEDY):
-        return _Reader(path, read_toml(path), context).lock()
+        status = path.stat()
+        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
+        return _Reader(path, _document(path, stamp), context).lock()
 
 
 def is_workspace(folder: Path, _project: Project) -> bool:
@@ -86,12 +90,37 @@ def _constraint(table: Table) -> str:
     return f"{text} ; {marker}" if marker else text
 
 
+@dataclass(slots=True)
+class _Document:
+    """A parsed lock, of which all members of a workspace have most in common."""
+
+    data: Table
+    packages: _Packages | None = None
+    """All packages, if they are the same for each member."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Packages:
+    """The packages of a lock, and what is to be said about their files."""
+
+    items: tuple[LockedPackage, ...]
+    without_hash: tuple[str, ...]
+    unhashed_folders: tuple[str, ...]
+
+
+@lru_cache(maxsize=1)
+def _document(path: Path, _stamp: tuple[int, int, int]) -> _Document:
+    """Parse a lock once for all members of a workspace, and again if the file has changed."""
+    return _Document(read_toml(path))
+
+
 class _Reader:
     """Reads one file, and keeps what all its parts need."""
 
-    def __init__(self, path: Path, data: Table, context: Context) -> None:
+    def __init__(self, path: Path, document: _Document, context: Context) -> None:
         self._path = path
-        self._data = data
+        self._document = document
+        self._data = document.data
         self._context = context
         self._without_hash: list[str] = []
         self._unhashed_folders: dict[str, None] = {}
@@ -105,6 +134,7 @@ class _Reader:
         for index, table in enumerate(tables):
             places[fields.name(table)].append((index, table))
         edges = _Edges(fields.name(root), places)
+        packages = self._packages(tables, edges)
         manifest = self._data.table("manifest")
         lock = Lock(
             path=self._path,
@@ -115,7 +145,7 @@ class _Reader:
                 fields.parsed_marker(text, self._data.place("supported-markers"))
                 for text in self._data.texts("supported-markers")
             ),
-            packages=tuple(self._package(table, edges) for table in tables),
+            packages=packages.items,
             extras=frozenset(
                 map(canonicalize_name, root.table("metadata").texts("provides-extras"))
             )
@@ -135,9 +165,22 @@ class _Reader:
                 groups=edges.by_name(root.table("dev-dependencies")),
             ),
         )
-        if self._without_hash:
-            raise MissingHashError(self._path, self._without_hash, remedy=_REMEDY)
-        return replace(lock, warnings=tuple(map(self._unhashed_warning, self._unhashed_folders)))
+        if packages.without_hash:
+            raise MissingHashError(self._path, packages.without_hash, remedy=_REMEDY)
+        return replace(lock, warnings=tuple(map(self._unhashed_warning, packages.unhashed_folders)))
+
+    def _packages(self, tables: Sequence[Table], edges: _Edges) -> _Packages:
+        """Read all packages, unless they were read for another member of the workspace."""
+        if self._document.packages is not None:
+            return self._document.packages
+        packages = _Packages(
+            items=tuple(self._package(table, edges) for table in tables),
+            without_hash=tuple(self._without_hash),
+            unhashed_folders=tuple(self._unhashed_folders),
+        )
+        if not edges.depend_on_root:
+            self._document.packages = packages
+        return packages
 
     def _unhashed_warning(self, folder: str) -> str:
         return (
@@ -156,14 +199,17 @@ class _Reader:
 
     def _root(self, tables: Sequence[Table]) -> Table:
         """Find the entry of the project, which may be a member of the workspace."""
-        for table in tables:
-            source = table.table("source")
-            for kind in _LOCAL:
-                local = source.text(kind)
-                if local is not None and fields.is_project(
-                    self._path.parent / local, self._context.project
-                ):
-                    return table
+        project = self._context.project
+        local = [
+            (table, self._path.parent / named)
+            for table in tables
+            if (named := _folder(table.table("source"))) is not None
+        ]
+        # Most often the path is the same without following links, which takes time.
+        likely = [each for each in local if os.path.normpath(each[1]) == str(project.root)]
+        for table, folder in (*likely, *local):
+            if fields.is_project(folder, project):
+                return table
         if members := self._members(tables):
             raise UnsupportedLockError(
                 self._path,
@@ -185,6 +231,8 @@ class _Reader:
         return [folder for source in sources if (folder := _folder(source)) is not None]
 
     def _check_fresh(self, root: Table) -> None:
+        if self._context.lock_is_fresh:
+            return
         uv = self._tool_of_workspace()
         found = [
             *differences(
@@ -267,6 +315,8 @@ class _Edges:
     ) -> None:
         self._root = root
         self._places = places
+        self.depend_on_root = False
+        """Whether a marker has another meaning for another member of the workspace."""
 
     def of(self, table: Table, key: str) -> tuple[Edge, ...]:
         return tuple(self._edge(dependency) for dependency in table.tables(key))
@@ -278,6 +328,7 @@ class _Edges:
         """Replace uv's encoding of conflicts by the markers of PEP 751."""
 
         def gate(match: re.Match[str]) -> str:
+            self.depend_on_root = True
             length, wanted = int(match["length"]), match["operator"] == "=="
             package, name = match["names"][:length], match["names"][length + 1 :]
             is_root = canonicalize_name(package) == self._root

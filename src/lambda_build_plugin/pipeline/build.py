@@ -11,27 +11,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import LambdaBuildError
-from lambda_build_plugin.pipeline.default_runtime import with_default_runtimes
-from lambda_build_plugin.pipeline.dependencies import get_dependencies
 from lambda_build_plugin.pipeline.finish import finish
+from lambda_build_plugin.pipeline.noted_choice import find_choice_key, get_noted_dependencies
 from lambda_build_plugin.pipeline.outputs import check_outputs
 from lambda_build_plugin.pipeline.plan import UnusablePlanError
-from lambda_build_plugin.pipeline.planned import get_planned_dependencies
 from lambda_build_plugin.pipeline.run import ArtifactBuild, Run
 from lambda_build_plugin.pipeline.staging import get_project_code, run_before_build, stage_artifact
-from lambda_build_plugin.pipeline.target_lock import read_target_lock
 from lambda_build_plugin.progress import Reporter
+from lambda_build_plugin.system.cache_use import using
 from lambda_build_plugin.system.leftovers import sweep, temporary_folder
 from lambda_build_plugin.system.output import Outputs
+from lambda_build_plugin.system.sharing import SharedFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from lambda_build_plugin.config.settings import Settings
-    from lambda_build_plugin.pipeline.dependencies import Dependencies
+    from lambda_build_plugin.pipeline.decision import Dependencies
+    from lambda_build_plugin.pipeline.noted_choice import ChoiceKey
     from lambda_build_plugin.report import BuildReport
 
-__all__ = ["build", "build_all"]
+__all__ = ["build", "build_all", "build_in"]
 
 
 def build(
@@ -71,10 +71,11 @@ def build_all(
     Raises:
         LambdaBuildError: With the reason and how to fix it. Nothing is left behind.
     """
-    reports: list[BuildReport] = []
-    for cache in {settings.host.cache_dir for settings in artifacts}:
+    caches = {settings.host.cache_dir for settings in artifacts}
+    for cache in caches:
         sweep(cache)
     with (
+        using(caches),
         temporary_folder() as folder,
         Outputs() as outputs,
     ):
@@ -83,14 +84,28 @@ def build_all(
             reporter=reporter or Reporter(),
             builder=builder,
             outputs=outputs,
+            shared=SharedFolder(Path(folder, "shared")),
         )
+        return build_in(run, artifacts)
+
+
+def build_in(run: Run, artifacts: Sequence[Settings]) -> list[BuildReport]:
+    """Build several artifacts in a run; they appear when its outputs are moved.
+
+    Raises:
+        LambdaBuildError: With the reason and how to fix it.
+    """
+    reports: list[BuildReport] = []
+    if any(settings.runtime_is_default for settings in artifacts):
+        from lambda_build_plugin.pipeline.default_runtime import with_default_runtimes
+
         artifacts = with_default_runtimes(artifacts, run.locks)
-        for settings in artifacts:
-            with _naming_artifact(settings, count=len(artifacts)):
-                check_outputs(settings)
-        for settings in artifacts:
-            with _naming_artifact(settings, count=len(artifacts)):
-                reports.append(_build(settings, run))
+    for settings in artifacts:
+        with _naming_artifact(settings, count=len(artifacts)):
+            check_outputs(settings)
+    for settings in artifacts:
+        with _naming_artifact(settings, count=len(artifacts)):
+            reports.append(_build(settings, run))
     return reports
 
 
@@ -98,20 +113,38 @@ def _build(settings: Settings, run: Run) -> BuildReport:
     """Take one artifact through all stages; it is moved into place when the run ends."""
     artifact = ArtifactBuild.start(settings, run)
     run_before_build(artifact)
+    key = find_choice_key(artifact)
+    found = None if key is None else get_noted_dependencies(artifact, key)
+    try:
+        return _build_from(*(found or _get_dependencies(artifact, key)))
+    except UnusablePlanError as error:
+        run.reporter.note(f"building without a plan: {error}")
+    return _build_from(*_get_dependencies(artifact, key, has_plans=False))
+
+
+def _get_dependencies(
+    artifact: ArtifactBuild, key: ChoiceKey | None, *, has_plans: bool = True
+) -> tuple[ArtifactBuild, Dependencies]:
+    """Read the lock, and get the dependencies by a plan if there is one.
+
+    Returns:
+        The build, with the policy of the lock, and the dependencies.
+    """
+    # Not loaded by a build of which everything is noted.
+    from lambda_build_plugin.pipeline.dependencies import get_dependencies
+    from lambda_build_plugin.pipeline.left_out import leave_out_provided
+    from lambda_build_plugin.pipeline.planned import get_planned_dependencies
+    from lambda_build_plugin.pipeline.target_lock import read_target_lock
+
     lock = read_target_lock(artifact)
     artifact = artifact.with_policy_of(lock.lock if lock else None)
-    planned, selection = get_planned_dependencies(artifact, lock)
-    if planned is not None:
-        try:
-            return _build_from(artifact, planned)
-        except UnusablePlanError as error:
-            run.reporter.note(f"building without a plan: {error}")
-            selection = None
-    # Not loaded by a build that has a plan.
-    from lambda_build_plugin.pipeline.left_out import leave_out_provided
-
+    selection = None
+    if has_plans:
+        planned, selection = get_planned_dependencies(artifact, lock, key)
+        if planned is not None:
+            return artifact, planned
     dependencies = get_dependencies(artifact, lock, selection)
-    return _build_from(artifact, leave_out_provided(artifact, dependencies))
+    return artifact, leave_out_provided(artifact, lock, dependencies)
 
 
 def _build_from(artifact: ArtifactBuild, dependencies: Dependencies) -> BuildReport:

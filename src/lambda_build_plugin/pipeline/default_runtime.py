@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.lock.errors import ExcludedTargetError
-from lambda_build_plugin.lock.read import find_lock
+from lambda_build_plugin.lock.find import find_lock
 from lambda_build_plugin.pipeline.target_lock import find_packages, read_lock_of
 from lambda_build_plugin.runtime.target import Target, default_runtimes
 from lambda_build_plugin.selection.wheel_choice import best_wheel

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.settings import Contents, LocalDependencies
+from lambda_build_plugin.pipeline.decision import Dependencies
 from lambda_build_plugin.pipeline.plan import may_have_plan
 from lambda_build_plugin.pipeline.target_lock import explaining_host_only_lock
 from lambda_build_plugin.pipeline.unneeded import warn_of_unneeded
@@ -17,42 +18,15 @@ from lambda_build_plugin.source_build.wheels import included
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.lock.model import Lock
-    from lambda_build_plugin.pipeline.plan import Plan
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.pipeline.target_lock import TargetLock
     from lambda_build_plugin.selection.files import Selection
-    from lambda_build_plugin.selection.packages import LeftOut
     from lambda_build_plugin.wheel.file import Wheel
 
-__all__ = ["Dependencies", "find_skipped", "get_dependencies"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dependencies:
-    """The wheels that ship beside the project, and what was decided about all others."""
-
-    lock: TargetLock | None = None
-    wheels: tuple[Wheel, ...] = ()
-    left_out: tuple[LeftOut, ...] = ()
-    warnings: tuple[str, ...] = ()
-    provided: tuple[Wheel, ...] = ()
-    """Wheels that do not ship because the runtime or another artifact has them."""
-
-    folders: frozenset[Path] = frozenset()
-    """Folders of local packages, which ship as wheels or not at all."""
-
-    skipped: frozenset[str] = frozenset()
-    """Names of packages for the target that the user does not want to ship."""
-
-    plan: Plan | None = None
-    """How the files of the wheels lie in the zip; the wheels have not been hashed then."""
-
-    can_have_plan: bool = False
-    """Whether a plan can be made for these wheels."""
+__all__ = ["find_skipped", "get_dependencies", "warn_of_empty_wheels"]
 
 
 def get_dependencies(
@@ -77,7 +51,7 @@ def get_dependencies(
     return replace(
         dependencies,
         wheels=wheels,
-        warnings=(*dependencies.warnings, *_warn_of_empty_wheels(wheels)),
+        warnings=(*dependencies.warnings, *warn_of_empty_wheels(wheels)),
     )
 
 
@@ -141,7 +115,7 @@ def find_skipped(settings: Settings, lock: Lock) -> frozenset[str]:
     )
 
 
-def _warn_of_empty_wheels(wheels: Sequence[Wheel]) -> Iterator[str]:
+def warn_of_empty_wheels(wheels: Sequence[Wheel]) -> Iterator[str]:
     """Warn of folders whose build settings select no code: some backends do not fail then."""
     for wheel in wheels:
         if wheel.source == "local" and not holds_code(wheel.path):

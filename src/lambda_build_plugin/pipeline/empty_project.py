@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lambda_build_plugin.lock.model import Lock, LockedPackage
-    from lambda_build_plugin.pipeline.dependencies import Dependencies
+    from lambda_build_plugin.pipeline.decision import Dependencies
     from lambda_build_plugin.stage.tree import StagedTree
 
 __all__ = ["warn_of_empty_project"]

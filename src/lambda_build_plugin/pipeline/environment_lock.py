@@ -25,7 +25,7 @@ from lambda_build_plugin.lock.errors import UnknownGroupError
 from lambda_build_plugin.pipeline.locked_wheels import get_locked_wheels
 from lambda_build_plugin.selection.files import select
 from lambda_build_plugin.selection.graph import ASKED, extras_of, reachable, requirements_of
-from lambda_build_plugin.selection.packages import LeftOut
+from lambda_build_plugin.selection.left_out import LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.archive import Written
     from lambda_build_plugin.config.settings import Settings
-    from lambda_build_plugin.pipeline.dependencies import Dependencies
+    from lambda_build_plugin.pipeline.decision import Dependencies
     from lambda_build_plugin.pipeline.plan import Plan
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.pipeline.staging import StagedArtifact
@@ -69,6 +69,7 @@ def finish(
     temporary = run.outputs.place(output)
     with artifact.clock.stage("archive"), writing(output):
         written = _write(artifact, staged, temporary, dependencies.plan)
+        changed = run.outputs.compare(temporary)
     expected = _expect(artifact, dependencies)
     warnings += _verify(artifact, dependencies, staged, written, expected)
     if settings.strict and warnings:
@@ -82,6 +83,7 @@ def finish(
             tree=staged.tree,
             written=written,
             artifact=output,
+            changed=changed,
             lock=lock.path if lock else None,
             left_out=dependencies.left_out,
             excluded=staged.excluded,
@@ -150,7 +152,7 @@ def _expect(artifact: ArtifactBuild, dependencies: Dependencies) -> Word:
     """
     settings, providers = artifact.settings, artifact.providers
     project = settings.project.name
-    lock = dependencies.lock.lock if dependencies.lock else None
+    lock = dependencies.lock
     only_project = settings.contents is Contents.PROJECT
     left_out = dependencies.skipped | settings.provided | (lock.overridden if lock else frozenset())
     if not artifact.ships_project:

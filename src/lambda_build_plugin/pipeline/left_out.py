@@ -14,15 +14,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lambda_build_plugin.lock.model import Lock
-    from lambda_build_plugin.pipeline.dependencies import Dependencies
+    from lambda_build_plugin.pipeline.decision import Dependencies
     from lambda_build_plugin.pipeline.run import ArtifactBuild
+    from lambda_build_plugin.pipeline.target_lock import TargetLock
     from lambda_build_plugin.selection.provided import Kept
     from lambda_build_plugin.wheel.file import Wheel
 
 __all__ = ["leave_out_provided"]
 
 
-def leave_out_provided(artifact: ArtifactBuild, dependencies: Dependencies) -> Dependencies:
+def leave_out_provided(
+    artifact: ArtifactBuild, lock: TargetLock | None, dependencies: Dependencies
+) -> Dependencies:
     """Leave out what `provided` and `provided-by` name, each package with its reason.
 
     An artifact without dependencies only has the versions in its providers checked.
@@ -30,7 +33,7 @@ def leave_out_provided(artifact: ArtifactBuild, dependencies: Dependencies) -> D
     Raises:
         VerificationError: A provider has another version than the lock.
     """
-    settings, providers, lock = artifact.settings, artifact.providers, dependencies.lock
+    settings, providers = artifact.settings, artifact.providers
     wheels = dependencies.wheels
     found: list[Kept] = []
     if lock is not None and settings.contents is Contents.PROJECT:

@@ -11,6 +11,7 @@ from lambda_build_plugin.fetch.configuration import HostIndexes, read_sources
 from lambda_build_plugin.fetch.fetcher import Fetcher
 from lambda_build_plugin.pipeline.selecting import check_sizes, select_files
 from lambda_build_plugin.selection.explain import NoMatchingFileError, explain
+from lambda_build_plugin.selection.wheel_choice import best_wheel
 from lambda_build_plugin.source_build.foresight import check_sources
 from lambda_build_plugin.source_build.wheels import build_archive, build_commit, build_folder
 from lambda_build_plugin.wheel.file import Wheel
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.lock.model import Lock, LockedPackage
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.selection.files import Selection
-    from lambda_build_plugin.selection.packages import LeftOut
+    from lambda_build_plugin.selection.left_out import LeftOut
     from lambda_build_plugin.source_build.context import BuildContext
 
 __all__ = ["LockedWheels", "get_locked_wheels", "make_fetcher"]
@@ -35,7 +36,7 @@ class LockedWheels:
     wheels: tuple[Wheel, ...]
     left_out: tuple[LeftOut, ...]
     can_have_plan: bool = False
-    """Whether all wheels are files that the lock vouches for."""
+    """Whether all wheels are files that the lock vouches for, but for those of local folders."""
 
 
 def make_fetcher(artifact: ArtifactBuild, lock: Lock, *, offline: bool = False) -> Fetcher:
@@ -77,14 +78,11 @@ def get_locked_wheels(
             selection = select_files(artifact, fetcher.named(packages, target))
     check_sources(
         [item.package for item in selection.files if not item.is_wheel],
-        target,
-        artifact.context.policy,
-        lambda: artifact.context.interpreter,
+        artifact.context,
         fetcher.listed_filenames,
     )
     check_sizes(artifact.settings, selection.files)
-    sources = selection.folders or selection.commits
-    can_have_plan = not sources and all(item.is_wheel for item in selection.files)
+    can_have_plan = not selection.commits and all(item.is_wheel for item in selection.files)
     with artifact.clock.stage("fetch"):
         fetched = fetcher.fetch(selection.files)
     return LockedWheels(
@@ -145,11 +143,20 @@ def _explaining_build(package: LockedPackage, context: BuildContext) -> Iterator
     if not package.wheels:
         yield
         return
-    reason = explain(package, context.target)
-    context.reporter.note(reason)
+    loads = best_wheel(package, context.target) is not None
+    if loads:
+        forbidden_by = context.policy.forbids_wheel(package.name)
+        headline, reason = f"{forbidden_by} forbids its wheels", ""
+        context.reporter.note(f"{package}: {headline}")
+    else:
+        headline = f"none of its wheels loads on {context.target}"
+        reason = f"{explain(package, context.target)}\n"
+        context.reporter.note(reason.rstrip())
     try:
         yield
     except SourceBuildError as error:
-        error.why = f"none of its wheels loads on {context.target}\n{reason}\n\n{error.why}"
+        error.why = f"{headline}\n{reason}\n{error.why}"
+        if loads:
+            raise
         error.hint += "; to get a list of all such packages instead, use `only-binary`"
         raise

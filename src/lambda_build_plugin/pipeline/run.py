@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,22 +15,27 @@ from lambda_build_plugin.source_build.policy import read_policy
 from lambda_build_plugin.source_build.wheels import build_project
 from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.system.note_key import read_key
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lambda_build_plugin.archive import Written
     from lambda_build_plugin.config.settings import Command, Settings
     from lambda_build_plugin.lock.model import Lock
+    from lambda_build_plugin.pipeline.noted_choice import NotedLock
+    from lambda_build_plugin.pipeline.plan import Plan
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.selection.provided import Provider
     from lambda_build_plugin.system.output import Outputs
+    from lambda_build_plugin.system.sharing import SharedFolder
     from lambda_build_plugin.wheel.file import Wheel
 
-__all__ = ["ArtifactBuild", "Run"]
+__all__ = ["ArtifactBuild", "Run", "settings_policy"]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class Run:
     """One call of `build_all`, and what has been done in it so far."""
 
@@ -44,13 +49,25 @@ class Run:
     outputs: Outputs
     """Moves all artifacts into place when the run ends, or none of them after a failure."""
 
+    shared: SharedFolder
+    """For what is made once: in this run, or in all runs of several projects."""
+
     locks: dict[Path, Lock] = field(default_factory=dict)
+    lock_hashes: dict[Path, str] = field(default_factory=dict)
+    """The sha256 of each lock, taken before it was read."""
+
     policies: dict[Path | None, BuildPolicy] = field(default_factory=dict)
     """What the user's tools prescribe for builds, by the path of the lock."""
 
     project_wheels: dict[Target, Wheel] = field(default_factory=dict)
     built: dict[tuple[str, Target], Provider] = field(default_factory=dict)
     """The artifacts that are written, by name and target."""
+
+    plans: dict[str, Plan] = field(default_factory=dict)
+    """How dependencies lie in a zip, by everything that this depends on."""
+
+    written: dict[tuple[str, str], Written] = field(default_factory=dict)
+    """Finished zips by their plan and their other files, for artifacts with the same content."""
 
     hooks: set[tuple[Command, ...]] = field(default_factory=set)
     """The `before-build` commands that have run."""
@@ -81,7 +98,7 @@ class Run:
         return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ArtifactBuild:
     """The build of one artifact: what each stage needs to know beside its input."""
 
@@ -114,34 +131,34 @@ class ArtifactBuild:
                     key=read_key(host.state_dir, cache=host.cache_dir),
                     spare=folder / "cache",
                     is_optional=host.cache_is_default,
+                    shared=run.shared,
                 ),
                 home=host.home,
                 environ=host.environ,
                 build_environment=settings.build_environment,
+                cross_compile=settings.cross_compile,
                 offline=settings.offline,
                 reporter=run.reporter,
+                # The commands of the user may change what is built.
+                shared=None if settings.hooks.before_build else run.shared,
             ),
             clock=Clock(run.reporter),
             providers=run.providers(settings),
         )
 
-    def with_policy_of(self, lock: Lock | None) -> ArtifactBuild:
+    def with_policy_of(self, lock: Lock | NotedLock | None) -> ArtifactBuild:
         """Let builds from source follow what the lock, the settings and the tools prescribe.
 
         Raises:
             SettingsError: A configuration file cannot be read.
         """
         settings, host = self.settings, self.settings.host
-        ours = (
-            format_rules("`only-binary`", only_binary=[ALL] if settings.only_binary else ()),
-            format_rules("`no-binary`", no_binary=settings.no_binary),
-        )
         policies, path = self.run.policies, lock.path if lock else None
         if path not in policies:
             policies[path] = read_policy(
                 settings.project, lock, environ=host.environ, home=host.home
             )
-        context = replace(self.context, policy=BuildPolicy(rules=ours).joined(policies[path]))
+        context = replace(self.context, policy=settings_policy(settings).joined(policies[path]))
         return replace(self, context=context)
 
     @property
@@ -162,6 +179,16 @@ class ArtifactBuild:
                 built = build_project(self.settings.project, self.context, builder=run.builder)
             run.project_wheels[target] = built
         return built
+
+
+def settings_policy(settings: Settings) -> BuildPolicy:
+    """Write what the settings say about builds from source as a policy."""
+    return BuildPolicy(
+        rules=(
+            format_rules("`only-binary`", only_binary=[ALL] if settings.only_binary else ()),
+            format_rules("`no-binary`", no_binary=settings.no_binary),
+        )
+    )
 
 
 def _read_artifact(path: Path, target: Target) -> Provider:

@@ -6,19 +6,20 @@ nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.settings import Form
 from lambda_build_plugin.stage.layout_cache import Layouts
 from lambda_build_plugin.stage.stage import stage
 from lambda_build_plugin.stage.tree import check_names
+from lambda_build_plugin.values import dataclass
 from lambda_build_plugin.wheel import integrity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lambda_build_plugin.pipeline.dependencies import Dependencies
+    from lambda_build_plugin.pipeline.decision import Dependencies
     from lambda_build_plugin.pipeline.plan import Plan
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.stage.filters import Excluded
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ProjectCode:
     """The project's own code: a wheel, its files as they are, or nothing."""
 
@@ -48,7 +49,7 @@ class ProjectCode:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class StagedArtifact:
     """Everything that goes into the zip, and what is known about it."""
 
@@ -68,7 +69,7 @@ class StagedArtifact:
     """Of the project, if it is known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Laid:
     """A tree under construction."""
 
@@ -129,7 +130,7 @@ def stage_artifact(
     """
     settings = artifact.settings
     if dependencies.plan is not None:
-        return _stage_by_plan(artifact, dependencies.plan, code)
+        return _stage_by_plan(artifact, dependencies.plan, dependencies.wheels, code)
     wheels = [*dependencies.wheels, *([code.wheel] if code.wheel else [])]
     with artifact.clock.stage("stage"):
         machine_code = integrity.check(wheels, artifact.context.cache)
@@ -162,9 +163,12 @@ def stage_artifact(
     )
 
 
-def _stage_by_plan(artifact: ArtifactBuild, plan: Plan, code: ProjectCode) -> StagedArtifact:
-    """Lay out the project's own wheel beside what is already packed."""
-    wheels = [code.wheel] if code.wheel else []
+def _stage_by_plan(
+    artifact: ArtifactBuild, plan: Plan, dependencies: Sequence[Wheel], code: ProjectCode
+) -> StagedArtifact:
+    """Lay out the wheels of the user's own folders beside what is already packed."""
+    wheels = [wheel for wheel in dependencies if wheel.source == "local"]
+    wheels += [code.wheel] if code.wheel else []
     with artifact.clock.stage("stage"):
         machine_code = integrity.check(wheels, artifact.context.cache)
         layouts = Layouts(artifact.context.cache)

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.lock.errors import ExcludedTargetError, HostOnlyLockError
-from lambda_build_plugin.lock.read import find_lock, read_lock
+from lambda_build_plugin.lock.find import find_lock
+from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.selection.explain import NoMatchingFileError, is_of_one_machine
 from lambda_build_plugin.selection.packages import reached
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, MutableMapping
     from pathlib import Path
+
+    from packaging.utils import NormalizedName
 
     from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.lock.model import Lock
@@ -27,6 +30,7 @@ __all__ = [
     "find_packages",
     "read_lock_of",
     "read_target_lock",
+    "target_lock_of",
 ]
 
 
@@ -40,19 +44,23 @@ class TargetLock:
     needs_cut: bool
     """Whether the lock describes an environment, of which only what the project needs ships."""
 
-    ignored: tuple[str, ...]
-    """Names of other locks beside this one, which are not read."""
+    remarks: tuple[str, ...]
+    """What the user should know about the choice of the lock."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the user should know about the lock."""
-        if not self.ignored:
-            return self.lock.warnings
-        return (
-            *self.lock.warnings,
-            f"using {self.path.name} and ignoring {', '.join(self.ignored)} beside it: "
-            "choose a lock with the setting `lock`",
-        )
+        return (*self.lock.warnings, *self.remarks)
+
+    @property
+    def overridden(self) -> frozenset[NormalizedName]:
+        """Packages that the user locks differently from what metadata asks for."""
+        return self.lock.overridden
+
+    @property
+    def rewritten(self) -> frozenset[NormalizedName]:
+        """Packages whose requirements the user states in place of their metadata."""
+        return self.lock.rewritten
 
     @property
     def folders(self) -> frozenset[Path]:
@@ -74,25 +82,39 @@ def read_target_lock(artifact: ArtifactBuild) -> TargetLock | None:
     Raises:
         LockError: The lock is missing, out of date or unreadable, or excludes the target.
     """
-    settings, locks = artifact.settings, artifact.run.locks
-    if not settings.needs_lock:
+    if not artifact.settings.needs_lock:
         return None
     with artifact.clock.stage("lock"):
-        found = find_lock(
-            settings.project, settings.lock, needed=bool(settings.extras or settings.groups)
-        )
-        if found is None:
-            return None
-        lock = locks.get(found.path) or read_lock_of(settings, found.path)
-        locks[found.path] = lock
-        with explaining_host_only_lock(lock, settings):
-            packages = find_packages(lock, settings, settings.target)
+        return target_lock_of(artifact.settings, artifact.run.locks)
+
+
+def target_lock_of(settings: Settings, locks: MutableMapping[Path, Lock]) -> TargetLock | None:
+    """Read the lock for some settings and choose the packages for their target.
+
+    Args:
+        settings: What is built.
+        locks: Locks by path. A lock that is read here is added.
+
+    Raises:
+        LockError: The lock is missing, out of date or unreadable, or excludes the target.
+    """
+    if not settings.needs_lock:
+        return None
+    found = find_lock(
+        settings.project, settings.lock, needed=bool(settings.extras or settings.groups)
+    )
+    if found is None:
+        return None
+    lock = locks.get(found.path) or read_lock_of(settings, found.path)
+    locks[found.path] = lock
+    with explaining_host_only_lock(lock, settings):
+        packages = find_packages(lock, settings, settings.target)
     return TargetLock(
         path=found.path,
         lock=lock,
         packages=packages,
         needs_cut=_needs_cut(lock, settings),
-        ignored=tuple(found.others),
+        remarks=found.warnings,
     )
 
 

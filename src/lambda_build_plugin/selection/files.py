@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from lambda_build_plugin.config.build_policy import BuildPolicy
 from lambda_build_plugin.errors import SelectionError
 from lambda_build_plugin.selection.explain import NoMatchingFileError
-from lambda_build_plugin.selection.packages import LeftOut
+from lambda_build_plugin.selection.left_out import LeftOut
 from lambda_build_plugin.selection.wheel_choice import Selected, best_wheel, is_source, wheel_files
 
 if TYPE_CHECKING:

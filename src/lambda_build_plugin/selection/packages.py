@@ -23,6 +23,7 @@ from lambda_build_plugin.lock.errors import (
 )
 from lambda_build_plugin.lock.markers import Activated
 from lambda_build_plugin.lock.model import Roots
+from lambda_build_plugin.selection.left_out import LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,19 +34,10 @@ if TYPE_CHECKING:
     from lambda_build_plugin.lock.model import Edge, Lock, LockedPackage
     from lambda_build_plugin.runtime.target import Target
 
-__all__ = ["LeftOut", "Reached", "asked_for", "reached"]
+__all__ = ["Reached", "asked_for", "reached"]
 
 _UNASKED_EXTRA = "it is needed only by an extra that was not requested"
 _UNASKED_GROUP = "it is needed only by a dependency group that was not requested"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeftOut:
-    """A locked package that does not ship, and why."""
-
-    name: str
-    version: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

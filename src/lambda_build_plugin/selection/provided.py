@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 from lambda_build_plugin.errors import SettingsError, VerificationError, quoted
 from lambda_build_plugin.runtime.sdk import SDK, SDK_HEADS
 from lambda_build_plugin.selection.graph import extras_of, pruned, requirements_of
-from lambda_build_plugin.selection.packages import LeftOut
+from lambda_build_plugin.selection.left_out import LeftOut
 from lambda_build_plugin.system.hashes import check_regular
 from lambda_build_plugin.wheel.file import BROKEN_ZIP, is_version, read_text
 from lambda_build_plugin.wheel.metadata import headers

@@ -4,6 +4,9 @@
 2. In isolation, with a Python of the target's minor version if there is one.
 3. The same without a compiler, for packages with optional extensions.
 
+Where the compilers of this machine do not compile for the target, and zig does, the third
+attempt comes before the second: what needs no compiler never sees zig.
+
 The first wheel that fits is used. It is never editable, since `build_wheel` is called.
 """
 
@@ -37,12 +40,7 @@ from lambda_build_plugin.source_build.errors import (
     WrongWheelError,
 )
 from lambda_build_plugin.source_build.in_process import build_in_process, usable_backend
-from lambda_build_plugin.source_build.isolation import Isolation, build_in_isolation
 from lambda_build_plugin.source_build.process_state import no_input, scratch
-from lambda_build_plugin.source_build.secrets import (
-    withheld_from_backend,
-    withheld_from_installer,
-)
 from lambda_build_plugin.system.hashes import check_file
 from lambda_build_plugin.wheel.file import BROKEN_ZIP, Wheel
 from lambda_build_plugin.wheel.rewrite import normalize
@@ -54,6 +52,8 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.source_build.context import BuildContext
+    from lambda_build_plugin.source_build.cross import CrossCompiler
+    from lambda_build_plugin.source_build.isolation import Isolation
     from lambda_build_plugin.source_build.source import Source
 
 __all__ = ["build_wheel"]
@@ -82,7 +82,8 @@ def build_wheel(
     with scratch() as temporary, no_input(), _leftovers_removed(source.root):
         root = _writable_root(source, context.reporter)
         try:
-            path = _Attempts(source, root, context, temporary, builder).fitting()
+            attempts = _Attempts(source, root, context, temporary, builder)
+            path, compiler = attempts.fitting()
         except BackendError as error:
             if source.project and (outside := _code_outside(source.project)):
                 raise OutsideCodeError(source.project, outside, error.output) from error
@@ -93,7 +94,8 @@ def build_wheel(
     if source.kind != "local":
         context.reporter.built(source.name, seconds=time.perf_counter() - begin)
     sha256 = check_file(lasting).sha256
-    return replace(Wheel.of(lasting, sha256=sha256, source=source.kind), built_by=built_by)
+    wheel = Wheel.of(lasting, sha256=sha256, source=source.kind)
+    return replace(wheel, built_by=built_by, compiled_by=str(compiler or ""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,23 +108,69 @@ class _Attempts:
     temporary: Path
     builder: Callable[[Path], object] | None
 
-    def fitting(self) -> Path:
-        """Build wheels until one fits."""
+    def fitting(self) -> tuple[Path, CrossCompiler | None]:
+        """Build wheels until one fits; return it and what compiled it, if zig did."""
         wheel = self._in_process()
-        if wheel is None or not self._is_final(wheel):
+        if wheel is not None and self._fits_everywhere(wheel):
+            return wheel, None
+        if self.context.cross_compiler is not None:
+            return self._cross_compiled(self.context.cross_compiler)
+        return self._compiled_here(wheel), None
+
+    def _compiled_here(self, wheel: Path | None) -> Path:
+        """Build the wheel with the compilers of this machine, or without one."""
+        if wheel is None or not self.context.interpreter.is_running:
             wheel = self._in_isolation(compiler=True)
         problems = self._misfits(wheel)
         if not problems:
             return wheel
         first = Attempt(how=self._how, filename=wheel.name, problems=problems)
         if is_pure(wheel.name):
-            raise WrongWheelError(self.source, [first], self.context.target)
+            raise self._wrong_wheel(first)
         return self._pure(first)
 
-    def _is_final(self, wheel: Path) -> bool:
+    def _fits_everywhere(self, wheel: Path) -> bool:
         """Check that another Python would not build a different wheel."""
-        pure = is_pure(wheel.name) and not self._misfits(wheel)
-        return pure or self.context.interpreter.is_running
+        return is_pure(wheel.name) and not self._misfits(wheel)
+
+    def _cross_compiled(self, compiler: CrossCompiler) -> tuple[Path, CrossCompiler | None]:
+        """Build the wheel with zig if it needs a compiler at all."""
+        how = self._isolation(compiler=False)
+        try:
+            uncompiled = self._built(how)
+        except BackendError:
+            uncompiled = None
+        if uncompiled and not how.called_compiler and not self._misfits(uncompiled):
+            return uncompiled, None
+        try:
+            wheel = self._built(self._isolation(compiler=True, cross=compiler))
+        except BackendError:
+            if uncompiled and (pure := self._without_machine_code(uncompiled)):
+                return pure, None
+            raise
+        problems = self._misfits(wheel)
+        if not problems:
+            return wheel, compiler
+        if uncompiled and (pure := self._without_machine_code(uncompiled)):
+            return pure, None
+        how_built = f"{self._how} and {compiler}"
+        raise self._wrong_wheel(Attempt(how=how_built, filename=wheel.name, problems=problems))
+
+    def _without_machine_code(self, wheel: Path) -> Path | None:
+        """Return a wheel that was built without a compiler if it fits; None if it does not."""
+        if not self._misfits(wheel):
+            return wheel
+        if is_pure(wheel.name):
+            return None
+        try:
+            return without_machine_code(wheel, self.context.interpreter)
+        except BROKEN_ZIP as error:  # also of a file WHEEL that is not text
+            raise self._failure(f"{wheel.name} is damaged: {error}") from error
+
+    def _wrong_wheel(self, *attempts: Attempt) -> WrongWheelError:
+        return WrongWheelError(
+            self.source, attempts, self.context.target, may_cross=self.context.lacks_zig
+        )
 
     def _pure(self, first: Attempt) -> Path:
         """Build the wheel without a compiler; it fits if nothing in it is compiled."""
@@ -131,14 +179,11 @@ class _Attempts:
             wheel = self._in_isolation(compiler=False)
         except BackendError as error:
             second = Attempt(how=how, filename=None, problems=error.summary)
-            raise WrongWheelError(self.source, [first, second], self.context.target) from error
-        if not self._misfits(wheel):
-            return wheel
-        pure = None if is_pure(wheel.name) else self._without_machine_code(wheel)
-        if pure is not None:
+            raise self._wrong_wheel(first, second) from error
+        if (pure := self._without_machine_code(wheel)) is not None:
             return pure
         second = Attempt(how=how, filename=wheel.name, problems=self._misfits(wheel))
-        raise WrongWheelError(self.source, [first, second], self.context.target)
+        raise self._wrong_wheel(first, second)
 
     @property
     def _settings(self) -> BuildSettings:
@@ -161,18 +206,35 @@ class _Attempts:
         return self._only_wheel(folder)
 
     def _in_isolation(self, *, compiler: bool) -> Path:
-        source, context, folder = self.source, self.context, self._new_folder()
-        python = context.interpreter
-        context.reporter.note(
+        return self._built(self._isolation(compiler=compiler))
+
+    def _built(self, how: Isolation) -> Path:
+        from lambda_build_plugin.source_build.isolation import build_in_isolation
+
+        source, folder, python = self.source, self._new_folder(), how.interpreter
+        self.context.reporter.note(
             f"building {source.name} with {source.backend} in isolation"
             + ("" if python.is_running else f" and {python}")
-            + ("" if compiler else ", without a compiler")
+            + ("" if how.compiler else ", without a compiler")
+            + (f", compiled by {how.cross}" if how.cross is not None else "")
         )
+        build_in_isolation(source, self.root, folder, how)
+        return self._only_wheel(folder)
+
+    def _isolation(self, *, compiler: bool, cross: CrossCompiler | None = None) -> Isolation:
+        # Not loaded by a build in this process.
+        from lambda_build_plugin.source_build.isolation import Isolation
+        from lambda_build_plugin.source_build.secrets import (
+            withheld_from_backend,
+            withheld_from_installer,
+        )
+
+        source, context = self.source, self.context
         # The user's own code may use the user's secrets; what strangers wrote may not.
         names = () if source.kind == "local" else context.environ
         passed = context.build_environment
-        how = Isolation(
-            interpreter=python,
+        return Isolation(
+            interpreter=context.interpreter,
             environ=context.environ,
             withheld=withheld_from_backend(names, passed),
             withheld_from_installer=withheld_from_installer(names, passed),
@@ -180,10 +242,9 @@ class _Attempts:
             scratch=self._new_folder(),
             offline=context.offline,
             compiler=compiler,
+            cross=cross,
             settings=self._settings,
         )
-        build_in_isolation(source, self.root, folder, how)
-        return self._only_wheel(folder)
 
     def _new_folder(self) -> Path:
         return Path(tempfile.mkdtemp(dir=self.temporary))
@@ -203,12 +264,6 @@ class _Attempts:
             return misfits(wheel, self.context.target, lambda: self.context.interpreter)
         except zipfile.BadZipFile as error:
             raise self._failure(f"{wheel.name} is not a zip file: {error}") from error
-
-    def _without_machine_code(self, wheel: Path) -> Path | None:
-        try:
-            return without_machine_code(wheel, self.context.interpreter)
-        except BROKEN_ZIP as error:  # also of a file WHEEL that is not text
-            raise self._failure(f"{wheel.name} is damaged: {error}") from error
 
     def _failure(self, problem: str) -> BackendError:
         return BackendError(self.source, self.source.backend, problem)

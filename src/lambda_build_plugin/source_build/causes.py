@@ -32,6 +32,7 @@ _MISSING = tuple(
         r"(?P<name>\b\w+[_-]config)\b[^\n]{0,80}?(?:not found|No such file|is required)",
         r"(?P<name>\blib[\w.+-]+\.so[\w.]*): cannot open shared object file",
         r"cannot find -l(?P<name>[\w.+-]+)",
+        r"unable to find (?:dynamic|static)? ?system library ['\"](?P<name>[\w.+-]+)",
         r"No package '(?P<name>[\w.+-]+)' found",
         r"Package '?(?P<name>[\w.+-]+)'?(?:, required by [^\n]{0,80}?,)? (?:was |is )?not found",
         r"Could NOT find (?P<name>\w+)",
@@ -61,12 +62,13 @@ class Cause:
     """How to fix it; empty if that depends."""
 
 
-def find_cause(output: str, *, is_own: bool) -> Cause | None:
+def find_cause(output: str, *, is_own: bool, is_cross: bool = False) -> Cause | None:
     """Find the cause in what a backend wrote.
 
     Args:
         output: All that it wrote.
         is_own: Whether the code is the user's own.
+        is_cross: Whether it was compiled for another machine, whose libraries are not here.
     """
     if is_own and _NO_FILES.search(output):
         return Cause(
@@ -77,7 +79,8 @@ def find_cause(output: str, *, is_own: bool) -> Cause | None:
     found = [match for pattern in _MISSING if (match := pattern.search(output))]
     if found:
         # The first one is the cause, and those after it are its consequences.
-        return _missing(min(found, key=lambda match: match.start())["name"])
+        name = min(found, key=lambda match: match.start())["name"]
+        return _missing_in_target(name) if is_cross else _missing(name)
     if match := _MODULE.search(output):
         return _module(match["name"])
     return None
@@ -89,6 +92,21 @@ def _missing(name: str) -> Cause:
     wheel = _WHEELS.get(name)
     more = f"use {wheel}, which has wheels" if wheel else "lock a version that has a wheel"
     return Cause(text=f"it cannot find `{name}`", hint=f"{hint}, or {more}")
+
+
+def _missing_in_target(name: str) -> Cause:
+    """Explain that a library of this machine would not be the target's."""
+    if name == "Python.h":
+        return _missing(name)
+    wheel = _WHEELS.get(name)
+    if name.endswith("Rust compiler") or name == "cargo":
+        return _missing(name)
+    first = f"use {wheel}, which has wheels" if wheel else "lock a version that has a wheel"
+    return Cause(
+        text=f"it cannot find `{name}`, and what this machine has installed is not the target's",
+        hint=f"{first}, build a wheel on a machine like the target and name it in "
+        "`include-local`, or provide the package in a layer",
+    )
 
 
 def _module(name: str) -> Cause:

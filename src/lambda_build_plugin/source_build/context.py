@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.build_policy import BuildPolicy
-from lambda_build_plugin.source_build import interpreter
+from lambda_build_plugin.config.settings import CrossCompile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.runtime.target import Target
+    from lambda_build_plugin.source_build.cross import CrossCompiler
     from lambda_build_plugin.system.cache import Cache
     from lambda_build_plugin.system.interpreters import Interpreter
+    from lambda_build_plugin.system.sharing import SharedFolder
 
 __all__ = ["BuildContext"]
 
@@ -40,10 +42,45 @@ class BuildContext:
     policy: BuildPolicy = field(default_factory=BuildPolicy)
     """What the user prescribes for builds."""
 
+    cross_compile: CrossCompile = CrossCompile.AUTO
+    """When zig takes the place of this machine's compilers."""
+
     offline: bool
     reporter: Reporter
+    shared: SharedFolder | None = None
+    """Where wheels of local folders are kept for all builds of a run; None to build each time."""
 
     @cached_property
     def interpreter(self) -> Interpreter:
         """The Python to build with, found when the first source needs it."""
+        from lambda_build_plugin.source_build import interpreter  # not needed in this process
+
         return interpreter.find(self.target.runtime.python, environ=self.environ, home=self.home)
+
+    @cached_property
+    def cross_compiler(self) -> CrossCompiler | None:
+        """What compiles for the target; None if the compilers of this machine do.
+
+        Raises:
+            NoZigError: The user asks for zig, and there is none.
+        """
+        from lambda_build_plugin.source_build import cross
+
+        return cross.find_cross_compiler(
+            self.cross_compile,
+            self.target,
+            self.interpreter,
+            environ=self.environ,
+            cache_dir=self.cache.folder("zig", "cache"),
+        )
+
+    @property
+    def lacks_zig(self) -> bool:
+        """Whether zig, which is not here, might compile what this machine's compilers cannot."""
+        from lambda_build_plugin.source_build import cross
+
+        return (
+            self.cross_compile is not CrossCompile.NEVER
+            and self.cross_compiler is None
+            and cross.can_cross_compile(self.interpreter, self.target)
+        )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import SourceBuildError
 from lambda_build_plugin.urls import redacted_text
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.lock.model import LockedPackage
     from lambda_build_plugin.runtime.target import Target
+    from lambda_build_plugin.source_build.cross import CrossCompiler
     from lambda_build_plugin.source_build.source import Source
     from lambda_build_plugin.wheel.file import Wheel
 
 __all__ = [
+    "EXTRA",
     "NO_COMPILER",
     "Attempt",
     "BackendError",
@@ -42,6 +44,9 @@ _LAST_LINES = 40
 _LAST_LINES_AFTER_CAUSE = 10
 _LAST_CHARACTERS = 8_000
 
+EXTRA = "lambda-build-plugin[cross]"
+"""What to install in order to compile for other machines."""
+
 NO_COMPILER = "lambda-build has disabled the compiler"
 """What the programs say that take the place of compilers."""
 
@@ -57,7 +62,7 @@ def ending(output: str, *, lines: int = _LAST_LINES) -> str:
     return shown if len(end) == len(text) else f"…\n{shown}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Attempt:
     """One attempt to build a wheel that failed, or whose wheel did not fit."""
 
@@ -132,13 +137,15 @@ class WrongInclusionError(SourceBuildError):
 class BackendError(SourceBuildError):
     """The build backend failed."""
 
-    def __init__(self, source: Source, backend: str, output: str) -> None:
+    def __init__(
+        self, source: Source, backend: str, output: str, *, cross: CrossCompiler | None = None
+    ) -> None:
         self.source, self.backend, self.output = source, backend, output
         # Compiles many patterns, which only a failed build needs.
         from lambda_build_plugin.source_build.causes import find_cause
 
         is_own = source.kind == "local"
-        cause = find_cause(output, is_own=is_own)
+        cause = find_cause(output, is_own=is_own, is_cross=cross is not None)
         said = ending(output) or "it wrote no output"
         if cause is not None:
             said = f"{cause.text}\n\n{ending(output, lines=_LAST_LINES_AFTER_CAUSE)}"
@@ -149,7 +156,8 @@ class BackendError(SourceBuildError):
             "`pip wheel --no-deps` shows whether it can be built here at all"
         )
         super().__init__(
-            f"building {source.name} failed in {backend}",
+            f"building {source.name} failed in {backend}"
+            + (f", compiled by {cross}" if cross is not None else ""),
             why=said,
             hint=cause.hint if cause is not None and cause.hint else hint,
         )
@@ -194,13 +202,21 @@ class OutsideCodeError(SourceBuildError):
 class WrongWheelError(SourceBuildError):
     """The target cannot load any of the wheels that were built from a source."""
 
-    def __init__(self, source: Source, attempts: Sequence[Attempt], target: Target) -> None:
+    def __init__(
+        self,
+        source: Source,
+        attempts: Sequence[Attempt],
+        target: Target,
+        *,
+        may_cross: bool = False,
+    ) -> None:
         self.source, self.attempts, self.target = source, tuple(attempts), target
         major, minor = target.runtime.python
         super().__init__(
             f"the wheel of {source.name} does not load in {target}",
             why=[str(attempt) for attempt in attempts],
-            hint="lock a version that has a wheel for it; build with Python "
+            hint=(f"install `{EXTRA}`, which compiles C and C++ for it; " if may_cross else "")
+            + "lock a version that has a wheel for it; build with Python "
             f"{major}.{minor} on a machine with {target.architecture.value} and a glibc no newer "
             f"than {target.runtime.glibc}, such as the image of the runtime, or add "
             "a wheel that was built there to `include-local`; or provide it in a layer",

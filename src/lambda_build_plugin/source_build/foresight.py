@@ -15,6 +15,7 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from lambda_build_plugin.errors import SelectionError, quoted
 from lambda_build_plugin.selection.explain import explain, needed_glibc
 from lambda_build_plugin.selection.wheel_choice import offered_wheels
+from lambda_build_plugin.source_build.errors import EXTRA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from packaging.tags import Tag
     from packaging.version import Version
 
-    from lambda_build_plugin.config.build_policy import BuildPolicy
     from lambda_build_plugin.lock.model import LockedPackage
     from lambda_build_plugin.runtime.target import Target
+    from lambda_build_plugin.source_build.context import BuildContext
     from lambda_build_plugin.system.interpreters import Interpreter
 
 __all__ = ["HopelessBuildError", "check_sources"]
@@ -55,32 +56,32 @@ class HopelessBuildError(SelectionError):
 
 def check_sources(
     packages: Iterable[LockedPackage],
-    target: Target,
-    policy: BuildPolicy,
-    interpreter: Callable[[], Interpreter],
+    context: BuildContext,
     listed: Callable[[LockedPackage], Iterable[str]],
 ) -> None:
     """Check that the packages that are to be built from source can be built for the target.
 
     Args:
         packages: Those that are selected as source code.
-        target: What has to load them.
-        policy: Names the packages that the user wants to be built.
-        interpreter: Finds the Python to build with, which takes a while.
+        context: The target, the packages that the user wants to be built, and what compiles.
         listed: Lists the files of all versions of a package, as far as they are known.
 
     Raises:
         HopelessBuildError: With all packages that cannot.
     """
+    target, policy = context.target, context.policy
     old_glibc: list[tuple[LockedPackage, str]] = []
     foreign: list[tuple[LockedPackage, str]] = []
     for package in packages:
         tags = {tag for wheel in offered_wheels(package) for tag in wheel.tags}
         if not tags or policy.forbids_wheel(canonicalize_name(package.name)):
             continue
-        if needed_glibc(tags, target) is not None:
+        is_too_new = needed_glibc(tags, target) is not None
+        if (is_too_new or _is_compiled_for_linux(tags)) and context.cross_compiler is not None:
+            continue
+        if is_too_new:
             old_glibc.append((package, "compiling it takes long, and needs an older glibc here"))
-        elif _is_compiled_for_linux(tags) and (problem := _obstacle(interpreter(), target)):
+        elif _is_compiled_for_linux(tags) and (problem := _obstacle(context.interpreter, target)):
             foreign.append((package, problem))
     if not old_glibc and not foreign:
         return
@@ -98,6 +99,8 @@ def check_sources(
         if older
         else "lock a version that has such a wheel"
     )
+    if context.lacks_zig:
+        remedies.append(f"install `{EXTRA}`, which compiles C and C++ for the target")
     raise HopelessBuildError([*old_glibc, *foreign], target, ", or ".join(remedies))
 
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
+import sys
 import tempfile
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -18,6 +21,7 @@ from lambda_build_plugin.source_build.errors import BackendError
 from lambda_build_plugin.source_build.process_state import working_in, writing_to
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from lambda_build_plugin.config.build_policy import BuildSettings
@@ -84,7 +88,7 @@ def build_in_process(source: Source, root: Path, backend: str, folder: Path) -> 
     """
     with tempfile.TemporaryFile("w+", buffering=1, encoding="utf-8", errors="replace") as output:
         try:
-            with writing_to(output), working_in(root):
+            with writing_to(output), working_in(root), _modules_forgotten(root):
                 hooks = importlib.import_module(source.backend)
                 if hooks.get_requires_for_build_wheel():
                     return False
@@ -94,3 +98,26 @@ def build_in_process(source: Source, root: Path, backend: str, folder: Path) -> 
             said = "\n".join(part for part in (output.read().strip(), str(error)) if part)
             raise BackendError(source, backend, said) from error
     return True
+
+
+@contextmanager
+def _modules_forgotten(root: Path) -> Iterator[None]:
+    """Forget the modules of a project that its backend imports, such as for its version.
+
+    The next project that is built in this process may have modules of the same names.
+    """
+    modules, path = set(sys.modules), list(sys.path)
+    try:
+        yield
+    finally:
+        sys.path[:] = path
+        start = f"{os.path.realpath(root)}{os.sep}"
+        for name in set(sys.modules) - modules:
+            places = (getattr(sys.modules[name], "__file__", None), *_folders(name))
+            if any(place and os.path.realpath(place).startswith(start) for place in places):
+                del sys.modules[name]
+
+
+def _folders(name: str) -> list[str]:
+    """List the folders of a package; one without `__init__.py` has nothing else."""
+    return [str(folder) for folder in getattr(sys.modules[name], "__path__", None) or ()]

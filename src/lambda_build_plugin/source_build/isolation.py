@@ -12,7 +12,7 @@ import subprocess
 import sys
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 
 from lambda_build_plugin.config.build_policy import BuildSettings
 from lambda_build_plugin.errors import excerpt
+from lambda_build_plugin.source_build.cross_files import FLAG_VARIABLES, write_cross_files
 from lambda_build_plugin.source_build.errors import (
     NO_COMPILER,
     BackendError,
@@ -28,12 +29,15 @@ from lambda_build_plugin.source_build.errors import (
 from lambda_build_plugin.source_build.process_state import variables
 from lambda_build_plugin.system.interpreters import uv_of
 from lambda_build_plugin.system.processes import finished
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from build.env import DefaultIsolatedEnv
 
+    from lambda_build_plugin.source_build.cross import CrossCompiler
+    from lambda_build_plugin.source_build.cross_files import CrossFiles
     from lambda_build_plugin.source_build.source import Source
     from lambda_build_plugin.system.interpreters import Interpreter
 
@@ -66,14 +70,18 @@ _COMPILER_VARIABLES = (
 )
 """Variables that distutils, meson and CMake read before they search for a compiler."""
 
+_CALLED = "compiler-was-called"
+"""The file in the scratch folder that a disabled compiler leaves."""
+
 _NO_COMPILER = f"""\
 #!/bin/sh
+: > "$(dirname "$0")/../{_CALLED}"
 echo "{NO_COMPILER}: what it compiles does not load in the target" >&2
 exit 1
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Isolation:
     """How an isolated build is run."""
 
@@ -98,8 +106,16 @@ class Isolation:
     compiler: bool = True
     """False to disable all compilers, so that optional extensions are left out."""
 
+    cross: CrossCompiler | None = None
+    """What compiles in place of the compilers of this machine."""
+
     settings: BuildSettings = field(default_factory=BuildSettings)
     """What the user prescribes for this build."""
+
+    @property
+    def called_compiler(self) -> bool:
+        """Whether the backend has called a compiler that was disabled."""
+        return (self.scratch / _CALLED).exists()
 
 
 def build_in_isolation(source: Source, root: Path, folder: Path, how: Isolation) -> None:
@@ -118,21 +134,24 @@ def build_in_isolation(source: Source, root: Path, folder: Path, how: Isolation)
 
     output: list[str] = []
     caught: list[warnings.WarningMessage] = []
-    settings, run = how.settings, _runner(how, output)
+    settings = how.settings
     try:
+        cross = _cross_files(how, root)
+        run = _runner(how, cross, output)
         with (
             variables(_OFFLINE if how.offline else {}, without=how.withheld_from_installer),
             # A backend's warnings are for its authors, but may explain why it fails.
             warnings.catch_warnings(record=True) as caught,
-            _environment(how) as env,
+            _environment(how, cross) as env,
         ):
             warnings.simplefilter("always")
             builder = ProjectBuilder.from_isolated_env(env, str(root), runner=run)
             own = builder.build_system_requires
             env.install(_checked(source, {*own, *settings.requirements}))
-            asked = builder.get_requires_for_build("wheel", settings.config_settings)
+            config_settings = _config_settings(source, settings, cross)
+            asked = builder.get_requires_for_build("wheel", config_settings)
             env.install(_checked(source, asked))
-            builder.build("wheel", str(folder), settings.config_settings)
+            builder.build("wheel", str(folder), config_settings)
     except subprocess.CalledProcessError as error:  # of the installer; `build` wraps a backend's
         output_text = _text(error.stdout) + _text(error.stderr) or str(error)
         if how.offline:
@@ -141,21 +160,44 @@ def build_in_isolation(source: Source, root: Path, folder: Path, how: Isolation)
     except (BuildException, BuildBackendException, FailedProcessError) as error:
         warned = (f"{each.message}\n" for each in caught)
         output_text = "".join((*warned, *output, str(error)))
-        raise BackendError(source, source.backend, output_text) from error
+        raise BackendError(source, source.backend, output_text, cross=how.cross) from error
     except (AttributeError, TypeError, ValueError) as error:  # of `build` about a hook's result
         said = "".join((*output, f"a hook of the backend returned no valid result: {error}"))
         raise BackendError(source, source.backend, said) from error
 
 
-def _runner(how: Isolation, output: list[str]) -> Callable[..., None]:
+def _cross_files(how: Isolation, root: Path) -> CrossFiles | None:
+    if how.cross is None:
+        return None
+    folder = how.scratch / "cross"
+    folder.mkdir()
+    return write_cross_files(how.cross, how.interpreter, folder, (root, how.scratch))
+
+
+def _config_settings(
+    source: Source, settings: BuildSettings, cross: CrossFiles | None
+) -> dict[str, str | list[str]]:
+    """Add what meson needs to know to the settings of its backend."""
+    config = dict(settings.config_settings)
+    if cross is not None and source.backend == "mesonpy":
+        asked = config.get("setup-args", [])
+        own = [asked] if isinstance(asked, str) else asked
+        config["setup-args"] = [*cross.meson_arguments, *own]
+    return config
+
+
+def _runner(how: Isolation, cross: CrossFiles | None, output: list[str]) -> Callable[..., None]:
     """Make the function that runs the hooks of the backend, and collects what they write."""
+    withheld = how.withheld if cross is None else how.withheld | FLAG_VARIABLES
     base = {
-        **_without(how.environ, how.withheld),
+        **_without(how.environ, withheld),
         **(_OFFLINE if how.offline else {}),
         **_working_files_elsewhere(how.scratch, how.environ),
+        **(cross.variables if cross is not None else {}),
         **how.settings.variables,
     }
     hidden = {} if how.compiler else _without_compiler(how.scratch)
+    first_on_path = cross.programs if cross is not None else hidden.get("PATH")
 
     def run(
         cmd: Sequence[str],
@@ -163,8 +205,9 @@ def _runner(how: Isolation, output: list[str]) -> Callable[..., None]:
         extra_environ: Mapping[str, str] | None = None,
     ) -> None:
         merged = {**base, **(extra_environ or {}), **hidden}
-        if hidden:
-            merged["PATH"] = os.pathsep.join((hidden["PATH"], (extra_environ or base)["PATH"]))
+        if first_on_path is not None:
+            path = (extra_environ or base)["PATH"]
+            merged["PATH"] = os.pathsep.join((str(first_on_path), path))
         result = finished(cmd, cwd=Path(cwd) if cwd else None, environ=merged, together=True)
         output.append(result.stdout)
         result.check_returncode()
@@ -195,21 +238,26 @@ def _checked(source: Source, texts: Collection[str]) -> set[str]:
 
 
 @contextmanager
-def _environment(how: Isolation) -> Iterator[DefaultIsolatedEnv | _OtherEnvironment]:
+def _environment(
+    how: Isolation, cross: CrossFiles | None
+) -> Iterator[DefaultIsolatedEnv | _OtherEnvironment]:
     """Make an environment for a Python, which is removed afterwards."""
     from build.env import DefaultIsolatedEnv
 
     uv = uv_of(how.environ)
     # The `build` of our lowest version cannot pass on constraints.
-    if how.interpreter.is_running and not how.settings.constraints:
+    if how.interpreter.is_running and not how.settings.constraints and cross is None:
         with DefaultIsolatedEnv(installer="uv" if uv else "pip") as env:
             yield env
     else:
-        yield _OtherEnvironment(how, uv=uv)
+        other = _OtherEnvironment(how, uv=uv)
+        if cross is not None:
+            other.add_modules(cross.modules)
+        yield other
 
 
 class _OtherEnvironment:
-    """An environment that `build` cannot make: for another Python, or with constraints."""
+    """One that `build` cannot make: for another Python or target, or with constraints."""
 
     def __init__(self, how: Isolation, *, uv: str | None) -> None:
         self._uv = uv
@@ -250,6 +298,12 @@ class _OtherEnvironment:
             self._run(self._uv, "pip", "install", "--python", python, *options)
         else:
             self._run(python, "-Im", "pip", "install", "--no-input", *options)
+
+    def add_modules(self, modules: Mapping[str, str]) -> None:
+        """Write files into its site-packages: their names and contents."""
+        for folder in self._folder.glob("lib/python*/site-packages"):
+            for name, content in modules.items():
+                (folder / name).write_text(content, encoding="utf-8")
 
     @property
     def _scripts(self) -> Path:

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
@@ -28,17 +28,27 @@ from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.fetch.pip_config import pip_values
 from lambda_build_plugin.fetch.raw_sources import is_true
 from lambda_build_plugin.fetch.uv_config import uv_tables
-from lambda_build_plugin.lock.requirements_lines import HASH, read_lines
-from lambda_build_plugin.source_build.poetry_policy import build_constraints
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from lambda_build_plugin.config.build_policy import FormatRules
     from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.config.tables import Table
-    from lambda_build_plugin.lock.model import Lock
+    from lambda_build_plugin.lock.model import LockedPackage
     from lambda_build_plugin.wheel.file import Wheel
+
+    class PolicyLock(Protocol):
+        """What a policy depends on in a lock."""
+
+        @property
+        def kind(self) -> str: ...
+        @property
+        def policy(self) -> BuildPolicy: ...
+        @property
+        def packages(self) -> tuple[LockedPackage, ...]: ...
+
 
 __all__ = ["policy_warnings", "read_policy"]
 
@@ -47,7 +57,7 @@ _OF_PIP = frozenset({"Pipfile.lock", "pylock.toml", "requirements file"})
 _OF_PDM = frozenset({"pdm.lock", "pylock.toml"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Place:
     """Where to look, and for which lock."""
 
@@ -55,7 +65,7 @@ class _Place:
     home: Path
     etc: Path
     project: Project
-    lock: Lock | None
+    lock: PolicyLock | None
 
     def is_for(self, kinds: Iterable[str]) -> bool:
         """Tell whether the lock is of one of some kinds."""
@@ -72,7 +82,7 @@ class _Place:
 
 def read_policy(
     project: Project,
-    lock: Lock | None,
+    lock: PolicyLock | None,
     *,
     environ: Mapping[str, str],
     home: Path,
@@ -147,13 +157,17 @@ def _split(values: Mapping[str, str], key: str) -> list[str]:
 
 
 def _constraint_files(
-    names: Iterable[str], place: _Place, *, origin: str
+    names: Sequence[str], place: _Place, *, origin: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Read files of constraints; return the requirements in them, and warnings.
 
     Raises:
         SettingsError: A file cannot be read.
     """
+    if not names:
+        return (), ()
+    from lambda_build_plugin.lock.requirements_lines import HASH, read_lines
+
     found: list[str] = []
     warnings: list[str] = []
     for name in names:
@@ -348,6 +362,9 @@ def _of_poetry(place: _Place) -> BuildPolicy:
         variable = f"POETRY_INSTALLER_{key.upper().replace('-', '_')}"
         if value := place.environ.get(variable):
             rules[key] = _poetry_rules(key, _poetry_names(value, variable), variable)
+    # Not loaded for the locks of other tools.
+    from lambda_build_plugin.source_build.poetry_policy import build_constraints
+
     constraints, warnings = build_constraints(
         place.project.tool.table("poetry").table("build-constraints")
     )

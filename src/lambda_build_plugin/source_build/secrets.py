@@ -1,8 +1,8 @@
 """Which environment variables a build of somebody else's source does not get.
 
 The backend of an sdist or of a commit is a program of its author. It needs the compiler and
-the settings of the machine, but not what the user logs in with. README, "Security and
-reliability", has this list for users.
+the settings of the machine, but not what the user logs in with. The
+page `docs/explanation/security.md` has this list for users.
 """
 
 from __future__ import annotations

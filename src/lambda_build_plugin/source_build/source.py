@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
@@ -11,6 +10,7 @@ from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.config.tables import TableError, read_toml
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.source_build.errors import NotAPackageError, UnreadableSourceError
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ __all__ = ["Source", "foreign_source", "local_source", "of_project"]
 _LEGACY = "setuptools.build_meta:__legacy__"  # PEP 517: the default
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """A folder of source code with a build backend."""
 

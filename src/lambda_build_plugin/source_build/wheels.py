@@ -1,6 +1,6 @@
 """Build the project and the sources that a lock or a setting names.
 
-The user's own folders are built every time, since no version says what is in them. What
+The user's own folders are built in every run, since no version says what is in them. What
 cannot change, an archive or a commit, is built once for each target and Python; its wheel
 is kept in the cache, and its digest is checked whenever it is used again.
 
@@ -9,7 +9,9 @@ The modules for git and archives are imported only where they are needed.
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +49,9 @@ __all__ = ["build_archive", "build_commit", "build_folder", "build_project", "in
 _FORMAT = "3"
 """The version of what is kept in the cache; to be raised if wheels are built differently."""
 
+_NOTE = "wheel.json"
+"""The file that makes a wheel complete which the builds of a run share."""
+
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -74,6 +79,8 @@ def build_folder(
 ) -> Wheel:
     """Build a path dependency from what is in its folder now, whatever its version is.
 
+    It is built once a run for all that need it.
+
     Raises:
         SourceBuildError: It does not exist, cannot be built for the target, or is another
             package than the lock says.
@@ -81,7 +88,7 @@ def build_folder(
     from lambda_build_plugin.source_build.unpack import project_below
 
     folder = project_below(directory.path, directory.subdirectory, what=str(directory.path))
-    wheel = build_wheel(local_source(package.name, folder), context)
+    wheel = _build_local(package.name, folder, context)
     # The locked version may be missing (if dynamic) or out of date.
     return _same(package, wheel, None)
 
@@ -152,7 +159,7 @@ def included(path: Path, context: BuildContext) -> Wheel:
         SourceBuildError: It is neither of these, or does not fit the target.
     """
     if path.is_dir():
-        return build_wheel(local_source(path.name, path), context)
+        return _build_local(path.name, path, context)
     try:
         tags = parse_wheel_filename(path.name)[3]
         checked, specifier = check_file(path), requires_python(path)
@@ -166,6 +173,41 @@ def included(path: Path, context: BuildContext) -> Wheel:
     if not admitted or not any(tag in target.rank for tag in tags):
         raise WrongInclusionError(path, tags, target, None if admitted else specifier)
     return Wheel.of(path, sha256=checked.sha256, source="wheel")
+
+
+def _build_local(name: str, folder: Path, context: BuildContext) -> Wheel:
+    """Build one of the user's folders, or take its wheel from an earlier build of the run."""
+    source, shared = local_source(name, folder), context.shared
+    if shared is None:
+        return build_wheel(source, context)
+    settings = context.policy.settings_for(source.package)
+    passed, compiler = sorted(context.build_environment), context.cross_compile.value
+    parts = ("local", str(source.root), str(context.target), settings.key, compiler, *passed)
+    key = "\n".join(parts)
+    with shared.alone(key) as place:
+        return _read_shared(place) or _share(build_wheel(source, context), place)
+
+
+def _read_shared(place: Path) -> Wheel | None:
+    try:
+        note = json.loads((place / _NOTE).read_bytes())
+    except FileNotFoundError:
+        return None
+    wheel = Wheel.of(place / note["filename"], sha256=note["sha256"], source="local")
+    return replace(wheel, built_by=note["built_by"], compiled_by=note["compiled_by"])
+
+
+def _share(wheel: Wheel, place: Path) -> Wheel:
+    """Move a wheel to where other builds of the run find it; it is complete with its note."""
+    place.mkdir(exist_ok=True)
+    shared = replace(wheel, path=place / wheel.filename)
+    shutil.move(wheel.path, shared.path)
+    names = ("filename", "sha256", "built_by", "compiled_by")
+    note = {name: getattr(wheel, name) for name in names}
+    unfinished = place / f"{_NOTE}.part"
+    unfinished.write_text(json.dumps(note), encoding="utf-8")
+    unfinished.replace(place / _NOTE)
+    return shared
 
 
 def _same(package: LockedPackage, wheel: Wheel, version: Version | None) -> Wheel:
@@ -185,16 +227,24 @@ def _same(package: LockedPackage, wheel: Wheel, version: Version | None) -> Whee
 def _once(key: str, kind: str, context: BuildContext, make: Callable[[], Wheel]) -> Wheel:
     """Return a wheel from the cache, or make it and keep it there."""
     python = context.interpreter
-    full_key = "\n".join((_FORMAT, key, str(context.target), str(python), python.platform))
-    note = context.cache.note("built", full_key)
-    if note is not None and (wheel := _kept(note, kind, context)) is not None:
+    compiler = str(context.cross_compiler or "")
+    parts = (_FORMAT, key, str(context.target), str(python), python.platform, compiler)
+    full_key = "\n".join(parts)
+    with context.cache.alone(full_key):
+        note = context.cache.note("built", full_key)
+        if note is not None and (wheel := _kept(note, kind, context)) is not None:
+            return wheel
+        wheel = make()
+        digest = Digest(f"sha256:{wheel.sha256}")
+        context.cache.store_file(wheel.path, digest)
+        kept = {
+            "digest": digest,
+            "filename": wheel.filename,
+            "built_by": wheel.built_by,
+            "compiled_by": wheel.compiled_by,
+        }
+        context.cache.keep_note("built", full_key, kept)
         return wheel
-    wheel = make()
-    digest = Digest(f"sha256:{wheel.sha256}")
-    context.cache.store_file(wheel.path, digest)
-    kept = {"digest": digest, "filename": wheel.filename, "built_by": wheel.built_by}
-    context.cache.keep_note("built", full_key, kept)
-    return wheel
 
 
 def _kept(note: Mapping[str, str], kind: str, context: BuildContext) -> Wheel | None:
@@ -204,5 +254,6 @@ def _kept(note: Mapping[str, str], kind: str, context: BuildContext) -> Wheel | 
         return None
     with suppress(InvalidWheelFilename):
         wheel = Wheel.of(checked.path, sha256=checked.sha256, source=kind, filename=filename)
-        return replace(wheel, built_by=note.get("built_by", ""))
+        built_by, compiled_by = note.get("built_by", ""), note.get("compiled_by", "")
+        return replace(wheel, built_by=built_by, compiled_by=compiled_by)
     return None

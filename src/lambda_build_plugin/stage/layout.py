@@ -1,16 +1,16 @@
-"""Lay one wheel out: where `installer` puts each of its files."""
+"""Lay one wheel out: where an installer puts each of its files.
+
+https://packaging.python.org/en/latest/specifications/binary-distribution-format/ says how.
+The library `installer` could do it, but loads `email` and more, which would take longer
+than all of the layout.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
-from installer import install
-from installer.destinations import WheelDestination
-from installer.records import RecordEntry
-from installer.sources import WheelSource
-from installer.utils import SCHEME_NAMES
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.stage.tree import Entry, WheelLayout, same
@@ -29,15 +29,10 @@ from lambda_build_plugin.wheel.metadata import headers
 from lambda_build_plugin.wheel.record import record_rows
 
 if TYPE_CHECKING:
-    import os
     import zipfile
-    from collections.abc import Iterable, Iterator, Sequence
-    from typing import BinaryIO
-
-    from installer.utils import Scheme
+    from collections.abc import Iterator, Sequence
 
     from lambda_build_plugin.wheel.file import Wheel
-    from lambda_build_plugin.wheel.members import Member
 
 __all__ = ["lay_out"]
 
@@ -45,13 +40,16 @@ _SIGNATURES = ("RECORD.jws", "RECORD.p7s")
 
 _CHUNK = 1 << 18
 
-_PARTS_BELOW_DATA = 2  # the kind, and at least a file name
+_SCHEMES = frozenset({"purelib", "platlib", "headers", "scripts", "data"})
+"""Subfolders of `.data`, by where their files go."""
+
+_PARTS_BELOW_DATA = 2  # the scheme, and at least a file name
+
+_VERSION = "1."  # of the format, with any minor version
 
 _DIGEST = re.compile(r"sha256=[A-Za-z0-9_-]{43}")
 """URL-safe base64 of 32 bytes, without padding: what RECORD gets here, too. A digest in another
 spelling is taken anew from the bytes."""
-
-_UNRECORDED = RecordEntry("unrecorded", None, None)
 
 
 def lay_out(wheel: Wheel) -> WheelLayout:
@@ -60,53 +58,32 @@ def lay_out(wheel: Wheel) -> WheelLayout:
     Raises:
         StageError: It is broken or escapes.
     """
-    destination = _TreeDestination(wheel)
     with opened(wheel) as archive:
-        source = _MappedWheel(wheel, archive)
+        source = _WheelSource(wheel, archive)
         source.check_metadata()
         source.check_scripts()
-        install(source, destination, additional_metadata={})
-    return WheelLayout(dist_info=source.dist_info_dir, entries=tuple(destination.entries.values()))
+        source.check_format()
+        entries: dict[str, Entry] = {}
+        for entry in source.entries():
+            if not same(entries.setdefault(entry.path, entry), entry):
+                raise ValueError(
+                    f"two members with different content would be written to `{entry.path}`"
+                )
+    return WheelLayout(dist_info=source.dist_info, entries=tuple(entries.values()))
 
 
-class _Handle:
-    """Stands for a stream that nobody reads: the member itself."""
-
-    __slots__ = ("digest", "member")
-
-    def __init__(self, member: Member, digest: str) -> None:
-        self.member = member
-        self.digest = digest
-
-
-class _MappedWheel(WheelSource):
-    """A wheel whose contents are given as places instead of streams."""
+class _WheelSource:
+    """A wheel, read as the source of an installation."""
 
     def __init__(self, wheel: Wheel, archive: zipfile.ZipFile) -> None:
-        super().__init__(wheel.name, str(wheel.version))
         self._wheel = wheel
         self._archive = archive
         self._members = members(archive)
-        self._dist_info = dist_info_of(wheel, self._members)
-
-    @property
-    def dist_info_dir(self) -> str:
-        return self._dist_info
-
-    @property
-    def data_dir(self) -> str:
-        return self._dist_info.removesuffix(".dist-info") + ".data"
-
-    @property
-    def dist_info_filenames(self) -> list[str]:
-        """Tell of no entry points: installer would make scripts of them, and fail."""
-        return []
-
-    def read_dist_info(self, filename: str) -> str:
-        return self._read_dist_info(filename).decode("utf-8")
+        self.dist_info = dist_info_of(wheel, self._members)
+        self._data = self.dist_info.removesuffix(".dist-info") + ".data"
 
     def _read_dist_info(self, filename: str) -> bytes:
-        name = f"{self._dist_info}/{filename}"
+        name = f"{self.dist_info}/{filename}"
         info = self._members.get(name)
         if info is None:
             raise ValueError(f"it has no `{name}`")
@@ -125,55 +102,72 @@ class _MappedWheel(WheelSource):
 
     def check_scripts(self) -> None:
         """Refuse scripts that would lie elsewhere, although none ships."""
-        if f"{self._dist_info}/entry_points.txt" not in self._members:
+        if f"{self.dist_info}/entry_points.txt" not in self._members:
             return
         try:
-            text = self.read_dist_info("entry_points.txt")
+            text = self._read_dist_info("entry_points.txt").decode("utf-8")
         except UnicodeDecodeError:
             return
         for name in _script_names(text):
             check_path(self._wheel, name)
 
-    def get_contents(self) -> Iterator[tuple[tuple[str, str, str], BinaryIO, bool]]:
-        rows = {row[0]: row for row in record_rows(self.read_dist_info("RECORD"))}
-        skipped = {f"{self._dist_info}/{name}" for name in _SIGNATURES}
-        for name, info in self._members.items():
-            if name in skipped or "__pycache__" in name.split("/")[:-1]:
-                continue
-            self._check_member(info, name)
-            member = member_of(self._wheel.path, info)
-            handle = _Handle(member, self._digest(info, name, rows.get(name)))
-            element = (self._in_data_dir(name), handle.digest, str(info.file_size))
-            # The destination takes the handle out again; installer only passes it on.
-            yield element, cast("BinaryIO", handle), _is_executable(info)
+    def check_format(self) -> None:
+        """Refuse versions of the format that may mean something else (PEP 427)."""
+        content = self._read_dist_info("WHEEL").decode("utf-8").encode()
+        version = headers(content).get("wheel-version", "")
+        if not version.startswith(_VERSION):
+            raise ValueError(
+                f"its format has the version {version or '(none)'}, and only 1.x is supported"
+            )
 
-    def _check_member(self, info: zipfile.ZipInfo, name: str) -> None:
-        """Refuse what installer would tidy up silently or not survive."""
-        check_readable(info)
-        check_path(self._wheel, name)
+    def entries(self) -> Iterator[Entry]:
+        """Yield what the wheel brings, without what a function has no use for."""
+        record = self._read_dist_info("RECORD").decode("utf-8")
+        rows = {row[0]: row for row in record_rows(record)}
+        skipped = {f"{self.dist_info}/{name}" for name in ("RECORD", *_SIGNATURES)}
+        for name, info in self._members.items():
+            if name.endswith(_SIGNATURES) and name in skipped:
+                continue
+            if "__pycache__" in name.split("/")[:-1]:
+                continue
+            check_readable(info)
+            check_path(self._wheel, name)
+            scheme, path = self._destination(name)
+            check_path(self._wheel, path)
+            digest = self._digest(info, name, rows.get(name))
+            is_command = scheme == "scripts" or (scheme == "data" and path.startswith("bin/"))
+            if is_command or scheme == "headers" or name in skipped:
+                continue
+            member = member_of(self._wheel.path, info)
+            yield Entry(path, self._wheel.name, member, digest, member.size, _is_executable(info))
+
+    def _destination(self, name: str) -> tuple[str, str]:
+        """Say by which scheme a member is installed, and where.
+
+        Raises:
+            ValueError: It lies in a `.data` folder where it does not belong.
+        """
         head, *rest = name.split("/")
         if not head.endswith(".data"):
-            return
-        if self._is_data_dir(head):
-            if len(rest) < _PARTS_BELOW_DATA:
-                raise ValueError(f"`{name}` must be in a subfolder of `.data`, such as `purelib`")
-        elif rest and rest[0] in SCHEME_NAMES:
-            raise ValueError(f"`{head}` is not the `.data` folder of this distribution")
+            return "purelib", name
+        if not self._is_data_dir(head):
+            if rest and rest[0] in _SCHEMES:
+                raise ValueError(f"`{head}` is not the `.data` folder of this distribution")
+            return "purelib", name
+        if len(rest) < _PARTS_BELOW_DATA:
+            raise ValueError(f"`{name}` must be in a subfolder of `.data`, such as `purelib`")
+        scheme = rest[0]
+        if scheme not in _SCHEMES:
+            raise ValueError(f"`{name}` is not in a valid subfolder of `.data`")
+        return scheme, "/".join(rest[1:])
 
     def _is_data_dir(self, folder: str) -> bool:
         """Tell whether a `.data` folder names this distribution, however it spells it."""
-        if folder == self.data_dir:
+        if folder == self._data:
             return True
         name, _, version = folder.removesuffix(".data").rpartition("-")
         wheel = self._wheel
         return canonicalize_name(name) == wheel.name and is_version(version, wheel.version)
-
-    def _in_data_dir(self, name: str) -> str:
-        """Spell the `.data` folder as installer looks for it."""
-        head, slash, rest = name.partition("/")
-        if head.endswith(".data") and self._is_data_dir(head):
-            return f"{self.data_dir}{slash}{rest}"
-        return name
 
     def _digest(self, info: zipfile.ZipInfo, name: str, row: Sequence[str] | None) -> str:
         """Get the sha256 of a member from RECORD if it has it, else from its bytes."""
@@ -183,63 +177,13 @@ class _MappedWheel(WheelSource):
             )
         if row is not None and _DIGEST.fullmatch(row[1]):
             return row[1]
-        if name == f"{self._dist_info}/RECORD":
+        if name == f"{self.dist_info}/RECORD":
             return ""
         hashing = hashlib.sha256()
         with self._archive.open(info) as stream:  # it may be larger than what memory holds
             while block := stream.read(_CHUNK):
                 hashing.update(block)
         return record_digest(hashing)
-
-
-class _TreeDestination(WheelDestination):
-    """Notes what a wheel brings, and drops what a function has no use for."""
-
-    def __init__(self, wheel: Wheel) -> None:
-        self._wheel = wheel
-        self.entries: dict[str, Entry] = {}
-
-    def write_script(
-        self,
-        name: str,  # noqa: ARG002 - installer's signature
-        module: str,  # noqa: ARG002
-        attr: str,  # noqa: ARG002
-        section: Any,  # noqa: ARG002
-    ) -> RecordEntry:
-        """Write none; installer is told of no entry points."""
-        return _UNRECORDED
-
-    def write_file(
-        self,
-        scheme: Scheme,
-        path: str | os.PathLike[str],
-        stream: BinaryIO,
-        is_executable: bool,  # noqa: FBT001
-    ) -> RecordEntry:
-        name = str(path)
-        check_path(self._wheel, name)
-        if scheme in {"scripts", "headers"} or (scheme == "data" and name.startswith("bin/")):
-            return _UNRECORDED
-        handle = cast("_Handle", stream)
-        entry = Entry(
-            name,
-            self._wheel.name,
-            handle.member,
-            handle.digest,
-            handle.member.size,
-            is_executable,
-        )
-        if not same(self.entries.setdefault(entry.path, entry), entry):
-            raise ValueError(f"two members with different content would be written to `{name}`")
-        return _UNRECORDED
-
-    def finalize_installation(
-        self,
-        scheme: Scheme,
-        record_file_path: str,
-        records: Iterable[tuple[Scheme, RecordEntry]],
-    ) -> None:
-        """Write nothing: RECORD comes when all distributions are known."""
 
 
 def _script_names(text: str) -> Iterator[str]:

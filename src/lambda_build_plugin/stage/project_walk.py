@@ -155,7 +155,7 @@ node_modules/
 /uv.lock
 /uv.toml
 """
-"""What a function has no use for; the README lists the same."""
+"""What a function has no use for; `docs/how-to/source-projects.md` lists the same."""
 
 _TESTS = """
 test/

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from lambda_build_plugin.errors import StageError
+from lambda_build_plugin.values import dataclass
 from lambda_build_plugin.wheel.members import Member
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ _MOST_IN_A_PATH = f"and may have {_LONGEST_PATH:,} below /var/task"
 _SHORT = 63  # characters, of four bytes at most: nothing in such a path is too long
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PlainFile:
     """One file that ships as it lies on the disk."""
 
@@ -61,7 +61,7 @@ class PlainFile:
     executable: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class LeftBehind:
     """A file or a whole folder of a source project that does not ship."""
 
@@ -73,7 +73,7 @@ class LeftBehind:
     """What leaves it out, such as a `.gitignore`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PlainProject:
     """The files of a project that ships without becoming a wheel."""
 
@@ -111,7 +111,7 @@ class Entry(NamedTuple):
     executable: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Distribution:
     """One distribution of the tree, as its wheel brought it."""
 
@@ -123,7 +123,7 @@ class Distribution:
     """False where METADATA was taken away after staging."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class WheelLayout:
     """What one wheel brings, and where it is to lie."""
 
@@ -134,7 +134,7 @@ class WheelLayout:
     """By paths below the folder from which modules are imported; all are members of it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Dispute:
     """A warning that holds as long as all of some files ship."""
 
@@ -142,7 +142,7 @@ class Dispute:
     paths: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class StagedTree:
     """Everything that goes into the artifact."""
 

@@ -20,12 +20,12 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import StageError
 from lambda_build_plugin.system.processes import finished
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -61,7 +61,7 @@ print(json.dumps({
 """What every candidate is asked; the keys are the fields of `Interpreter`."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Interpreter:
     """A Python on this machine, as it describes itself."""
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import StageError
 from lambda_build_plugin.system.leftovers import part_name, sweep_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from typing_extensions import Self
 
 
-__all__ = ["OutputError", "Outputs", "moved_in", "writing"]
+__all__ = ["OutputError", "Outputs", "PlacedOutputs", "moved_in", "writing"]
+
+_CHUNK = 1 << 20  # bytes
 
 
 class OutputError(StageError):
@@ -32,6 +35,17 @@ class OutputError(StageError):
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedOutputs:
+    """What a process has prepared, so that another one can move it or remove it."""
+
+    results: tuple[tuple[Path, Path, bool], ...] = ()
+    """The destination and the temporary path of each, and whether both have the same content."""
+
+    folders: tuple[Path, ...] = ()
+    """Those that were created for the results."""
+
+
 class Outputs:
     """Several results that appear together at the end of a `with` block, or not at all.
 
@@ -39,9 +53,23 @@ class Outputs:
     destinations have what they had before, and folders that were created for them are removed.
     """
 
-    def __init__(self) -> None:
-        self._pending: list[_Pending] = []
-        self._folders: list[Path] = []
+    def __init__(
+        self,
+        placed: PlacedOutputs | None = None,
+        *,
+        tell: Callable[[PlacedOutputs], object] | None = None,
+    ) -> None:
+        """Start without results, or take over those of another process.
+
+        Args:
+            placed: What the other process has prepared.
+            tell: Hears what is prepared before anything of it is on the disk, so that nothing
+                is left behind even if this process is killed.
+        """
+        placed = placed or PlacedOutputs()
+        self._pending = [_Pending(*result) for result in placed.results]
+        self._folders = list(placed.folders)
+        self._tell = tell
 
     def place(self, path: Path) -> Path:
         """Prepare a destination, and return a temporary path where the caller writes the result.
@@ -54,21 +82,60 @@ class Outputs:
         """
         if path.is_symlink():
             path = path.resolve()
+        pending = _Pending(path, path.with_name(part_name()), is_same=False)
         with writing(path):
-            for folder in reversed(path.parents):
-                if not folder.exists():
-                    folder.mkdir()
-                    self._folders.append(folder)
+            missing = [folder for folder in reversed(path.parents) if not folder.exists()]
+            self._pending.append(pending)
+            self._folders += missing
+            self._say()
+            for folder in missing:
+                folder.mkdir(exist_ok=True)  # another process may be faster
         sweep_parts(path.parent)
-        pending = _Pending(path)
-        self._pending.append(pending)
         return pending.temporary
 
     def discard(self, temporary: Path) -> None:
         """Forget a destination, given the path that `place` has returned for it."""
-        for pending in [each for each in self._pending if each.temporary == temporary]:
-            self._pending.remove(pending)
-            pending.clean_up()
+        pending = self._placed_at(temporary)
+        pending.clean_up()
+        self._pending.remove(pending)
+        self._say()
+
+    def compare(self, temporary: Path) -> bool | None:
+        """Tell whether a file that was written differs from the one at its destination.
+
+        A file at the destination with the same content is left as it is, with its date.
+
+        Args:
+            temporary: The path that `place` has returned.
+
+        Returns:
+            None if there is no file at the destination.
+
+        Raises:
+            OutputError: The file at the destination cannot be read.
+        """
+        pending = self._placed_at(temporary)
+        if not pending.path.is_file():
+            return None
+        with writing(pending.path):
+            pending.is_same = _have_same_content(temporary, pending.path)
+        self._say()
+        return not pending.is_same
+
+    @property
+    def placed(self) -> PlacedOutputs:
+        """What is prepared, for another process."""
+        return PlacedOutputs(
+            results=tuple((each.path, each.temporary, each.is_same) for each in self._pending),
+            folders=tuple(self._folders),
+        )
+
+    def _placed_at(self, temporary: Path) -> _Pending:
+        return next(each for each in self._pending if each.temporary == temporary)
+
+    def _say(self) -> None:
+        if self._tell is not None:
+            self._tell(self.placed)
 
     def __enter__(self) -> Self:
         return self
@@ -78,13 +145,17 @@ class Outputs:
             if kind is None:
                 self._move_all()
         finally:
-            is_done = all(pending.is_moved for pending in self._pending)
-            for pending in self._pending:
-                pending.clean_up()
-            if not is_done:
-                for folder in reversed(self._folders):
-                    with suppress(OSError):
-                        folder.rmdir()
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Remove everything that has not been moved, and the folders that were created for it."""
+        is_done = all(pending.is_moved or pending.is_same for pending in self._pending)
+        for pending in self._pending:
+            pending.clean_up()
+        if not is_done:
+            for folder in reversed(self._folders):
+                with suppress(OSError):
+                    folder.rmdir()
 
     def _move_all(self) -> None:
         """Move all results to their destinations, or none.
@@ -106,9 +177,11 @@ class Outputs:
 class _Pending:
     """One result on the way to its destination."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, temporary: Path, is_same: bool) -> None:  # noqa: FBT001
         self.path = path
-        self.temporary = path.with_name(part_name())
+        self.temporary = temporary
+        self.is_same = is_same
+        """Whether the destination has this content already, so that nothing is moved."""
         self._aside = self.temporary.with_suffix(".old")
         """What was at the destination before, until all results have been moved."""
         self.is_moved = False
@@ -119,6 +192,8 @@ class _Pending:
         Raises:
             OutputError: The system refuses it.
         """
+        if self.is_same:
+            return
         with writing(self.path):
             self._keep_previous()
             self.temporary.replace(self.path)
@@ -186,6 +261,17 @@ def moved_in(path: Path) -> Iterator[Path]:
     """
     with Outputs() as outputs, writing(path):
         yield outputs.place(path)
+
+
+def _have_same_content(one: Path, other: Path) -> bool:
+    """Compare two files."""
+    if one.stat().st_size != other.stat().st_size:
+        return False
+    with one.open("rb") as first, other.open("rb") as second:
+        while chunk := first.read(_CHUNK):
+            if chunk != second.read(_CHUNK):
+                return False
+    return True
 
 
 def _remove(path: Path) -> None:

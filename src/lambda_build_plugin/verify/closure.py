@@ -8,7 +8,7 @@ machine, or by hand, shows here.
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -16,6 +16,7 @@ from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.errors import VerificationError
 from lambda_build_plugin.selection.graph import holds
+from lambda_build_plugin.values import dataclass
 from lambda_build_plugin.verify.findings import Findings
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["UnmetRequirementsError", "Word", "check_closure"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Word:
     """What the user has said of the set of distributions."""
 

@@ -14,8 +14,9 @@ import re
 import sys
 import tokenize
 import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
+
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +46,7 @@ _F_STRING_END = getattr(tokenize, "FSTRING_END", -1)
 _F_STRING = re.compile(rb"""(?i)\b(?:f|fr|rf)["']""")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class SyntaxProblem:
     """Why a module cannot be compiled."""
 

@@ -8,7 +8,6 @@ here: the module is looked for as the import system would, and its source is par
 from __future__ import annotations
 
 import ast
-import difflib
 import re
 import warnings
 from typing import TYPE_CHECKING
@@ -21,7 +20,7 @@ from lambda_build_plugin.verify.grammar import LARGEST_SOURCE
 from lambda_build_plugin.verify.module_index import ModuleIndex
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.verify.view import ArtifactView
@@ -183,7 +182,7 @@ def _meant_elsewhere(handler: str, artifacts: Sequence[ArtifactView]) -> list[st
     wanted = re.sub(r"[./]+", ".", wanted).strip(".")
     modules = ModuleIndex(artifacts).modules
     last = wanted.rpartition(".")[2]
-    close = difflib.get_close_matches(wanted, modules, n=_MOST_MEANT, cutoff=_SIMILAR)
+    close = _close_matches(wanted, modules, n=_MOST_MEANT)
     likely = [
         found
         for found in sorted(modules)
@@ -206,7 +205,7 @@ def _similar(name: str, tree: ast.Module) -> list[str]:
         node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
     ]
     names = {node.name for node in functions} | set(_bound(tree))
-    close = difflib.get_close_matches(name, sorted(names), n=1, cutoff=_SIMILAR)
+    close = _close_matches(name, sorted(names), n=1)
     if close:
         return close
     handlers = [
@@ -276,3 +275,10 @@ def _reaches_around(tree: ast.Module) -> bool:
         ):
             return True
     return False
+
+
+def _close_matches(word: str, names: Iterable[str], *, n: int) -> list[str]:
+    """List the names that are most similar to a word."""
+    import difflib  # a handler that is there needs no guesses
+
+    return difflib.get_close_matches(word, list(names), n=n, cutoff=_SIMILAR)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from lambda_build_plugin.errors import VerificationError, quoted
 from lambda_build_plugin.runtime.sdk import RUNTIME_MODULES
 from lambda_build_plugin.runtime.standard_library import is_importable, last_python_with
+from lambda_build_plugin.values import dataclass
 from lambda_build_plugin.verify.findings import MOST_LISTED, Findings, listed
 from lambda_build_plugin.verify.grammar import LARGEST_SOURCE, parse_source
 from lambda_build_plugin.verify.module_imports import Certainty, read_module
@@ -57,7 +57,7 @@ def _cannot_compile(_sources: Sequence[bytes]) -> None:
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Surroundings:
     """What lies around the artifact, as far as its modules are concerned."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
@@ -16,6 +16,7 @@ from packaging.version import InvalidVersion, Version
 from lambda_build_plugin.stage.contents import contents
 from lambda_build_plugin.stage.packed import Packed
 from lambda_build_plugin.stage.tree import LAYER_FILES
+from lambda_build_plugin.values import dataclass
 from lambda_build_plugin.verify.zip_format import is_folder
 from lambda_build_plugin.wheel.file import read_text
 from lambda_build_plugin.wheel.machine_code import Examiner
@@ -60,7 +61,7 @@ NO_CODE = (
 """Ends of names of files that nothing would load as machine code, whatever they hold."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Shipped:
     """A distribution that is in the artifact, by its own metadata."""
 
@@ -94,7 +95,7 @@ def shipped_from_note(note: Sequence[Any]) -> Shipped:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ArtifactView:
     """A function or a layer."""
 

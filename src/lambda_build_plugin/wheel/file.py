@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import zipfile
 import zlib
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from installer.exceptions import InstallerError
-from installer.records import InvalidRecordEntry
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from lambda_build_plugin.errors import StageError
 from lambda_build_plugin.system.hashes import check_file
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -61,11 +58,8 @@ BROKEN_ZIP = (
 )
 """What zipfile may raise if a file is broken, is encrypted or is not a zip."""
 
-_BROKEN = (*BROKEN_ZIP, csv.Error, TypeError)
-"""What zipfile and installer may raise if a wheel is broken."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Wheel:
     """A wheel that will be laid out in the artifact."""
 
@@ -79,6 +73,9 @@ class Wheel:
 
     built_by: str = ""
     """The backend that built it here, with its version; empty if it came as a wheel."""
+
+    compiled_by: str = ""
+    """The zig that compiled its machine code, and for what; empty if none did."""
 
     @classmethod
     def of(cls, path: Path, *, sha256: str, source: str, filename: str = "") -> Wheel:
@@ -185,10 +182,7 @@ def opened(wheel: Wheel) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(wheel.path) as archive:
             yield archive
-    except InstallerError as error:
-        # Some of installer's errors have the object in question as their first argument.
-        raise InvalidWheelError(wheel, str(error.args[-1] if error.args else error)) from error
-    except (*_BROKEN, InvalidRecordEntry) as error:
+    except BROKEN_ZIP as error:
         raise InvalidWheelError(wheel, str(error) or type(error).__name__) from error
     except OSError as error:
         raise InvalidWheelError(wheel, f"it cannot be read: {error.strerror}") from error

@@ -14,11 +14,11 @@ import os
 import zlib
 from collections import defaultdict
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import FetchError, StageError
 from lambda_build_plugin.system.threads import map_in_threads
+from lambda_build_plugin.values import dataclass
 from lambda_build_plugin.wheel.file import (
     check_readable,
     check_unchanged,
@@ -57,7 +57,7 @@ _MOST_NAMED = 3
 """Wheels in the headline of an error; its reason names all of them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Damage:
     """One member of a wheel that is not what it is said to be."""
 

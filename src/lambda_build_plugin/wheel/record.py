@@ -10,8 +10,6 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
-from installer.records import InvalidRecordEntry, parse_record_file
-
 from lambda_build_plugin.system.hashes import digest_of
 from lambda_build_plugin.wheel.file import plain_path
 
@@ -24,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["record_content", "record_row", "record_rows", "spells_digest"]
 
+_FIELDS = 3
+
 _HEXADECIMAL = frozenset("0123456789abcdef")
 
 
@@ -35,10 +35,13 @@ def record_rows(text: str) -> Iterator[RecordRow]:
     """
     try:
         # Rows end where CSV says, and not at every character that str.splitlines knows.
-        for name, digest, size in parse_record_file(io.StringIO(text)):
-            yield plain_path(name), digest, size
-    except (csv.Error, InvalidRecordEntry) as error:
-        raise ValueError(str(error)) from error
+        for number, row in enumerate(csv.reader(io.StringIO(text)), start=1):
+            if len(row) != _FIELDS:
+                raise ValueError(f"row {number} of RECORD has {len(row)} fields instead of 3")
+            name, digest, size = row
+            yield plain_path(name.replace("\\", "/")), digest, size
+    except csv.Error as error:
+        raise ValueError(f"RECORD is not valid: {error}") from error
 
 
 def spells_digest(value: str, digest: bytes) -> bool:

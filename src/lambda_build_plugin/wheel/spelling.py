@@ -16,7 +16,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -161,8 +160,12 @@ def _license_expression(fields: Iterable[_Field]) -> str:
     """Return the license as an expression (PEP 639), which older backends write as a text."""
     by_key = {field.key: field.value for field in fields}
     text = by_key.get("license-expression") or by_key.get("license") or ""
+    if not text:
+        return ""
+    from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+
     try:
-        return str(canonicalize_license_expression(text)) if text else ""
+        return str(canonicalize_license_expression(text))
     except InvalidLicenseExpression:
         return ""
 

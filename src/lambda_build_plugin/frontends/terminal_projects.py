@@ -1,0 +1,126 @@
+"""Progress of several projects: a line for each that is being built, on a terminal."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+from lambda_build_plugin.errors import printable
+from lambda_build_plugin.frontends.terminal import TerminalReporter
+from lambda_build_plugin.projects.model import ProjectsReporter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from lambda_build_plugin.progress import Reporter
+    from lambda_build_plugin.projects.model import ProjectBuild, ProjectResult
+
+__all__ = ["ProjectsTerminal"]
+
+_UP_AND_CLEAR = "\x1b[{lines}A\r\x1b[J"
+
+_STEPS = frozenset({"stage", "building", "fetching", "fetched", "received"})
+
+
+class ProjectsTerminal(ProjectsReporter):
+    """Show below each other what is being built, and how many projects wait.
+
+    Without a terminal, only what single builds write is written, with the project's name.
+    """
+
+    def __init__(self, stream: TextIO, *, verbose: bool) -> None:
+        self._stream = stream
+        self._verbose = verbose
+        self._is_live = stream.isatty()
+        self._lines: dict[str, str] = {}
+        """What is shown for each project that is being built."""
+        self._waiting: list[str] = []
+        self._done = self._failed = self._shown = 0
+        self.hears = frozenset({"built"}) | (_STEPS if self._is_live else frozenset())
+        if verbose:
+            self.hears |= {"note", "fetched"}
+
+    def waiting(self, projects: Sequence[ProjectBuild]) -> None:
+        """Remember the names of all projects."""
+        self._waiting = [project.label for project in projects]
+
+    def started(self, project: ProjectBuild) -> Reporter:
+        """Give the project a line of its own."""
+        self._waiting.remove(project.label)
+        self.show(project.label, "…")
+        return _Line(self, project.label, self._stream, verbose=self._verbose)
+
+    def ended(self, result: ProjectResult) -> None:
+        """Take away the line of the project; a failure is told at once, in a line."""
+        label = result.project.label
+        self._lines.pop(label, None)
+        self._done += 1
+        if result.failure is not None:
+            self._failed += 1
+            if self._is_live:
+                self.write(f"{label} failed: {result.failure.what}")
+        self._draw()
+
+    def show(self, label: str, step: str) -> None:
+        """Show what a project has come to."""
+        self._lines[label] = step
+        self._draw()
+
+    def write(self, text: str) -> None:
+        """Write a line that stays."""
+        self._clear()
+        self._stream.write(f"{printable(text)}\n")
+        self._draw()
+        self._stream.flush()
+
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        """Clear the lines at the end, also after a failure."""
+        try:
+            yield
+        finally:
+            self._clear()
+            self._stream.flush()
+
+    def _clear(self) -> None:
+        if self._shown:
+            self._stream.write(_UP_AND_CLEAR.format(lines=self._shown))
+            self._shown = 0
+
+    def _draw(self) -> None:
+        if not self._is_live:
+            return
+        width, height = shutil.get_terminal_size()
+        lines = [f"{label}: {step}" for label, step in self._lines.items()][: height - 2]
+        lines.append(self._summary())
+        self._clear()
+        self._stream.write("".join(f"{printable(line)[: width - 1]}\n" for line in lines))
+        self._shown = len(lines)
+        self._stream.flush()
+
+    def _summary(self) -> str:
+        total = self._done + len(self._lines) + len(self._waiting)
+        parts = [f"{self._done} of {total} projects done"]
+        if self._failed:
+            parts.append(f"{self._failed} failed")
+        if self._waiting:
+            parts.append(f"{len(self._waiting)} waiting: {', '.join(self._waiting)}")
+        return ", ".join(parts)
+
+
+class _Line(TerminalReporter):
+    """Shows the steps of one project in its line."""
+
+    def __init__(
+        self, terminal: ProjectsTerminal, label: str, stream: TextIO, *, verbose: bool
+    ) -> None:
+        super().__init__(stream, verbose=verbose, live=True)
+        self._terminal = terminal
+        self._label = label
+
+    def _line(self, text: str) -> None:
+        self._terminal.write(f"{self._label}: {text}")
+
+    def _draw(self, text: str) -> None:
+        self._terminal.show(self._label, text)

@@ -1,0 +1,1 @@
+"""Several projects in one run: worker processes, their results, and the report of all."""

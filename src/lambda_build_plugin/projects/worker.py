@@ -1,0 +1,216 @@
+"""A worker process: builds one project after the other, and moves nothing into place.
+
+It gets the number of a project through its connection, tells how the build goes on, and at
+the end sends the reports together with where the finished artifacts lie. The process that
+has started it moves them. So a worker may be killed at any moment without leaving anything
+half done, and what it has left is removed by the other process.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import signal
+import tempfile
+import threading
+import time
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from lambda_build_plugin.errors import LambdaBuildError
+from lambda_build_plugin.pipeline.build import build_in
+from lambda_build_plugin.pipeline.run import Run
+from lambda_build_plugin.pipeline.unexpected import unexpected_error
+from lambda_build_plugin.progress import Reporter
+from lambda_build_plugin.projects.model import Failure
+from lambda_build_plugin.system.leftovers import temporary_folder
+from lambda_build_plugin.system.output import Outputs
+from lambda_build_plugin.system.sharing import SharedFolder
+from lambda_build_plugin.urls import redacted_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from multiprocessing.connection import Connection
+    from types import FrameType
+
+    from lambda_build_plugin.projects.model import ProjectBuild
+    from lambda_build_plugin.report import BuildReport
+    from lambda_build_plugin.system.output import PlacedOutputs
+
+__all__ = ["SIGNALS", "Built", "News", "Orders", "Placed", "work"]
+
+SIGNALS = frozenset(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+"""Signals that the process which starts the workers deals with for all of them."""
+
+_BETWEEN_NEWS = 0.1  # seconds, between two messages about received bytes
+
+_OBJECTS_BEFORE_COLLECTING = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orders:
+    """What a worker needs to know."""
+
+    projects: Sequence[ProjectBuild]
+    folder: Path
+    """For its temporary files; the process that has started it removes the folder."""
+
+    shared: Path
+    """The folder that it shares with the other workers."""
+
+    hears: frozenset[str]
+    """The methods of `Reporter` that somebody listens to."""
+
+    verbose: bool
+
+
+class News(NamedTuple):
+    """A call of a method of `Reporter`."""
+
+    method: str
+    arguments: tuple[object, ...]
+    options: dict[str, object]
+
+
+class Placed(NamedTuple):
+    """What has been prepared so far, to be removed if the worker ends unexpectedly."""
+
+    outputs: PlacedOutputs
+
+
+class Built(NamedTuple):
+    """The end of the build of a project."""
+
+    outcome: tuple[BuildReport, ...] | Failure
+    outputs: PlacedOutputs
+
+
+def work(connection: Connection, orders: Orders) -> None:
+    """Build the projects whose numbers come through the connection, until it is closed."""
+    _handle_signals()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # What was loaded before is never collected; what builds leave is, but not all the time.
+    gc.freeze()
+    gc.set_threshold(_OBJECTS_BEFORE_COLLECTING, 10, 10)
+    gc.enable()
+    orders.folder.mkdir()
+    tempfile.tempdir = str(orders.folder)
+    worker = _Worker(connection, orders)
+    try:
+        while True:
+            connection.send(worker.build(orders.projects[connection.recv()]))
+    except (EOFError, BrokenPipeError, KeyboardInterrupt):
+        os._exit(1)  # without waiting for downloads that are no longer needed
+
+
+def _handle_signals() -> None:
+    """Leave it to the first process what a signal for all of them means."""
+
+    def end(_: int, __: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for number in SIGNALS - {signal.SIGTERM}:
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, end)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
+def _end_with_parent() -> None:
+    """End this process, with its programs, after the one that has started it was killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1)
+        os._exit(1)
+
+
+class _Worker:
+    """Builds single projects, and tells how it goes on."""
+
+    def __init__(self, connection: Connection, orders: Orders) -> None:
+        self._connection = connection
+        self._orders = orders
+        self._reporter = _Telling(self)
+        self._sending = threading.Lock()
+
+    @property
+    def hears(self) -> frozenset[str]:
+        """The methods of `Reporter` that somebody listens to."""
+        return self._orders.hears
+
+    def tell(self, message: News | Placed) -> None:
+        """Send a message, from any thread."""
+        with self._sending:
+            self._connection.send(message)
+
+    def build(self, project: ProjectBuild) -> Built:
+        """Build a project; its artifacts stay where they have been written."""
+        outputs = Outputs(tell=lambda placed: self.tell(Placed(placed)))
+        verbose = self._orders.verbose
+        try:
+            with temporary_folder(ignore_errors=True) as folder:
+                run = Run(
+                    folder=Path(folder),
+                    reporter=self._reporter,
+                    builder=None,
+                    outputs=outputs,
+                    shared=SharedFolder(self._orders.shared),
+                )
+                reports = tuple(build_in(run, project.artifacts))
+        except LambdaBuildError as error:
+            failure = Failure.of(error, project.label, verbose=verbose)
+            return Built(failure, outputs.placed)
+        except Exception as error:  # noqa: BLE001 - other projects are built nevertheless
+            shown = unexpected_error(error, verbose=verbose)
+            trace = redacted_text("".join(traceback.format_exception(error))) if verbose else ""
+            failure = Failure.of(shown, project.label, verbose=verbose, trace=trace)
+            return Built(failure, outputs.placed)
+        return Built(reports, outputs.placed)
+
+
+@dataclass
+class _Telling(Reporter):
+    """Sends what somebody listens to."""
+
+    worker: _Worker
+    _received: int = 0
+    _sent_at: float = 0.0
+    _counting: threading.Lock = field(default_factory=threading.Lock)
+
+    def stage(self, name: str) -> None:
+        self._tell("stage", name)
+
+    def note(self, text: str) -> None:
+        self._tell("note", text)
+
+    def fetching(self, *, files: int) -> None:
+        self._tell("fetching", files=files)
+
+    def received(self, size: int) -> None:
+        with self._counting:
+            self._received += size
+            now = time.monotonic()
+            if now - self._sent_at < _BETWEEN_NEWS:
+                return
+            size, self._received, self._sent_at = self._received, 0, now
+        self._tell("received", size)
+
+    def fetched(self, filename: str, *, cached: bool) -> None:
+        self._tell("fetched", filename, cached=cached)
+
+    def building(self, name: str) -> None:
+        self._tell("building", name)
+
+    def built(self, name: str, *, seconds: float) -> None:
+        self._tell("built", name, seconds=seconds)
+
+    def _tell(self, method: str, *arguments: object, **options: object) -> None:
+        if method in self.worker.hears:
+            self.worker.tell(News(method, arguments, options))

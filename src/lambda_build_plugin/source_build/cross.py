@@ -1,0 +1,162 @@
+"""Choose the compiler for machine code that the machine here would compile wrongly.
+
+`zig cc` compiles C and C++ for another architecture, and against the symbols of any glibc:
+https://ziglang.org/documentation/master/#Cross-compiling-is-a-first-class-use-case. The
+package `ziglang` on the index contains the program; the extra `cross` installs it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin.config.settings import CrossCompile
+from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.runtime.target import Architecture, Glibc
+from lambda_build_plugin.source_build.errors import EXTRA
+from lambda_build_plugin.system.processes import finished
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lambda_build_plugin.runtime.target import Target
+    from lambda_build_plugin.system.interpreters import Interpreter
+
+__all__ = ["CrossCompiler", "NoZigError", "can_cross_compile", "find_cross_compiler"]
+
+_CPUS = {
+    # What Lambda's Graviton2 is: https://docs.aws.amazon.com/lambda/latest/dg/foundation-arch.html
+    Architecture.ARM64: "neoverse_n1",
+    Architecture.X86_64: "x86_64",
+}
+_TIMEOUT = 60.0  # seconds, for a program that prints its version
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossCompiler:
+    """A zig, and what it compiles for."""
+
+    zig: Path
+    version: str
+    triple: str
+    """The target as zig names it, with the version of glibc: `aarch64-linux-gnu.2.34`."""
+
+    machine: str
+    cpu: str
+    """The processor whose instructions may be used."""
+
+    cache: Path
+    """Where zig keeps what it has compiled, its own libraries among it."""
+
+    def __str__(self) -> str:
+        return f"zig {self.version} for {self.triple}"
+
+
+class NoZigError(SettingsError):
+    """The user wants everything to be compiled with zig, and it is not there."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ['`cross-compile = "always"` needs zig, which is neither installed nor on PATH'],
+            hint=f"install `{EXTRA}`, or put a `zig` on PATH",
+        )
+
+
+def find_cross_compiler(
+    mode: CrossCompile,
+    target: Target,
+    interpreter: Interpreter,
+    *,
+    environ: Mapping[str, str],
+    cache_dir: Path,
+) -> CrossCompiler | None:
+    """Find what compiles machine code for a target, if not the compilers of this machine.
+
+    Args:
+        mode: What the user asks for.
+        target: What has to load the machine code.
+        interpreter: The Python that runs the backends, whose headers are used.
+        environ: The variables; PATH may lead to a zig.
+        cache_dir: The folder in which zig keeps what it has compiled.
+
+    Returns:
+        None if the compilers of this machine are to be used.
+
+    Raises:
+        NoZigError: The user asks for it, and there is no zig.
+    """
+    if mode is CrossCompile.NEVER or not can_cross_compile(interpreter, target):
+        return None
+    if mode is CrossCompile.AUTO and _is_like(interpreter, target):
+        return None
+    zig = _zig(environ.get("PATH", os.defpath))
+    version = _version(zig) if zig is not None else ""
+    if zig is None or not version:
+        if mode is CrossCompile.ALWAYS:
+            raise NoZigError
+        return None
+    machine = target.architecture.machine
+    return CrossCompiler(
+        zig=zig,
+        version=version,
+        triple=f"{machine}-linux-gnu.{target.runtime.glibc}",
+        machine=machine,
+        cpu=_CPUS[target.architecture],
+        cache=cache_dir,
+    )
+
+
+def can_cross_compile(interpreter: Interpreter, target: Target) -> bool:
+    """Tell whether the headers of a Python are those that the target's Python has.
+
+    They are on every Linux, whatever the architecture: on 64 bits `pyconfig.h` says the same.
+    Those for macOS and Windows say something else.
+    """
+    return interpreter.loads_like(target.runtime.python) and interpreter.platform.startswith(
+        "linux-"
+    )
+
+
+def _is_like(interpreter: Interpreter, target: Target) -> bool:
+    """Tell whether what this machine compiles loads in the target, as far as can be told."""
+    machine = f"linux-{target.architecture.machine}"
+    glibc = _glibc_here()
+    return interpreter.platform == machine and glibc is not None and glibc <= target.runtime.glibc
+
+
+def _glibc_here() -> Glibc | None:
+    """Return the glibc of this machine; None if it has another C library."""
+    try:
+        text = os.confstr("CS_GNU_LIBC_VERSION") or ""
+    except (AttributeError, OSError, ValueError):
+        return None
+    found = re.fullmatch(r"glibc ([0-9]+)\.([0-9]+).*", text)
+    return Glibc(int(found[1]), int(found[2])) if found else None
+
+
+@cache
+def _zig(path: str) -> Path | None:
+    """Find zig in the package `ziglang`, which the extra installs, else on PATH."""
+    spec = importlib.util.find_spec("ziglang")
+    for folder in spec.submodule_search_locations or () if spec is not None else ():
+        if program := shutil.which("zig", path=folder):
+            return Path(program)
+    program = shutil.which("zig", path=path)
+    return Path(program).resolve() if program else None
+
+
+@cache
+def _version(zig: Path) -> str:
+    """Ask zig for its version; empty if it does not run."""
+    try:
+        result = finished([str(zig), "version"], environ={}, timeout=_TIMEOUT)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return result.stdout.strip() if not result.returncode else ""

@@ -1,0 +1,300 @@
+"""Write the files with which build backends compile for another machine.
+
+No backend has one switch for that, so each is told in the way that it knows:
+
+- `cc`, `c++`, `ar` and their kind are small programs in a folder that comes first on PATH, and
+  the variables CC, CXX and so on name them.
+- `sysconfig` of the backend's Python answers as the target's Python would: setuptools, and all
+  that asks Python about file names and flags, read them there.
+- CMake reads a toolchain file (https://cmake.org/cmake/help/latest/manual/cmake-toolchains.7.html),
+- meson a cross file (https://mesonbuild.com/Cross-compilation.html),
+- and cargo variables with the linker of each target.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lambda_build_plugin.source_build import zig_driver
+from lambda_build_plugin.system.interpreters import without_python_variables
+from lambda_build_plugin.system.processes import finished
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from lambda_build_plugin.source_build.cross import CrossCompiler
+    from lambda_build_plugin.system.interpreters import Interpreter
+
+__all__ = ["FLAG_VARIABLES", "CrossFiles", "write_cross_files"]
+
+_PROGRAMS = {
+    "cc": ("cc", "clang", "gcc"),
+    "c++": ("c++", "clang++", "g++"),
+    "ar": ("ar", "gcc-ar", "llvm-ar"),
+    "ranlib": ("gcc-ranlib", "llvm-ranlib", "ranlib"),
+}
+"""The names under which builds look for each of zig's tools."""
+
+_PROBE = """\
+import json, sysconfig
+names = ("include", "platinclude")
+print(json.dumps({
+    "folders": [sysconfig.get_path(name) for name in names]
+    + [sysconfig.get_config_var(name) or "" for name in ("INCLUDEPY", "CONFINCLUDEPY")],
+    "config": sysconfig.get_config_h_filename(),
+}))
+"""
+"""Asks a Python where its headers are."""
+
+FLAG_VARIABLES = frozenset({"CFLAGS", "CPPFLAGS", "CXXFLAGS", "LDFLAGS", "ARCHFLAGS"})
+"""Variables with flags for the compilers of this machine, which are not passed on."""
+
+_TARGETED = "_lambda_build_target"
+"""The module that lets a backend's Python answer as the target's, and its `.pth` file."""
+
+_SYSCONFIG_DATA = "_sysconfigdata_lambda_build"
+
+_FLAGS = "-Wall -DNDEBUG -fwrapv -O3"
+"""What CPython is compiled with, whatever the flags of the Python here are."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossFiles:
+    """What a backend needs to compile for another machine."""
+
+    variables: Mapping[str, str]
+    programs: Path
+    """The folder of the compilers, to be put first on PATH."""
+
+    modules: Mapping[str, str]
+    """Files for the site-packages of the backend's Python: their names and contents."""
+
+    meson_arguments: tuple[str, ...]
+    """Arguments of `meson setup`."""
+
+
+def write_cross_files(
+    compiler: CrossCompiler, interpreter: Interpreter, folder: Path, hidden: Sequence[Path]
+) -> CrossFiles:
+    """Write the files for one build.
+
+    Args:
+        compiler: What compiles, and for what.
+        interpreter: The Python that runs the backend, whose headers are used.
+        folder: Where to write, for this build alone.
+        hidden: Folders whose names must not get into the result.
+
+    Raises:
+        OSError: They cannot be written.
+    """
+    headers = _headers(interpreter, folder / "include")
+    plan = {
+        "zig": str(compiler.zig),
+        "target": compiler.triple,
+        "cpu": compiler.cpu,
+        "headers": headers,
+        "hidden": [str(path) for path in (*hidden, folder)],
+    }
+    plan_file = folder / "plan.json"
+    plan_file.write_text(json.dumps(plan), encoding="utf-8")
+    programs = _write_programs(folder / "programs", interpreter, plan_file)
+    toolchain, cross_file = folder / "toolchain.cmake", folder / "cross.ini"
+    soabi = _soabi(compiler, interpreter)
+    toolchain.write_text(_cmake(compiler, programs, folder / "include", soabi), encoding="utf-8")
+    cross_file.write_text(_meson(compiler, programs), encoding="utf-8")
+    return CrossFiles(
+        variables=_variables(compiler, programs, toolchain),
+        programs=programs,
+        modules=_modules(compiler, programs, folder / "include", soabi),
+        meson_arguments=(f"--cross-file={cross_file}",),
+    )
+
+
+def _headers(interpreter: Interpreter, folder: Path) -> dict[str, str]:
+    """Copy the headers of a Python; return the folders that they stand for.
+
+    Debian keeps `pyconfig.h` apart, and its own names the folder of this architecture.
+    """
+    command = [str(interpreter.path), "-I", "-S", "-c", _PROBE]
+    answer = finished(command, environ=without_python_variables(os.environ))
+    folder.mkdir()
+    try:
+        found = json.loads(answer.stdout)
+        shutil.copytree(found["folders"][0], folder, dirs_exist_ok=True)
+        shutil.copyfile(found["config"], folder / "pyconfig.h")
+    except (OSError, ValueError, shutil.Error):
+        return {}  # there are none here: the compiler says that Python.h is missing
+    return {os.path.normpath(name): str(folder) for name in found["folders"] if name}
+
+
+def _write_programs(folder: Path, interpreter: Interpreter, plan: Path) -> Path:
+    folder.mkdir()
+    driver = str(Path(zig_driver.__file__))
+    for tool, names in _PROGRAMS.items():
+        command = shlex.join([str(interpreter.path), "-I", "-S", driver, str(plan), tool])
+        for name in names:
+            path = folder / name
+            path.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="utf-8")
+            path.chmod(0o755)
+    # The libraries of this machine, which pkg-config knows, are not those of the target.
+    missing = folder / "pkg-config"
+    missing.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    missing.chmod(0o755)
+    return folder
+
+
+def _variables(compiler: CrossCompiler, programs: Path, toolchain: Path) -> dict[str, str]:
+    def program(name: str) -> str:
+        return shlex.quote(str(programs / name))
+
+    rust = f"{compiler.machine}-unknown-linux-gnu"
+    linker = f"CARGO_TARGET_{rust.upper().replace('-', '_')}_LINKER"
+    return {
+        "CC": program("cc"),
+        "CXX": program("c++"),
+        "CPP": f"{program('cc')} -E",
+        "LDSHARED": f"{program('cc')} -shared",
+        "LDCXXSHARED": f"{program('c++')} -shared",
+        "AR": program("ar"),
+        "RANLIB": program("ranlib"),
+        "_PYTHON_HOST_PLATFORM": f"linux-{compiler.machine}",
+        "_PYTHON_SYSCONFIGDATA_NAME": _SYSCONFIG_DATA,
+        "CMAKE_TOOLCHAIN_FILE": str(toolchain),
+        "PKG_CONFIG": program("pkg-config"),
+        "CARGO_BUILD_TARGET": rust,
+        linker: str(programs / "cc"),
+        "ZIG_GLOBAL_CACHE_DIR": str(compiler.cache),
+        "ZIG_LOCAL_CACHE_DIR": str(compiler.cache),
+        # `__DATE__` and archives have a date; 1980 is the first that a zip can have.
+        "SOURCE_DATE_EPOCH": "315532800",
+        "ZERO_AR_DATE": "1",
+    }
+
+
+# --- Python ---------------------------------------------------------------------------
+
+
+def _soabi(compiler: CrossCompiler, interpreter: Interpreter) -> str:
+    """Return what the file names of the target's extension modules contain (PEP 3149)."""
+    major, minor = interpreter.version.split(".")[:2]
+    return f"cpython-{major}{minor}-{compiler.machine}-linux-gnu"
+
+
+def _modules(compiler: CrossCompiler, programs: Path, include: Path, soabi: str) -> dict[str, str]:
+    cc, cxx = (shlex.quote(str(programs / name)) for name in ("cc", "c++"))
+    values = {
+        "AR": shlex.quote(str(programs / "ar")),
+        "ARFLAGS": "rcs",
+        **dict.fromkeys(("BASECFLAGS", "CONFIGURE_CFLAGS", "CONFIGURE_CPPFLAGS"), ""),
+        **dict.fromkeys(("CONFIGURE_LDFLAGS", "CPPFLAGS", "LDFLAGS", "PY_CPPFLAGS"), ""),
+        **dict.fromkeys(("PY_LDFLAGS", "CFLAGSFORSHARED", "EXTRA_CFLAGS", "LIBDIR"), ""),
+        "BLDSHARED": f"{cc} -shared",
+        "CC": cc,
+        "CCSHARED": "-fPIC",
+        "CFLAGS": _FLAGS,
+        "CXX": cxx,
+        "EXT_SUFFIX": f".{soabi}.so",
+        "HOST_GNU_TYPE": f"{compiler.machine}-unknown-linux-gnu",
+        "INCLUDEPY": str(include),
+        "CONFINCLUDEPY": str(include),
+        "LDCXXSHARED": f"{cxx} -shared",
+        "LDSHARED": f"{cc} -shared",
+        "LINKCC": cc,
+        "MULTIARCH": f"{compiler.machine}-linux-gnu",
+        "OPT": _FLAGS,
+        "PY_CFLAGS": _FLAGS,
+        "Py_ENABLE_SHARED": 0,
+        "RANLIB": shlex.quote(str(programs / "ranlib")),
+        "SHLIB_SUFFIX": ".so",
+        "SOABI": soabi,
+    }
+    return {
+        f"{_SYSCONFIG_DATA}.py": _SYSCONFIG_DATA_CODE.format(values=values),
+        f"{_TARGETED}.py": _TARGETED_CODE.format(machine=compiler.machine),
+        f"{_TARGETED}.pth": f"import {_TARGETED}\n",
+    }
+
+
+_SYSCONFIG_DATA_CODE = '''\
+"""What `sysconfig` knows of the target\'s Python: that of this one, with some values changed."""
+
+import importlib
+import sys
+
+_own = "_sysconfigdata_{{}}_{{}}_{{}}".format(
+    getattr(sys, "abiflags", ""), sys.platform, getattr(sys.implementation, "_multiarch", "")
+)
+build_time_vars = dict(importlib.import_module(_own).build_time_vars)
+build_time_vars.update({values!r})
+'''
+"""Source: `sysconfig` loads the module that `_PYTHON_SYSCONFIGDATA_NAME` names."""
+
+_TARGETED_CODE = '''\
+"""Let the programs of a backend see the architecture of the target, but no installer."""
+
+import os
+
+if os.environ.get("_PYTHON_SYSCONFIGDATA_NAME") == "_sysconfigdata_lambda_build":
+    _own = os.uname()
+
+    def uname():
+        return os.uname_result((*_own[:4], {machine!r}))
+
+    os.uname = uname
+'''
+
+
+# --- CMake and meson ------------------------------------------------------------------
+
+
+def _cmake(compiler: CrossCompiler, programs: Path, include: Path, soabi: str) -> str:
+    lines = [
+        "set(CMAKE_SYSTEM_NAME Linux)",
+        f"set(CMAKE_SYSTEM_PROCESSOR {compiler.machine})",
+        f'set(CMAKE_C_COMPILER "{programs / "cc"}")',
+        f'set(CMAKE_CXX_COMPILER "{programs / "c++"}")',
+        *(
+            f'set(CMAKE_{language}{name} "{programs / tool}" CACHE FILEPATH "" FORCE)'
+            for language in ("", "C_COMPILER_", "CXX_COMPILER_")
+            for name, tool in (("AR", "ar"), ("RANLIB", "ranlib"))
+        ),
+        # Programs come from this machine, libraries and headers from the build requirements.
+        "set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)",
+        "set(CMAKE_FIND_USE_CMAKE_SYSTEM_PATH FALSE)",
+        "set(CMAKE_FIND_USE_SYSTEM_ENVIRONMENT_PATH TRUE)",
+        *(
+            f'set({name}_{key} "{value}" CACHE STRING "" FORCE)'
+            for name in ("Python", "Python3", "PYTHON")
+            for key, value in (("INCLUDE_DIR", include), ("SOABI", soabi))
+        ),
+    ]
+    return "\n".join((*lines, ""))
+
+
+def _meson(compiler: CrossCompiler, programs: Path) -> str:
+    here = os.uname().machine == compiler.machine
+    long_double = "IEEE_QUAD_LE" if compiler.machine == "aarch64" else "INTEL_EXTENDED_16_BYTES_LE"
+    return f"""\
+[binaries]
+c = '{programs / "cc"}'
+cpp = '{programs / "c++"}'
+ar = '{programs / "ar"}'
+ranlib = '{programs / "ranlib"}'
+pkg-config = '{programs / "pkg-config"}'
+
+[host_machine]
+system = 'linux'
+cpu_family = '{compiler.machine}'
+cpu = '{compiler.machine}'
+endian = 'little'
+
+[properties]
+needs_exe_wrapper = {"false" if here else "true"}
+longdouble_format = '{long_double}'
+"""

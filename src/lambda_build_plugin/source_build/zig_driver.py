@@ -1,0 +1,148 @@
+"""Stand in for a compiler: run zig with arguments that were written for gcc or clang.
+
+This file is a program, which build backends start as `cc`, `c++`, `ar` and the like. It runs
+by its path in whatever Python runs the backend, so it imports nothing but the standard
+library, and nothing imports it but its tests.
+
+It adds the target, and removes what would let this machine into the result: its libraries,
+its headers, its processor, and the paths of the build.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+if __name__ != "__main__":
+    from typing import TYPE_CHECKING
+
+    if TYPE_CHECKING:
+        from collections.abc import Iterator, Mapping, Sequence
+
+__all__ = ["compiler_arguments"]
+
+_DROPPED = (
+    "-mtune=",  # it changes no instruction set
+    "-mcpu=",  # ours is given
+    "-flto",  # of another compiler's objects, or slower for no gain in an extension module
+    "-ffat-lto-objects",
+    "-fno-lto",
+    "-fuse-ld=",
+    "-specs=",
+    "-static-libgcc",  # zig links neither libgcc nor libstdc++
+    "-static-libstdc++",
+    "-fsanitize=",
+)
+"""Options that are left out, by their beginnings."""
+
+_DROPPED_OF_LINKER = (
+    "-Bsymbolic-functions",
+    "-O",
+    "--build-id",
+    "--exclude-libs",
+    "--pop-state",
+    "--push-state",
+    "--sort-common",
+    "--warn-common",
+)
+"""The same for the linker; zig refuses most of them, and none of them is needed."""
+
+_SYSTEM_FOLDERS = ("/usr/include", "/usr/local/include", "/usr/lib", "/usr/local/lib", "/lib")
+_ORIGIN = "$ORIGIN"
+_NO_LINKING = frozenset({"-c", "-E", "-S", "-M", "-MM", "-fsyntax-only", "--version", "-v"})
+
+
+def compiler_arguments(arguments: Sequence[str], plan: Mapping[str, object]) -> list[str]:
+    """Translate the arguments of a C or C++ compiler.
+
+    Args:
+        arguments: Those after the program's name.
+        plan: What `cross_files` has written for this build: `target` and `cpu` as zig names
+            them, `headers` with the folders of Python's headers and those to use in their
+            place, and `hidden`, the folders whose names must not get into the result.
+    """
+    headers: Mapping[str, str] = plan["headers"]  # type: ignore[assignment]
+    hidden: Sequence[str] = plan["hidden"]  # type: ignore[assignment]
+    kept = list(_kept(_joined(arguments), headers))
+    added = ["-target", str(plan["target"])]
+    if not any(argument.startswith("-march=") for argument in kept):
+        added += [f"-mcpu={plan['cpu']}"]
+    last = ["-g0", "-fno-sanitize=undefined", "-Wno-date-time"]
+    last += [f"-ffile-prefix-map={folder}=." for folder in hidden]
+    if not _NO_LINKING.intersection(arguments):
+        last += ["-s", "-Wl,--build-id=none"]
+    return [*added, *kept, *last]
+
+
+def _joined(arguments: Sequence[str]) -> Iterator[str]:
+    """Join options with values that are arguments of their own: `-I` `/usr/include`."""
+    rest = iter(arguments)
+    for argument in rest:
+        if argument in {"-I", "-L"}:
+            yield argument + next(rest, "")
+        elif argument in {"-isystem", "-idirafter", "-iquote"}:
+            yield "-I" + next(rest, "")
+        elif argument == "-Xlinker":
+            yield f"-Wl,{next(rest, '')}"
+        else:
+            yield argument
+
+
+def _kept(arguments: Iterator[str], headers: Mapping[str, str]) -> Iterator[str]:
+    for argument in arguments:
+        option, value = argument[:2], argument[2:]
+        if argument.startswith("-Wl,"):
+            yield from _kept_of_linker(argument.split(",")[1:])
+        elif option == "-I" and value:
+            if os.path.normpath(value) in headers:
+                yield f"-I{headers[os.path.normpath(value)]}"
+            elif not _is_of_system(value):
+                yield argument
+        elif argument.startswith("-march="):
+            # zig spells the names of processors with underscores, and those of Arm otherwise.
+            name = argument.partition("=")[2]
+            if name != "native" and not name.startswith("armv"):
+                yield f"-march={name.replace('-', '_')}"
+        elif argument.startswith("-R") or (option == "-L" and _is_of_system(value)):
+            continue
+        elif not argument.startswith(_DROPPED):
+            yield argument
+
+
+def _kept_of_linker(parts: Sequence[str]) -> Iterator[str]:
+    """Keep the options of the linker that zig understands; folders only beside the module."""
+    kept: list[str] = []
+    rest = iter(parts)
+    for part in rest:
+        name, equals, value = part.partition("=")
+        if name in {"-rpath", "--rpath", "-R", "-rpath-link", "--rpath-link"}:
+            folder = value if equals else next(rest, "")
+            if folder.startswith(_ORIGIN) and "link" not in name:
+                kept += ["-rpath", folder]
+        elif name.startswith(_DROPPED_OF_LINKER):
+            if name == "--exclude-libs" and not equals:
+                next(rest, "")
+        else:
+            kept.append(part)
+    if kept:
+        yield ",".join(("-Wl", *kept))
+
+
+def _is_of_system(folder: str) -> bool:
+    """Tell whether a folder contains what this machine has installed."""
+    path = os.path.normpath(folder)
+    return any(path == place or path.startswith(f"{place}/") for place in _SYSTEM_FOLDERS)
+
+
+def _main() -> None:
+    with open(sys.argv[1], encoding="utf-8") as file:  # noqa: PTH123 - starts with each file
+        plan = json.load(file)
+    tool, arguments = sys.argv[2], sys.argv[3:]
+    if tool in {"cc", "c++"}:
+        arguments = compiler_arguments(arguments, plan)
+    os.execv(plan["zig"], [plan["zig"], tool, *arguments])  # noqa: S606 - by its path
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,100 @@
+"""What zig is passed in place of the arguments that a build wrote for gcc or clang."""
+
+from __future__ import annotations
+
+import pytest
+
+from lambda_build_plugin.source_build.zig_driver import compiler_arguments
+
+PLAN = {
+    "target": "aarch64-linux-gnu.2.34",
+    "cpu": "neoverse_n1",
+    "headers": {"/usr/include/python3.13": "/build/include"},
+    "hidden": ["/build"],
+}
+
+
+def translated(*arguments: str) -> list[str]:
+    """Translate the arguments of a compilation, without what is added to each."""
+    first = ["-target", "aarch64-linux-gnu.2.34", "-mcpu=neoverse_n1"]
+    last = ["-g0", "-fno-sanitize=undefined", "-Wno-date-time", "-ffile-prefix-map=/build=."]
+    found = compiler_arguments(("-c", *arguments), PLAN)
+    assert found[: len(first)] == first
+    assert found[-len(last) :] == last
+    return found[len(first) + 1 : -len(last)]
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "-march=native",
+        "-mtune=native",
+        "-mcpu=cortex-a72",
+        "-march=armv8-a+crc",
+        "-flto=auto",
+        "-fuse-ld=gold",
+        "-static-libgcc",
+        "-Wl,-Bsymbolic-functions",
+        "-Wl,--exclude-libs,ALL",
+        "-Wl,--exclude-libs=ALL",
+        "-Wl,-rpath,/opt/python/lib",
+        "-Wl,-rpath=/opt/python/lib",
+        "-R/opt/python/lib",
+    ],
+)
+def test_options_of_this_machine_are_left_out(argument: str) -> None:
+    """What zig refuses, or what would name this machine or its processor, is left out."""
+    assert translated(argument, "x.c") == ["x.c"]
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "-O2",
+        "-DNAME=1",
+        "-I/project/include",
+        "-Iinclude",
+        "-L/project/lib",
+        "-lm",
+        "-msse4.2",
+        "-pthread",
+        "-std=c++17",
+        "-Wl,-rpath,$ORIGIN/../lib",
+        "-Wl,--version-script=exports.map",
+    ],
+)
+def test_options_of_the_project_are_kept(argument: str) -> None:
+    """What the project asks for is passed on as it is."""
+    assert translated(argument) == [argument]
+
+
+@pytest.mark.parametrize("option", ["-I", "-L"])
+@pytest.mark.parametrize("joined", [True, False])
+def test_folders_of_the_system_are_left_out(option: str, joined: bool) -> None:  # noqa: FBT001
+    """Libraries and headers that are installed here are not those of the target."""
+    folder = "/usr/include/postgresql" if option == "-I" else "/usr/lib/x86_64-linux-gnu"
+    arguments = [f"{option}{folder}"] if joined else [option, folder]
+
+    assert translated(*arguments, "x.c") == ["x.c"]
+
+
+def test_headers_of_python_are_replaced() -> None:
+    """Python's headers are taken from the copy whose configuration is for the target."""
+    assert translated("-I/usr/include/python3.13") == ["-I/build/include"]
+
+
+def test_instruction_set_of_x86_64_is_spelled_for_zig() -> None:
+    """A project that chooses an instruction set gets it, instead of the default."""
+    plan = {**PLAN, "target": "x86_64-linux-gnu.2.34", "cpu": "x86_64"}
+
+    found = compiler_arguments(["-c", "-march=x86-64-v3", "x.c"], plan)
+
+    assert "-march=x86_64_v3" in found
+    assert "-mcpu=x86_64" not in found
+
+
+def test_a_linked_module_names_no_build() -> None:
+    """Symbols for a debugger and an identifier of the build are left out when linking."""
+    found = compiler_arguments(["-shared", "x.o", "-o", "x.so"], PLAN)
+
+    assert found[-2:] == ["-s", "-Wl,--build-id=none"]
