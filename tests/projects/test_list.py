@@ -262,6 +262,7 @@ NOTHING: list[str] = []
         (write("libraries/base/README.md"), ["a", "b"]),
         # Ignored by git, or what builds write.
         (write("functions/a/dist/a.zip"), NOTHING),
+        (write("functions/a/bundle/page.html"), ["a"]),
         # In a lock, what is selected for the artifact counts, not the text.
         (replace("uv.lock", TWO.sha256, "0" * 64), ["b"]),
         (replace("uv.lock", ONE.sha256, "0" * 64), ["a", "c"]),
@@ -465,6 +466,18 @@ def test_folder_without_git(root: Path) -> None:
     assert "is not in a git repository" in run.errors
 
 
+def test_zips_that_git_does_not_ignore(root: Path) -> None:
+    """What builds write is no input of the next build, wherever it goes; other files are."""
+    (root / ".gitignore").unlink()
+    FakeRepository(root).commit()
+
+    write("functions/a/dist/a-0.9-function-python3.13-x86_64.zip")(root)
+    assert touched(root) == []
+
+    write("functions/a/dist/page.html")(root)
+    assert touched(root) == ["a"]
+
+
 def test_inputs_outside_of_the_repository(root: Path) -> None:
     """Git says nothing about them, so the user is warned."""
     outside = root.parent / "elsewhere"
@@ -534,7 +547,7 @@ def test_shards_are_balanced_by_size(root: Path) -> None:
     replace("uv.lock", f"size = {len(TWO.content)}", "size = 9000000")(root)
 
     found = json.loads(listed(root, "--workspace", "--matrix", "--shards", "2").output)
-    many = json.loads(listed(root, "--workspace", "--matrix", "--shards", "9").output)
+    many = json.loads(listed(root, "--workspace", "--matrix", "--shards", "999999999").output)
 
     assert found == {
         "include": [
