@@ -8,6 +8,7 @@ import os
 import shutil
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,15 +16,13 @@ from fakes.elf import an_elf
 from fakes.wheels import a_wheel
 from fakes.worlds import World
 
-from lambda_build_plugin.commands.api import load_settings
+from lambda_build_plugin.commands.api import load_all_settings, load_settings
 from lambda_build_plugin.pipeline.build import build_all
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.system.note_key import read_key
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fakes.wheels import FakeWheel
 
     from lambda_build_plugin.report import BuildReport
@@ -296,6 +295,32 @@ def test_processes_share_a_plan(world: World) -> None:
     _, planned = built(world)
     assert planned
     assert world.output.read_bytes() == outputs[0].read_bytes()
+
+
+def test_artifacts_share_what_is_written(world: World) -> None:
+    """Artifacts of one run with the same files are written once; one with others is not shared."""
+    del world.environ["LAMBDA_BUILD_OUTPUT"]
+    pyproject = world.project / "pyproject.toml"
+    names, layer = ("a", "b", "c"), "layout = 'layer'\n"
+    tables = (
+        f"[tool.lambda-build.artifacts.{name}]\n{layer if name == 'c' else ''}" for name in names
+    )
+    pyproject.write_text(pyproject.read_text() + "".join(tables))
+
+    def run() -> list[tuple[dict[str, object], str]]:
+        reports = build_all(load_all_settings(world.project, environ=world.environ))
+        return [
+            (facts(report), hashlib.sha256(Path(report["artifact"]).read_bytes()).hexdigest())
+            for report in reports
+        ]
+
+    first = run()
+
+    assert run() == first
+    assert first[0][1] == first[1][1] != first[2][1]
+    path = world.cache / "files" / "sha256" / TWO.sha256[:2] / TWO.sha256
+    path.write_bytes(path.read_bytes()[:-400])
+    assert run() == first
 
 
 @pytest.mark.parametrize(

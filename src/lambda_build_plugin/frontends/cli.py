@@ -104,6 +104,8 @@ def entry_point() -> None:
     if code > _SIGNALLED:
         # A normal exit would wait for downloads that are no longer needed.
         os._exit(code)
+    # Else Python would look through all objects for garbage once more, at its very end.
+    gc.freeze()
     sys.exit(code)
 
 

@@ -208,7 +208,8 @@ def _write_report(file: Path, text: str) -> None:
 
 def run_command(build: Callable[[], None], *, command: str, verbose: bool) -> int:
     """Run the build of a host's command and return the exit code; failures go to stderr."""
-    # As in the console script: collecting garbage is not worth it, the process ends soon.
+    # As in the console script: collecting garbage is not worth it, also not at the very end,
+    # when Python would do so once more.
     gc.disable()
     try:
         build()
@@ -220,6 +221,7 @@ def run_command(build: Callable[[], None], *, command: str, verbose: bool) -> in
         print("interrupted", file=sys.stderr)
         return _INTERRUPTED
     finally:
+        gc.freeze()
         gc.enable()
     return 0
 

@@ -13,7 +13,9 @@ The plan is signed with the key of the user, like every note in the cache.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.archive import packed_files, write_archive
@@ -41,10 +43,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Plan",
     "UnusablePlanError",
-    "find_note",
+    "find_plan",
     "keep_plan",
     "may_have_plan",
-    "read_plan",
     "write_by_plan",
 ]
 
@@ -110,17 +111,21 @@ def may_have_plan(settings: Settings) -> bool:
     )
 
 
-def find_note(artifact: ArtifactBuild, wheels: Sequence[Wheel]) -> bytes | None:
-    """Find the note of the plan for these wheels; None if there is none in the cache."""
-    key = _key(artifact.settings, _ordered(wheels))
-    return artifact.context.cache.signed(_NOTES, key)
+def find_plan(artifact: ArtifactBuild, wheels: Sequence[Wheel]) -> Plan | None:
+    """Find the plan for these wheels, which artifacts of a run share; None if there is none."""
+    wheels, plans = _ordered(wheels), artifact.run.plans
+    key = _key(artifact.settings, wheels)
+    if key not in plans:
+        note = artifact.context.cache.signed(_NOTES, key)
+        if note is None:
+            return None
+        plans[key] = _read_plan(note, wheels, artifact.settings.prefix)
+    return plans[key]
 
 
-def read_plan(note: bytes, artifact: ArtifactBuild, wheels: Sequence[Wheel]) -> Plan:
-    """Read the plan for the wheels that `find_note` was given."""
-    wheels = _ordered(wheels)
+def _read_plan(note: bytes, wheels: Sequence[Wheel], prefix: str) -> Plan:
     packed = from_bytes(note, [wheel.path for wheel in wheels], [wheel.name for wheel in wheels])
-    facts, prefix = packed.facts, artifact.settings.prefix
+    facts = packed.facts
     return Plan(
         tree=StagedTree(
             entries=packed.entries,
@@ -145,7 +150,7 @@ def write_by_plan(artifact: ArtifactBuild, tree: StagedTree, path: Path, plan: P
 
     What was copied must have the hash in the plan. If the project's own files are the same as
     in the last build, the whole zip must have the hash that it had then, and nothing is hashed
-    twice.
+    twice. If another artifact of this run has the same files, its zip is copied.
 
     Raises:
         UnusablePlanError: What was copied is not what the plan says, so a wheel is another one
@@ -154,6 +159,10 @@ def write_by_plan(artifact: ArtifactBuild, tree: StagedTree, path: Path, plan: P
     cache, key = artifact.context.cache, _own_key(artifact, tree)
     last = cache.note(_LAST, key) or {}
     own = _own_digest(tree)
+    earlier = artifact.run.written.get((key, own))
+    if earlier is not None:
+        shutil.copyfile(earlier.path, path)
+        return replace(earlier, path=path)
     is_the_same = last.get("own") == own
     try:
         written = write_archive(
@@ -172,6 +181,7 @@ def write_by_plan(artifact: ArtifactBuild, tree: StagedTree, path: Path, plan: P
     if not is_the_same:
         with suppress(FetchError):  # a cache that cannot be written costs time only
             cache.keep_note(_LAST, key, {"own": own, "sha256": written.sha256.hex()})
+    artifact.run.written[key, own] = written
     return written
 
 

@@ -9,7 +9,7 @@ from lambda_build_plugin.pipeline.cached_wheels import find_cached_wheels, tell_
 from lambda_build_plugin.pipeline.decision import Dependencies
 from lambda_build_plugin.pipeline.dependencies import find_skipped, warn_of_empty_wheels
 from lambda_build_plugin.pipeline.noted_choice import keep_choice
-from lambda_build_plugin.pipeline.plan import find_note, may_have_plan, read_plan
+from lambda_build_plugin.pipeline.plan import find_plan, may_have_plan
 from lambda_build_plugin.pipeline.selecting import check_sizes, select_files
 from lambda_build_plugin.pipeline.unneeded import warn_of_unneeded
 from lambda_build_plugin.selection.graph import parsed_requirements, requirements_of
@@ -65,11 +65,10 @@ def get_planned_dependencies(
     if key is not None and named is packages.packages:
         keep_choice(artifact, key, target_lock, selection)
     wheels = find_cached_wheels(artifact, files)
-    if wheels is None or (note := find_note(artifact, wheels)) is None:
+    if wheels is None or (plan := find_plan(artifact, wheels)) is None:
         return None, selection
     with artifact.clock.stage("fetch"):
-        plan = read_plan(note, artifact, wheels)
-    tell_of_cached(artifact, wheels)
+        tell_of_cached(artifact, wheels)
     local = _build_folders(artifact, selection)
     left_out = (*packages.left_out, *selection.left_out)
     dependencies = Dependencies(

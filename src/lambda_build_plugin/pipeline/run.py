@@ -20,9 +20,11 @@ from lambda_build_plugin.values import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lambda_build_plugin.archive import Written
     from lambda_build_plugin.config.settings import Command, Settings
     from lambda_build_plugin.lock.model import Lock
     from lambda_build_plugin.pipeline.noted_choice import NotedLock
+    from lambda_build_plugin.pipeline.plan import Plan
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.selection.provided import Provider
@@ -60,6 +62,12 @@ class Run:
     project_wheels: dict[Target, Wheel] = field(default_factory=dict)
     built: dict[tuple[str, Target], Provider] = field(default_factory=dict)
     """The artifacts that are written, by name and target."""
+
+    plans: dict[str, Plan] = field(default_factory=dict)
+    """How dependencies lie in a zip, by everything that this depends on."""
+
+    written: dict[tuple[str, str], Written] = field(default_factory=dict)
+    """Finished zips by their plan and their other files, for artifacts with the same content."""
 
     hooks: set[tuple[Command, ...]] = field(default_factory=set)
     """The `before-build` commands that have run."""

@@ -145,10 +145,11 @@ class _Run:
         """Find or start a worker for a project; false if all are at work."""
         while (worker := self._free_worker(most)) is not None:
             try:
-                worker.build(number, self._reporter.started(self._projects[number]))
+                worker.build(number)
             except OSError:  # it was killed while it waited
                 self._pool.forget(worker)
                 continue
+            worker.reporter = self._reporter.started(self._projects[number])
             return True
         return False
 
