@@ -9,7 +9,8 @@
     ├── FetchError           5   indexes, downloads, digests, the cache
     ├── SourceBuildError     6   building the project and other sources
     ├── StageError           7   wheels into the tree, the tree to its destination
-    └── VerificationError    8   the finished artifact breaks a rule
+    ├── VerificationError    8   the finished artifact breaks a rule
+    └── FunctionError        9   the invoked function failed
 
 Each branch has one exit code; its subclasses live beside the stage that raises them.
 """
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FetchError",
+    "FunctionError",
     "LambdaBuildError",
     "LockError",
     "SelectionError",
@@ -78,6 +80,8 @@ class LambdaBuildError(Exception):
     """
 
     exit_code: ClassVar[int] = 1
+    kind: ClassVar[str] = "unexpected"
+    """The branch of the tree, for machines."""
 
     def __init__(self, what: str, *, why: str | Sequence[str], hint: str) -> None:
         super().__init__(what)
@@ -103,6 +107,7 @@ class SettingsError(LambdaBuildError):
     """Settings or usage are wrong; reports all mistakes at once, or the only one directly."""
 
     exit_code = 2
+    kind = "settings"
 
     def __init__(self, problems: Sequence[str], *, hint: str = "") -> None:
         self.problems = tuple(problems)
@@ -118,36 +123,48 @@ class LockError(LambdaBuildError):
     """A lock is missing, unreadable, out of date, or unusable for the target."""
 
     exit_code = 3
+    kind = "lock"
 
 
 class SelectionError(LambdaBuildError):
     """A locked package offers no file that the target can load."""
 
     exit_code = 4
+    kind = "selection"
 
 
 class FetchError(LambdaBuildError):
     """A locked file could not be fetched, or is not the file that was locked."""
 
     exit_code = 5
+    kind = "fetch"
 
 
 class SourceBuildError(LambdaBuildError):
     """The project or another source could not be built for the target."""
 
     exit_code = 6
+    kind = "source-build"
 
 
 class StageError(LambdaBuildError):
     """A wheel cannot be unpacked into the tree, or the result cannot be written."""
 
     exit_code = 7
+    kind = "stage"
 
 
 class VerificationError(LambdaBuildError):
     """The finished artifact breaks a rule of Lambda or of the lock."""
 
     exit_code = 8
+    kind = "verification"
+
+
+class FunctionError(LambdaBuildError):
+    """A function that was invoked has failed, as it would on Lambda."""
+
+    exit_code = 9
 
 
 def _indented(text: str, width: int) -> str:
