@@ -17,7 +17,7 @@ from packaging.version import Version
 
 import lambda_build_plugin
 from lambda_build_plugin import errors
-from lambda_build_plugin.commands import foreign_sources, inspected_zip, locking
+from lambda_build_plugin.commands import caching, foreign_sources, inspected_zip, locking
 from lambda_build_plugin.config.project import Project
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch import errors as fetch_failures
@@ -214,6 +214,8 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
         "ca.pem", "it is empty"
     ),
     CacheError: lambda: CacheError("cache", "no space"),
+    caching.CacheInUseError: lambda: caching.CacheInUseError(PATH),
+    caching.ForeignCacheError: lambda: caching.ForeignCacheError(PATH),
     fetch_failures.SeveralFilesError: lambda: fetch_failures.SeveralFilesError(
         [fetch_failures.NotCachedError("a.whl"), fetch_failures.NotCachedError("b.whl")]
     ),
