@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lambda_build_plugin.commands.diff import Difference
 from lambda_build_plugin.commands.inspection import InspectedPackage, InspectionReport
+from lambda_build_plugin.invoke.results import InvocationsReport
 from lambda_build_plugin.projects.report import ProjectsReport
 from lambda_build_plugin.report import BuildReport, BuildReports, SizeReport
 
@@ -36,6 +37,7 @@ def schemas() -> Mapping[str, str]:
         "build.schema.json": _schema("build", [BuildReport, BuildReports, ProjectsReport]),
         "inspect.schema.json": _schema("inspect", [InspectionReport]),
         "diff.schema.json": _schema("diff", [Difference]),
+        "invoke.schema.json": _schema("invoke", [InvocationsReport]),
     }
 
 

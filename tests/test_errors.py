@@ -20,6 +20,9 @@ from lambda_build_plugin.commands import foreign_sources, inspected_zip, locking
 from lambda_build_plugin.config.project import Project
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch import errors as fetch_failures
+from lambda_build_plugin.invoke import feasible, runtime_packages
+from lambda_build_plugin.invoke.answers import Failure, failure_to_raise
+from lambda_build_plugin.invoke.function import Function
 from lambda_build_plugin.lock import errors as lock_failures
 from lambda_build_plugin.lock.model import Lock, LockedDirectory, LockedFile, LockedPackage
 from lambda_build_plugin.projects.build import SamePlaceError
@@ -67,6 +70,7 @@ BRANCHES = {
     errors.SourceBuildError: 6,
     errors.StageError: 7,
     errors.VerificationError: 8,
+    errors.FunctionError: 9,
 }
 
 
@@ -101,6 +105,7 @@ ERRORS = every_error()
 
 PATH = Path("folder", "uv.lock")
 TARGET = Target(runtime=RUNTIMES["python3.11"], architecture=Architecture.X86_64)
+FUNCTION = Function(name="demo", artifact=PATH, handler="app.handler", target=TARGET)
 LOCK = Lock(path=PATH, kind="uv.lock", remedy="uv lock", packages=())
 PROJECT = Project(root=Path("folder"), name=canonicalize_name("demo"))
 SOURCE = of_project(PROJECT)
@@ -300,6 +305,18 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     ),
     ArtifactError: lambda: ArtifactError("demo is missing"),
     StrictError: lambda: StrictError(["python3.8 is deprecated"]),
+    errors.FunctionError: lambda: failure_to_raise(
+        Failure(error_type="ValueError", message="no number"), FUNCTION, ()
+    ),
+    runtime_packages.NotInstalledError: lambda: runtime_packages.NotInstalledError(
+        runtime_packages.CLIENT, TARGET, "no such index"
+    ),
+    runtime_packages.OfflineError: lambda: runtime_packages.OfflineError(
+        runtime_packages.SDK, TARGET
+    ),
+    feasible.InfeasibleError: lambda: feasible.InfeasibleError(
+        "it cannot run here", ["a.so"], hint="run it on Linux"
+    ),
     interpreters.NoInterpreterError: lambda: interpreters.NoInterpreterError((3, 13), "bytecode"),
     bytecode.BytecodeOversizeError: lambda: bytecode.BytecodeOversizeError(300_000_000, only=False),
     bytecode.CompilerError: lambda: bytecode.CompilerError(

@@ -40,6 +40,7 @@ LAYERS = (
     "pipeline",
     "projects",
     "commands",
+    "invoke",
     "frontends",
 )
 """The rooms. Each one imports itself and the rooms above it (docs/design.md)."""

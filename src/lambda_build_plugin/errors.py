@@ -9,7 +9,8 @@
     ├── FetchError           5   indexes, downloads, digests, the cache
     ├── SourceBuildError     6   building the project and other sources
     ├── StageError           7   wheels into the tree, the tree to its destination
-    └── VerificationError    8   the finished artifact breaks a rule
+    ├── VerificationError    8   the finished artifact breaks a rule
+    └── FunctionError        9   the invoked function failed
 
 Each branch has one exit code; its subclasses live beside the stage that raises them.
 """
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FetchError",
+    "FunctionError",
     "LambdaBuildError",
     "LockError",
     "SelectionError",
@@ -148,6 +150,12 @@ class VerificationError(LambdaBuildError):
     """The finished artifact breaks a rule of Lambda or of the lock."""
 
     exit_code = 8
+
+
+class FunctionError(LambdaBuildError):
+    """A function that was invoked has failed, as it would on Lambda."""
+
+    exit_code = 9
 
 
 def _indented(text: str, width: int) -> str:

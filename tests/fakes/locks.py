@@ -24,6 +24,7 @@ __all__ = [
     "BUILDS",
     "BUILT_WHEEL",
     "CACHE",
+    "FUNCTIONS",
     "NEWEST",
     "ROOT",
     "added_by_plugin",
@@ -44,7 +45,12 @@ CACHE = ROOT / ".cache" / ("newest" if NEWEST else "tests")
 """Where environments are kept that several tests use."""
 
 _LOCKS = ROOT / "locks"
-AWSLAMBDARIC = _LOCKS / "awslambdaric.txt"
+AWSLAMBDARIC = ROOT / "src" / "lambda_build_plugin" / "invoke" / "runtime-client.txt"
+"""What `lambda-build invoke` installs as well."""
+
+FUNCTIONS = _LOCKS / "functions.txt"
+"""Clients of Lambda's API, and what real functions are written with."""
+
 BACKENDS = _LOCKS / "backends.txt"
 """Build backends and what they need, and nothing that a project in a test depends on."""
 

@@ -139,13 +139,22 @@ class _UnreadableMemberError(Exception):
 class InspectedZip:
     """A zip of unknown origin, and what could not be read in it."""
 
-    def __init__(self, path: Path, archive: zipfile.ZipFile, *, is_layer: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        archive: zipfile.ZipFile,
+        *,
+        is_layer: bool = False,
+        examine: bool = True,
+    ) -> None:
         """Read a zip.
 
         Args:
             path: The file.
             archive: The same, opened.
             is_layer: Whether it is used as a layer, whatever it looks like.
+            examine: Whether to read all members and look for machine code. A caller that reads
+                them anyway does without it.
         """
         self._path = path
         self._archive = archive
@@ -171,7 +180,7 @@ class InspectedZip:
             roots=roots,
             read=self._read,
             owner=lambda path: self._owners().get(path, ""),
-            code=self._examine(),
+            code=self._examine() if examine else {},
             distributions=tuple(self._metadata.values()),
         )
 

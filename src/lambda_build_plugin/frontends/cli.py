@@ -41,6 +41,7 @@ _COMMANDS = {
     "diff": "lambda_build_plugin.frontends.cli_diff",
     "init": "lambda_build_plugin.frontends.cli_init",
     "inspect": "lambda_build_plugin.frontends.cli_inspect",
+    "invoke": "lambda_build_plugin.frontends.cli_invoke",
     "lock": "lambda_build_plugin.frontends.cli_lock",
 }
 """Commands by the first argument; a folder with such a name is spelled `./lock`.
@@ -58,15 +59,16 @@ dependencies, with the files that fit the runtime and architecture, from any hos
 _EPILOG = """\
 commands: `lambda-build init` writes the settings; `lambda-build lock` makes a lock for all
 Lambda targets; `lambda-build inspect ZIP` checks any zip as a build checks its own;
-`lambda-build diff A.zip B.zip` shows the differences between two artifacts.
+`lambda-build diff A.zip B.zip` shows the differences between two artifacts;
+`lambda-build invoke` runs the function on this machine.
 
 The options for target, contents and output (except --json and --report) can also be set in
 [tool.lambda-build] of pyproject.toml, or in the environment as LAMBDA_BUILD_<KEY>.
 A flag wins over the environment, and the environment over the table.
 
 exit codes: 0 done; 2 settings or usage; 3 lock; 4 no file for the target; 5 fetch;
-6 building a source; 7 staging; 8 verification; 130 interrupted (129, 143: by a signal);
-1 an unexpected failure"""
+6 building a source; 7 staging; 8 verification; 9 the invoked function failed;
+130 interrupted (129, 143: by a signal); 1 an unexpected failure"""
 
 
 class _Signalled(KeyboardInterrupt):
