@@ -28,6 +28,7 @@ from lambda_build_plugin.config.settings import Host
 from lambda_build_plugin.config.sources import table_source
 from lambda_build_plugin.frontends.cli import main
 from lambda_build_plugin.frontends.options import OPTIONS
+from lambda_build_plugin.projects.report import BuiltProject, FailedProject, ProjectsReport
 from lambda_build_plugin.report import (
     BuildReport,
     BuildReports,
@@ -234,6 +235,12 @@ def first_cells(text: str) -> list[str]:
             id="build",
         ),
         pytest.param(
+            "## `lambda-build` with several projects\n",
+            ProjectsReport,
+            [BuiltProject, FailedProject],
+            id="several projects",
+        ),
+        pytest.param(
             "## `lambda-build inspect`\n",
             InspectionReport,
             [InspectedPackage, FailureReport],
@@ -267,9 +274,16 @@ def test_the_schemas_are_what_the_code_says() -> None:
     [
         pytest.param("build", ["--json"], id="one artifact"),
         pytest.param("build", ["--json", "--arch", "x86_64", "--arch", "arm64"], id="several"),
-        pytest.param("build", ["--json", ".", "../other-project"], id="several projects"),
+        pytest.param("build", ["--json", "--workspace"], id="several projects"),
+        pytest.param(
+            "build", ["--json", ".", "functions/orders", "--group", "lost"], id="a failure"
+        ),
         pytest.param("inspect", ["inspect", "--json", "a.zip"], id="inspect"),
         pytest.param("diff", ["diff", "--json", "a.zip", "b.zip"], id="diff"),
+        pytest.param("build", ["--json", ".", "missing"], id="several projects, one missing"),
+        pytest.param("build", ["--json", "--lock", "missing.lock"], id="a build that fails"),
+        pytest.param("inspect", ["inspect", "--json", "missing.zip"], id="no zip to inspect"),
+        pytest.param("diff", ["diff", "--json", "a.zip", "missing.zip"], id="no zip to compare"),
     ],
 )
 def test_reports_follow_the_schemas(

@@ -80,6 +80,8 @@ class LambdaBuildError(Exception):
     """
 
     exit_code: ClassVar[int] = 1
+    kind: ClassVar[str] = "unexpected"
+    """The branch of the tree, for machines."""
 
     def __init__(self, what: str, *, why: str | Sequence[str], hint: str) -> None:
         super().__init__(what)
@@ -105,6 +107,7 @@ class SettingsError(LambdaBuildError):
     """Settings or usage are wrong; reports all mistakes at once, or the only one directly."""
 
     exit_code = 2
+    kind = "settings"
 
     def __init__(self, problems: Sequence[str], *, hint: str = "") -> None:
         self.problems = tuple(problems)
@@ -120,36 +123,42 @@ class LockError(LambdaBuildError):
     """A lock is missing, unreadable, out of date, or unusable for the target."""
 
     exit_code = 3
+    kind = "lock"
 
 
 class SelectionError(LambdaBuildError):
     """A locked package offers no file that the target can load."""
 
     exit_code = 4
+    kind = "selection"
 
 
 class FetchError(LambdaBuildError):
     """A locked file could not be fetched, or is not the file that was locked."""
 
     exit_code = 5
+    kind = "fetch"
 
 
 class SourceBuildError(LambdaBuildError):
     """The project or another source could not be built for the target."""
 
     exit_code = 6
+    kind = "source-build"
 
 
 class StageError(LambdaBuildError):
     """A wheel cannot be unpacked into the tree, or the result cannot be written."""
 
     exit_code = 7
+    kind = "stage"
 
 
 class VerificationError(LambdaBuildError):
     """The finished artifact breaks a rule of Lambda or of the lock."""
 
     exit_code = 8
+    kind = "verification"
 
 
 class FunctionError(LambdaBuildError):

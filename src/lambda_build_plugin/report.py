@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.archive import Written
     from lambda_build_plugin.config.settings import Settings
+    from lambda_build_plugin.errors import LambdaBuildError
     from lambda_build_plugin.selection.left_out import LeftOut
     from lambda_build_plugin.stage.filters import Excluded
     from lambda_build_plugin.stage.tree import StagedTree
@@ -27,13 +28,17 @@ __all__ = [
     "BuildReport",
     "BuildReports",
     "BuildResult",
+    "ErrorReport",
     "ExcludedReport",
+    "FailedReport",
     "LeftBehindReport",
     "LeftOutReport",
     "PackageReport",
     "SizeReport",
     "as_json",
     "as_text",
+    "error_as_json",
+    "error_report",
     "json_text",
     "make",
     "size_lines",
@@ -262,6 +267,42 @@ def size_lines(size: SizeReport, code_sha256: str) -> list[str]:
         + (" for a direct upload" if size["zipped"] < size["limit_zipped"] else ": upload via S3"),
         f"  CodeSha256 {code_sha256}",
     ]
+
+
+class ErrorReport(TypedDict):
+    """Why there is no report of what the command was to do."""
+
+    kind: str
+    """`settings`, `lock`, `selection`, `fetch`, `source-build`, `stage`, `verification`,
+    `unexpected`: one for each exit code."""
+
+    exit_code: int
+    what: str
+    why: str
+    hint: str
+
+
+class FailedReport(TypedDict):
+    """Schema 1, in place of any other document if the command fails."""
+
+    schema: int
+    error: ErrorReport
+
+
+def error_as_json(error: LambdaBuildError) -> str:
+    """Write why a command failed for machines."""
+    return json_text(FailedReport(schema=SCHEMA, error=error_report(error)))
+
+
+def error_report(error: LambdaBuildError) -> ErrorReport:
+    """Describe an error for machines, in the words of the message."""
+    return ErrorReport(
+        kind=error.kind,
+        exit_code=error.exit_code,
+        what=printable(error.what),
+        why=printable(error.why),
+        hint=printable(error.hint),
+    )
 
 
 def _packages(tree: StagedTree, written: Written) -> list[PackageReport]:

@@ -260,6 +260,16 @@ def test_handler_that_is_not_there(workplace: Workplace) -> None:
     assert "nothing in the artifact is called `ap`: name another one with `--handler`" in run.errors
 
 
+def test_module_that_a_package_does_not_have(workplace: Workplace) -> None:
+    """A missing module of a package is told from a missing package, without `__init__.py` too."""
+    files = {"app.py": "import space.other\n", "space/part.py": ""}
+
+    run = workplace.invoke(workplace.artifact(files), "--handler", "app.handler")
+
+    assert run.code == 9
+    assert "the artifact contains `space`, but not `space.other`" in run.errors
+
+
 def test_tracebacks_are_lines(workplace: Workplace) -> None:
     """Awslambdaric separates the lines of a traceback by carriage returns; a terminal would not."""
     run = workplace.call("def handler(*_):\n    raise KeyError('k')\n")

@@ -17,19 +17,19 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.frontends.cli_parser import make_parser
-from lambda_build_plugin.frontends.options import OPTIONS
+from lambda_build_plugin.frontends.cli_parser import add_folders, add_options, make_parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import FrameType
     from typing import TextIO, TypeAlias
 
+    from lambda_build_plugin.errors import LambdaBuildError
+
     _Run: TypeAlias = Callable[[argparse.Namespace, Mapping[str, str]], int]
 
 __all__ = ["entry_point", "main", "print_error", "write_output"]
 
-_UNEXPECTED = 1
 _UNWRITABLE = 7
 _SIGNALLED = 128
 """The number of the signal is added, as shells do."""
@@ -38,10 +38,12 @@ _CLEANUP_SECONDS = 0.9
 """How long an interrupted build may clean up before the process ends anyway."""
 
 _COMMANDS = {
+    "cache": "lambda_build_plugin.frontends.cli_cache",
     "diff": "lambda_build_plugin.frontends.cli_diff",
     "init": "lambda_build_plugin.frontends.cli_init",
     "inspect": "lambda_build_plugin.frontends.cli_inspect",
     "invoke": "lambda_build_plugin.frontends.cli_invoke",
+    "list": "lambda_build_plugin.frontends.cli_list",
     "lock": "lambda_build_plugin.frontends.cli_lock",
 }
 """Commands by the first argument; a folder with such a name is spelled `./lock`.
@@ -49,6 +51,9 @@ _COMMANDS = {
 Each module has a function `parser()`, whose options include a switch `verbose`, and a
 function `run(arguments, environ)`.
 """
+
+_TAKING_FOLDERS = frozenset({"list"})
+"""Commands for any number of folders, which may stand between the options."""
 
 _WILDCARDS = frozenset("*?[")
 
@@ -60,7 +65,8 @@ _EPILOG = """\
 commands: `lambda-build init` writes the settings; `lambda-build lock` makes a lock for all
 Lambda targets; `lambda-build inspect ZIP` checks any zip as a build checks its own;
 `lambda-build diff A.zip B.zip` shows the differences between two artifacts;
-`lambda-build invoke` runs the function on this machine.
+`lambda-build invoke` runs the function on this machine; `lambda-build list` says what there
+is to build, and what has changed; `lambda-build cache` measures the cache and makes it smaller.
 
 The options for target, contents and output (except --json and --report) can also be set in
 [tool.lambda-build] of pyproject.toml, or in the environment as LAMBDA_BUILD_<KEY>.
@@ -100,6 +106,8 @@ def entry_point() -> None:
     if code > _SIGNALLED:
         # A normal exit would wait for downloads that are no longer needed.
         os._exit(code)
+    # Else Python would look through all objects for garbage once more, at its very end.
+    gc.freeze()
     sys.exit(code)
 
 
@@ -153,7 +161,7 @@ def _run_command(argv: Sequence[str]) -> int:
         # With options between the folders, which only the command without a name has.
         arguments, unknown = (
             parser.parse_known_intermixed_args(rest)
-            if run is _run
+            if run is _run or argv[0] in _TAKING_FOLDERS
             else parser.parse_known_args(rest)
         )
     except SystemExit:
@@ -167,10 +175,22 @@ def _run_command(argv: Sequence[str]) -> int:
         return run(arguments, os.environ)
     except LambdaBuildError as error:
         print_error(error.text(verbose=arguments.verbose))
-        return error.exit_code
+        return _answered(error, arguments)
     except Exception as error:  # noqa: BLE001 - a traceback is shown only with `-v`
-        print_error(_unexpected(error, verbose=arguments.verbose))
-        return _UNEXPECTED
+        from lambda_build_plugin.pipeline.unexpected import unexpected_error, unexpected_text
+
+        print_error(unexpected_text(error, verbose=arguments.verbose))
+        return _answered(unexpected_error(error, verbose=arguments.verbose), arguments)
+
+
+def _answered(error: LambdaBuildError, arguments: argparse.Namespace) -> int:
+    """Write a failure for machines, too, if they asked for a document; return the exit code."""
+    options = vars(arguments)
+    if options.get("json") or options.get("report"):
+        from lambda_build_plugin.frontends.session import write_failure
+
+        write_output(lambda: write_failure(error, options, cwd=Path(), output=sys.stdout))
+    return error.exit_code
 
 
 def _command(argv: Sequence[str]) -> tuple[argparse.ArgumentParser, _Run, Sequence[str]]:
@@ -196,13 +216,6 @@ def _check_usage(
         if word.isascii() and word.isalpha():
             check_command(word, _COMMANDS)
         check_options(unknown, parser)
-
-
-def _unexpected(error: Exception, *, verbose: bool) -> str:
-    """Describe a failure that the core has no message for."""
-    from lambda_build_plugin.pipeline.unexpected import unexpected_text
-
-    return unexpected_text(error, verbose=verbose)
 
 
 def print_error(text: str) -> None:
@@ -238,19 +251,9 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = make_parser(description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"lambda-build {__version__}")
-    parser.add_argument(
-        "folders",
-        nargs="*",
-        default=["."],
-        metavar="PROJECT_DIR",
-        help="default: the current folder; several projects are built in one run",
-    )
-    _add_options(parser)
-    several = parser.add_argument_group("several projects")
-    several.add_argument(
-        "--workspace",
-        action="store_true",
-        help="build all members of the workspace that have a table [tool.lambda-build]",
+    add_options(parser)
+    several = add_folders(
+        parser, "build", "default: the current folder; several projects are built in one run"
     )
     several.add_argument(
         "--fail-fast",
@@ -262,27 +265,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="show each step")
     return parser
-
-
-def _add_options(parser: argparse.ArgumentParser) -> None:
-    groups: dict[str, argparse._ArgumentGroup] = {}
-    for option in OPTIONS:
-        if option.group not in groups:
-            groups[option.group] = parser.add_argument_group(option.group)
-        names = tuple(f"{'-' * min(len(name), 2)}{name}" for name in option.names)
-        group = groups[option.group]
-        if option.metavar is None:
-            group.add_argument(
-                *names, dest=option.key, action="store_const", const=True, help=option.help
-            )
-        else:
-            group.add_argument(
-                *names,
-                dest=option.key,
-                action="append" if option.repeated else "store",
-                metavar=option.metavar,
-                help=option.help,
-            )
 
 
 def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:

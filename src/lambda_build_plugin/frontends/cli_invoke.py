@@ -137,7 +137,10 @@ def _add_function(group: argparse._ArgumentGroup) -> None:
 
 def _add_invocation(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
-        "--event", default="{}", metavar="FILE|-|JSON", help="the event; default: {}"
+        "--event",
+        default="{}",
+        metavar="EVENT",
+        help="JSON, the name of a file, or - for standard input; default: {}",
     )
     group.add_argument(
         "--repeat", default="1", metavar="N", help="send the event N times to one environment"

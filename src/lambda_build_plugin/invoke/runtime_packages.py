@@ -131,7 +131,7 @@ class Installer:
         """
         wanted = packages.requirements(self.target)
         key = "\n".join((*wanted, self.python.machine, self.python.interpreter.build))
-        folder = self.cache.folder(_KIND, key)
+        folder = self.cache.folder("packages", key)
         noted = self.cache.note(_KIND, key)
         if noted is not None and noted["digest"] == _digest(folder):
             return folder

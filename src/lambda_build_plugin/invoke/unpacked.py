@@ -25,7 +25,7 @@ from lambda_build_plugin.verify.zip_format import check_format, is_folder, is_li
 from lambda_build_plugin.wheel.elf import HEAD, identify
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from lambda_build_plugin.wheel.elf import Identity
@@ -44,9 +44,8 @@ _IMPORT = re.compile(
     re.MULTILINE,
 )
 _IN_BYTECODE = re.compile(rb"(?<![\w.])(boto3|botocore)(?![\w])")
-_MODULE_FOLDER = re.compile(
-    r"(?:python/(?:lib/python3\.\d+/site-packages/)?)?(?P<name>[^/]+?)(?:\.py|\.pyc|/__init__\.pyc?)"
-)
+_LAYER_ROOT = re.compile(r"python/(?:lib/python3\.\d+/site-packages/)?")
+_MODULES = (".py", ".pyc", ".so")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +59,7 @@ class Facts:
     """Modules of the AWS SDK that some module imports."""
 
     modules: frozenset[str]
-    """Top-level modules that can be imported."""
+    """Top-level modules and packages."""
 
     has_extensions: bool = False
     """Whether there are programs in `extensions/`, which Lambda would start."""
@@ -136,13 +135,20 @@ def _unpack(path: Path, found: InspectedZip, folder: Path) -> Facts:
     map_in_threads(_Part.unpack, parts, threads=count)
     if damages := [*found.damages, *(text for part in parts for text in part.damages)]:
         raise DamagedZipError(sorted(damages))
-    names = [match["name"] for info in files if (match := _MODULE_FOLDER.fullmatch(info.filename))]
     return Facts(
         code={name: found for part in parts for name, found in part.code.items()},
         imported=frozenset(name for part in parts for name in part.imported),
-        modules=frozenset(names),
+        modules=frozenset(_tops(info.filename for info in files)),
         has_extensions=any(info.filename.startswith("extensions/") for info in files),
     )
+
+
+def _tops(names: Iterable[str]) -> Iterator[str]:
+    """Yield the first part of the name of each module."""
+    for name in names:
+        if name.endswith(_MODULES):
+            root = _LAYER_ROOT.match(name)
+            yield re.split(r"[/.]", name[root.end() if root else 0 :], maxsplit=1)[0]
 
 
 class _Part:

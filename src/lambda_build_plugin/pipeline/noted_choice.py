@@ -25,7 +25,7 @@ from lambda_build_plugin.lock.find import find_lock
 from lambda_build_plugin.lock.formats import FORMATS
 from lambda_build_plugin.pipeline.cached_wheels import find_cached_wheels, tell_of_cached
 from lambda_build_plugin.pipeline.decision import Dependencies
-from lambda_build_plugin.pipeline.plan import find_note, may_have_plan, read_plan
+from lambda_build_plugin.pipeline.plan import find_plan, may_have_plan
 from lambda_build_plugin.selection.left_out import LeftOut
 from lambda_build_plugin.system.hashes import check_file
 
@@ -213,11 +213,11 @@ def get_noted_dependencies(
             return None
     with artifact.clock.stage("select"):
         wheels = find_cached_wheels(artifact, note["files"])
-    if wheels is None or (plan_note := find_note(artifact, wheels)) is None:
+        plan = None if wheels is None else find_plan(artifact, wheels)
+    if wheels is None or plan is None:
         return None
     with artifact.clock.stage("fetch"):
-        plan = read_plan(plan_note, artifact, wheels)
-    tell_of_cached(artifact, wheels)
+        tell_of_cached(artifact, wheels)
     return artifact, Dependencies(
         lock=lock,
         wheels=wheels,

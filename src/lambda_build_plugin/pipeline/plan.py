@@ -1,10 +1,11 @@
-"""A plan for all dependencies of an artifact: found in the cache, or noted there.
+"""A plan for all locked wheels of an artifact: found in the cache, or noted there.
 
-The files of the dependencies are the same in every artifact with the same wheels and the same
-prefix, whatever the project's own files are, as long as both have no folder in common. So the
-first build notes how they lie in the zip, and later builds copy them by that plan, without
-hashing, opening or laying out a wheel before. What was copied must have the digest in the
-plan, which proves every byte; otherwise the artifact is built again without a plan.
+The files of locked wheels are the same in every artifact with the same wheels and the same
+prefix, whatever the user's own files are, as long as both have no folder in common. The user's
+own are those of the project, and of the local folders that it needs. So the first build notes
+how the others lie in the zip, and later builds copy them by that plan, without hashing, opening
+or laying out a wheel before. What was copied must have the digest in the plan, which proves
+every byte; otherwise the artifact is built again without a plan.
 
 The plan is signed with the key of the user, like every note in the cache.
 """
@@ -12,7 +13,9 @@ The plan is signed with the key of the user, like every note in the cache.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.archive import packed_files, write_archive
@@ -40,10 +43,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Plan",
     "UnusablePlanError",
-    "find_note",
+    "find_plan",
     "keep_plan",
     "may_have_plan",
-    "read_plan",
     "write_by_plan",
 ]
 
@@ -109,17 +111,21 @@ def may_have_plan(settings: Settings) -> bool:
     )
 
 
-def find_note(artifact: ArtifactBuild, wheels: Sequence[Wheel]) -> bytes | None:
-    """Find the note of the plan for these wheels; None if there is none in the cache."""
-    key = _key(artifact.settings, _ordered(wheels))
-    return artifact.context.cache.signed(_NOTES, key)
+def find_plan(artifact: ArtifactBuild, wheels: Sequence[Wheel]) -> Plan | None:
+    """Find the plan for these wheels, which artifacts of a run share; None if there is none."""
+    wheels, plans = _ordered(wheels), artifact.run.plans
+    key = _key(artifact.settings, wheels)
+    if key not in plans:
+        note = artifact.context.cache.signed(_NOTES, key)
+        if note is None:
+            return None
+        plans[key] = _read_plan(note, wheels, artifact.settings.prefix)
+    return plans[key]
 
 
-def read_plan(note: bytes, artifact: ArtifactBuild, wheels: Sequence[Wheel]) -> Plan:
-    """Read the plan for the wheels that `find_note` was given."""
-    wheels = _ordered(wheels)
+def _read_plan(note: bytes, wheels: Sequence[Wheel], prefix: str) -> Plan:
     packed = from_bytes(note, [wheel.path for wheel in wheels], [wheel.name for wheel in wheels])
-    facts, prefix = packed.facts, artifact.settings.prefix
+    facts = packed.facts
     return Plan(
         tree=StagedTree(
             entries=packed.entries,
@@ -144,7 +150,7 @@ def write_by_plan(artifact: ArtifactBuild, tree: StagedTree, path: Path, plan: P
 
     What was copied must have the hash in the plan. If the project's own files are the same as
     in the last build, the whole zip must have the hash that it had then, and nothing is hashed
-    twice.
+    twice. If another artifact of this run has the same files, its zip is copied.
 
     Raises:
         UnusablePlanError: What was copied is not what the plan says, so a wheel is another one
@@ -153,6 +159,10 @@ def write_by_plan(artifact: ArtifactBuild, tree: StagedTree, path: Path, plan: P
     cache, key = artifact.context.cache, _own_key(artifact, tree)
     last = cache.note(_LAST, key) or {}
     own = _own_digest(tree)
+    earlier = artifact.run.written.get((key, own))
+    if earlier is not None:
+        shutil.copyfile(earlier.path, path)
+        return replace(earlier, path=path)
     is_the_same = last.get("own") == own
     try:
         written = write_archive(
@@ -171,6 +181,7 @@ def write_by_plan(artifact: ArtifactBuild, tree: StagedTree, path: Path, plan: P
     if not is_the_same:
         with suppress(FetchError):  # a cache that cannot be written costs time only
             cache.keep_note(_LAST, key, {"own": own, "sha256": written.sha256.hex()})
+    artifact.run.written[key, own] = written
     return written
 
 
@@ -197,7 +208,7 @@ def _own_digest(tree: StagedTree) -> str:
 def keep_plan(
     artifact: ArtifactBuild, tree: StagedTree, written: Written, shown: ArtifactView
 ) -> None:
-    """Note the plan of a verified zip, unless the project has a folder in common with a wheel.
+    """Note the plan of a verified zip, unless a local folder has one in common with a wheel.
 
     Args:
         artifact: What was built, with wheels that can have a plan.
@@ -208,22 +219,24 @@ def keep_plan(
     cache = artifact.context.cache
     if cache.warnings:  # nothing can be kept
         return
-    own = artifact.project_wheel().name if artifact.ships_project else ""
-    wheels = [each.wheel for each in tree.distributions if each.wheel.name != own]
+    own = {each.wheel.name for each in tree.distributions if each.wheel.source == "local"}
+    wheels = [each.wheel for each in tree.distributions if each.wheel.name not in own]
     if any(cache.unchecked(Digest(f"sha256:{wheel.sha256}")) is None for wheel in wheels):
         return
-    own_entries = [entry for entry in tree.entries if entry.owner == own]
-    others = [entry for entry in tree.entries if entry.owner != own]
+    own_entries = [entry for entry in tree.entries if entry.owner in own]
+    others = [entry for entry in tree.entries if entry.owner not in own]
     top_names = _top_names(others, tree.prefix)
     if not top_names.isdisjoint(_top_names(own_entries, tree.prefix)):
         return
     own_paths = {entry.path for entry in own_entries}
     facts = {
-        "dist-infos": [each.dist_info for each in tree.distributions if each.wheel.name != own],
-        "disputes": [[each.text, each.paths] for each in tree.disputes],
+        "dist-infos": [each.dist_info for each in tree.distributions if each.wheel.name not in own],
+        "disputes": [
+            [each.text, each.paths] for each in tree.disputes if own_paths.isdisjoint(each.paths)
+        ],
         "top-names": sorted(top_names),
         "code": as_note({path: code for path, code in shown.code.items() if path not in own_paths}),
-        "distributions": [each.as_note() for each in shown.distributions if each.name != own],
+        "distributions": [each.as_note() for each in shown.distributions if each.name not in own],
     }
     packed = packed_files(tree, written, without=own, facts=facts)
     paths, names = [wheel.path for wheel in wheels], [wheel.name for wheel in wheels]

@@ -20,9 +20,11 @@ from lambda_build_plugin.values import dataclass
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lambda_build_plugin.archive import Written
     from lambda_build_plugin.config.settings import Command, Settings
     from lambda_build_plugin.lock.model import Lock
     from lambda_build_plugin.pipeline.noted_choice import NotedLock
+    from lambda_build_plugin.pipeline.plan import Plan
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.selection.provided import Provider
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.system.sharing import SharedFolder
     from lambda_build_plugin.wheel.file import Wheel
 
-__all__ = ["ArtifactBuild", "Run"]
+__all__ = ["ArtifactBuild", "Run", "settings_policy"]
 
 
 @dataclass(kw_only=True)
@@ -60,6 +62,12 @@ class Run:
     project_wheels: dict[Target, Wheel] = field(default_factory=dict)
     built: dict[tuple[str, Target], Provider] = field(default_factory=dict)
     """The artifacts that are written, by name and target."""
+
+    plans: dict[str, Plan] = field(default_factory=dict)
+    """How dependencies lie in a zip, by everything that this depends on."""
+
+    written: dict[tuple[str, str], Written] = field(default_factory=dict)
+    """Finished zips by their plan and their other files, for artifacts with the same content."""
 
     hooks: set[tuple[Command, ...]] = field(default_factory=set)
     """The `before-build` commands that have run."""
@@ -145,16 +153,12 @@ class ArtifactBuild:
             SettingsError: A configuration file cannot be read.
         """
         settings, host = self.settings, self.settings.host
-        ours = (
-            format_rules("`only-binary`", only_binary=[ALL] if settings.only_binary else ()),
-            format_rules("`no-binary`", no_binary=settings.no_binary),
-        )
         policies, path = self.run.policies, lock.path if lock else None
         if path not in policies:
             policies[path] = read_policy(
                 settings.project, lock, environ=host.environ, home=host.home
             )
-        context = replace(self.context, policy=BuildPolicy(rules=ours).joined(policies[path]))
+        context = replace(self.context, policy=settings_policy(settings).joined(policies[path]))
         return replace(self, context=context)
 
     @property
@@ -175,6 +179,16 @@ class ArtifactBuild:
                 built = build_project(self.settings.project, self.context, builder=run.builder)
             run.project_wheels[target] = built
         return built
+
+
+def settings_policy(settings: Settings) -> BuildPolicy:
+    """Write what the settings say about builds from source as a policy."""
+    return BuildPolicy(
+        rules=(
+            format_rules("`only-binary`", only_binary=[ALL] if settings.only_binary else ()),
+            format_rules("`no-binary`", no_binary=settings.no_binary),
+        )
+    )
 
 
 def _read_artifact(path: Path, target: Target) -> Provider:

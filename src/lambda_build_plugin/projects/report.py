@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, TypedDict
 
 from lambda_build_plugin.errors import printable
-from lambda_build_plugin.report import SCHEMA, json_text
+from lambda_build_plugin.report import SCHEMA, ErrorReport, json_text
 from lambda_build_plugin.runtime.limits import size_text
 
 if TYPE_CHECKING:
@@ -15,12 +15,19 @@ if TYPE_CHECKING:
     from lambda_build_plugin.projects.model import ProjectResult
     from lambda_build_plugin.report import BuildReport
 
-__all__ = ["ProjectsReport", "as_json", "as_table", "warning_lines"]
+__all__ = [
+    "BuiltProject",
+    "FailedProject",
+    "ProjectsReport",
+    "as_json",
+    "as_table",
+    "warning_lines",
+]
 
 _STATES = {None: "new", True: "changed", False: "same"}
 
 
-class ProjectReport(TypedDict):
+class BuiltProject(TypedDict):
     """One project that was built."""
 
     project: str
@@ -33,25 +40,20 @@ class ProjectReport(TypedDict):
     seconds: float
 
 
-class FailureReport(TypedDict):
-    """One project that was not built, and why."""
+class FailedProject(ErrorReport):
+    """One project that was not built, and why: as if it were built alone."""
 
     project: str
     folder: str
-    exit_code: int
-    """The one that the command has if this project is built alone."""
-
-    what: str
-    why: str
-    hint: str
+    """Absolute."""
 
 
 class ProjectsReport(TypedDict):
     """Schema 1, for a run that builds several projects. All lists are in the order given."""
 
     schema: int
-    projects: list[ProjectReport]
-    failures: list[FailureReport]
+    projects: list[BuiltProject]
+    failures: list[FailedProject]
     not_built: list[str]
     """Projects that were not tried, or not kept, because another one failed (`--fail-fast`)."""
 
@@ -63,13 +65,10 @@ def as_json(results: Sequence[ProjectResult]) -> str:
             schema=SCHEMA,
             projects=[_project(result) for result in results if result.reports],
             failures=[
-                FailureReport(
+                FailedProject(
                     project=result.project.label,
                     folder=str(result.project.folder),
-                    exit_code=result.failure.exit_code,
-                    what=result.failure.what,
-                    why=result.failure.why,
-                    hint=result.failure.hint,
+                    **result.failure.report,
                 )
                 for result in results
                 if result.failure is not None
@@ -79,8 +78,8 @@ def as_json(results: Sequence[ProjectResult]) -> str:
     )
 
 
-def _project(result: ProjectResult) -> ProjectReport:
-    return ProjectReport(
+def _project(result: ProjectResult) -> BuiltProject:
+    return BuiltProject(
         project=result.project.label,
         folder=str(result.project.folder),
         artifacts=list(result.reports),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import struct
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lambda_build_plugin.stage.tree import Entry
@@ -108,9 +108,13 @@ def from_bytes(note: bytes, wheels: Sequence[Path], owners: Sequence[str]) -> Pa
     )
     return PackedFiles(
         entries=tuple(
-            Entry(path, owners[owner], item, "", size)
-            for path, owner, item, size in zip(
-                columns["paths"], columns["owners"], data, columns["sizes"], strict=True
+            map(
+                Entry,
+                columns["paths"],
+                map(owners.__getitem__, columns["owners"]),
+                data,
+                repeat(""),
+                columns["sizes"],
             )
         ),
         sha256=bytes.fromhex(columns["sha256"]),

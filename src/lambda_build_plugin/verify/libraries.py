@@ -47,8 +47,9 @@ class LibraryFinder:
         self._mount = _mount(artifact)
         self._names: defaultdict[str, set[str]] = defaultdict(set)
         for each in (artifact, *beside):
+            mount = _mount(each)
             for path in each.sizes:
-                folder, name = posixpath.split(f"{_mount(each)}/{path}")
+                folder, _, name = f"{mount}/{path}".rpartition("/")
                 self._names[folder].add(name)
         self._folders = self._searched_folders(files)
 

@@ -58,11 +58,14 @@ class ModuleIndex:
 
     def _add(self, artifact: ArtifactView, root: str) -> None:
         found: dict[str, tuple[int, str]] = {}
+        folders: set[str] = set()
         for path in artifact.sizes:
             if not path.startswith(root):
                 continue
             folder, _, file = path[len(root) :].rpartition("/")
-            self._add_folders(folder)
+            if folder not in folders:
+                folders.add(folder)
+                self._add_folders(folder)
             stem, _, ending = file.partition(".")
             rank = _RANKS.get(ending, _MACHINE_CODE if ending.endswith("so") else 0)
             if not rank:
