@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from packaging.version import Version
 
 import lambda_build_plugin
 from lambda_build_plugin import errors
-from lambda_build_plugin.commands import foreign_sources, inspected_zip, locking
+from lambda_build_plugin.commands import caching, foreign_sources, inspected_zip, locking
 from lambda_build_plugin.config.project import Project
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch import errors as fetch_failures
@@ -32,7 +33,7 @@ from lambda_build_plugin.selection.explain import NoMatchingFileError
 from lambda_build_plugin.source_build import errors as build_failures
 from lambda_build_plugin.source_build import foresight, git, unpack
 from lambda_build_plugin.source_build.source import of_project
-from lambda_build_plugin.stage import bytecode, hooks, plain_files, source_files, stage
+from lambda_build_plugin.stage import bytecode, hooks, layer_files, plain_files, source_files, stage
 from lambda_build_plugin.stage.contents import ChangedFileError
 from lambda_build_plugin.stage.tree import Entry, LongNameError
 from lambda_build_plugin.system import interpreters
@@ -79,7 +80,7 @@ SHAPE = re.compile(
 )
 
 
-HOSTS = {"poetry", "hatch", "pdm"}
+HOSTS = {"cdk", "hatch", "pdm", "poetry"}
 
 
 def every_error() -> list[type[LambdaBuildError]]:
@@ -213,6 +214,8 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
         "ca.pem", "it is empty"
     ),
     CacheError: lambda: CacheError("cache", "no space"),
+    caching.CacheInUseError: lambda: caching.CacheInUseError(PATH),
+    caching.ForeignCacheError: lambda: caching.ForeignCacheError(PATH),
     fetch_failures.SeveralFilesError: lambda: fetch_failures.SeveralFilesError(
         [fetch_failures.NotCachedError("a.whl"), fetch_failures.NotCachedError("b.whl")]
     ),
@@ -263,6 +266,9 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
         Path("cache/ab12"), "one-1.0-py3-none-any.whl", "cannot be read any more"
     ),
     OutputError: lambda: OutputError(Path("dist"), "it is a folder"),
+    layer_files.LayerFilesError: lambda: layer_files.LayerFilesError(
+        "bin/x", "`bin/x` cannot ship", why="it is a pipe", hint="rename it"
+    ),
     SamePlaceError: lambda: SamePlaceError(Path("demo.zip"), "orders"),
     DamagedMemberError: lambda: DamagedMemberError(MEMBER, "it is cut off"),
     WheelGoneError: lambda: WheelGoneError(Path("one-1.0-py3-none-any.whl")),
@@ -435,3 +441,44 @@ def test_text_and_what_is_added_to_a_list_are_never_cut() -> None:
 
     assert "line 24" in str(LambdaBuildError("it failed", why=output, hint="look"))
     assert "for another reason" in str(added)
+
+
+def named(name: str) -> LockedPackage:
+    """Lock a package of a name that has no wheels."""
+    return replace(a_package(), name=canonicalize_name(name))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(
+            integrity.DamagedWheelsError(
+                [integrity.Damage(wheel=WHEEL, member=f"n{n}.py", problem="odd") for n in range(25)]
+            ),
+            id="damaged wheels",
+        ),
+        pytest.param(
+            files.ForbiddenSourceError([(named(f"n{n}"), "a flag") for n in range(25)]),
+            id="forbidden sources",
+        ),
+        pytest.param(
+            NoMatchingFileError(TARGET, [named(f"n{n}") for n in range(25)]),
+            id="no wheels",
+        ),
+        pytest.param(
+            findings.SeveralFailuresError(
+                [
+                    ArtifactError("a"),
+                    closure.UnmetRequirementsError([f"n{n} is missing" for n in range(25)]),
+                ]
+            ),
+            id="several failures",
+        ),
+    ],
+)
+def test_errors_with_long_lists_are_cut(error: LambdaBuildError) -> None:
+    """Lists of any length end after ten items, also in headlines, unless all is wanted."""
+    short, long = error.text(verbose=False), error.text(verbose=True)
+
+    assert ("n24" in short, "and 15 more, `-v` lists all" in short) == (False, True)
+    assert ("n24" in long, "lists all" in long) == (True, False)

@@ -54,9 +54,18 @@ def printable(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
-def quoted(names: Iterable[object], separator: str = ", ") -> str:
-    """Write names in a message: in backticks, one after the other."""
-    return separator.join(f"`{name}`" for name in names)
+def quoted(names: Iterable[object], separator: str = ", ", *, most: int | None = None) -> str:
+    """Write names in a message: in backticks, one after the other.
+
+    Args:
+        names: What to write.
+        separator: What to write between two of them.
+        most: How many are named before the rest of them is only counted; None for all.
+    """
+    listed = list(names)
+    rest = 0 if most is None else max(len(listed) - most, 0)
+    shown = separator.join(f"`{name}`" for name in listed[: len(listed) - rest])
+    return shown + (f" and {rest} more" if rest else "")
 
 
 def cut(lines: Sequence[str], *, verbose: bool) -> list[str]:
@@ -95,12 +104,15 @@ class LambdaBuildError(Exception):
 
     def text(self, *, verbose: bool) -> str:
         """Write the message; `verbose` also shows the end of long lists."""
-        is_listed = self.why == "\n".join(self._lines)  # or somebody has added to it
-        why = "\n".join(cut(self._lines, verbose=verbose)) if is_listed else self.why
         parts = [f"error: {_indented(self.what, 7)}"]
         if self.why != self.what:
-            parts.append(f"  why: {_indented(why, 7)}")
+            parts.append(f"  why: {_indented(self.why_shown(verbose=verbose), 7)}")
         return printable("\n".join((*parts, "", f"hint: {_indented(self.hint, 6)}")))
+
+    def why_shown(self, *, verbose: bool) -> str:
+        """Write the reason; `verbose` also shows the end of a long list."""
+        is_listed = self.why == "\n".join(self._lines)  # or somebody has added to it
+        return "\n".join(cut(self._lines, verbose=verbose)) if is_listed else self.why
 
 
 class SettingsError(LambdaBuildError):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from lambda_build_plugin.errors import cut, printable
 from lambda_build_plugin.runtime.limits import UNZIPPED_LIMIT, ZIPPED_LIMIT, size_text
+from lambda_build_plugin.stage.tree import LAYER_FILES
 from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ __all__ = [
     "ErrorReport",
     "ExcludedReport",
     "FailedReport",
+    "LayerFileReport",
     "LeftBehindReport",
     "LeftOutReport",
     "PackageReport",
@@ -112,6 +114,14 @@ class LeftBehindReport(TypedDict):
     reason: str
 
 
+class LayerFileReport(TypedDict):
+    """A file that `layer-files` puts at the root of a layer."""
+
+    path: str
+    unzipped: int
+    zipped: int
+
+
 class BuildReport(TypedDict):
     """Schema 1. Paths are absolute; sizes are bytes; times are seconds."""
 
@@ -136,6 +146,7 @@ class BuildReport(TypedDict):
     """Base64, as Lambda shows it and Terraform's `source_code_hash` compares it."""
 
     packages: list[PackageReport]
+    layer_files: list[LayerFileReport]
     left_out: list[LeftOutReport]
     excluded: list[ExcludedReport]
     left_behind: list[LeftBehindReport]
@@ -192,6 +203,11 @@ def make(result: BuildResult) -> BuildReport:
         sha256=written.sha256.hex(),
         code_sha256=base64.b64encode(written.sha256).decode(),
         packages=_packages(tree, written),
+        layer_files=[
+            LayerFileReport(path=entry.path, unzipped=entry.size, zipped=compressed)
+            for entry, compressed in zip(tree.entries, written.compressed, strict=True)
+            if entry.owner == LAYER_FILES
+        ],
         left_out=[
             LeftOutReport(name=item.name, version=item.version, reason=item.reason)
             for item in result.left_out
@@ -245,6 +261,7 @@ def as_text(report: BuildReport, *, verbose: bool = False) -> str:
         *size_lines(report["size"], report["code_sha256"]),
         "",
         *_package_lines(report["packages"], verbose=verbose),
+        *_layer_file_lines(report["layer_files"], verbose=verbose),
         *_left_out_lines(report["left_out"], verbose=verbose),
         *_excluded_lines(report["excluded"]),
         *_left_behind_lines(report["left_behind"], verbose=verbose),
@@ -335,6 +352,8 @@ def _packages(tree: StagedTree, written: Written) -> list[PackageReport]:
             files=0,
         )
     for entry, compressed in zip(tree.entries, written.compressed, strict=True):
+        if entry.owner == LAYER_FILES:
+            continue
         package = by_owner[entry.owner]
         package["unzipped"] += entry.size
         package["zipped"] += compressed
@@ -381,6 +400,13 @@ def _note(package: PackageReport) -> str:
     by = f" by {package['built_by']}" if package["built_by"] else ""
     compiled = f", compiled by {package['compiled_by']}" if package["compiled_by"] else ""
     return f"  (built from source{by}{compiled})"
+
+
+def _layer_file_lines(files: Sequence[LayerFileReport], *, verbose: bool) -> list[str]:
+    if not files:
+        return []
+    lines = [f"{item['path']}  {size_text(item['unzipped'])}" for item in files]
+    return ["Layer files", *(f"  {line}" for line in cut(lines, verbose=verbose)), ""]
 
 
 def _left_out_lines(left_out: Sequence[LeftOutReport], *, verbose: bool) -> list[str]:

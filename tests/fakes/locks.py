@@ -31,6 +31,7 @@ __all__ = [
     "held",
     "host_lock",
     "hosts",
+    "requirements_of",
 ]
 
 ROOT = Path(__file__).parents[2]
@@ -77,8 +78,14 @@ def host_lock(requirements: tuple[str, ...], *, with_plugin: bool) -> Path | Non
 
 
 def hosts() -> list[tuple[str, ...]]:
-    """List the requirements of every host."""
-    return [tuple(table["requires"]) for table in _host_tables().values()]
+    """List the requirements of every host that tests use."""
+    tables = _host_tables().values()
+    return [tuple(table["requires"]) for table in tables if "examples_only" not in table]
+
+
+def requirements_of(name: str) -> tuple[str, ...]:
+    """Get the requirements of a host by its name in `locks/environments.toml`."""
+    return tuple(_host_tables()[name]["requires"])
 
 
 def added_by_plugin(requirements: tuple[str, ...]) -> list[str]:

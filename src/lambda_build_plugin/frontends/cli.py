@@ -45,6 +45,7 @@ _COMMANDS = {
     "invoke": "lambda_build_plugin.frontends.cli_invoke",
     "list": "lambda_build_plugin.frontends.cli_list",
     "lock": "lambda_build_plugin.frontends.cli_lock",
+    "terraform": "lambda_build_plugin.frontends.cli_terraform",
 }
 """Commands by the first argument; a folder with such a name is spelled `./lock`.
 
@@ -66,7 +67,8 @@ commands: `lambda-build init` writes the settings; `lambda-build lock` makes a l
 Lambda targets; `lambda-build inspect ZIP` checks any zip as a build checks its own;
 `lambda-build diff A.zip B.zip` shows the differences between two artifacts;
 `lambda-build invoke` runs the function on this machine; `lambda-build list` says what there
-is to build, and what has changed; `lambda-build cache` measures the cache and makes it smaller.
+is to build, and what has changed; `lambda-build cache` measures the cache and makes it smaller;
+`lambda-build terraform` builds for a data source of Terraform.
 
 The options for target, contents and output (except --json and --report) can also be set in
 [tool.lambda-build] of pyproject.toml, or in the environment as LAMBDA_BUILD_<KEY>.

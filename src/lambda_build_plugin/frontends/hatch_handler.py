@@ -147,15 +147,17 @@ def _reporting_errors(builder: LambdaBuilder) -> Iterator[None]:
     except LambdaBuildError as error:
         options = {_REPORT: _report_file(builder)}
         write_failure(error, options, cwd=Path(builder.root), output=sys.stderr)
-        builder.app.abort(_message_for_hatch(error), code=error.exit_code)
+        builder.app.abort(
+            _message_for_hatch(error, verbose=builder.app.verbosity > 0), code=error.exit_code
+        )
     except KeyboardInterrupt:
         builder.app.abort("interrupted", code=_INTERRUPTED)
     finally:
         gc.enable()
 
 
-def _message_for_hatch(error: LambdaBuildError) -> str:
-    return error.text(verbose=True).replace(
+def _message_for_hatch(error: LambdaBuildError, *, verbose: bool) -> str:
+    return error.text(verbose=verbose).replace(
         "`lambda-build --help` lists the options and their values",
         f"set them in [{_TABLE}], [tool.lambda-build], or the environment as LAMBDA_BUILD_<KEY>",
     )
