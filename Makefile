@@ -31,7 +31,7 @@ LOWEST_TESTS ?= $(addprefix tests/,commands config fetch frontends/test_cli.py l
 # The tests that `make built` runs: those of all that a user can start.
 DOORS ?= tests/frontends tests/commands
 
-.PHONY: help demo test lint types hosts unit lowest nightly newest dist built docs reference session release fuzz bench lock clean
+.PHONY: help demo test lint types hosts unit lowest nightly newest dist built docs site reference session release fuzz bench bench-monorepo lock clean
 
 help:
 	@echo "make demo    build fixtures/projects/quickstart for python3.13 on arm64"
@@ -44,6 +44,7 @@ help:
 	@echo "make newest  all tests with the newest of everything, whatever the locks say"
 	@echo "make fuzz    search each parser for inputs that it does not answer, for a minute each"
 	@echo "make bench   compare with uv + zip"
+	@echo "make bench-monorepo   compare one run for 50 functions with 50 single runs"
 	@echo "make lock    renew the locks, from which all of these but make newest install"
 	@echo "make release TAG=vVERSION  all that has to hold before a release, which is in dist/ then"
 	@echo "make clean   remove what these targets made"
@@ -122,7 +123,7 @@ built: dist
 # What is published is what was tested last: `built` makes dist/.
 release: $(STAMP)
 	$(BIN)/python .ci/check_release.py "$(TAG)"
-	$(MAKE) --no-print-directory lint types nightly
+	$(MAKE) --no-print-directory lint types docs nightly
 	$(MAKE) --no-print-directory built EACH_TIME=
 
 $(DOCS_STAMP): $(STAMP) locks/docs.txt
@@ -133,6 +134,10 @@ $(DOCS_STAMP): $(STAMP) locks/docs.txt
 
 docs: $(DOCS_STAMP)
 	$(DOCS)/$(PROGRAMS)/sphinx-build --quiet --fresh-env --write-all --fail-on-warning --keep-going docs .cache/docs
+
+# What GitHub Pages takes.
+site: docs
+	tar --create --file .cache/artifact.tar --directory .cache/docs .
 
 session: $(DOCS_STAMP)
 	$(DOCS)/$(PROGRAMS)/python docs/record_session.py
@@ -153,6 +158,9 @@ fuzz: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py
+
+bench-monorepo: $(STAMP)
+	$(BIN)/python -m benchmarks.monorepo
 
 clean:
 	rm -rf $(VENV) $(LOWEST) $(NEWEST) $(BUILT) $(DOCS) .cache dist benchmarks/.work .mypy_cache .pytest_cache .ruff_cache .hypothesis

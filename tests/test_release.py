@@ -64,7 +64,7 @@ def test_changelog_without_the_version_is_refused(changelog: str, tmp_path: Path
 
 def test_there_are_workflows() -> None:
     """The rules below are about something."""
-    assert [path.stem for path in _WORKFLOWS] == ["fuzz", "nightly", "release", "test"]
+    assert [path.stem for path in _WORKFLOWS] == ["docs", "fuzz", "nightly", "release", "test"]
 
 
 @pytest.mark.parametrize("workflow", _WORKFLOWS, ids=lambda path: path.stem)
@@ -92,4 +92,5 @@ def test_workflow_has_no_permissions_but_those_of_its_jobs(workflow: Path) -> No
     text = workflow.read_text("utf-8")
 
     assert re.findall(r"^permissions:.*$", text, re.MULTILINE) == ["permissions: {}"]
-    assert ("id-token: write" in text) == (workflow.stem == "release")
+    # Those that publish prove by it who they are: to the package index, and to GitHub Pages.
+    assert ("id-token: write" in text) == (workflow.stem in {"docs", "release"})

@@ -31,7 +31,7 @@ from lambda_build_plugin.values import dataclass
 from lambda_build_plugin.wheel.members import LOCAL_HEADER, Member, MemberReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from io import FileIO
 
     from typing_extensions import Self
@@ -174,14 +174,14 @@ def _with_offset(record: bytes | memoryview, offset: int) -> bytes:
 
 
 def packed_files(
-    tree: StagedTree, written: Written, *, without: str, facts: Mapping[str, Any]
+    tree: StagedTree, written: Written, *, without: Collection[str], facts: Mapping[str, Any]
 ) -> PackedFiles:
-    """Take the files of all owners but one out of a zip that was written of a tree.
+    """Take the files of all owners but some out of a zip that was written of a tree.
 
     Args:
         tree: What was written; nothing in it was already packed.
         written: The zip.
-        without: The owner whose files are left out.
+        without: The owners whose files are left out.
         facts: What else is known about the files.
 
     Raises:
@@ -197,7 +197,7 @@ def packed_files(
         for number, (entry, start, stop) in enumerate(
             zip(tree.entries, offsets, [*offsets[1:], end], strict=True)
         ):
-            if entry.owner == without:
+            if entry.owner in without:
                 continue
             file.seek(start)
             content = file.read(stop - start)

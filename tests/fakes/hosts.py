@@ -156,7 +156,7 @@ def _a_tree_with(requirements: list[str], folder: Path) -> Path:
     """Copy what the wheel is built of, and let it require more."""
     # Bytecode appears and goes while other tests run.
     shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("LICENSE", "README.md"):
+    for name in ("LICENSE", "README.md", "hatch_build.py"):
         shutil.copy(ROOT / name, folder)
     head, key, tail = (
         (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("\ndependencies = [")
@@ -243,7 +243,8 @@ def _python_of(folder: Path) -> Path:
 
 def _tree() -> Iterator[bytes]:
     files = (path for path in (ROOT / "src").rglob("*") if path.suffix in {".py", ".typed"})
-    for path in (ROOT / "pyproject.toml", ROOT / "README.md", *sorted(files)):
+    files_of_build = (ROOT / name for name in ("pyproject.toml", "README.md", "hatch_build.py"))
+    for path in (*files_of_build, *sorted(files)):
         yield f"{path.relative_to(ROOT)}\n".encode()
         yield path.read_bytes()
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -396,3 +397,80 @@ def test_foreign_code_is_refused_by_the_plan_too(world: World) -> None:
     run = world.build()
 
     assert (run.code, len(plans(world))) == (8, 1)
+
+
+# --- local folders ------------------------------------------------------------------------
+
+
+def a_library(world: World, name: str, module: str, text: str = "edition = 1\n") -> None:
+    """Write a local folder, and lock it beside the wheels."""
+    folder = world.folder / name
+    package = folder / module
+    package.mkdir(parents=True, exist_ok=True)
+    (package / "__init__.py").write_text(text)
+    (folder / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["hatchling"]\nbuild-backend = "hatchling.build"\n'
+        f'[project]\nname = "{name}"\nversion = "1.0"\n'
+        f'[tool.hatch.build.targets.wheel]\ninclude = ["{module}"]\n'
+    )
+    requirements = world.project / "requirements.txt"
+    line = f"{name} @ {folder.as_uri()}\n"
+    if line not in requirements.read_text():
+        with requirements.open("a") as file:
+            file.write(f"\n{line}")
+
+
+@pytest.mark.parametrize("settings", [{}, {"contents": "dependencies"}])
+def test_local_folders_are_built_beside_a_plan(world: World, settings: dict[str, str]) -> None:
+    """What a project needs from local folders is no part of the plan: an edit still finds it."""
+    a_library(world, "library", "library")
+    a_library(world, "empty", "nothing")
+    (world.folder / "empty" / "nothing" / "__init__.py").unlink()
+    first, planned = built(world, **settings)
+    before = world.output.read_bytes()
+    assert not planned
+    assert any(
+        "the wheel of empty 1.0, built from its folder, is empty" in each
+        for each in first["warnings"]
+    )
+
+    second, planned = built(world, **settings)
+
+    assert planned
+    assert (world.output.read_bytes(), facts(second)) == (before, facts(first))
+    assert list(first["seconds"]) == list(second["seconds"])
+
+    a_library(world, "library", "library", "edition = 2\n")
+    third, planned = built(world, **settings)
+
+    assert planned
+    assert third["changed"]
+    assert read_member(world, "library/__init__.py") == b"edition = 2\n"
+
+
+def test_local_folder_with_a_folder_of_a_wheel(world: World) -> None:
+    """If a local folder adds to a package of a wheel, nothing is planned."""
+    a_library(world, "library", "one/more")
+
+    built(world)
+    _, planned = built(world)
+
+    assert (planned, plans(world)) == (False, [])
+
+
+def test_local_folders_that_write_the_same_file(world: World) -> None:
+    """A warning about two local folders is given once, with a plan and without."""
+    a_library(world, "library", "shared")
+    a_library(world, "other", "shared")
+
+    first, _ = built(world)
+    second, planned = built(world)
+
+    assert planned
+    assert facts(second) == facts(first)
+
+
+def read_member(world: World, name: str) -> bytes:
+    """Read a file of the zip."""
+    with zipfile.ZipFile(world.output) as archive:
+        return archive.read(name)

@@ -15,8 +15,15 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes.projects import a_project, quiet_environment
 
+from lambda_build_plugin.commands.api import load_all_settings
+from lambda_build_plugin.projects.build import build_projects
+from lambda_build_plugin.projects.model import ProjectBuild
+from lambda_build_plugin.projects.pool import Pool
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from lambda_build_plugin.projects.pool import Worker
 
 CONSOLE = "from lambda_build_plugin.frontends.cli import entry_point; entry_point()"
 
@@ -184,3 +191,37 @@ def test_killed_run_takes_its_workers_along(tmp_path: Path) -> None:
     process.communicate()
 
     assert all(map(is_gone, children))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+def test_worker_that_is_killed_while_it_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that ends before it gets a project is replaced, and nothing fails."""
+    repository = Repository(tmp_path, "")
+    projects = [
+        ProjectBuild(
+            label=name,
+            folder=repository.root / name,
+            artifacts=load_all_settings(repository.root / name, environ=repository.environ),
+        )
+        for name in ("a", "b")
+    ]
+    start = Pool.start
+    killed: list[Worker] = []
+
+    def start_and_kill_the_first(pool: Pool) -> Worker:
+        worker = start(pool)
+        if not killed:
+            worker.process.kill()
+            worker.process.join()
+            killed.append(worker)
+        return worker
+
+    monkeypatch.setattr(Pool, "start", start_and_kill_the_first)
+
+    results = build_projects(projects, workers=1)
+
+    assert len(killed) == 1
+    assert [result.failure for result in results] == [None, None]
+    assert sorted(path.name[0] for path in repository.root.rglob("*.zip")) == ["a", "b"]

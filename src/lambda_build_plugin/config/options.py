@@ -116,7 +116,7 @@ TABLE = (
         ("project-as",),
         "contents",
         "FORM",
-        "what to ship the project as; source means its files as they are",
+        "ship the project as a package, or as its files",
         choices=("wheel", "source"),
         default="wheel; source where the project is not a package",
     ),

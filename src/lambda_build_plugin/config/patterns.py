@@ -1,10 +1,10 @@
-"""Patterns in the language of `.gitignore`, each a value of its own.
+"""Patterns as in a `.gitignore`.
 
-Each line is one value, so that the caller decides which of several wins and knows which
-one it was. The language is that of gitignore(5), read by pathspec: a pattern without a
-slash inside matches at every depth, one with a slash from the root on; `**` matches any
-folders, a slash at the end matches only folders, and what matches a folder matches
-everything below it.
+Each line becomes a value of its own, so the caller can decide which of several patterns
+wins, and can say which one it was. The syntax is that of gitignore(5), and pathspec reads
+it: a pattern without a slash in it matches at every depth, one with a slash matches from
+the root; `**` matches any folders, and a slash at the end matches folders only. A pattern
+that matches a folder also matches everything below it.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _MATCHES_SLASH = re.compile(r"\(\?:|\[\^(?!/\])")
 """Parts of such an expression that could match a slash."""
 
 _MOST_SLOW_PARTS = 3
-"""With more of them in one pattern, a single path could take minutes to match."""
+"""With more of them in one pattern, matching a single path could take minutes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """One line."""
+    """One line of a list of patterns."""
 
     text: str
     """As it was written."""
@@ -42,7 +42,7 @@ class Pattern:
     _match: Callable[[str], object] = field(repr=False, compare=False)
 
     def matches(self, path: str) -> bool:
-        """Tell whether the pattern matches a file; its path has slashes, but none in front."""
+        """Tell whether the pattern matches the path of a file, relative and with slashes."""
         return self._match(path) is not None
 
 
@@ -55,9 +55,9 @@ def parse_pattern(text: str) -> Pattern:
     """Read one line.
 
     Raises:
-        ValueError: It can match nothing; the message reads on after the line's name.
+        ValueError: It can match nothing; the message continues a sentence about the line.
     """
-    from pathspec import GitIgnoreSpec  # costs as much as all else that reads settings
+    from pathspec import GitIgnoreSpec  # takes as long as everything else that reads settings
 
     negated = text.startswith("!")
     body = text.removeprefix("!")
@@ -79,7 +79,7 @@ def parse_pattern(text: str) -> Pattern:
             expression = patterns[0].regex.pattern if patterns and patterns[0].regex else ""
             faster = _without_backtracking(expression)
             search = re.compile(faster).search
-    except (ValueError, re.error) as error:  # the latter of ranges such as `[z-a]`
+    except (ValueError, re.error) as error:  # the second one for ranges such as `[z-a]`
         raise ValueError("is not a valid .gitignore pattern") from error
     if len(patterns) != 1 or patterns[0].include is None:
         raise ValueError("matches nothing")
@@ -90,11 +90,11 @@ def parse_pattern(text: str) -> Pattern:
 def _without_backtracking(expression: str) -> str:
     """Rewrite the regular expression of a pattern so that `*` takes linear time.
 
-    `*a*a*a*b` would otherwise try every way to divide a name among its stars. Between two
+    Otherwise, `*a*a*a*b` would try every way to divide a name among its stars. Between two
     stars, the first place that fits is as good as any later one, because the second star
     matches whatever follows. A lookahead with a reference to it is never tried again; the
-    atomic groups of Python 3.11 would say the same. Parts that could match a slash are left
-    as they are: `**`, and sets of characters that are not meant.
+    atomic groups of Python 3.11 would do the same. Parts that could match a slash (`**` and
+    negated sets of characters) are left as they are.
     """
     first, *parts = expression.split(_STAR)
     if not parts:

@@ -20,7 +20,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Table", "TableError", "is_nested_deeply", "read_toml"]
+__all__ = ["Table", "TableError", "is_nested_deeply", "parse_toml", "read_toml"]
 
 _T = TypeVar("_T")
 
@@ -59,13 +59,24 @@ def read_toml(path: Path) -> Table:
         OSError: It cannot be read.
     """
     try:
-        return Table(tomllib.loads(path.read_text(encoding="utf-8")), at=path.name)
+        text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise TableError(path.name, f"is not UTF-8 text ({error.reason})") from error
+    return parse_toml(text, at=path.name)
+
+
+def parse_toml(text: str, *, at: str) -> Table:
+    """Read the text of a TOML file.
+
+    Raises:
+        TableError: It is not TOML.
+    """
+    try:
+        return Table(tomllib.loads(text), at=at)
     except (ValueError, RecursionError) as error:
         # Beside its own error, the parser lets through what Python says of a number
         # with thousands of digits and of brackets nested by the hundred.
-        raise TableError(path.name, f"is not TOML: {error}") from error
+        raise TableError(at, f"is not TOML: {error}") from error
 
 
 class Table:

@@ -17,8 +17,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.frontends.cli_parser import make_parser
-from lambda_build_plugin.frontends.options import OPTIONS
+from lambda_build_plugin.frontends.cli_parser import add_folders, add_options, make_parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,9 +37,11 @@ _CLEANUP_SECONDS = 0.9
 """How long an interrupted build may clean up before the process ends anyway."""
 
 _COMMANDS = {
+    "cache": "lambda_build_plugin.frontends.cli_cache",
     "diff": "lambda_build_plugin.frontends.cli_diff",
     "init": "lambda_build_plugin.frontends.cli_init",
     "inspect": "lambda_build_plugin.frontends.cli_inspect",
+    "list": "lambda_build_plugin.frontends.cli_list",
     "lock": "lambda_build_plugin.frontends.cli_lock",
 }
 """Commands by the first argument; a folder with such a name is spelled `./lock`.
@@ -48,6 +49,9 @@ _COMMANDS = {
 Each module has a function `parser()`, whose options include a switch `verbose`, and a
 function `run(arguments, environ)`.
 """
+
+_TAKING_FOLDERS = frozenset({"list"})
+"""Commands for any number of folders, which may stand between the options."""
 
 _WILDCARDS = frozenset("*?[")
 
@@ -58,7 +62,9 @@ dependencies, with the files that fit the runtime and architecture, from any hos
 _EPILOG = """\
 commands: `lambda-build init` writes the settings; `lambda-build lock` makes a lock for all
 Lambda targets; `lambda-build inspect ZIP` checks any zip as a build checks its own;
-`lambda-build diff A.zip B.zip` shows the differences between two artifacts.
+`lambda-build diff A.zip B.zip` shows the differences between two artifacts;
+`lambda-build list` says what there is to build, and what has changed; `lambda-build cache`
+measures the cache and makes it smaller.
 
 The options for target, contents and output (except --json and --report) can also be set in
 [tool.lambda-build] of pyproject.toml, or in the environment as LAMBDA_BUILD_<KEY>.
@@ -153,7 +159,7 @@ def _run_command(argv: Sequence[str]) -> int:
         # With options between the folders, which only the command without a name has.
         arguments, unknown = (
             parser.parse_known_intermixed_args(rest)
-            if run is _run
+            if run is _run or argv[0] in _TAKING_FOLDERS
             else parser.parse_known_args(rest)
         )
     except SystemExit:
@@ -238,19 +244,9 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = make_parser(description=_DESCRIPTION, epilog=_EPILOG)
     parser.add_argument("--version", action="version", version=f"lambda-build {__version__}")
-    parser.add_argument(
-        "folders",
-        nargs="*",
-        default=["."],
-        metavar="PROJECT_DIR",
-        help="default: the current folder; several projects are built in one run",
-    )
-    _add_options(parser)
-    several = parser.add_argument_group("several projects")
-    several.add_argument(
-        "--workspace",
-        action="store_true",
-        help="build all members of the workspace that have a table [tool.lambda-build]",
+    add_options(parser)
+    several = add_folders(
+        parser, "build", "default: the current folder; several projects are built in one run"
     )
     several.add_argument(
         "--fail-fast",
@@ -262,27 +258,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="show each step")
     return parser
-
-
-def _add_options(parser: argparse.ArgumentParser) -> None:
-    groups: dict[str, argparse._ArgumentGroup] = {}
-    for option in OPTIONS:
-        if option.group not in groups:
-            groups[option.group] = parser.add_argument_group(option.group)
-        names = tuple(f"{'-' * min(len(name), 2)}{name}" for name in option.names)
-        group = groups[option.group]
-        if option.metavar is None:
-            group.add_argument(
-                *names, dest=option.key, action="store_const", const=True, help=option.help
-            )
-        else:
-            group.add_argument(
-                *names,
-                dest=option.key,
-                action="append" if option.repeated else "store",
-                metavar=option.metavar,
-                help=option.help,
-            )
 
 
 def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:

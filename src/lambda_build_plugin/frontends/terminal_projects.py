@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
@@ -34,7 +33,6 @@ class ProjectsTerminal(ProjectsReporter):
         self._stream = stream
         self._verbose = verbose
         self._is_live = stream.isatty()
-        self._lock = threading.RLock()
         self._lines: dict[str, str] = {}
         """What is shown for each project that is being built."""
         self._waiting: list[str] = []
@@ -66,17 +64,15 @@ class ProjectsTerminal(ProjectsReporter):
 
     def show(self, label: str, step: str) -> None:
         """Show what a project has come to."""
-        with self._lock:
-            self._lines[label] = step
-            self._draw()
+        self._lines[label] = step
+        self._draw()
 
     def write(self, text: str) -> None:
         """Write a line that stays."""
-        with self._lock:
-            self._clear()
-            self._stream.write(f"{printable(text)}\n")
-            self._draw()
-            self._stream.flush()
+        self._clear()
+        self._stream.write(f"{printable(text)}\n")
+        self._draw()
+        self._stream.flush()
 
     @contextmanager
     def live(self) -> Iterator[None]:

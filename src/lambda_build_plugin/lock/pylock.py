@@ -169,7 +169,8 @@ class _Reader:
     def _check_our_record(self) -> None:
         """Compare with pyproject.toml, if `lambda-build lock` made the lock for this project."""
         locked, project = made_from.read_record(self._data), self._context.project
-        if locked is None or self._path.resolve().parent != project.root:
+        is_ours = locked is not None and self._path.resolve().parent == project.root
+        if locked is None or not is_ours or self._context.lock_is_fresh:
             return
         if found := made_from.differences(locked, project):
             name = self._path.name

@@ -8,6 +8,7 @@ package other than the project becomes `"package[extra]" in extras`.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from dataclasses import dataclass, replace
@@ -198,14 +199,17 @@ class _Reader:
 
     def _root(self, tables: Sequence[Table]) -> Table:
         """Find the entry of the project, which may be a member of the workspace."""
-        for table in tables:
-            source = table.table("source")
-            for kind in _LOCAL:
-                local = source.text(kind)
-                if local is not None and fields.is_project(
-                    self._path.parent / local, self._context.project
-                ):
-                    return table
+        project = self._context.project
+        local = [
+            (table, self._path.parent / named)
+            for table in tables
+            if (named := _folder(table.table("source"))) is not None
+        ]
+        # Most often the path is the same without following links, which takes time.
+        likely = [each for each in local if os.path.normpath(each[1]) == str(project.root)]
+        for table, folder in (*likely, *local):
+            if fields.is_project(folder, project):
+                return table
         if members := self._members(tables):
             raise UnsupportedLockError(
                 self._path,
@@ -227,6 +231,8 @@ class _Reader:
         return [folder for source in sources if (folder := _folder(source)) is not None]
 
     def _check_fresh(self, root: Table) -> None:
+        if self._context.lock_is_fresh:
+            return
         found = differences(
             self._context.project,
             root.table("metadata"),

@@ -18,6 +18,7 @@ from lambda_build_plugin.pipeline.plan import UnusablePlanError
 from lambda_build_plugin.pipeline.run import ArtifactBuild, Run
 from lambda_build_plugin.pipeline.staging import get_project_code, run_before_build, stage_artifact
 from lambda_build_plugin.progress import Reporter
+from lambda_build_plugin.system.cache_use import using
 from lambda_build_plugin.system.leftovers import sweep, temporary_folder
 from lambda_build_plugin.system.output import Outputs
 from lambda_build_plugin.system.sharing import SharedFolder
@@ -70,9 +71,11 @@ def build_all(
     Raises:
         LambdaBuildError: With the reason and how to fix it. Nothing is left behind.
     """
-    for cache in {settings.host.cache_dir for settings in artifacts}:
+    caches = {settings.host.cache_dir for settings in artifacts}
+    for cache in caches:
         sweep(cache)
     with (
+        using(caches),
         temporary_folder() as folder,
         Outputs() as outputs,
     ):

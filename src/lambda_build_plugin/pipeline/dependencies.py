@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.selection.files import Selection
     from lambda_build_plugin.wheel.file import Wheel
 
-__all__ = ["find_skipped", "get_dependencies"]
+__all__ = ["find_skipped", "get_dependencies", "warn_of_empty_wheels"]
 
 
 def get_dependencies(
@@ -51,7 +51,7 @@ def get_dependencies(
     return replace(
         dependencies,
         wheels=wheels,
-        warnings=(*dependencies.warnings, *_warn_of_empty_wheels(wheels)),
+        warnings=(*dependencies.warnings, *warn_of_empty_wheels(wheels)),
     )
 
 
@@ -115,7 +115,7 @@ def find_skipped(settings: Settings, lock: Lock) -> frozenset[str]:
     )
 
 
-def _warn_of_empty_wheels(wheels: Sequence[Wheel]) -> Iterator[str]:
+def warn_of_empty_wheels(wheels: Sequence[Wheel]) -> Iterator[str]:
     """Warn of folders whose build settings select no code: some backends do not fail then."""
     for wheel in wheels:
         if wheel.source == "local" and not holds_code(wheel.path):

@@ -69,14 +69,13 @@ def finish(
     temporary = run.outputs.place(output)
     with artifact.clock.stage("archive"), writing(output):
         written = _write(artifact, staged, temporary, dependencies.plan)
+        changed = run.outputs.compare(temporary)
     expected = _expect(artifact, dependencies)
     warnings += _verify(artifact, dependencies, staged, written, expected)
     if settings.strict and warnings:
         raise StrictError(warnings)
     _register(artifact, staged, written, expected)
     _write_unpacked(artifact, staged)
-    with artifact.clock.stage("archive"):
-        changed = run.outputs.compare(temporary)
     lock = dependencies.lock
     return report.make(
         report.BuildResult(

@@ -42,7 +42,7 @@ class LockedWheels:
     wheels: tuple[Wheel, ...]
     left_out: tuple[LeftOut, ...]
     can_have_plan: bool = False
-    """Whether all wheels are files that the lock vouches for."""
+    """Whether all wheels are files that the lock vouches for, but for those of local folders."""
 
 
 def make_fetcher(artifact: ArtifactBuild, lock: Lock, *, offline: bool = False) -> Fetcher:
@@ -88,8 +88,7 @@ def get_locked_wheels(
         fetcher.listed_filenames,
     )
     check_sizes(artifact.settings, selection.files)
-    sources = selection.folders or selection.commits
-    can_have_plan = not sources and all(item.is_wheel for item in selection.files)
+    can_have_plan = not selection.commits and all(item.is_wheel for item in selection.files)
     with artifact.clock.stage("fetch"), _examining(artifact.context.cache) as examine:
         fetched = fetcher.fetch(selection.files, on_arrival=examine)
     return LockedWheels(

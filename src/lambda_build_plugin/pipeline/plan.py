@@ -1,10 +1,11 @@
-"""A plan for all dependencies of an artifact: found in the cache, or noted there.
+"""A plan for all locked wheels of an artifact: found in the cache, or noted there.
 
-The files of the dependencies are the same in every artifact with the same wheels and the same
-prefix, whatever the project's own files are, as long as both have no folder in common. So the
-first build notes how they lie in the zip, and later builds copy them by that plan, without
-hashing, opening or laying out a wheel before. What was copied must have the digest in the
-plan, which proves every byte; otherwise the artifact is built again without a plan.
+The files of locked wheels are the same in every artifact with the same wheels and the same
+prefix, whatever the user's own files are, as long as both have no folder in common. The user's
+own are those of the project, and of the local folders that it needs. So the first build notes
+how the others lie in the zip, and later builds copy them by that plan, without hashing, opening
+or laying out a wheel before. What was copied must have the digest in the plan, which proves
+every byte; otherwise the artifact is built again without a plan.
 
 The plan is signed with the key of the user, like every note in the cache.
 """
@@ -207,7 +208,7 @@ def _own_digest(tree: StagedTree) -> str:
 def keep_plan(
     artifact: ArtifactBuild, tree: StagedTree, written: Written, shown: ArtifactView
 ) -> None:
-    """Note the plan of a verified zip, unless the project has a folder in common with a wheel.
+    """Note the plan of a verified zip, unless a local folder has one in common with a wheel.
 
     Args:
         artifact: What was built, with wheels that can have a plan.
@@ -218,22 +219,24 @@ def keep_plan(
     cache = artifact.context.cache
     if cache.warnings:  # nothing can be kept
         return
-    own = artifact.project_wheel().name if artifact.ships_project else ""
-    wheels = [each.wheel for each in tree.distributions if each.wheel.name != own]
+    own = {each.wheel.name for each in tree.distributions if each.wheel.source == "local"}
+    wheels = [each.wheel for each in tree.distributions if each.wheel.name not in own]
     if any(cache.unchecked(Digest(f"sha256:{wheel.sha256}")) is None for wheel in wheels):
         return
-    own_entries = [entry for entry in tree.entries if entry.owner == own]
-    others = [entry for entry in tree.entries if entry.owner != own]
+    own_entries = [entry for entry in tree.entries if entry.owner in own]
+    others = [entry for entry in tree.entries if entry.owner not in own]
     top_names = _top_names(others, tree.prefix)
     if not top_names.isdisjoint(_top_names(own_entries, tree.prefix)):
         return
     own_paths = {entry.path for entry in own_entries}
     facts = {
-        "dist-infos": [each.dist_info for each in tree.distributions if each.wheel.name != own],
-        "disputes": [[each.text, each.paths] for each in tree.disputes],
+        "dist-infos": [each.dist_info for each in tree.distributions if each.wheel.name not in own],
+        "disputes": [
+            [each.text, each.paths] for each in tree.disputes if own_paths.isdisjoint(each.paths)
+        ],
         "top-names": sorted(top_names),
         "code": as_note({path: code for path, code in shown.code.items() if path not in own_paths}),
-        "distributions": [each.as_note() for each in shown.distributions if each.name != own],
+        "distributions": [each.as_note() for each in shown.distributions if each.name not in own],
     }
     packed = packed_files(tree, written, without=own, facts=facts)
     paths, names = [wheel.path for wheel in wheels], [wheel.name for wheel in wheels]

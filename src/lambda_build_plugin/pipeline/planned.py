@@ -7,23 +7,27 @@ from typing import TYPE_CHECKING
 from lambda_build_plugin.errors import FetchError
 from lambda_build_plugin.pipeline.cached_wheels import find_cached_wheels, tell_of_cached
 from lambda_build_plugin.pipeline.decision import Dependencies
-from lambda_build_plugin.pipeline.dependencies import find_skipped
+from lambda_build_plugin.pipeline.dependencies import find_skipped, warn_of_empty_wheels
 from lambda_build_plugin.pipeline.noted_choice import keep_choice
 from lambda_build_plugin.pipeline.plan import find_plan, may_have_plan
 from lambda_build_plugin.pipeline.selecting import check_sizes, select_files
 from lambda_build_plugin.pipeline.unneeded import warn_of_unneeded
-from lambda_build_plugin.selection.graph import parsed_requirements
+from lambda_build_plugin.selection.graph import parsed_requirements, requirements_of
+from lambda_build_plugin.source_build.policy import policy_warnings
+from lambda_build_plugin.source_build.wheels import build_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from lambda_build_plugin.lock.model import Lock, LockedPackage
     from lambda_build_plugin.pipeline.noted_choice import ChoiceKey
+    from lambda_build_plugin.pipeline.plan import Plan
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.pipeline.target_lock import TargetLock
     from lambda_build_plugin.selection.files import Selection
     from lambda_build_plugin.selection.wheel_choice import Selected
     from lambda_build_plugin.system.hashes import Digest
+    from lambda_build_plugin.wheel.file import Wheel
 
 __all__ = ["get_planned_dependencies"]
 
@@ -52,7 +56,7 @@ def get_planned_dependencies(
         return None, None
     with artifact.clock.stage("select"):
         selection = select_files(artifact, named)
-    if selection.folders or selection.commits:
+    if selection.commits:
         return None, selection
     check_sizes(settings, selection.files)
     files = _hashed_wheels(selection.files)
@@ -65,24 +69,48 @@ def get_planned_dependencies(
         return None, selection
     with artifact.clock.stage("fetch"):
         tell_of_cached(artifact, wheels)
+    local = _build_folders(artifact, selection)
     left_out = (*packages.left_out, *selection.left_out)
-    requires = {each.name: each.requires for each in plan.distributions}
-    unneeded = warn_of_unneeded(
-        artifact,
-        target_lock.lock,
-        wheels,
-        lambda wheel: tuple(parsed_requirements(requires[wheel.name])),
-    )
     dependencies = Dependencies(
         lock=target_lock,
-        wheels=wheels,
+        wheels=(*wheels, *local),
         left_out=tuple(sorted(left_out, key=lambda item: (item.name, item.version))),
-        warnings=(*target_lock.warnings, *unneeded),
+        warnings=(
+            *target_lock.warnings,
+            *_warnings(artifact, target_lock, plan, (*wheels, *local)),
+        ),
         folders=target_lock.folders,
         skipped=find_skipped(settings, target_lock.lock),
         plan=plan,
     )
     return dependencies, selection
+
+
+def _build_folders(artifact: ArtifactBuild, selection: Selection) -> tuple[Wheel, ...]:
+    """Build the local folders that ship; their wheels are not part of a plan."""
+    if not selection.folders:
+        return ()
+    with artifact.clock.stage("build"):
+        return tuple(build_folder(*item, artifact.context) for item in selection.folders)
+
+
+def _warnings(
+    artifact: ArtifactBuild, target_lock: TargetLock, plan: Plan, wheels: Sequence[Wheel]
+) -> Iterator[str]:
+    """Yield what a build without a plan warns of, apart from what comes from an index."""
+    requires = {each.name: each.requires for each in plan.distributions}
+    yield from warn_of_unneeded(
+        artifact,
+        target_lock.lock,
+        wheels,
+        lambda wheel: (
+            tuple(parsed_requirements(requires[wheel.name]))
+            if wheel.name in requires
+            else requirements_of(wheel.path)
+        ),
+    )
+    yield from policy_warnings(artifact.context.policy, wheels)
+    yield from warn_of_empty_wheels(wheels)
 
 
 def _named(

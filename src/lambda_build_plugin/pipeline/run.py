@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.system.sharing import SharedFolder
     from lambda_build_plugin.wheel.file import Wheel
 
-__all__ = ["ArtifactBuild", "Run"]
+__all__ = ["ArtifactBuild", "Run", "settings_policy"]
 
 
 @dataclass(kw_only=True)
@@ -153,16 +153,12 @@ class ArtifactBuild:
             SettingsError: A configuration file cannot be read.
         """
         settings, host = self.settings, self.settings.host
-        ours = (
-            format_rules("`only-binary`", only_binary=[ALL] if settings.only_binary else ()),
-            format_rules("`no-binary`", no_binary=settings.no_binary),
-        )
         policies, path = self.run.policies, lock.path if lock else None
         if path not in policies:
             policies[path] = read_policy(
                 settings.project, lock, environ=host.environ, home=host.home
             )
-        context = replace(self.context, policy=BuildPolicy(rules=ours).joined(policies[path]))
+        context = replace(self.context, policy=settings_policy(settings).joined(policies[path]))
         return replace(self, context=context)
 
     @property
@@ -183,6 +179,16 @@ class ArtifactBuild:
                 built = build_project(self.settings.project, self.context, builder=run.builder)
             run.project_wheels[target] = built
         return built
+
+
+def settings_policy(settings: Settings) -> BuildPolicy:
+    """Write what the settings say about builds from source as a policy."""
+    return BuildPolicy(
+        rules=(
+            format_rules("`only-binary`", only_binary=[ALL] if settings.only_binary else ()),
+            format_rules("`no-binary`", no_binary=settings.no_binary),
+        )
+    )
 
 
 def _read_artifact(path: Path, target: Target) -> Provider:

@@ -130,7 +130,7 @@ def stage_artifact(
     """
     settings = artifact.settings
     if dependencies.plan is not None:
-        return _stage_by_plan(artifact, dependencies.plan, code)
+        return _stage_by_plan(artifact, dependencies.plan, dependencies.wheels, code)
     wheels = [*dependencies.wheels, *([code.wheel] if code.wheel else [])]
     with artifact.clock.stage("stage"):
         machine_code = integrity.check(wheels, artifact.context.cache)
@@ -158,9 +158,12 @@ def stage_artifact(
     )
 
 
-def _stage_by_plan(artifact: ArtifactBuild, plan: Plan, code: ProjectCode) -> StagedArtifact:
-    """Lay out the project's own wheel beside what is already packed."""
-    wheels = [code.wheel] if code.wheel else []
+def _stage_by_plan(
+    artifact: ArtifactBuild, plan: Plan, dependencies: Sequence[Wheel], code: ProjectCode
+) -> StagedArtifact:
+    """Lay out the wheels of the user's own folders beside what is already packed."""
+    wheels = [wheel for wheel in dependencies if wheel.source == "local"]
+    wheels += [code.wheel] if code.wheel else []
     with artifact.clock.stage("stage"):
         machine_code = integrity.check(wheels, artifact.context.cache)
         layouts = Layouts(artifact.context.cache)

@@ -13,7 +13,7 @@ from lambda_build_plugin.selection.explain import NoMatchingFileError, is_of_one
 from lambda_build_plugin.selection.packages import reached
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, MutableMapping
     from pathlib import Path
 
     from packaging.utils import NormalizedName
@@ -30,6 +30,7 @@ __all__ = [
     "find_packages",
     "read_lock_of",
     "read_target_lock",
+    "target_lock_of",
 ]
 
 
@@ -81,19 +82,33 @@ def read_target_lock(artifact: ArtifactBuild) -> TargetLock | None:
     Raises:
         LockError: The lock is missing, out of date or unreadable, or excludes the target.
     """
-    settings, locks = artifact.settings, artifact.run.locks
-    if not settings.needs_lock:
+    if not artifact.settings.needs_lock:
         return None
     with artifact.clock.stage("lock"):
-        found = find_lock(
-            settings.project, settings.lock, needed=bool(settings.extras or settings.groups)
-        )
-        if found is None:
-            return None
-        lock = locks.get(found.path) or read_lock_of(settings, found.path)
-        locks[found.path] = lock
-        with explaining_host_only_lock(lock, settings):
-            packages = find_packages(lock, settings, settings.target)
+        return target_lock_of(artifact.settings, artifact.run.locks)
+
+
+def target_lock_of(settings: Settings, locks: MutableMapping[Path, Lock]) -> TargetLock | None:
+    """Read the lock for some settings and choose the packages for their target.
+
+    Args:
+        settings: What is built.
+        locks: Locks by path. A lock that is read here is added.
+
+    Raises:
+        LockError: The lock is missing, out of date or unreadable, or excludes the target.
+    """
+    if not settings.needs_lock:
+        return None
+    found = find_lock(
+        settings.project, settings.lock, needed=bool(settings.extras or settings.groups)
+    )
+    if found is None:
+        return None
+    lock = locks.get(found.path) or read_lock_of(settings, found.path)
+    locks[found.path] = lock
+    with explaining_host_only_lock(lock, settings):
+        packages = find_packages(lock, settings, settings.target)
     return TargetLock(
         path=found.path,
         lock=lock,

@@ -17,6 +17,7 @@ from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.projects.model import Failure, ProjectResult, ProjectsReporter
 from lambda_build_plugin.projects.pool import Pool, WorkerEndedError, best_start_method
 from lambda_build_plugin.projects.worker import Built, Orders
+from lambda_build_plugin.system.cache_use import using
 from lambda_build_plugin.system.leftovers import sweep, temporary_folder
 from lambda_build_plugin.system.output import OutputError, Outputs, PlacedOutputs
 
@@ -57,9 +58,14 @@ def build_projects(
     """
     reporter = reporter or ProjectsReporter()
     settings = [each for project in projects for each in project.artifacts]
-    for cache in {each.host.cache_dir for each in settings}:
+    caches = {each.host.cache_dir for each in settings}
+    for cache in caches:
         sweep(cache)
-    with temporary_folder(ignore_errors=True) as folder, _shared_folders(projects):
+    with (
+        using(caches),
+        temporary_folder(ignore_errors=True) as folder,
+        _shared_folders(projects),
+    ):
         orders = Orders(
             projects=projects,
             folder=Path(folder),
@@ -139,10 +145,11 @@ class _Run:
         """Find or start a worker for a project; false if all are at work."""
         while (worker := self._free_worker(most)) is not None:
             try:
-                worker.build(number, self._reporter.started(self._projects[number]))
+                worker.build(number)
             except OSError:  # it was killed while it waited
                 self._pool.forget(worker)
                 continue
+            worker.reporter = self._reporter.started(self._projects[number])
             return True
         return False
 

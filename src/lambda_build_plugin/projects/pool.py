@@ -60,15 +60,15 @@ class Worker:
 
     reporter: Reporter = field(default_factory=Reporter)
 
-    def build(self, project: int, reporter: Reporter) -> None:
+    def build(self, project: int) -> None:
         """Let it build a project.
 
         Raises:
             OSError: It has ended.
         """
-        self.project, self.reporter, self.outputs = project, reporter, PlacedOutputs()
-        self.started_at = time.perf_counter()
         self.connection.send(project)
+        self.project, self.outputs = project, PlacedOutputs()
+        self.started_at = time.perf_counter()
 
     def hear(self) -> Built | None:
         """Take in one message; return it if it is the end of the build.

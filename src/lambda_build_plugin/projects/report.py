@@ -15,12 +15,19 @@ if TYPE_CHECKING:
     from lambda_build_plugin.projects.model import ProjectResult
     from lambda_build_plugin.report import BuildReport
 
-__all__ = ["ProjectsReport", "as_json", "as_table", "warning_lines"]
+__all__ = [
+    "BuiltProject",
+    "FailedProject",
+    "ProjectsReport",
+    "as_json",
+    "as_table",
+    "warning_lines",
+]
 
 _STATES = {None: "new", True: "changed", False: "same"}
 
 
-class ProjectReport(TypedDict):
+class BuiltProject(TypedDict):
     """One project that was built."""
 
     project: str
@@ -33,7 +40,7 @@ class ProjectReport(TypedDict):
     seconds: float
 
 
-class FailureReport(TypedDict):
+class FailedProject(TypedDict):
     """One project that was not built, and why."""
 
     project: str
@@ -50,8 +57,8 @@ class ProjectsReport(TypedDict):
     """Schema 1, for a run that builds several projects. All lists are in the order given."""
 
     schema: int
-    projects: list[ProjectReport]
-    failures: list[FailureReport]
+    projects: list[BuiltProject]
+    failures: list[FailedProject]
     not_built: list[str]
     """Projects that were not tried, or not kept, because another one failed (`--fail-fast`)."""
 
@@ -63,7 +70,7 @@ def as_json(results: Sequence[ProjectResult]) -> str:
             schema=SCHEMA,
             projects=[_project(result) for result in results if result.reports],
             failures=[
-                FailureReport(
+                FailedProject(
                     project=result.project.label,
                     folder=str(result.project.folder),
                     exit_code=result.failure.exit_code,
@@ -79,8 +86,8 @@ def as_json(results: Sequence[ProjectResult]) -> str:
     )
 
 
-def _project(result: ProjectResult) -> ProjectReport:
-    return ProjectReport(
+def _project(result: ProjectResult) -> BuiltProject:
+    return BuiltProject(
         project=result.project.label,
         folder=str(result.project.folder),
         artifacts=list(result.reports),

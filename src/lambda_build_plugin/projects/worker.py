@@ -91,7 +91,7 @@ class Built(NamedTuple):
 
 
 def work(connection: Connection, orders: Orders) -> None:
-    """Build projects until the connection says None or is closed."""
+    """Build the projects whose numbers come through the connection, until it is closed."""
     _handle_signals()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # What was loaded before is never collected; what builds leave is, but not all the time.
@@ -102,8 +102,8 @@ def work(connection: Connection, orders: Orders) -> None:
     tempfile.tempdir = str(orders.folder)
     worker = _Worker(connection, orders)
     try:
-        while (number := connection.recv()) is not None:
-            connection.send(worker.build(orders.projects[number]))
+        while True:
+            connection.send(worker.build(orders.projects[connection.recv()]))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         os._exit(1)  # without waiting for downloads that are no longer needed
 

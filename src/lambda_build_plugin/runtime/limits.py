@@ -17,9 +17,12 @@ MOST_ENTRIES = 65_535
 """Entries that a zip without zip64 can count; Lambda is not known to read zip64."""
 
 _KILOBYTES_SHOWN = 100
+_KILOBYTES_OF_A_GIGABYTE = 1024 * 1024
 
 
 def size_text(size: int) -> str:
     """Write a number of bytes for people, in the MB that Lambda's documents use."""
     kilobytes = size / 1024
+    if kilobytes >= _KILOBYTES_OF_A_GIGABYTE:
+        return f"{kilobytes / _KILOBYTES_OF_A_GIGABYTE:.1f} GB"
     return f"{kilobytes / 1024:.1f} MB" if kilobytes >= _KILOBYTES_SHOWN else f"{kilobytes:.1f} KB"

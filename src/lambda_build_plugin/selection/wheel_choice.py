@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from packaging.utils import parse_wheel_filename
@@ -116,7 +117,7 @@ def offered_wheels(package: LockedPackage) -> Iterator[OfferedWheel]:
     """
     for file in wheel_files(package):
         try:
-            name, version, build, tags = parse_wheel_filename(file.filename or "")
+            name, version, build, tags = _parsed(file.filename or "")
         except ValueError:  # InvalidWheelFilename, or a number with thousands of digits
             continue
         if name == package.name and package.version in {None, version, _public(version)}:
@@ -128,6 +129,10 @@ def offered_wheels(package: LockedPackage) -> Iterator[OfferedWheel]:
                 build=build,
                 tags=tags,
             )
+
+
+# Projects of one workspace are asked about the same files, one after the other.
+_parsed = lru_cache(maxsize=8192)(parse_wheel_filename)
 
 
 def wheel_files(package: LockedPackage) -> Iterator[LockedFile]:

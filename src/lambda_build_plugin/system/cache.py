@@ -7,7 +7,8 @@ its own kind and key, so that neither a forged note nor a note that was moved ha
 A folder that belongs to another user is never written to. Its notes are not read, and its
 files are copied while they are hashed, because their owner could change them at any time.
 
-Writers put a file beside its place and move it in, so several builds may share one cache.
+Writers put a file beside its place and move it in, so several builds may share one cache. The
+modification time of a file is when it was last used, correct to an hour, for clean-ups.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import hashlib
 import hmac
 import json
 import os
+import time
 from contextlib import contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias, get_args
 
 from lambda_build_plugin.errors import FetchError
 from lambda_build_plugin.system.hashes import Hashing, check_file
@@ -31,7 +33,23 @@ if TYPE_CHECKING:
     from lambda_build_plugin.system.hashes import Checked, Digest
     from lambda_build_plugin.system.sharing import SharedFolder
 
-__all__ = ["Cache", "CacheError", "belongs_to_another_user"]
+__all__ = [
+    "FILES",
+    "FOLDER_KINDS",
+    "Cache",
+    "CacheError",
+    "belongs_to_another_user",
+]
+
+FILES = "files"
+"""The folder of the files by their digest; beside it is one for each kind of notes."""
+
+FolderKind: TypeAlias = Literal["git", "zig"]
+
+FOLDER_KINDS = frozenset(get_args(FolderKind))
+"""Kinds whose entries are folders that other modules keep here."""
+
+_HOUR = 60 * 60  # seconds
 
 _READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
@@ -112,6 +130,7 @@ class Cache:
             except OSError:
                 continue
             if checked.digest == digest:
+                _note_use(path)
                 return checked
             with suppress(OSError):  # damaged: the next fetch brings it anew
                 path.unlink()
@@ -135,7 +154,7 @@ class Cache:
         """
         algorithm = digest.partition(":")[0] if digest else "sha256"
         hashing = Hashing(algorithm)
-        with self._beside("files") as (file, temporary, root):
+        with self._beside(FILES) as (file, temporary, root):
             for chunk in chunks:
                 hashing.update(chunk)
                 file.write(chunk)
@@ -176,12 +195,14 @@ class Cache:
     def signed(self, kind: str, key: str) -> bytes | None:
         """Get a note of another format; None if there is none that this user has signed."""
         for root in self._own_folders():
+            path = _note_path(root, kind, key)
             try:
-                content = _note_path(root, kind, key).read_bytes()
+                content = path.read_bytes()
             except OSError:
                 continue
             signature, text = content[:_SIGNATURE_LENGTH], content[_SIGNATURE_LENGTH:]
             if hmac.compare_digest(signature, self._signature(kind, key, text)):
+                _note_use(path)
                 return text
         return None
 
@@ -203,13 +224,18 @@ class Cache:
         Files of another user are not found.
         """
         folders = (_file_path(root, digest) for root in self._own_folders())
-        return next((path for path in folders if path.is_file()), None)
+        found = next((path for path in folders if path.is_file()), None)
+        if found is not None:
+            _note_use(found)
+        return found
 
-    def folder(self, kind: str, key: str) -> Path:
+    def folder(self, kind: FolderKind, key: str) -> Path:
         """Name the place of a folder that another module keeps here; the key may be secret."""
         if self._obstacle is not None:
             self._read_only = _reason(self._obstacle)
-        return self._own / kind / hashlib.sha256(key.encode()).hexdigest()
+        place = self._own / kind / hashlib.sha256(key.encode()).hexdigest()
+        _note_use(place)
+        return place
 
     def _signature(self, kind: str, key: str, text: bytes) -> bytes:
         """Sign the content of a note together with its kind and its key."""
@@ -252,6 +278,13 @@ class Cache:
         return *_new_file(self._spare / kind), self._spare
 
 
+def _note_use(path: Path) -> None:
+    """Say of a file or a folder in the cache that it was used, at most once an hour."""
+    with suppress(OSError):  # it is only read, or it is another user's
+        if time.time() - path.stat().st_mtime > _HOUR:
+            os.utime(path)
+
+
 def belongs_to_another_user(root: Path) -> bool:
     """Tell whether a folder exists and is not the user's own, as pip does for its cache."""
     if os.name != "posix":
@@ -277,7 +310,7 @@ def _reason(error: OSError) -> str:
 
 def _file_path(root: Path, digest: str) -> Path:
     algorithm, _, value = digest.partition(":")
-    return root / "files" / algorithm / value[:2] / value
+    return root / FILES / algorithm / value[:2] / value
 
 
 def _note_path(root: Path, kind: str, key: str) -> Path:

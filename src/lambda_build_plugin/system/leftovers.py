@@ -21,18 +21,30 @@ from lambda_build_plugin.system.cache import belongs_to_another_user
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["draft_name", "part_name", "sweep", "sweep_parts", "temporary_folder"]
+__all__ = [
+    "CACHE_PART",
+    "DAY",
+    "draft_name",
+    "part_name",
+    "sweep",
+    "sweep_ended",
+    "sweep_parts",
+    "temporary_folder",
+]
 
-_DAY = 24 * 60 * 60  # seconds
+DAY = 24 * 60 * 60
+"""Seconds after which something unfinished belongs to no running build."""
 
-_FOLDER = re.compile(r"lambda-build-\d+-[a-z0-9_]{8}")
+_FOLDER = re.compile(r"lambda-build-(\d+)-[a-z0-9_]{8}")
+"""With the number of the process that has made it."""
 
 _UNFINISHED = re.compile(
     r"\.lambda-build-[0-9a-f]{16}\.part|pylock\.lambda-build-[0-9a-f]{16}\.toml"
 )
 """What `part_name` and `draft_name` return."""
 
-_CACHE_PART = re.compile(r"\.part-[a-z0-9_]{8}(?:[0-9a-f]{8})?")
+CACHE_PART = re.compile(r"\.part-[a-z0-9_]{8}(?:[0-9a-f]{8})?")
+"""Unfinished files and folders in the cache."""
 
 _MARKER = "swept"
 """The file in the cache that is touched when the last sweep is over."""
@@ -70,15 +82,24 @@ def sweep(cache: Path) -> None:
     """
     marker = cache / _MARKER
     with suppress(OSError):
-        if time.time() - marker.stat().st_mtime < _DAY:
+        if time.time() - marker.stat().st_mtime < DAY:
             return
     _sweep(Path(tempfile.gettempdir()), _FOLDER)
     if belongs_to_another_user(cache):
         return
     with suppress(OSError):
         for folder in cache.iterdir():
-            _sweep(folder, _CACHE_PART)
+            _sweep(folder, CACHE_PART)
         marker.touch()
+
+
+def sweep_ended() -> None:
+    """Remove the temporary folders of processes that have ended, however old they are."""
+    root = Path(tempfile.gettempdir())
+    for path in _ours(root, _FOLDER):
+        match = _FOLDER.fullmatch(path.name)
+        if match and not _is_running(int(match[1])):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def sweep_parts(folder: Path) -> None:
@@ -97,6 +118,14 @@ def _sweep(folder: Path, name: re.Pattern[str]) -> None:
 
 def _old_ones(folder: Path, name: re.Pattern[str]) -> Iterator[Path]:
     """Yield the files and folders of a folder that are ours and old."""
+    for path in _ours(folder, name):
+        with suppress(OSError):
+            if time.time() - path.lstat().st_mtime > DAY:
+                yield path
+
+
+def _ours(folder: Path, name: re.Pattern[str]) -> Iterator[Path]:
+    """Yield the files and folders of a folder that are this user's and have such a name."""
     try:
         names = [found for found in os.listdir(folder) if name.fullmatch(found)]  # noqa: PTH208
     except OSError:
@@ -105,6 +134,18 @@ def _old_ones(folder: Path, name: re.Pattern[str]) -> Iterator[Path]:
         with suppress(OSError):
             status = (folder / found).lstat()
             is_own = not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
-            is_plain = stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)
-            if is_own and is_plain and time.time() - status.st_mtime > _DAY:
+            if is_own and (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
                 yield folder / found
+
+
+def _is_running(process: int) -> bool:
+    """Tell whether a process may run; on Windows, asking would end it."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
