@@ -16,8 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from lambda_build_plugin.commands.diff import Difference
 from lambda_build_plugin.commands.inspection import InspectedPackage, InspectionReport
+from lambda_build_plugin.invoke.results import InvocationsReport
 from lambda_build_plugin.projects.report import ProjectsReport
-from lambda_build_plugin.report import BuildReport, BuildReports, SizeReport
+from lambda_build_plugin.report import (
+    BuildReport,
+    BuildReports,
+    ErrorReport,
+    FailedReport,
+    SizeReport,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +34,7 @@ FOLDER = Path(__file__).resolve().parent / "schema"
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _SITE = "https://lambda-build-plugin.github.io/lambda-build-plugin"
 _SIMPLE = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "None": "null"}
-_PARTS = {part.__name__: part for part in (BuildReport, InspectedPackage, SizeReport)}
+_PARTS = {part.__name__: part for part in (BuildReport, ErrorReport, InspectedPackage, SizeReport)}
 
 
 def schemas() -> Mapping[str, str]:
@@ -36,17 +43,18 @@ def schemas() -> Mapping[str, str]:
         "build.schema.json": _schema("build", [BuildReport, BuildReports, ProjectsReport]),
         "inspect.schema.json": _schema("inspect", [InspectionReport]),
         "diff.schema.json": _schema("diff", [Difference]),
+        "invoke.schema.json": _schema("invoke", [InvocationsReport]),
     }
 
 
 def _schema(name: str, documents: list[type]) -> str:
     definitions: dict[str, Any] = {}
-    forms = [_object(each, definitions) for each in documents]
+    forms = [_object(each, definitions) for each in (*documents, FailedReport)]
     schema = {
         "$schema": _DRAFT,
         "$id": f"{_SITE}/{name}.schema.json",
         "title": f"What `lambda-build{'' if name == 'build' else f' {name}'} --json` prints",
-        **(forms[0] if len(forms) == 1 else {"oneOf": forms}),
+        "oneOf": forms,
         "$defs": dict(sorted(definitions.items())),
     }
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

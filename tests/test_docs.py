@@ -280,6 +280,10 @@ def test_the_schemas_are_what_the_code_says() -> None:
         ),
         pytest.param("inspect", ["inspect", "--json", "a.zip"], id="inspect"),
         pytest.param("diff", ["diff", "--json", "a.zip", "b.zip"], id="diff"),
+        pytest.param("build", ["--json", ".", "missing"], id="several projects, one missing"),
+        pytest.param("build", ["--json", "--lock", "missing.lock"], id="a build that fails"),
+        pytest.param("inspect", ["inspect", "--json", "missing.zip"], id="no zip to inspect"),
+        pytest.param("diff", ["diff", "--json", "a.zip", "missing.zip"], id="no zip to compare"),
     ],
 )
 def test_reports_follow_the_schemas(

@@ -34,6 +34,20 @@ _HOSTS = CACHE / "hosts"
 _KEPT_SECONDS = 24 * 3600
 
 _VARIABLES = {
+    "cdk": {
+        "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(CACHE / "jsii"),  # 10 s for each home otherwise
+        "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1",
+        "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
+    },
+    "deploy": {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_PAGER": "",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "PULUMI_SKIP_UPDATE_CHECK": "1",
+        "SAM_CLI_TELEMETRY": "0",
+    },
     "hatch": {
         "HATCH_CACHE_DIR": "{home}/hatch-cache",
         "HATCH_DATA_DIR": "{home}/hatch-data",
@@ -74,6 +88,10 @@ class Host:
         """The interpreter that the host runs in."""
         return _python_of(self.folder)
 
+    def environment(self, home: Path) -> dict[str, str]:
+        """Give the variables that a user with this home would have."""
+        return _a_users_environment(self.name, home)
+
     def run(
         self,
         *arguments: str | Path,
@@ -95,7 +113,7 @@ class Host:
         return subprocess.run(
             [self.python, *arguments],
             cwd=cwd,
-            env={**_a_users_environment(self.name, home), **(environ or {})},
+            env={**self.environment(home), **(environ or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

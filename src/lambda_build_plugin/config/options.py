@@ -103,6 +103,14 @@ TABLE = (
         default="python",
     ),
     Option(
+        "layer-files",
+        ("layer-file",),
+        "contents",
+        "PATH",
+        "put a file or folder at the root of a layer; PATH/ stands for what is in the folder",
+        repeated=True,
+    ),
+    Option(
         "contents",
         ("contents",),
         "contents",

@@ -53,6 +53,8 @@ _CHECK = "3"
 
 _CHUNK = 1 << 18  # bytes inflated at a time
 _MOST_THREADS = 8
+_MOST_NAMED = 3
+"""Wheels in the headline of an error; its reason names all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,19 +71,23 @@ class DamagedWheelsError(StageError):
 
     def __init__(self, damages: Sequence[Damage]) -> None:
         self.damages = tuple(damages)
-        names = ", ".join(damage.wheel.filename for damage in damages)
         local = all(damage.wheel.source == "local" for damage in damages)
         super().__init__(
-            f"{names} {'is' if len(damages) == 1 else 'are'} damaged",
-            why="\n".join(
+            f"{_named(damages)} {'is' if len(damages) == 1 else 'are'} damaged",
+            why=[
                 f"`{damage.member}` in {damage.wheel.filename}: {damage.problem}"
                 for damage in damages
-            ),
+            ],
             hint="this wheel was just built from the project itself: look at its build backend"
             if local
             else "these are the bytes that were asked for, so fetching them again does not help: "
             "lock another version, and tell the authors of the package",
         )
+
+
+def _named(damages: Sequence[Damage]) -> str:
+    names = [damage.wheel.filename for damage in damages]
+    return ", ".join(names) if len(names) <= _MOST_NAMED else f"{len(names)} wheels"
 
 
 def check(wheels: Iterable[Wheel], cache: Cache) -> MachineCodeOf:
