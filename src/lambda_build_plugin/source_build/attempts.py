@@ -166,7 +166,7 @@ class _Attempts:
 
     def _wrong_wheel(self, *attempts: Attempt) -> WrongWheelError:
         return WrongWheelError(
-            self.source, attempts, self.context.target, may_cross=self.context.lacks_zig
+            self.source, attempts, self.context.target, remedy=self.context.cross_remedy
         )
 
     def _pure(self, first: Attempt) -> Path:
