@@ -31,7 +31,8 @@ LOWEST_TESTS ?= $(addprefix tests/,commands config fetch frontends/test_cli.py i
 # The tests that `make built` runs: those of all that a user can start.
 DOORS ?= tests/frontends tests/commands
 
-.PHONY: help demo test lint types hosts unit lowest nightly arm64 newest examples dist built docs site reference session release fuzz bench bench-monorepo lock clean
+.PHONY: help demo test lint types hosts unit lowest nightly arm64 newest examples action dist built
+.PHONY: docs site reference session release fuzz bench bench-monorepo lock clean
 
 help:
 	@echo "make demo    build fixtures/projects/quickstart for python3.13 on arm64"
@@ -145,6 +146,11 @@ $(DOCS_STAMP): $(STAMP) locks/docs.txt
 
 docs: $(DOCS_STAMP)
 	$(DOCS)/$(PROGRAMS)/sphinx-build --quiet --fresh-env --write-all --fail-on-warning --keep-going docs .cache/docs
+
+# The outputs of the action of this repository, which its workflow hands over as variables.
+action:
+	test "$$(openssl dgst -sha256 -binary "$$ZIP" | openssl base64 -A)" = "$$SHA256"
+	test "$$CHANGED" = true
 
 # What GitHub Pages takes.
 site: docs
