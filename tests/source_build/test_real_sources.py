@@ -122,7 +122,7 @@ class Built:
 def _built(runtime: str, arch: str, scratch: Path) -> Built:
     """Build all sources for one target, as a user would who has the extra."""
     project = scratch / "demo"
-    project.mkdir(parents=True)
+    project.mkdir(parents=True)  # so that what has failed is not built once more
     # Newer wheels of numpy, which contourpy needs, ask for a newer glibc than python3.11 has.
     listed = ["numpy<2.3", *(f"{name}{version}" for name, version in _SOURCES.items())]
     (project / "pyproject.toml").write_text(
