@@ -26,12 +26,13 @@ BUILD := $(BIN)/uv build --quiet --build-constraints locks/builds.txt --require-
 # Some cases of large matrices, which say little when the others pass, wait for `make nightly`.
 EACH_TIME := not nightly
 # What the version of a dependency can change: the rooms that use one, and whole builds.
-LOWEST_TESTS ?= $(addprefix tests/,commands config fetch frontends/test_cli.py lock pipeline/test_build.py \
-	properties runtime selection source_build stage verify wheel)
+LOWEST_TESTS ?= $(addprefix tests/,commands config fetch frontends/test_cli.py invoke lock \
+	pipeline/test_build.py properties runtime selection source_build stage verify wheel)
 # The tests that `make built` runs: those of all that a user can start.
 DOORS ?= tests/frontends tests/commands
 
-.PHONY: help demo test lint types hosts unit lowest nightly arm64 newest dist built docs reference session release fuzz bench bench-monorepo lock clean
+.PHONY: help demo test lint types hosts unit lowest nightly arm64 newest examples action dist built
+.PHONY: docs site reference session release fuzz bench bench-monorepo lock clean
 
 help:
 	@echo "make demo    build fixtures/projects/quickstart for python3.13 on arm64"
@@ -43,6 +44,7 @@ help:
 	@echo "make nightly every case of every test, on the locked dependencies and on the lowest"
 	@echo "make arm64   compile sources of the index for arm64, and use them under qemu"
 	@echo "make newest  all tests with the newest of everything, whatever the locks say"
+	@echo "make examples  run the examples with real deploy tools, which need Node.js"
 	@echo "make fuzz    search each parser for inputs that it does not answer, for a minute each"
 	@echo "make bench   compare with uv + zip"
 	@echo "make bench-monorepo   compare one run for 50 functions with 50 single runs"
@@ -109,6 +111,10 @@ newest: $(STAMP)
 	$(INSTALL) --python $(NEWEST)/$(PROGRAMS)/python --upgrade --group test --editable '.[backends]'
 	TEST_NEWEST=1 $(NEWEST)/$(PROGRAMS)/pytest -n $(JOBS) --dist worksteal
 
+# Real deploy tools, from locks/hosts and locks/npm; a nightly workflow runs it.
+examples: $(STAMP)
+	$(BIN)/pytest examples
+
 # The wheel is made of the sdist, as an installer makes it that finds no wheel, and has to
 # be what the tree gives.
 dist: $(STAMP)
@@ -129,7 +135,7 @@ built: dist
 # What is published is what was tested last: `built` makes dist/.
 release: $(STAMP)
 	$(BIN)/python .ci/check_release.py "$(TAG)"
-	$(MAKE) --no-print-directory lint types nightly
+	$(MAKE) --no-print-directory lint types docs nightly
 	$(MAKE) --no-print-directory built EACH_TIME=
 
 $(DOCS_STAMP): $(STAMP) locks/docs.txt
@@ -140,6 +146,15 @@ $(DOCS_STAMP): $(STAMP) locks/docs.txt
 
 docs: $(DOCS_STAMP)
 	$(DOCS)/$(PROGRAMS)/sphinx-build --quiet --fresh-env --write-all --fail-on-warning --keep-going docs .cache/docs
+
+# The outputs of the action of this repository, which its workflow hands over as variables.
+action:
+	test "$$(openssl dgst -sha256 -binary "$$ZIP" | openssl base64 -A)" = "$$SHA256"
+	test "$$CHANGED" = true
+
+# What GitHub Pages takes.
+site: docs
+	tar --create --file .cache/artifact.tar --directory .cache/docs .
 
 session: $(DOCS_STAMP)
 	$(DOCS)/$(PROGRAMS)/python docs/record_session.py
@@ -160,6 +175,7 @@ fuzz: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/invoke.py
 
 bench-monorepo: $(STAMP)
 	$(BIN)/python -m benchmarks.monorepo

@@ -17,6 +17,7 @@ from lambda_build_plugin.config.options import TABLE, variable
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.frontends import cli
 from lambda_build_plugin.frontends.options import OPTIONS
+from lambda_build_plugin.runtime.target import AS_OF, RUNTIMES
 
 if TYPE_CHECKING:
     import argparse
@@ -29,6 +30,7 @@ _PACKAGE = _HERE.parent / "src" / "lambda_build_plugin"
 SETTINGS = _HERE / "reference" / "settings.md"
 COMMAND_LINE = _HERE / "reference" / "command-line.md"
 MESSAGES = _HERE / "reference" / "messages.md"
+RUNTIMES_PAGE = _HERE / "reference" / "runtimes.md"
 
 _BEGIN = "<!-- made by make_reference -->"
 _END = "<!-- end -->"
@@ -98,6 +100,26 @@ def messages_page(page: str) -> str:
             heading = f"## `{kind.__name__}`, exit code {kind.exit_code}"
             made[heading] = "\n".join(("| kind | meaning |", "|---|---|", *rows))
     return _renewed(page, made)
+
+
+def runtimes_page(page: str) -> str:
+    """Write the list of runtimes anew.
+
+    Args:
+        page: The page as it is, for what people have written in it.
+    """
+    lines = [
+        f"As of {AS_OF.isoformat()}:",
+        "",
+        "| runtime | patch level | glibc | newest wheels | deprecated from |",
+        "|---|---|---|---|---|",
+    ]
+    for each in RUNTIMES.values():
+        newest = f"manylinux_{each.glibc.major}_{each.glibc.minor}"
+        ends = each.deprecated.isoformat() if each.deprecated else ""
+        name = f"`{each.name}`" + (" (preview)" if each.preview else "")
+        lines.append(f"| {name} | {each.full_version} | {each.glibc} | `{newest}` | {ends} |")
+    return _MADE.sub(lambda _: _part("\n".join(lines)), page)
 
 
 def _meaning(node: ast.ClassDef) -> str:
@@ -202,6 +224,7 @@ def main() -> None:
         SETTINGS: settings_page,
         COMMAND_LINE: command_line_page,
         MESSAGES: messages_page,
+        RUNTIMES_PAGE: runtimes_page,
     }
     for path, made in pages.items():
         page = path.read_text(encoding="utf-8")

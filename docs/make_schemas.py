@@ -8,25 +8,21 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import sys
 import textwrap
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lambda_build_plugin.commands.diff import Change, Difference, Field
-from lambda_build_plugin.commands.inspection import (
-    FailureReport,
-    InspectedPackage,
-    InspectionReport,
-)
-from lambda_build_plugin.projects.report import BuiltProject, FailedProject, ProjectsReport
+from lambda_build_plugin.commands.diff import Difference
+from lambda_build_plugin.commands.inspection import InspectedPackage, InspectionReport
+from lambda_build_plugin.invoke.results import InvocationsReport
+from lambda_build_plugin.projects.report import ProjectsReport
 from lambda_build_plugin.report import (
     BuildReport,
     BuildReports,
-    ExcludedReport,
-    LeftBehindReport,
-    LeftOutReport,
-    PackageReport,
+    ErrorReport,
+    FailedReport,
     SizeReport,
 )
 
@@ -38,14 +34,7 @@ FOLDER = Path(__file__).resolve().parent / "schema"
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
 _SITE = "https://lambda-build-plugin.github.io/lambda-build-plugin"
 _SIMPLE = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "None": "null"}
-_PARTS = {
-    part.__name__: part
-    for part in (
-        *(BuildReport, SizeReport, PackageReport, LeftOutReport, ExcludedReport, LeftBehindReport),
-        *(BuiltProject, FailedProject),
-        *(InspectedPackage, FailureReport, Change, Field),
-    )
-}
+_PARTS = {part.__name__: part for part in (BuildReport, ErrorReport, InspectedPackage, SizeReport)}
 
 
 def schemas() -> Mapping[str, str]:
@@ -54,17 +43,18 @@ def schemas() -> Mapping[str, str]:
         "build.schema.json": _schema("build", [BuildReport, BuildReports, ProjectsReport]),
         "inspect.schema.json": _schema("inspect", [InspectionReport]),
         "diff.schema.json": _schema("diff", [Difference]),
+        "invoke.schema.json": _schema("invoke", [InvocationsReport]),
     }
 
 
 def _schema(name: str, documents: list[type]) -> str:
     definitions: dict[str, Any] = {}
-    forms = [_object(each, definitions) for each in documents]
+    forms = [_object(each, definitions) for each in (*documents, FailedReport)]
     schema = {
         "$schema": _DRAFT,
         "$id": f"{_SITE}/{name}.schema.json",
         "title": f"What `lambda-build{'' if name == 'build' else f' {name}'} --json` prints",
-        **(forms[0] if len(forms) == 1 else {"oneOf": forms}),
+        "oneOf": forms,
         "$defs": dict(sorted(definitions.items())),
     }
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
@@ -76,7 +66,7 @@ def _object(kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
     fields = {}
     for field, annotation in kind.__annotations__.items():
         text: str = annotation.__forward_arg__
-        value = _value(ast.parse(text, mode="eval").body, definitions)
+        value = _Values(kind, definitions).of(ast.parse(text, mode="eval").body)
         if field == "schema":
             value = {"const": 1}
         fields[field] = value | ({"description": notes[field]} if field in notes else {})
@@ -88,20 +78,29 @@ def _object(kind: type, definitions: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _value(node: ast.expr, definitions: dict[str, Any]) -> dict[str, Any]:
-    """Describe the values that an annotation stands for."""
-    match node:
-        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            return {"anyOf": [_value(left, definitions), _value(right, definitions)]}
-        case ast.Subscript(value=ast.Name(id="list"), slice=item):
-            return {"type": "array", "items": _value(item, definitions)}
-        case ast.Subscript(value=ast.Name(id="dict"), slice=ast.Tuple(elts=[_, item])):
-            return {"type": "object", "additionalProperties": _value(item, definitions)}
-        case ast.Name(id=name) if name in _PARTS:
-            if name not in definitions:
-                definitions[name] = _object(_PARTS[name], definitions)
-            return {"$ref": f"#/$defs/{name}"}
-    return {"type": _SIMPLE[ast.unparse(node)]}
+class _Values:
+    """Describes the values that the annotations of one class stand for."""
+
+    def __init__(self, kind: type, definitions: dict[str, Any]) -> None:
+        # What a module imports for its annotations alone is not in it at run time.
+        self._known = _PARTS | vars(sys.modules[kind.__module__])
+        self._definitions = definitions
+
+    def of(self, node: ast.expr) -> dict[str, Any]:
+        match node:
+            case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+                return {"anyOf": [self.of(left), self.of(right)]}
+            case ast.Subscript(value=ast.Name(id="list"), slice=item):
+                return {"type": "array", "items": self.of(item)}
+            case ast.Subscript(value=ast.Name(id="dict"), slice=ast.Tuple(elts=[_, item])):
+                return {"type": "object", "additionalProperties": self.of(item)}
+            case ast.Name(id="object"):  # whatever JSON can hold
+                return {}
+            case ast.Name(id=name) if name in self._known:
+                if name not in self._definitions:
+                    self._definitions[name] = _object(self._known[name], self._definitions)
+                return {"$ref": f"#/$defs/{name}"}
+        return {"type": _SIMPLE[ast.unparse(node)]}
 
 
 def _notes(kind: type) -> dict[str, str]:

@@ -25,7 +25,7 @@ _COLUMNS = 92
 
 _COMMANDS = (
     "lambda-build --runtime python3.13 --arch arm64",
-    "lambda-build diff first.zip dist/*.zip",
+    "lambda-build diff first.zip dist/*.zip | tail -n 1",
 )
 """What is shown, one after the other; before the second, the first is run once more."""
 

@@ -1,8 +1,8 @@
 """Renew the locks beside this file: resolve what `environments.toml` asks for anew.
 
-Each lock is universal (for every Python that the project supports, on every platform),
-holds a hash for each file, and names no index. Locks that build on others are made
-after those; all the rest at the same time, as most of it is waiting for the index.
+Each lock is universal (for every Python that the project supports, or that its table names,
+on every platform), holds a hash for each file, and names no index. Locks that build on others
+are made after those; all the rest at the same time, as most of it is waiting for the index.
 """
 
 from __future__ import annotations
@@ -44,18 +44,22 @@ class Lock:
 
     constraints: tuple[str, ...] = ()
     resolution: str = "highest"
+    python: str = _OLDEST_PYTHON
+    """The oldest Python that it is for."""
+
+    folder: Path = _HERE
 
     @property
     def path(self) -> Path:
         """The file that is written."""
-        return _HERE / f"{self.name}.txt"
+        return self.folder / f"{self.name}.txt"
 
     def command(self, uv: str) -> list[str]:
         """Spell the resolution; the requirements come by standard input."""
         project = self.project or {}
         return [
             *(uv, "pip", "compile", "--quiet", "--upgrade", "--universal"),
-            *("--python-version", _OLDEST_PYTHON, "--resolution", self.resolution),
+            *("--python-version", self.python, "--resolution", self.resolution),
             *("--generate-hashes", "--no-header", "--no-annotate"),
             *("--no-emit-index-url", "--no-emit-find-links"),
             *(f"--extra={extra}" for extra in project.get("extras", ())),
@@ -77,6 +81,8 @@ def locks(tables: dict[str, Any]) -> Iterator[Lock]:
             project=table.get("project"),
             constraints=tuple(table.get("constraints", ())),
             resolution=table.get("resolution", "highest"),
+            python=table.get("python", _OLDEST_PYTHON),
+            folder=_ROOT / table["folder"] if "folder" in table else _HERE,
         )
     for name, table in hosts.items():
         alone = Lock(name=f"hosts/{name}", requires=tuple(table["requires"]))

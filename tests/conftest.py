@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import subprocess
-import sys
-import sysconfig
-import tempfile
 from pathlib import Path
 
 import pytest
-from fakes.locks import AWSLAMBDARIC, BACKENDS, BUILT_WHEEL, CACHE, NEWEST, ROOT
+from fakes.installed import installed
+from fakes.locks import AWSLAMBDARIC, BACKENDS, BUILT_WHEEL, NEWEST, ROOT
 
 import lambda_build_plugin
 
@@ -40,29 +36,4 @@ def runtime_interface_client() -> Path:
     It is installed from the package index once per machine, so a test that asks
     for it bears the mark `index`.
     """
-    # A minor version's extension modules load in that minor version alone.
-    key = f"{sys.implementation.cache_tag}-{sysconfig.get_platform()}"
-    folder = CACHE / f"awslambdaric-{key}"
-    if not folder.is_dir():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        # Beside its place: a rename works within one file system, and then at once.
-        with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-            made = Path(scratch, "target")
-            _install(made)
-            try:
-                made.rename(folder)
-            except OSError:
-                if not folder.is_dir():  # or another worker has been quicker
-                    raise
-    return folder
-
-
-def _install(target: Path) -> None:
-    beside = Path(sys.executable).parent
-    uv = shutil.which("uv", path=f"{beside}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
-    assert uv, "uv is in the dependency group `test`"
-    command = [uv, "pip", "install", "--quiet", "--python", sys.executable]
-    environ = {key: value for key, value in os.environ.items() if key != "UV_CONSTRAINT"}
-    locked = ("--require-hashes", "--no-deps", "--requirement", AWSLAMBDARIC)
-    what = ("awslambdaric",) if NEWEST else locked
-    subprocess.run([*command, "--target", target, *what], env=environ, check=True)
+    return installed(AWSLAMBDARIC, "awslambdaric")

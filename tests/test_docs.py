@@ -33,6 +33,7 @@ from lambda_build_plugin.report import (
     BuildReport,
     BuildReports,
     ExcludedReport,
+    LayerFileReport,
     LeftBehindReport,
     LeftOutReport,
     PackageReport,
@@ -69,10 +70,16 @@ def blocks(*languages: str) -> Iterator[Block]:
                 yield Block(page.relative_to(ROOT).as_posix(), found[2], found[3], found[1] or "")
 
 
+def sessions() -> list[tuple[str, str]]:
+    """Find the commands that are shown with what they print to standard error."""
+    shown = [block.text for block in blocks("console") if not block.tested_by]
+    return [(text.partition("\n")[0].removeprefix("$ "), text.partition("\n")[2]) for text in shown]
+
+
 def commands(program: str) -> list[str]:
     """Find the lines that run a program, without prompts and comments."""
-    shown = [block.text for block in blocks("sh", "console") if not block.tested_by]
-    lines = [line.removeprefix("$ ") for text in shown for line in text.splitlines()]
+    shown = [block.text for block in blocks("sh") if not block.tested_by]
+    lines = (line for text in shown for line in text.splitlines())
     found = (re.split(r"\s#\s", line)[0].strip() for line in lines)
     return sorted({line for line in found if line.split()[:1] == [program]})
 
@@ -101,6 +108,7 @@ def shown_project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     wheel = a_wheel("demo")
     (folder / wheel.filename).write_bytes(wheel.content)
     (project / "pylock.toml").write_text(pylock_of([wheel], f"{folder.as_uri()}/"))
+    a_project(folder / "other-project", name="other")
     (project / "requirements.txt").write_text(f"demo==1.0 --hash=sha256:{wheel.sha256}\n")
     return project
 
@@ -126,6 +134,23 @@ def test_shown_commands_run(command: str, capsys: pytest.CaptureFixture[str]) ->
     code = main(arguments)
 
     assert code == 0, capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_in_shown_project")
+@pytest.mark.parametrize(("command", "printed"), sessions())
+def test_shown_messages_are_real(
+    command: str, printed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A command that is shown with its message prints this message."""
+    main(command.split()[1:])
+
+    assert capsys.readouterr().err == printed
+
+
+@pytest.mark.parametrize("code", sorted({block.text for block in blocks("python")}))
+def test_shown_python_is_valid(code: str) -> None:
+    """Each Python block is a program, or a part of one."""
+    compile(code, "<documentation>", "exec")
 
 
 @pytest.mark.parametrize("command", [*commands("poetry"), *commands("pdm")])
@@ -155,6 +180,17 @@ def test_shown_tables_are_accepted(table: str, tmp_path: Path) -> None:
     assert len(artifacts) >= 1
 
 
+def test_the_readme_of_the_package_has_no_relative_links() -> None:
+    """The package index shows the README, but has none of the files beside it."""
+    hook = runpy.run_path(str(ROOT / "hatch_build.py"))
+    shown = hook["with_absolute_links"](PAGES[0].read_text(encoding="utf-8"))
+
+    links = re.findall(r"\]\(([^)]+)\)", shown)
+    assert links
+    assert [link for link in links if not link.startswith("https://")] == []
+    assert "/raw/main/docs/session.svg" in shown
+
+
 def test_the_readme_is_short() -> None:
     """A newcomer reads the README to its end."""
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
@@ -166,10 +202,11 @@ def test_the_readme_is_short() -> None:
         ("SETTINGS", "settings_page"),
         ("COMMAND_LINE", "command_line_page"),
         ("MESSAGES", "messages_page"),
+        ("RUNTIMES_PAGE", "runtimes_page"),
     ],
 )
 def test_the_reference_is_what_the_code_says(page: str, made: str) -> None:
-    """Settings, commands and errors in the reference are those of the code."""
+    """Settings, commands, errors and runtimes in the reference are those of the code."""
     text = MAKE_REFERENCE[page].read_text(encoding="utf-8")
 
     assert text == MAKE_REFERENCE[made](text), "run `make reference`"
@@ -194,6 +231,7 @@ def first_cells(text: str) -> list[str]:
                 PackageReport,
                 LeftOutReport,
                 ExcludedReport,
+                LayerFileReport,
                 LeftBehindReport,
             ],
             id="build",
@@ -244,6 +282,10 @@ def test_the_schemas_are_what_the_code_says() -> None:
         ),
         pytest.param("inspect", ["inspect", "--json", "a.zip"], id="inspect"),
         pytest.param("diff", ["diff", "--json", "a.zip", "b.zip"], id="diff"),
+        pytest.param("build", ["--json", ".", "missing"], id="several projects, one missing"),
+        pytest.param("build", ["--json", "--lock", "missing.lock"], id="a build that fails"),
+        pytest.param("inspect", ["inspect", "--json", "missing.zip"], id="no zip to inspect"),
+        pytest.param("diff", ["diff", "--json", "a.zip", "missing.zip"], id="no zip to compare"),
     ],
 )
 def test_reports_follow_the_schemas(

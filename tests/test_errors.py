@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,20 +17,24 @@ from packaging.version import Version
 
 import lambda_build_plugin
 from lambda_build_plugin import errors
-from lambda_build_plugin.commands import foreign_sources, inspected_zip, locking
+from lambda_build_plugin.commands import caching, foreign_sources, inspected_zip, locking
 from lambda_build_plugin.config.project import Project
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch import errors as fetch_failures
+from lambda_build_plugin.frontends import session
+from lambda_build_plugin.invoke import feasible, runtime_packages
+from lambda_build_plugin.invoke.answers import Failure, explained
+from lambda_build_plugin.invoke.function import Function
 from lambda_build_plugin.lock import errors as lock_failures
 from lambda_build_plugin.lock.model import Lock, LockedDirectory, LockedFile, LockedPackage
 from lambda_build_plugin.projects.build import SamePlaceError
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection import files, provided
 from lambda_build_plugin.selection.explain import NoMatchingFileError
+from lambda_build_plugin.source_build import cross, foresight, git, unpack
 from lambda_build_plugin.source_build import errors as build_failures
-from lambda_build_plugin.source_build import foresight, git, unpack
 from lambda_build_plugin.source_build.source import of_project
-from lambda_build_plugin.stage import bytecode, hooks, plain_files, source_files, stage
+from lambda_build_plugin.stage import bytecode, hooks, layer_files, plain_files, source_files, stage
 from lambda_build_plugin.stage.contents import ChangedFileError
 from lambda_build_plugin.stage.tree import Entry, LongNameError
 from lambda_build_plugin.system import interpreters
@@ -67,6 +72,7 @@ BRANCHES = {
     errors.SourceBuildError: 6,
     errors.StageError: 7,
     errors.VerificationError: 8,
+    errors.FunctionError: 9,
 }
 
 
@@ -75,7 +81,7 @@ SHAPE = re.compile(
 )
 
 
-HOSTS = {"poetry", "hatch", "pdm"}
+HOSTS = {"cdk", "hatch", "pdm", "poetry"}
 
 
 def every_error() -> list[type[LambdaBuildError]]:
@@ -101,6 +107,7 @@ ERRORS = every_error()
 
 PATH = Path("folder", "uv.lock")
 TARGET = Target(runtime=RUNTIMES["python3.11"], architecture=Architecture.X86_64)
+FUNCTION = Function(name="demo", artifact=PATH, handler="app.handler", target=TARGET)
 LOCK = Lock(path=PATH, kind="uv.lock", remedy="uv lock", packages=())
 PROJECT = Project(root=Path("folder"), name=canonicalize_name("demo"))
 SOURCE = of_project(PROJECT)
@@ -136,6 +143,8 @@ def a_package(*filenames: str) -> LockedPackage:
 
 SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     errors.SettingsError: lambda: errors.SettingsError(["--runtime: is `3`"]),
+    cross.NoZigError: cross.NoZigError,
+    session.ReportFileError: lambda: session.ReportFileError(PATH, "is a folder"),
     # lock
     foreign_sources.ForeignSourceError: lambda: foreign_sources.ForeignSourceError(
         PROJECT, [foreign_sources.Foreign(tool="poetry", line="demo names the path `demo`")]
@@ -208,6 +217,8 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
         "ca.pem", "it is empty"
     ),
     CacheError: lambda: CacheError("cache", "no space"),
+    caching.CacheInUseError: lambda: caching.CacheInUseError(PATH),
+    caching.ForeignCacheError: lambda: caching.ForeignCacheError(PATH),
     fetch_failures.SeveralFilesError: lambda: fetch_failures.SeveralFilesError(
         [fetch_failures.NotCachedError("a.whl"), fetch_failures.NotCachedError("b.whl")]
     ),
@@ -258,6 +269,9 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
         Path("cache/ab12"), "one-1.0-py3-none-any.whl", "cannot be read any more"
     ),
     OutputError: lambda: OutputError(Path("dist"), "it is a folder"),
+    layer_files.LayerFilesError: lambda: layer_files.LayerFilesError(
+        "bin/x", "`bin/x` cannot ship", why="it is a pipe", hint="rename it"
+    ),
     SamePlaceError: lambda: SamePlaceError(Path("demo.zip"), "orders"),
     DamagedMemberError: lambda: DamagedMemberError(MEMBER, "it is cut off"),
     WheelGoneError: lambda: WheelGoneError(Path("one-1.0-py3-none-any.whl")),
@@ -300,6 +314,18 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     ),
     ArtifactError: lambda: ArtifactError("demo is missing"),
     StrictError: lambda: StrictError(["python3.8 is deprecated"]),
+    errors.FunctionError: lambda: explained(
+        Failure(error_type="ValueError", message="no number"), FUNCTION, ()
+    ),
+    runtime_packages.NotInstalledError: lambda: runtime_packages.NotInstalledError(
+        runtime_packages.CLIENT, TARGET, "no such index"
+    ),
+    runtime_packages.OfflineError: lambda: runtime_packages.OfflineError(
+        runtime_packages.SDK, TARGET
+    ),
+    feasible.InfeasibleError: lambda: feasible.InfeasibleError(
+        "it cannot run here", ["a.so"], hint="run it on Linux"
+    ),
     interpreters.NoInterpreterError: lambda: interpreters.NoInterpreterError((3, 13), "bytecode"),
     bytecode.BytecodeOversizeError: lambda: bytecode.BytecodeOversizeError(300_000_000, only=False),
     bytecode.CompilerError: lambda: bytecode.CompilerError(
@@ -342,7 +368,7 @@ def test_error_says_what_why_and_how_to_mend_it(kind: type[LambdaBuildError]) ->
     """
     error = SAMPLES[kind]()
     text = str(error)
-    if kind is errors.SettingsError:
+    if issubclass(kind, errors.SettingsError) and error.why == error.what:
         text = text.replace("\n\nhint", f"\n  why: {error.why}\n\nhint")
 
     assert SHAPE.fullmatch(text)
@@ -418,3 +444,44 @@ def test_text_and_what_is_added_to_a_list_are_never_cut() -> None:
 
     assert "line 24" in str(LambdaBuildError("it failed", why=output, hint="look"))
     assert "for another reason" in str(added)
+
+
+def named(name: str) -> LockedPackage:
+    """Lock a package of a name that has no wheels."""
+    return replace(a_package(), name=canonicalize_name(name))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(
+            integrity.DamagedWheelsError(
+                [integrity.Damage(wheel=WHEEL, member=f"n{n}.py", problem="odd") for n in range(25)]
+            ),
+            id="damaged wheels",
+        ),
+        pytest.param(
+            files.ForbiddenSourceError([(named(f"n{n}"), "a flag") for n in range(25)]),
+            id="forbidden sources",
+        ),
+        pytest.param(
+            NoMatchingFileError(TARGET, [named(f"n{n}") for n in range(25)]),
+            id="no wheels",
+        ),
+        pytest.param(
+            findings.SeveralFailuresError(
+                [
+                    ArtifactError("a"),
+                    closure.UnmetRequirementsError([f"n{n} is missing" for n in range(25)]),
+                ]
+            ),
+            id="several failures",
+        ),
+    ],
+)
+def test_errors_with_long_lists_are_cut(error: LambdaBuildError) -> None:
+    """Lists of any length end after ten items, also in headlines, unless all is wanted."""
+    short, long = error.text(verbose=False), error.text(verbose=True)
+
+    assert ("n24" in short, "and 15 more, `-v` lists all" in short) == (False, True)
+    assert ("n24" in long, "lists all" in long) == (True, False)

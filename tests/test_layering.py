@@ -40,11 +40,13 @@ LAYERS = (
     "pipeline",
     "projects",
     "commands",
+    "invoke",
     "frontends",
+    "cdk",
 )
 """The rooms. Each one imports itself and the rooms above it (docs/design.md)."""
 
-HOSTS = {"hatch", "hatchling", "pdm", "poetry"}
+HOSTS = {"aws_cdk", "constructs", "hatch", "hatchling", "pdm", "poetry"}
 
 
 @cache
@@ -54,7 +56,7 @@ def modules() -> list[str]:
     return [".".join(path.with_suffix("").parts) for path in paths if path.stem != "__init__"]
 
 
-CORE = [module for module in modules() if not module.startswith("frontends.")]
+CORE = [module for module in modules() if not module.startswith(("frontends.", "cdk."))]
 
 
 @cache
@@ -183,6 +185,15 @@ def test_a_frontend_knows_its_own_host_only(module: str) -> None:
     frontend = module.rpartition(".")[2].partition("_")[0]  # with its handler
 
     assert {host.removesuffix("ling") for host in hosts} <= {frontend}
+
+
+@pytest.mark.parametrize("module", [module for module in modules() if layer_of(module) == "cdk"])
+def test_constructs_know_cdk_only(module: str) -> None:
+    """The constructs import no other host, and nothing of the frontends."""
+    names = imported(parsed(module))
+
+    assert {layer_of(name) for name in names} & HOSTS <= {"aws_cdk", "constructs"}
+    assert {layer_of(name) for name in own(names)} & {"frontends"} == set()
 
 
 LATE = {

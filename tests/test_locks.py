@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -100,8 +101,9 @@ def test_lock_has_hashes_and_names_no_index(lock: Any) -> None:
 def test_no_lock_is_left_over() -> None:
     """Every file of `locks` is renewed, or written by hand and used."""
     by_hand = {_LOCKS / "lowest-runnable.txt"}
+    found = {*_LOCKS.rglob("*.txt"), *(ROOT / "src").rglob("*.txt")}
 
-    assert set(_LOCKS.rglob("*.txt")) == {lock.path for lock in the_locks()} | by_hand
+    assert found == {lock.path for lock in the_locks()} | by_hand
 
 
 def imported_by(module: Path) -> set[str]:
@@ -140,3 +142,18 @@ def test_rooms_that_use_a_dependency_are_tested_on_its_lowest_version() -> None:
     assert len(rooms) > 5
     assert rooms - {path.partition("/")[0] for path in paths} == set()
     assert [path for path in paths if not (ROOT / "tests" / path).exists()] == []
+
+
+def test_the_lock_of_node_names_no_registry() -> None:
+    """Each package has a hash, nothing has an address, and what is asked for is one version."""
+    folder = _LOCKS / "npm"
+    asked = json.loads((folder / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    locked = json.loads((folder / "package-lock.json").read_text(encoding="utf-8"))["packages"]
+    packages = {path: each for path, each in locked.items() if path}
+
+    assert locked[""]["dependencies"] == asked
+    assert {name: packages[f"node_modules/{name}"]["version"] for name in asked} == asked
+    assert "://" not in (folder / "package-lock.json").read_text(encoding="utf-8")
+    assert [
+        path for path, each in packages.items() if not {"integrity", "inBundle"} & set(each)
+    ] == []

@@ -196,6 +196,7 @@ def test_make() -> None:
                 "files": 2,
             },
         ],
+        "layer_files": [],
         "left_out": [{"name": "colorama", "version": "0.4.6", "reason": "its marker is false"}],
         "excluded": [
             {"kind": "preset", "rule": "tests", "files": 3, "unzipped": 2_048},

@@ -9,7 +9,8 @@
     ├── FetchError           5   indexes, downloads, digests, the cache
     ├── SourceBuildError     6   building the project and other sources
     ├── StageError           7   wheels into the tree, the tree to its destination
-    └── VerificationError    8   the finished artifact breaks a rule
+    ├── VerificationError    8   the finished artifact breaks a rule
+    └── FunctionError        9   the invoked function failed
 
 Each branch has one exit code; its subclasses live beside the stage that raises them.
 """
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FetchError",
+    "FunctionError",
     "LambdaBuildError",
     "LockError",
     "SelectionError",
@@ -52,9 +54,18 @@ def printable(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
-def quoted(names: Iterable[object], separator: str = ", ") -> str:
-    """Write names in a message: in backticks, one after the other."""
-    return separator.join(f"`{name}`" for name in names)
+def quoted(names: Iterable[object], separator: str = ", ", *, most: int | None = None) -> str:
+    """Write names in a message: in backticks, one after the other.
+
+    Args:
+        names: What to write.
+        separator: What to write between two of them.
+        most: How many are named before the rest of them is only counted; None for all.
+    """
+    listed = list(names)
+    rest = 0 if most is None else max(len(listed) - most, 0)
+    shown = separator.join(f"`{name}`" for name in listed[: len(listed) - rest])
+    return shown + (f" and {rest} more" if rest else "")
 
 
 def cut(lines: Sequence[str], *, verbose: bool) -> list[str]:
@@ -78,6 +89,8 @@ class LambdaBuildError(Exception):
     """
 
     exit_code: ClassVar[int] = 1
+    kind: ClassVar[str] = "unexpected"
+    """The branch of the tree, for machines."""
 
     def __init__(self, what: str, *, why: str | Sequence[str], hint: str) -> None:
         super().__init__(what)
@@ -91,18 +104,22 @@ class LambdaBuildError(Exception):
 
     def text(self, *, verbose: bool) -> str:
         """Write the message; `verbose` also shows the end of long lists."""
-        is_listed = self.why == "\n".join(self._lines)  # or somebody has added to it
-        why = "\n".join(cut(self._lines, verbose=verbose)) if is_listed else self.why
         parts = [f"error: {_indented(self.what, 7)}"]
         if self.why != self.what:
-            parts.append(f"  why: {_indented(why, 7)}")
+            parts.append(f"  why: {_indented(self.why_shown(verbose=verbose), 7)}")
         return printable("\n".join((*parts, "", f"hint: {_indented(self.hint, 6)}")))
+
+    def why_shown(self, *, verbose: bool) -> str:
+        """Write the reason; `verbose` also shows the end of a long list."""
+        is_listed = self.why == "\n".join(self._lines)  # or somebody has added to it
+        return "\n".join(cut(self._lines, verbose=verbose)) if is_listed else self.why
 
 
 class SettingsError(LambdaBuildError):
     """Settings or usage are wrong; reports all mistakes at once, or the only one directly."""
 
     exit_code = 2
+    kind = "settings"
 
     def __init__(self, problems: Sequence[str], *, hint: str = "") -> None:
         self.problems = tuple(problems)
@@ -118,36 +135,48 @@ class LockError(LambdaBuildError):
     """A lock is missing, unreadable, out of date, or unusable for the target."""
 
     exit_code = 3
+    kind = "lock"
 
 
 class SelectionError(LambdaBuildError):
     """A locked package offers no file that the target can load."""
 
     exit_code = 4
+    kind = "selection"
 
 
 class FetchError(LambdaBuildError):
     """A locked file could not be fetched, or is not the file that was locked."""
 
     exit_code = 5
+    kind = "fetch"
 
 
 class SourceBuildError(LambdaBuildError):
     """The project or another source could not be built for the target."""
 
     exit_code = 6
+    kind = "source-build"
 
 
 class StageError(LambdaBuildError):
     """A wheel cannot be unpacked into the tree, or the result cannot be written."""
 
     exit_code = 7
+    kind = "stage"
 
 
 class VerificationError(LambdaBuildError):
     """The finished artifact breaks a rule of Lambda or of the lock."""
 
     exit_code = 8
+    kind = "verification"
+
+
+class FunctionError(LambdaBuildError):
+    """A function that was invoked has failed, as it would on Lambda."""
+
+    exit_code = 9
 
 
 def _indented(text: str, width: int) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from lambda_build_plugin.errors import cut, printable
 from lambda_build_plugin.runtime.limits import UNZIPPED_LIMIT, ZIPPED_LIMIT, size_text
+from lambda_build_plugin.stage.tree import LAYER_FILES
 from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.archive import Written
     from lambda_build_plugin.config.settings import Settings
+    from lambda_build_plugin.errors import LambdaBuildError
     from lambda_build_plugin.selection.left_out import LeftOut
     from lambda_build_plugin.stage.filters import Excluded
     from lambda_build_plugin.stage.tree import StagedTree
@@ -27,13 +29,18 @@ __all__ = [
     "BuildReport",
     "BuildReports",
     "BuildResult",
+    "ErrorReport",
     "ExcludedReport",
+    "FailedReport",
+    "LayerFileReport",
     "LeftBehindReport",
     "LeftOutReport",
     "PackageReport",
     "SizeReport",
     "as_json",
     "as_text",
+    "error_as_json",
+    "error_report",
     "json_text",
     "make",
     "size_lines",
@@ -107,6 +114,14 @@ class LeftBehindReport(TypedDict):
     reason: str
 
 
+class LayerFileReport(TypedDict):
+    """A file that `layer-files` puts at the root of a layer."""
+
+    path: str
+    unzipped: int
+    zipped: int
+
+
 class BuildReport(TypedDict):
     """Schema 1. Paths are absolute; sizes are bytes; times are seconds."""
 
@@ -131,6 +146,7 @@ class BuildReport(TypedDict):
     """Base64, as Lambda shows it and Terraform's `source_code_hash` compares it."""
 
     packages: list[PackageReport]
+    layer_files: list[LayerFileReport]
     left_out: list[LeftOutReport]
     excluded: list[ExcludedReport]
     left_behind: list[LeftBehindReport]
@@ -187,6 +203,11 @@ def make(result: BuildResult) -> BuildReport:
         sha256=written.sha256.hex(),
         code_sha256=base64.b64encode(written.sha256).decode(),
         packages=_packages(tree, written),
+        layer_files=[
+            LayerFileReport(path=entry.path, unzipped=entry.size, zipped=compressed)
+            for entry, compressed in zip(tree.entries, written.compressed, strict=True)
+            if entry.owner == LAYER_FILES
+        ],
         left_out=[
             LeftOutReport(name=item.name, version=item.version, reason=item.reason)
             for item in result.left_out
@@ -240,6 +261,7 @@ def as_text(report: BuildReport, *, verbose: bool = False) -> str:
         *size_lines(report["size"], report["code_sha256"]),
         "",
         *_package_lines(report["packages"], verbose=verbose),
+        *_layer_file_lines(report["layer_files"], verbose=verbose),
         *_left_out_lines(report["left_out"], verbose=verbose),
         *_excluded_lines(report["excluded"]),
         *_left_behind_lines(report["left_behind"], verbose=verbose),
@@ -262,6 +284,42 @@ def size_lines(size: SizeReport, code_sha256: str) -> list[str]:
         + (" for a direct upload" if size["zipped"] < size["limit_zipped"] else ": upload via S3"),
         f"  CodeSha256 {code_sha256}",
     ]
+
+
+class ErrorReport(TypedDict):
+    """Why there is no report of what the command was to do."""
+
+    kind: str
+    """`settings`, `lock`, `selection`, `fetch`, `source-build`, `stage`, `verification`,
+    `unexpected`: one for each exit code."""
+
+    exit_code: int
+    what: str
+    why: str
+    hint: str
+
+
+class FailedReport(TypedDict):
+    """Schema 1, in place of any other document if the command fails."""
+
+    schema: int
+    error: ErrorReport
+
+
+def error_as_json(error: LambdaBuildError) -> str:
+    """Write why a command failed for machines."""
+    return json_text(FailedReport(schema=SCHEMA, error=error_report(error)))
+
+
+def error_report(error: LambdaBuildError) -> ErrorReport:
+    """Describe an error for machines, in the words of the message."""
+    return ErrorReport(
+        kind=error.kind,
+        exit_code=error.exit_code,
+        what=printable(error.what),
+        why=printable(error.why),
+        hint=printable(error.hint),
+    )
 
 
 def _packages(tree: StagedTree, written: Written) -> list[PackageReport]:
@@ -294,6 +352,8 @@ def _packages(tree: StagedTree, written: Written) -> list[PackageReport]:
             files=0,
         )
     for entry, compressed in zip(tree.entries, written.compressed, strict=True):
+        if entry.owner == LAYER_FILES:
+            continue
         package = by_owner[entry.owner]
         package["unzipped"] += entry.size
         package["zipped"] += compressed
@@ -340,6 +400,13 @@ def _note(package: PackageReport) -> str:
     by = f" by {package['built_by']}" if package["built_by"] else ""
     compiled = f", compiled by {package['compiled_by']}" if package["compiled_by"] else ""
     return f"  (built from source{by}{compiled})"
+
+
+def _layer_file_lines(files: Sequence[LayerFileReport], *, verbose: bool) -> list[str]:
+    if not files:
+        return []
+    lines = [f"{item['path']}  {size_text(item['unzipped'])}" for item in files]
+    return ["Layer files", *(f"  {line}" for line in cut(lines, verbose=verbose)), ""]
 
 
 def _left_out_lines(left_out: Sequence[LeftOutReport], *, verbose: bool) -> list[str]:

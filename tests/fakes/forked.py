@@ -36,7 +36,10 @@ _SEEN_AT_THE_START = ("LANG", "LC_", "LD_", "PYTHON")
 """How variables begin that an interpreter or its loader looks at when it starts."""
 
 _PACKAGE = "lambda_build_plugin"
-_OF_HOSTS = tuple(f"{_PACKAGE}.frontends.{host}" for host in ("hatch", "pdm", "poetry"))
+_OF_HOSTS = (
+    f"{_PACKAGE}.cdk",
+    *(f"{_PACKAGE}.frontends.{host}" for host in ("hatch", "pdm", "poetry")),
+)
 """How modules begin that need a host to be imported."""
 
 

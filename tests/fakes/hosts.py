@@ -34,6 +34,20 @@ _HOSTS = CACHE / "hosts"
 _KEPT_SECONDS = 24 * 3600
 
 _VARIABLES = {
+    "cdk": {
+        "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(CACHE / "jsii"),  # 10 s for each home otherwise
+        "JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1",
+        "JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION": "1",
+    },
+    "deploy": {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_PAGER": "",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "PULUMI_SKIP_UPDATE_CHECK": "1",
+        "SAM_CLI_TELEMETRY": "0",
+    },
     "hatch": {
         "HATCH_CACHE_DIR": "{home}/hatch-cache",
         "HATCH_DATA_DIR": "{home}/hatch-data",
@@ -74,6 +88,10 @@ class Host:
         """The interpreter that the host runs in."""
         return _python_of(self.folder)
 
+    def environment(self, home: Path) -> dict[str, str]:
+        """Give the variables that a user with this home would have."""
+        return _a_users_environment(self.name, home)
+
     def run(
         self,
         *arguments: str | Path,
@@ -95,7 +113,7 @@ class Host:
         return subprocess.run(
             [self.python, *arguments],
             cwd=cwd,
-            env={**_a_users_environment(self.name, home), **(environ or {})},
+            env={**self.environment(home), **(environ or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -156,7 +174,7 @@ def _a_tree_with(requirements: list[str], folder: Path) -> Path:
     """Copy what the wheel is built of, and let it require more."""
     # Bytecode appears and goes while other tests run.
     shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("LICENSE", "README.md"):
+    for name in ("LICENSE", "README.md", "hatch_build.py"):
         shutil.copy(ROOT / name, folder)
     head, key, tail = (
         (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("\ndependencies = [")
@@ -243,7 +261,8 @@ def _python_of(folder: Path) -> Path:
 
 def _tree() -> Iterator[bytes]:
     files = (path for path in (ROOT / "src").rglob("*") if path.suffix in {".py", ".typed"})
-    for path in (ROOT / "pyproject.toml", ROOT / "README.md", *sorted(files)):
+    files_of_build = (ROOT / name for name in ("pyproject.toml", "README.md", "hatch_build.py"))
+    for path in (*files_of_build, *sorted(files)):
         yield f"{path.relative_to(ROOT)}\n".encode()
         yield path.read_bytes()
 

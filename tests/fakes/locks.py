@@ -24,12 +24,14 @@ __all__ = [
     "BUILDS",
     "BUILT_WHEEL",
     "CACHE",
+    "FUNCTIONS",
     "NEWEST",
     "ROOT",
     "added_by_plugin",
     "held",
     "host_lock",
     "hosts",
+    "requirements_of",
 ]
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +46,12 @@ CACHE = ROOT / ".cache" / ("newest" if NEWEST else "tests")
 """Where environments are kept that several tests use."""
 
 _LOCKS = ROOT / "locks"
-AWSLAMBDARIC = _LOCKS / "awslambdaric.txt"
+AWSLAMBDARIC = ROOT / "src" / "lambda_build_plugin" / "invoke" / "runtime-client.txt"
+"""What `lambda-build invoke` installs as well."""
+
+FUNCTIONS = _LOCKS / "functions.txt"
+"""Clients of Lambda's API, and what real functions are written with."""
+
 BACKENDS = _LOCKS / "backends.txt"
 """Build backends and what they need, and nothing that a project in a test depends on."""
 
@@ -71,8 +78,14 @@ def host_lock(requirements: tuple[str, ...], *, with_plugin: bool) -> Path | Non
 
 
 def hosts() -> list[tuple[str, ...]]:
-    """List the requirements of every host."""
-    return [tuple(table["requires"]) for table in _host_tables().values()]
+    """List the requirements of every host that tests use."""
+    tables = _host_tables().values()
+    return [tuple(table["requires"]) for table in tables if "examples_only" not in table]
+
+
+def requirements_of(name: str) -> tuple[str, ...]:
+    """Get the requirements of a host by its name in `locks/environments.toml`."""
+    return tuple(_host_tables()[name]["requires"])
 
 
 def added_by_plugin(requirements: tuple[str, ...]) -> list[str]:

@@ -418,3 +418,48 @@ def test_long_list_of_a_message_is_cut_unless_verbose(tmp_path: Path) -> None:
 
     assert ("wrong-11" in short, "and 2 more, `-v` lists all" in short) == (False, True), short
     assert ("wrong-11" in long, "lists all" in long) == (True, False), long
+
+
+# --- failures for machines ------------------------------------------------------------
+
+
+def test_failure_is_a_json_document_too(project: Path, environ: dict[str, str]) -> None:
+    """With --json a failure is told on both streams, in the same words."""
+    run = run_lambda_build("--json", "--lock", "none.lock", cwd=project, environ=environ)
+
+    error = json.loads(run.output)["error"]
+    assert (run.code, error["exit_code"], error["kind"]) == (3, 3, "lock")
+    assert run.errors.startswith(f"error: {error['what']}\n")
+    assert error["hint"] in run.errors
+
+
+def test_failure_replaces_an_earlier_report(
+    project: Path, environ: dict[str, str], tmp_path: Path
+) -> None:
+    """The file of --report never says that a build succeeded which has failed."""
+    report = tmp_path / "report.json"
+    assert run_lambda_build("--report", report, cwd=project, environ=environ).code == 0
+
+    run = run_lambda_build(
+        "--report", report, "--handler", "no.handler", cwd=project, environ=environ
+    )
+
+    assert run.code == 8
+    assert json.loads(report.read_text())["error"]["kind"] == "verification"
+
+
+def test_failure_does_not_replace_what_is_no_report(project: Path, environ: dict[str, str]) -> None:
+    """A file that the user has named by mistake stays as it is, whatever fails."""
+    before = (project / "pyproject.toml").read_bytes()
+
+    run = run_lambda_build("--report", "pyproject.toml", cwd=project, environ=environ)
+
+    assert run.code == 2
+    assert (project / "pyproject.toml").read_bytes() == before
+
+
+def test_mistake_in_the_settings_is_a_json_document(project: Path, environ: dict[str, str]) -> None:
+    """What fails before anything is read has the same form."""
+    run = run_lambda_build("--json", "--runtime", "python2.7", cwd=project, environ=environ)
+
+    assert json.loads(run.output)["error"]["kind"] == "settings"

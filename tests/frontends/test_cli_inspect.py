@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import struct
 import zipfile
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,11 +16,13 @@ from fakes.artifacts import a_member, a_zip, metadata
 from fakes.elf import an_elf
 from fakes.projects import a_project, quiet_environment, run_lambda_build
 
+from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.frontends.cli import main
+from lambda_build_plugin.runtime.target import RUNTIMES
+from lambda_build_plugin.system.interpreters import find_interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from typing_extensions import Self
 
@@ -831,3 +835,26 @@ def test_root_of_a_layer_is_not_importable(tmp_path: Path, inspected: Report) ->
     layer = a_zip(tmp_path / "layer.zip", {"tool.py": "", "python/other.py": ""})
 
     assert inspected(function, "--handler", "app.handler", "--layer", str(layer))[0] == 8
+
+
+def test_target_s_own_python_judges_what_is_too_new(inspected: Report, tmp_path: Path) -> None:
+    """Where the running Python is too old to tell, one of the runtime's version is asked."""
+    runtime = RUNTIMES["python3.13"]
+    try:
+        find_interpreter(runtime.python, environ=os.environ, home=Path.home(), need="this test")
+    except LambdaBuildError:
+        pytest.skip("there is no Python 3.13 on this machine")
+    code = "x = \n"  # no Python compiles this, but an older one cannot know that
+    fine = "class A[T = int]: pass\n"
+    results = [
+        inspected(
+            a_zip(tmp_path / f"{number}.zip", {"app.py": HANDLER + text}),
+            *("--handler", "app.handler", "--runtime", runtime.name),
+        )
+        for number, text in enumerate((code, fine))
+    ]
+
+    (broken, first), (right, second) = results
+    assert (broken, right) == (8, 0), results
+    assert "`app.py`, line 2: " in failures(first)[0][1]
+    assert [text for text in second["warnings"] if "cannot tell" in text] == []

@@ -664,6 +664,20 @@ def test_mistakes_of_the_tables_are_named(user: User, table: str, code: int, sai
     assert not list(user.project.rglob("*.zip"))
 
 
+def test_long_list_of_mistakes_is_cut_unless_verbose(hatchling: Host, tmp_path: Path) -> None:
+    """`hatch -v` shows what the short message leaves out."""
+    user = a_user(hatchling, tmp_path)
+    user.add(TABLE + "".join(f"wrong-{number:02} = 1\n" for number in range(12)))
+
+    short, long = (
+        user.does("build", "-t", "lambda", environ={**ARM, **more}).stderr
+        for more in ({}, {"HATCH_VERBOSE": "1"})
+    )
+
+    assert ("wrong-11" in short, "and 2 more, `-v` lists all" in short) == (False, True), short
+    assert ("wrong-11" in long, "lists all" in long) == (True, False), long
+
+
 def test_target_that_is_no_table_is_named(user: User) -> None:
     """Hatchling's own complaint, without its traceback."""
     user.add("[tool.hatch.build.targets]\nlambda = 3\n")

@@ -32,6 +32,7 @@ from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch.index_pages import Page, UnknownPageError
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.read import read_lock
+from lambda_build_plugin.pipeline.host import Machine
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection.files import select
 from lambda_build_plugin.selection.packages import reached
@@ -196,7 +197,7 @@ def _inspect(content: bytes) -> None:
                     architecture=None,
                     handler="demo.app.handler",
                     layers=(),
-                    today=_TODAY,
+                    machine=Machine(today=_TODAY, environ={}, home=Path(name)),
                 )
             )
         with _showing_errors():

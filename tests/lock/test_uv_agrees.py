@@ -271,3 +271,37 @@ def test_member_inherits_the_sources_of_the_root(world: World, root: str, member
     lock = read_lock(world.project / "uv.lock", read_project(folder), {})
 
     assert lock.kind == "uv.lock"
+
+
+_SETTINGS = {
+    "nothing": "",
+    "build": 'build-constraint-dependencies = ["hatchling<2", "wheel"]',
+    "build-in-other-words": 'build-constraint-dependencies = ["Wheel", "hatchling <2"]',
+    "build-other": 'build-constraint-dependencies = ["hatchling<3", "wheel"]',
+    "build-marker": (
+        'build-constraint-dependencies = ["hatchling<2 ; sys_platform == \'linux\'", "wheel"]'
+    ),
+    "constraint": 'constraint-dependencies = ["kit<3"]',
+    "constraint-on-what-is-not-locked": 'constraint-dependencies = ["other<3"]',
+    "override": 'override-dependencies = ["kit<3"]',
+    "override-of-what-is-not-locked": 'override-dependencies = ["other<3"]',
+}
+
+
+@pytest.mark.parametrize("locked", _SETTINGS.values(), ids=list(_SETTINGS))
+def test_constraints_and_overrides(world: World, locked: str) -> None:
+    """After any change of constraints and overrides, a lock is as fresh for us as for uv."""
+
+    def write(setting: str) -> None:
+        world.write("dependencies", "kit>=1", "", f"[tool.uv]\n{setting}\n")
+
+    write(locked)
+    world.lock()
+    different = {}
+    for name, setting in _SETTINGS.items():
+        write(setting)
+        ours, of_uv = world.verdicts()
+        if ours is not of_uv:
+            different[name] = ours
+
+    assert different == {}

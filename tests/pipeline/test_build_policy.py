@@ -392,7 +392,10 @@ def test_missing_constraint_file(tmp_path: Path, environ: dict[str, str]) -> Non
 def test_constraints_in_uvs_lock(tmp_path: Path, environ: dict[str, str]) -> None:
     """The constraints that uv.lock itself has count, even if uv's configuration is off."""
     sdist = a_made_sdist()
-    more = f'dependencies = ["lib"]\n[tool.uv.sources]\nlib = {{ path = "../{sdist.filename}" }}\n'
+    more = (
+        'dependencies = ["lib"]\n[tool.uv]\nbuild-constraint-dependencies = ["maker<2"]\n'
+        f'[tool.uv.sources]\nlib = {{ path = "../{sdist.filename}" }}\n'
+    )
     app = a_project(tmp_path, more=more)
     (app / "requirements.txt").unlink()
     (app / "uv.lock").write_text(

@@ -804,3 +804,21 @@ def test_only_binary(tmp_path: Path, environ: dict[str, str]) -> None:
         4,
         "error: the lock contains source code, and `only-binary` forbids building it",
     )
+
+
+def test_two_projects_of_poetry(tmp_path: Path, environ: dict[str, str]) -> None:
+    """What poetry-core brings along is found for the second project, which uses more of it."""
+    a_package(tmp_path / "util", backend="poetry-core")
+    more = _POETRY_SOURCE.format(name="util")
+    app = a_package(tmp_path / "app", "util", more=more, backend="poetry-core")
+    packages = _LOCKED_FOLDER.format(name="util", dependencies="")
+    digest = content_hash(read_toml(app / "pyproject.toml"))
+    (app / "poetry.lock").write_text(
+        f'{packages}\n[metadata]\nlock-version = "2.1"\npython-versions = ">=3.10"\n'
+        f'content-hash = "{digest}"\n',
+        encoding="utf-8",
+    )
+
+    run = run_lambda_build(cwd=app, environ=environ)
+
+    assert (run.code, run.errors) == (0, "")

@@ -40,7 +40,7 @@ WAITS = """
 output = "new/first.zip"
 [tool.lambda-build.artifacts.second]
 output = "second.zip"
-hooks = {{ before-build = ["echo $PPID $$ >> {note}; sleep 60"] }}
+hooks = {{ before-build = ["sleep 0.5; echo $PPID $$ >> {note}; sleep 60"] }}
 """
 
 
@@ -85,7 +85,7 @@ class Repository:
 
 def is_gone(number: int) -> bool:
     """Tell whether a process ends; one that was killed needs a moment."""
-    for _ in range(250):
+    for _ in range(1500):
         state = subprocess.run(
             ["ps", "-o", "stat=", "-p", str(number)], capture_output=True, text=True, check=False
         ).stdout

@@ -678,6 +678,16 @@ def test_tag_of_another_python_or_system(tmp_path: Path, tag: str) -> None:
     assert caught.value.why.count(f"demo-1.0-{tag}.whl\n  its tags do not match") == 2
 
 
+def test_wheel_file_that_is_not_text(tmp_path: Path) -> None:
+    """A backend that writes nonsense has failed, and this program has not."""
+    odd = a_wheel(
+        tag=f"{_OWN_TAG}-linux_x86_64", files={"demo-1.0.dist-info/WHEEL": b"Tag: \xff\xfe"}
+    )
+
+    with pytest.raises(BackendError, match="is damaged: "):
+        built(a_project_that_compiles(tmp_path / "demo", _FAST, odd))
+
+
 def test_extension_that_is_not_optional(tmp_path: Path) -> None:
     """The error of a package that needs its extension tells of each attempt."""
     root = a_project_that_compiles(tmp_path / "demo", _FAST, _FAST)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes.artifacts import an_artifact
+from fakes.artifacts import an_artifact, metadata
 from fakes.elf import an_elf
 
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
@@ -365,3 +365,56 @@ def test_distutils_of_setuptools() -> None:
 
     assert not found(files).errors
     assert found({"app.py": "import distutils.util"}).errors
+
+
+OLD_CODE = "print 'hello'\n"
+
+
+@pytest.mark.parametrize(
+    ("app", "requires_python", "warns"),
+    [
+        pytest.param("import old.deep", (), True, id="imported"),
+        pytest.param("from old import deep", (), True, id="imported from its package"),
+        pytest.param("import other", (), True, id="imported by another such package"),
+        pytest.param("def f():\n  import old.deep", (), False, id="imported in a function"),
+        pytest.param("try:\n  import old.deep\nexcept: pass", (), False, id="guarded"),
+        pytest.param("import old", (), False, id="beside what is imported"),
+        pytest.param("import old.deep", ("Requires-Python: >=2.7",), False, id="says its Pythons"),
+    ],
+)
+def test_old_package(app: str, requires_python: tuple[str, ...], *, warns: bool) -> None:
+    """Code of Python 2 in a package that names no Pythons is a warning if the handler imports it.
+
+    A package that says for which Pythons it is was chosen for that.
+    """
+    owners = {
+        "old/__init__.py": "old 1.0",
+        "old/deep.py": "old 1.0",
+        "other.py": "other 1.0",
+    }
+    files = {
+        "app.py": f"{app}\ndef handler(e, c): ...\n",
+        "old/__init__.py": "",
+        "old/deep.py": OLD_CODE,
+        "other.py": "import old.deep\n",
+        **metadata("old", "1.0", *requires_python),
+        **metadata("other"),
+    }
+    artifact = replace(an_artifact(files, owners=owners), own=frozenset({"app.py"}))
+
+    findings = check_modules(
+        artifact,
+        Target(runtime=RUNTIMES["python3.13"], architecture=Architecture.ARM64),
+        Surroundings(),
+        handler="app.handler",
+    )
+
+    assert findings.errors == ()
+    assert [text.partition(": ")[0] for text in findings.warnings] == (
+        [
+            "old 1.0 was not written for Python 3.13, which cannot compile what the handler "
+            "imports of it"
+        ]
+        if warns
+        else []
+    )

@@ -15,7 +15,7 @@ from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.config.sources import SettingsSource, environment_source, table_source
 from lambda_build_plugin.config.spelling import wrong_value
 from lambda_build_plugin.errors import SettingsError
-from lambda_build_plugin.pipeline.host import read_host, today
+from lambda_build_plugin.pipeline.host import read_host, read_machine
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture
 
 if TYPE_CHECKING:
@@ -149,5 +149,5 @@ def inspect(
         architecture=chosen_architecture,
         handler=handler,
         layers=tuple(map(Path, layers)),
-        today=today(),
+        machine=read_machine(os.environ),
     )

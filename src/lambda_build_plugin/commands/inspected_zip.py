@@ -27,6 +27,7 @@ from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, newest_ad
 from lambda_build_plugin.system.threads import map_in_threads
 from lambda_build_plugin.verify.findings import listed
 from lambda_build_plugin.verify.view import NO_CODE, ArtifactView, shipped
+from lambda_build_plugin.verify.view import is_layer as looks_like_layer
 from lambda_build_plugin.verify.zip_format import is_folder, is_link
 from lambda_build_plugin.verify.zip_structure import read_structure
 from lambda_build_plugin.wheel.file import BROKEN_ZIP
@@ -35,7 +36,7 @@ from lambda_build_plugin.wheel.members import DamagedMemberError, MemberReader, 
 from lambda_build_plugin.wheel.record import record_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from lambda_build_plugin.runtime.target import Runtime
@@ -59,7 +60,6 @@ _DECOMPRESSORS = frozenset({"lzma", "_lzma", "compression.zstd"})
 """Modules with exceptions of their own, which need not be installed."""
 
 _LAYER_ROOT = re.compile(r"python/(lib/python3\.\d+/site-packages/)?")
-_LAYER_FILE = re.compile(r"(python|bin|lib|extensions)/")
 _NO_MODULES = frozenset({"bin/", "lib/", "extensions/"})
 """Folders of a layer in which modules are not meant to be imported."""
 
@@ -139,13 +139,22 @@ class _UnreadableMemberError(Exception):
 class InspectedZip:
     """A zip of unknown origin, and what could not be read in it."""
 
-    def __init__(self, path: Path, archive: zipfile.ZipFile, *, is_layer: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        archive: zipfile.ZipFile,
+        *,
+        is_layer: bool = False,
+        examine: bool = True,
+    ) -> None:
         """Read a zip.
 
         Args:
             path: The file.
             archive: The same, opened.
             is_layer: Whether it is used as a layer, whatever it looks like.
+            examine: Whether to read all members and look for machine code. A caller that reads
+                them anyway does without it.
         """
         self._path = path
         self._archive = archive
@@ -171,7 +180,7 @@ class InspectedZip:
             roots=roots,
             read=self._read,
             owner=lambda path: self._owners().get(path, ""),
-            code=self._examine(),
+            code=self._examine() if examine else {},
             distributions=tuple(self._metadata.values()),
         )
 
@@ -390,12 +399,10 @@ class InspectedZip:
         )
 
 
-def _find_layout(files: Iterable[str], *, is_layer: bool) -> tuple[str, tuple[str, ...]]:
+def _find_layout(files: Collection[str], *, is_layer: bool) -> tuple[str, tuple[str, ...]]:
     """Tell a layer from a function, and say which folders it is imported from."""
-    names = list(files)
-    has_python = any(name.startswith("python/") for name in names)
-    if is_layer or (has_python and all(map(_LAYER_FILE.match, names))):
-        roots = {match[0] for name in names if (match := _LAYER_ROOT.match(name))}
+    if is_layer or looks_like_layer(files):
+        roots = {match[0] for name in files if (match := _LAYER_ROOT.match(name))}
         return "layer", tuple(sorted(roots, key=len, reverse=True))
     return "function", ("",)
 

@@ -17,6 +17,7 @@ from lambda_build_plugin.commands.inspected_zip import (
     raising,
 )
 from lambda_build_plugin.errors import VerificationError, printable
+from lambda_build_plugin.pipeline.target_compiler import compile_with_target
 from lambda_build_plugin.report import json_text, size_lines, size_report
 from lambda_build_plugin.runtime.limits import MOST_ENTRIES, UNZIPPED_LIMIT
 from lambda_build_plugin.runtime.sdk import SDK
@@ -26,13 +27,14 @@ from lambda_build_plugin.verify import sizes
 from lambda_build_plugin.verify.checks import check_contents
 from lambda_build_plugin.verify.closure import Word
 from lambda_build_plugin.verify.findings import Findings, listed, together
+from lambda_build_plugin.verify.modules import Surroundings
 from lambda_build_plugin.verify.zip_format import check_format
 
 if TYPE_CHECKING:
-    import datetime
     from collections.abc import Sequence
     from pathlib import Path
 
+    from lambda_build_plugin.pipeline.host import Machine
     from lambda_build_plugin.report import SizeReport
     from lambda_build_plugin.runtime.target import Architecture, Runtime
 
@@ -89,7 +91,7 @@ def inspect(
     architecture: Architecture | None,
     handler: str | None,
     layers: Sequence[Path],
-    today: datetime.date,
+    machine: Machine,
 ) -> InspectionReport:
     """Check a zip.
 
@@ -99,7 +101,7 @@ def inspect(
         architecture: What it is for; None to guess it from the contents.
         handler: What the runtime is configured with; None to skip its check.
         layers: Zips of the layers that are used with it, in their order.
-        today: The date on which a runtime may be deprecated.
+        machine: The date, on which a runtime may be deprecated, and where to find its Python.
 
     Raises:
         UnreadableZipError: One of the files is not a zip.
@@ -122,6 +124,14 @@ def inspect(
                 Word(doubtful=SDK),
                 handler=handler,
                 beside=[layer.importable(target.runtime) for layer in beside],
+                surroundings=Surroundings(
+                    compile_with_target=lambda sources: compile_with_target(
+                        sources,
+                        target.runtime.python,
+                        environ=machine.environ,
+                        home=machine.home,
+                    )
+                ),
             ),
         )
         unimportable = [
@@ -156,7 +166,12 @@ def inspect(
             FailureReport(what=error.what, why=error.why, hint=error.hint)
             for error in (*damage, *findings.errors)
         ],
-        warnings=[*target.warnings(today), *found.warnings, *unimportable, *findings.warnings],
+        warnings=[
+            *target.warnings(machine.today),
+            *found.warnings,
+            *unimportable,
+            *findings.warnings,
+        ],
     )
 
 
@@ -165,8 +180,8 @@ def as_json(report: InspectionReport) -> str:
     return json_text(report)
 
 
-def as_text(report: InspectionReport) -> str:
-    """Write the report for people, with the failures last."""
+def as_text(report: InspectionReport, *, verbose: bool = False) -> str:
+    """Write the report for people, with the failures last; `verbose` shows long lists whole."""
     packages = [f"{each['name']} {each['version']}" for each in report["packages"]]
     failures, warnings = report["failures"], report["warnings"]
     lines = [
@@ -181,13 +196,17 @@ def as_text(report: InspectionReport) -> str:
         f"  packages   {listed(packages, 8) or 'none with metadata'}",
         "",
         *(f"warning: {warning}" for warning in warnings),
-        *(
-            str(VerificationError(each["what"], why=each["why"], hint=each["hint"]))
-            for each in failures
-        ),
+        *(_shown(each, verbose=verbose) for each in failures),
         _summary(len(failures), len(warnings)),
     ]
     return printable("\n".join(lines)) + "\n"
+
+
+def _shown(failure: FailureReport, *, verbose: bool) -> str:
+    error = VerificationError(
+        failure["what"], why=failure["why"].splitlines(), hint=failure["hint"]
+    )
+    return error.text(verbose=verbose)
 
 
 def _summary(failures: int, warnings: int) -> str:

@@ -1,9 +1,10 @@
 """Several artifacts of one project → one `Settings` for each zip, in the order to build them.
 
-A table `[tool.lambda-build.artifacts.NAME]` has the keys that differ for that artifact;
-it is stronger than the tables for all and weaker than flags and environment. Where
-`runtime` or `architecture` is a list, there is a zip for each. What another one is
-provided by comes first. Nothing is built before all of them are known to be right.
+A table `[tool.lambda-build.artifacts.NAME]` has the keys that differ for this artifact.
+It is stronger than the tables for all artifacts, and weaker than flags and environment.
+If `runtime` or `architecture` is a list, there is a zip for each value. An artifact comes
+after those that it is provided by. Nothing is built before all settings are known to be
+right.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class _Planned:
     layers: tuple[SettingsSource, ...]
 
     def origin(self, key: str) -> str:
-        """Spell a key where it was given, else name what has it by default."""
+        """Spell a key as in the place where it was given, or say that it has its default."""
         layer = _first(self.layers, key)
         if layer is not None:
             return layer.spell(key)
@@ -54,9 +55,9 @@ class _Planned:
 def read_artifacts(
     project: Project, layers: Sequence[SettingsSource], host: Host, *, wanted: Sequence[str] = ()
 ) -> tuple[Settings, ...]:
-    """Read the settings of every artifact, and choose the wanted ones; without names, all.
+    """Read the settings of every artifact, and choose the wanted ones, or all without names.
 
-    With an artifact comes what it is provided by: that is to be the one of this lock.
+    Artifacts that provide for a wanted one are chosen, too, so that all have the same lock.
 
     Raises:
         SettingsError: With every mistake in every artifact.
@@ -123,7 +124,7 @@ def _listing(names: Iterable[str]) -> str:
 def _stacks(
     layers: Sequence[SettingsSource], tables: Mapping[str, SettingsSource]
 ) -> Iterator[tuple[tuple[SettingsSource, ...], str | None]]:
-    """Put each artifact's table over the tables for all, and below what is no table."""
+    """Put each artifact's table above the tables for all, and below flags and environment."""
     above = [layer for layer in layers if not layer.is_table]
     below = [layer for layer in layers if layer.is_table]
     if not tables:
@@ -133,18 +134,18 @@ def _stacks(
 
 
 def _variants(layers: tuple[SettingsSource, ...]) -> Iterator[tuple[SettingsSource, ...]]:
-    """Spell out lists of runtimes and architectures: the layers for each pair of them."""
+    """Expand lists of runtimes and architectures: yield the layers for each pair."""
     lists = (_listed(layers, "runtime"), _listed(layers, "architecture"))
     for runtime, architecture in itertools.product(*lists):
         yield _with(_with(layers, "runtime", runtime), "architecture", architecture)
 
 
 def for_one_target(layers: Sequence[SettingsSource], *, door: str) -> tuple[SettingsSource, ...]:
-    """Take a list of one runtime or architecture as the one, for a door that builds one zip.
+    """Replace lists that have one runtime or architecture, for a door that builds one zip.
 
     Args:
         layers: The strongest first.
-        door: What cannot build for several targets, for the message.
+        door: The name of the door that cannot build for several targets, for the message.
 
     Raises:
         SettingsError: There are several.
@@ -167,7 +168,7 @@ def for_one_target(layers: Sequence[SettingsSource], *, door: str) -> tuple[Sett
 
 
 def _listed(layers: Sequence[SettingsSource], key: str) -> list[object]:
-    """Get the values of a key, each once; what is no list of names is one, for the reader."""
+    """Get the values of a key, each once; anything but a list of names counts as one value."""
     layer = _first(layers, key)
     value = layer.values[key] if layer else None
     items = re.split(r"[,\s]+", value.strip()) if isinstance(value, str) else value
@@ -179,7 +180,7 @@ def _listed(layers: Sequence[SettingsSource], key: str) -> list[object]:
 def _with(
     layers: tuple[SettingsSource, ...], key: str, value: object
 ) -> tuple[SettingsSource, ...]:
-    """Set a key in the layer that has it, so that messages name the right place."""
+    """Set a key in the layer that already has it, so that messages name the right place."""
     first = _first(layers, key)
     return tuple(
         replace(layer, values={**layer.values, key: value}) if layer is first else layer
@@ -194,7 +195,7 @@ def _first(layers: Iterable[SettingsSource], key: str) -> SettingsSource | None:
 def _chosen(
     planned: Sequence[_Planned], wanted: Sequence[str], problems: list[str]
 ) -> list[_Planned]:
-    """Choose the wanted artifacts with what provides for them, and put that first."""
+    """Choose the wanted artifacts and those that provide for them, the latter first."""
     by_name: defaultdict[str, list[_Planned]] = defaultdict(list)
     for each in planned:
         by_name[each.settings.artifact or ""].append(each)
@@ -222,7 +223,7 @@ def _chosen(
 
 
 def _provider_problems(planned: Sequence[_Planned], names: Iterable[str]) -> Iterator[str]:
-    """Yield where what is to provide is unknown, not for the target, or a zip of this build."""
+    """Yield mistakes in `provided-by`: unknown, for another target, or a zip of this build."""
     there = {(each.settings.artifact, each.settings.target) for each in planned}
     zips = {_place(each): each for each in planned}
     for each in planned:
@@ -232,7 +233,7 @@ def _provider_problems(planned: Sequence[_Planned], names: Iterable[str]) -> Ite
                 if (item, settings.target) not in there:
                     yield f"{origin}: `{item}` is not built for {settings.target}"
                 continue
-            if not item.suffix and not os.path.lexists(item):  # a zip may yet be made, by a hook
+            if not item.suffix and not os.path.lexists(item):  # a hook may still make a zip
                 yield f"{origin}: `{item.name}` is neither an artifact nor a zip; {_listing(names)}"
             other = zips.get(_real(item))
             if other is each:
@@ -242,7 +243,7 @@ def _provider_problems(planned: Sequence[_Planned], names: Iterable[str]) -> Ite
 
 
 def _place_problems(planned: Sequence[_Planned]) -> Iterator[str]:
-    """Yield where two artifacts would be written to one place."""
+    """Yield the places that two artifacts would be written to."""
     zips: defaultdict[Path, list[tuple[_Planned, str]]] = defaultdict(list)
     for each in planned:
         zips[_place(each)].append((each, "output"))

@@ -103,6 +103,14 @@ TABLE = (
         default="python",
     ),
     Option(
+        "layer-files",
+        ("layer-file",),
+        "contents",
+        "PATH",
+        "put a file or folder at the root of a layer; PATH/ stands for what is in the folder",
+        repeated=True,
+    ),
+    Option(
         "contents",
         ("contents",),
         "contents",
@@ -116,7 +124,7 @@ TABLE = (
         ("project-as",),
         "contents",
         "FORM",
-        "what to ship the project as; source means its files as they are",
+        "ship the project as a package, or as its files",
         choices=("wheel", "source"),
         default="wheel; source where the project is not a package",
     ),

@@ -1,7 +1,7 @@
 """Poetry's version constraints: `^1.2`, `~1.2`, `1.*`, `>=1,<2 || ^3`.
 
-Text goes in; out come a test for versions, a specifier (PEP 440) where one can say the
-same, and the marker (PEP 508) that `python = "…"` stands for. The syntax:
+A constraint can test versions. It can be written as a specifier (PEP 440), if that can
+express it, and as the marker (PEP 508) that `python = "…"` stands for. The syntax:
 https://python-poetry.org/docs/dependency-specification/
 """
 
@@ -35,11 +35,11 @@ _WILDCARD = re.compile(r"(?:\.\*)+$")
 _PLATFORM = re.compile(r"(?P<operator>===?|=|!=)?\s*(?P<value>\S+)")
 _SPELLINGS = {None: "==", "=": "==", "===": "=="}
 _MINORS = range(40)
-"""Minor versions of Python 3 that a range may tell apart."""
+"""Minor versions of Python 3 that a range may distinguish."""
 
 
 class _Comparison(NamedTuple):
-    """One comparison of PEP 440."""
+    """One comparison as in PEP 440."""
 
     operator: str
     version: str
@@ -50,7 +50,7 @@ class _Comparison(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """What a constraint of Poetry says: one of the alternatives, all of its comparisons."""
+    """A constraint of Poetry: all comparisons of one of the alternatives must hold."""
 
     alternatives: tuple[tuple[_Comparison, ...], ...]
 
@@ -59,7 +59,7 @@ class Constraint:
         """Read a constraint.
 
         Raises:
-            ValueError: It is none.
+            ValueError: The text is not a constraint.
         """
         try:
             return cls(tuple(tuple(_comparisons(part)) for part in _OR.split(text.strip())))
@@ -67,20 +67,20 @@ class Constraint:
             raise ValueError(f"`{text}` is not a Poetry version constraint") from error
 
     def admits(self, version: Version) -> bool:
-        """Tell whether a locked version answers it; pre-releases do where they are in range."""
+        """Tell whether a locked version satisfies it; pre-releases may, if they are in range."""
         return any(
             specifier.contains(version, prereleases=True) for specifier in self._specifiers()
         )
 
     @property
     def specifier(self) -> SpecifierSet | None:
-        """The same in PEP 440; None where that has no words for alternatives."""
+        """The same as in PEP 440; None if there are alternatives, which it cannot express."""
         specifiers = list(self._specifiers())
         return specifiers[0] if len(specifiers) == 1 else None
 
     @property
     def requires_python(self) -> SpecifierSet | None:
-        """What it says of Python, to the minor version; None where it admits none."""
+        """The versions of Python that it admits, to the minor version; None if it admits none."""
         if self.specifier is not None:
             return self.specifier
         admitted = [
@@ -98,7 +98,7 @@ class Constraint:
 
     @property
     def python_marker(self) -> str:
-        """The marker that `python = "…"` stands for; empty where any Python will do."""
+        """The marker that `python = "…"` stands for; empty if every Python is admitted."""
         parts = [
             " and ".join(_python_comparison(comparison) for comparison in alternative)
             for alternative in self.alternatives
@@ -113,10 +113,10 @@ class Constraint:
 
 
 def platform_marker(text: str) -> str:
-    """Turn `platform = "linux || darwin"` into a marker; empty where any will do.
+    """Turn `platform = "linux || darwin"` into a marker; empty if every platform is admitted.
 
     Raises:
-        ValueError: It is no constraint.
+        ValueError: The text is not a constraint.
     """
     if text.strip() == "*":
         return ""
@@ -135,7 +135,7 @@ def platform_marker(text: str) -> str:
 
 
 class _NotReadError(ValueError):
-    """A part is not in the syntax."""
+    """A part does not follow the syntax."""
 
 
 def _comparisons(text: str) -> Iterator[_Comparison]:
@@ -168,11 +168,11 @@ def _single(operator: str | None, text: str) -> Iterator[_Comparison]:
 
 
 def _upper(operator: str, version: Version) -> str:
-    """Find the first release that the operator does not admit any more."""
+    """Find the first release that the operator no longer admits."""
     release = version.release
     match operator:
         case "^":
-            # The first number that is not zero must stay, or else the last that is given.
+            # The first number that is not zero must stay; if all are zero, the last one must.
             kept = next((i for i, number in enumerate(release) if number), len(release) - 1)
         case "~":
             kept = min(len(release) - 1, 1)

@@ -6,7 +6,9 @@ the sources; nothing here reads the environment or the working directory.
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name, is_normalized_name
@@ -19,6 +21,7 @@ from lambda_build_plugin.config.settings import (
     CrossCompile,
     Form,
     Hooks,
+    LayerFiles,
     Layout,
     LocalDependencies,
     Preset,
@@ -79,6 +82,7 @@ def read_settings(
         runtime_is_default=runtime_is_default,
         layout=reader.choice("layout", Layout) or Layout.FUNCTION,
         layer_prefix=_layer_prefix(reader, runtime),
+        layer_files=_layer_files(reader, project),
         contents=reader.choice("contents", Contents) or Contents.ALL,
         form=reader.choice("project", Form) or (Form.WHEEL if project.is_package else Form.SOURCE),
         exclude=reader.patterns("exclude"),
@@ -194,6 +198,22 @@ def _layer_prefix(reader: ValueReader, runtime: Runtime | None) -> str:
             "layer-prefix", f"is `{prefix}`: use `python` or `python/lib/{shown}/site-packages`"
         )
     return prefix
+
+
+def _layer_files(reader: ValueReader, project: Project) -> tuple[LayerFiles, ...]:
+    key = "layer-files"
+    found = reader.slashed_paths(key)
+    if found and reader.text("layout") != Layout.LAYER.value:
+        reader.problem(
+            key,
+            'is for layers: set `layout = "layer"`; in a function, files of the project are '
+            "beside its modules",
+        )
+    root = os.path.normpath(project.root)
+    for path, _ in found:
+        if Path(root).is_relative_to(os.path.normpath(path)):
+            reader.problem(key, f"`{path}` contains the whole project: name a folder in it")
+    return tuple(LayerFiles(path=path, contents_only=slashed) for path, slashed in found)
 
 
 def _include(reader: ValueReader) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ __all__ = [
     "Form",
     "Hooks",
     "Host",
+    "LayerFiles",
     "Layout",
     "LocalDependencies",
     "Preset",
@@ -91,6 +92,15 @@ class Hooks:
     after_stage: tuple[Command, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class LayerFiles:
+    """A file or folder that goes to the root of a layer."""
+
+    path: Path
+    contents_only: bool = False
+    """Whether only what is in the folder goes there: it was written with a slash at its end."""
+
+
 class Preset(enum.Enum):
     """Ready-made sets of files to leave out; `stage.presets` defines each one."""
 
@@ -129,6 +139,7 @@ class Settings:
 
     layout: Layout = Layout.FUNCTION
     layer_prefix: str = "python"
+    layer_files: tuple[LayerFiles, ...] = ()
     contents: Contents = Contents.ALL
     form: Form = Form.WHEEL
     hooks: Hooks = Hooks()

@@ -178,6 +178,12 @@ class ValueReader:
         items = self._lines(key, "must be a list of paths")
         return tuple(layer.base / item for item in items) if layer else ()
 
+    def slashed_paths(self, key: str) -> tuple[tuple[Path, bool], ...]:
+        """Get paths like `paths`, and for each whether it was written with a slash at its end."""
+        layer = self._first(key)
+        items = self._lines(key, "must be a list of paths")
+        return tuple((layer.base / item, _has_slash(item)) for item in items) if layer else ()
+
     def _lines(self, key: str, expected: str) -> tuple[str, ...]:
         value = self._value(key)
         items = value.splitlines() if isinstance(value, str) else value
@@ -202,7 +208,7 @@ class ValueReader:
     def is_folder(self, key: str) -> bool:
         """Tell whether a path ends with a slash."""
         value = self._value(key)
-        return isinstance(value, str) and value.endswith(("/", "\\"))
+        return isinstance(value, str) and _has_slash(value)
 
     def _first(self, key: str) -> SettingsSource | None:
         return next((layer for layer in self._layers if layer.values.get(key) is not None), None)
@@ -210,6 +216,10 @@ class ValueReader:
     def _value(self, key: str) -> object:
         layer = self._first(key)
         return layer.values[key] if layer else None
+
+
+def _has_slash(path: str) -> bool:
+    return path.endswith(("/", "\\"))
 
 
 def _misplaced(key: str, source: SettingsSource) -> str:

@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import TextIO, TypeAlias
 
+    from lambda_build_plugin.errors import LambdaBuildError
+
     _Run: TypeAlias = Callable[[argparse.Namespace, Mapping[str, str]], int]
 
 __all__ = ["entry_point", "main", "print_error", "write_output"]
 
-_UNEXPECTED = 1
 _UNWRITABLE = 7
 _SIGNALLED = 128
 """The number of the signal is added, as shells do."""
@@ -41,8 +42,10 @@ _COMMANDS = {
     "diff": "lambda_build_plugin.frontends.cli_diff",
     "init": "lambda_build_plugin.frontends.cli_init",
     "inspect": "lambda_build_plugin.frontends.cli_inspect",
+    "invoke": "lambda_build_plugin.frontends.cli_invoke",
     "list": "lambda_build_plugin.frontends.cli_list",
     "lock": "lambda_build_plugin.frontends.cli_lock",
+    "terraform": "lambda_build_plugin.frontends.cli_terraform",
 }
 """Commands by the first argument; a folder with such a name is spelled `./lock`.
 
@@ -63,16 +66,17 @@ _EPILOG = """\
 commands: `lambda-build init` writes the settings; `lambda-build lock` makes a lock for all
 Lambda targets; `lambda-build inspect ZIP` checks any zip as a build checks its own;
 `lambda-build diff A.zip B.zip` shows the differences between two artifacts;
-`lambda-build list` says what there is to build, and what has changed; `lambda-build cache`
-measures the cache and makes it smaller.
+`lambda-build invoke` runs the function on this machine; `lambda-build list` says what there
+is to build, and what has changed; `lambda-build cache` measures the cache and makes it smaller;
+`lambda-build terraform` builds for a data source of Terraform.
 
 The options for target, contents and output (except --json and --report) can also be set in
 [tool.lambda-build] of pyproject.toml, or in the environment as LAMBDA_BUILD_<KEY>.
 A flag wins over the environment, and the environment over the table.
 
 exit codes: 0 done; 2 settings or usage; 3 lock; 4 no file for the target; 5 fetch;
-6 building a source; 7 staging; 8 verification; 130 interrupted (129, 143: by a signal);
-1 an unexpected failure"""
+6 building a source; 7 staging; 8 verification; 9 the invoked function failed;
+130 interrupted (129, 143: by a signal); 1 an unexpected failure"""
 
 
 class _Signalled(KeyboardInterrupt):
@@ -173,10 +177,22 @@ def _run_command(argv: Sequence[str]) -> int:
         return run(arguments, os.environ)
     except LambdaBuildError as error:
         print_error(error.text(verbose=arguments.verbose))
-        return error.exit_code
+        return _answered(error, arguments)
     except Exception as error:  # noqa: BLE001 - a traceback is shown only with `-v`
-        print_error(_unexpected(error, verbose=arguments.verbose))
-        return _UNEXPECTED
+        from lambda_build_plugin.pipeline.unexpected import unexpected_error, unexpected_text
+
+        print_error(unexpected_text(error, verbose=arguments.verbose))
+        return _answered(unexpected_error(error, verbose=arguments.verbose), arguments)
+
+
+def _answered(error: LambdaBuildError, arguments: argparse.Namespace) -> int:
+    """Write a failure for machines, too, if they asked for a document; return the exit code."""
+    options = vars(arguments)
+    if options.get("json") or options.get("report"):
+        from lambda_build_plugin.frontends.session import write_failure
+
+        write_output(lambda: write_failure(error, options, cwd=Path(), output=sys.stdout))
+    return error.exit_code
 
 
 def _command(argv: Sequence[str]) -> tuple[argparse.ArgumentParser, _Run, Sequence[str]]:
@@ -202,13 +218,6 @@ def _check_usage(
         if word.isascii() and word.isalpha():
             check_command(word, _COMMANDS)
         check_options(unknown, parser)
-
-
-def _unexpected(error: Exception, *, verbose: bool) -> str:
-    """Describe a failure that the core has no message for."""
-    from lambda_build_plugin.pipeline.unexpected import unexpected_text
-
-    return unexpected_text(error, verbose=verbose)
 
 
 def print_error(text: str) -> None:

@@ -65,12 +65,15 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--json", action="store_true", help="print the report as JSON (schema 1)")
     made.add_argument("--strict", action="store_true", help="treat warnings as errors")
     made.add_argument(
-        "-v", "--verbose", action="store_true", help="show tracebacks of unexpected failures"
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="show long lists whole, and tracebacks of unexpected failures",
     )
     return made
 
 
-def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: ARG001 - all commands have it
+def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Show the report and return the exit code.
 
     Raises:
@@ -80,7 +83,7 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: 
     from lambda_build_plugin.config.spelling import wrong_value
     from lambda_build_plugin.errors import SettingsError
     from lambda_build_plugin.frontends.cli import write_output
-    from lambda_build_plugin.pipeline.host import today
+    from lambda_build_plugin.pipeline.host import read_machine
     from lambda_build_plugin.runtime.target import RUNTIMES, Architecture
 
     arguments = _Arguments(**vars(found))
@@ -110,9 +113,9 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: 
         architecture=architecture,
         handler=arguments.handler,
         layers=layers,
-        today=today(),
+        machine=read_machine(environ),
     )
-    text = as_json(report) if arguments.json else as_text(report)
+    text = as_json(report) if arguments.json else as_text(report, verbose=arguments.verbose)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     fails = report["failures"] or (arguments.strict and report["warnings"])

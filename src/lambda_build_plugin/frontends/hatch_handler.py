@@ -30,7 +30,7 @@ from lambda_build_plugin.config.sources import (
     table_source,
 )
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
-from lambda_build_plugin.frontends.session import Session
+from lambda_build_plugin.frontends.session import Session, write_failure
 from lambda_build_plugin.pipeline.build import build
 from lambda_build_plugin.source_build.errors import BackendError
 from lambda_build_plugin.source_build.source import of_project
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 __all__ = ["build_zip", "checked_versions", "configured_layout", "remove_zips"]
 
 _INTERRUPTED = 130
+_REPORT = "report"
+"""The key with the file of the JSON report, for which other frontends have a flag."""
+
 _COMMAND = "`hatch build -t lambda`"
 _TABLE = "tool.hatch.build.targets.lambda"
 
@@ -76,7 +79,14 @@ def checked_versions(builder: LambdaBuilder, versions: Sequence[str] | None) -> 
     """Choose the versions to build; a wrong setting ends the command with a message."""
     with _reporting_errors(builder):
         chosen = _versions(builder, versions)
-        settings = _settings(builder, _session(builder), None)
+        session = _session(builder)
+        settings = _settings(builder, session, None)
+        session.check_report_file([settings])
+        if len(chosen) > 1 and _report_file(builder):
+            raise SettingsError(
+                [f"`{_REPORT}` is a single file, but {len(chosen)} versions are requested"],
+                hint="build one version at a time: `hatch build -t lambda:layer`",
+            )
         if len(chosen) > 1 and not _is_folder(builder, settings):
             raise SettingsError(
                 [f"`output` is a single file, but {len(chosen)} versions are requested"],
@@ -135,15 +145,19 @@ def _reporting_errors(builder: LambdaBuilder) -> Iterator[None]:
     try:
         yield
     except LambdaBuildError as error:
-        builder.app.abort(_message_for_hatch(error), code=error.exit_code)
+        options = {_REPORT: _report_file(builder)}
+        write_failure(error, options, cwd=Path(builder.root), output=sys.stderr)
+        builder.app.abort(
+            _message_for_hatch(error, verbose=builder.app.verbosity > 0), code=error.exit_code
+        )
     except KeyboardInterrupt:
         builder.app.abort("interrupted", code=_INTERRUPTED)
     finally:
         gc.enable()
 
 
-def _message_for_hatch(error: LambdaBuildError) -> str:
-    return error.text(verbose=True).replace(
+def _message_for_hatch(error: LambdaBuildError, *, verbose: bool) -> str:
+    return error.text(verbose=verbose).replace(
         "`lambda-build --help` lists the options and their values",
         f"set them in [{_TABLE}], [tool.lambda-build], or the environment as LAMBDA_BUILD_<KEY>",
     )
@@ -171,8 +185,19 @@ def _versions(builder: LambdaBuilder, versions: Sequence[str] | None) -> list[st
 
 
 def _session(builder: LambdaBuilder) -> Session:
-    verbosity = builder.app.verbosity
-    return Session.of({}, os.environ, quiet=verbosity < 0, verbose=verbosity > 0)
+    verbosity, file = builder.app.verbosity, _report_file(builder)
+    options = {_REPORT: Path(builder.root, file)} if file else {}
+    return Session.of(options, os.environ, quiet=verbosity < 0, verbose=verbosity > 0)
+
+
+def _report_file(builder: LambdaBuilder) -> str:
+    """Return the file for the JSON report; empty if there is none, or it is not a text."""
+    try:
+        table = builder.target_config
+    except TypeError:  # not a table, which `_target_source` explains
+        table = {}
+    file = table.get(_REPORT)
+    return file if isinstance(file, str) else ""
 
 
 def _settings(builder: LambdaBuilder, session: Session, version: str | None) -> Settings:
@@ -209,8 +234,11 @@ def _target_source(builder: LambdaBuilder, project: Project) -> SettingsSource:
             ],
             hint=f"define artifacts in [tool.lambda-build.{ARTIFACTS}]; `lambda-build` builds them",
         )
+    if not isinstance(table.get(_REPORT, ""), str):
+        raise SettingsError([f"[{_TABLE}] {_REPORT}: must be a string"], hint="name a file")
+    others = {*_HATCHLING_KEYS, _REPORT}
     return SettingsSource(
-        values={key: value for key, value in table.items() if key not in _HATCHLING_KEYS},
+        values={key: value for key, value in table.items() if key not in others},
         spell=lambda key: f"[{_TABLE}] {key}",
         base=project.root,
         is_table=True,

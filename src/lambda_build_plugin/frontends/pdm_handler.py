@@ -52,6 +52,7 @@ def run(project: Project, options: argparse.Namespace) -> int:
     project.environment = BareEnvironment(project)
     return run_command(
         lambda: _build(project, options, os.environ),
+        _given_options(options),
         command="pdm build --lambda",
         verbose=project.core.ui.verbosity > 0,
     )
@@ -65,6 +66,15 @@ def _build(project: Project, options: argparse.Namespace, environ: Mapping[str, 
     session.build(_settings(project, options, session))
 
 
+def _given_options(options: argparse.Namespace) -> dict[str, object]:
+    """Return the options on the command line that are not PDM's own, by their key."""
+    return {
+        option.key: getattr(options, dest(option.key), None)
+        for option in OPTIONS
+        if option.key not in {"extras", "groups"}  # `_with_groups` adds them to those of the table
+    }
+
+
 def _read_options(project: Project, options: argparse.Namespace) -> dict[str, object]:
     """Read the options on the command line, by their key.
 
@@ -76,11 +86,7 @@ def _read_options(project: Project, options: argparse.Namespace) -> dict[str, ob
             ["-C, --config-setting: the project's wheel is built without config settings"],
             hint="remove it: `--lambda` builds what `pdm install` would install",
         )
-    values: dict[str, object] = {
-        option.key: getattr(options, dest(option.key), None)
-        for option in OPTIONS
-        if option.key not in {"extras", "groups"}  # `_with_groups` adds them to those of the table
-    }
+    values = _given_options(options)
     if values["output"] is None and options.dest != _DEST:
         values["output"] = f"{project.root / options.dest}/"
     return values

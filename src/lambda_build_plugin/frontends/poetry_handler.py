@@ -59,6 +59,7 @@ def run(command: Command) -> int:
     """Build what the command line asks for and return the exit code."""
     return run_command(
         lambda: _build(command, os.environ),
+        _given_options(command),
         command="poetry build-lambda",
         verbose=command.io.is_verbose(),
     )
@@ -72,12 +73,21 @@ def _build(command: Command, environ: Mapping[str, str]) -> None:
     session.build(_settings(command, session), plain=not io.error_output.is_decorated())
 
 
-def _read_options(command: Command) -> dict[str, object]:
-    """Read the options on the command line, by their key; a switch is on or not given."""
-    values: dict[str, object] = {
+def _given_options(command: Command) -> dict[str, object]:
+    """Return the options on the command line, by their key; a switch is on or not given."""
+    return {
         each.key: next((value for name in each.names if (value := command.option(name))), None)
         for each in OPTIONS
     }
+
+
+def _read_options(command: Command) -> dict[str, object]:
+    """Return the options with those that Poetry itself has.
+
+    Raises:
+        SettingsError: Two of them contradict each other.
+    """
+    values = _given_options(command)
     extras = command.option("extras")
     values["extras"] = _split(extras) or None
     if command.option("all-extras"):

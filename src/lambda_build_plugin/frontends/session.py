@@ -8,8 +8,10 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from lambda_build_plugin.config.options import KEYS
@@ -22,20 +24,27 @@ from lambda_build_plugin.lock.formats import DEFAULT_NAMES
 from lambda_build_plugin.pipeline.host import read_host
 from lambda_build_plugin.pipeline.outputs import report_problem
 from lambda_build_plugin.progress import Reporter
-from lambda_build_plugin.report import as_json, as_text
+from lambda_build_plugin.report import as_json, as_text, error_as_json
 from lambda_build_plugin.system.output import moved_in
 from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from lambda_build_plugin.config.settings import Host, Settings
     from lambda_build_plugin.report import BuildReport
 
-__all__ = ["Session", "Shown", "run_command", "with_host_lock"]
+__all__ = ["Session", "Shown", "run_command", "with_host_lock", "write_failure"]
 
 _INTERRUPTED = 130
+
+
+class ReportFileError(SettingsError):
+    """The report cannot be written to the file that `--report` names."""
+
+    def __init__(self, file: Path, problem: str) -> None:
+        self.file = file
+        super().__init__([f"--report: `{file}` {problem}"], hint="choose another file")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +114,7 @@ class Session:
         """Check before the build that the report can be written to the file of `--report`.
 
         Raises:
-            SettingsError: The path is that of an artifact, of a file of the project's, or of
+            ReportFileError: The path is that of an artifact, of a file of the project's, or of
                 something that is not a report; or it cannot be written.
         """
         file = self._report_file()
@@ -125,7 +134,7 @@ class Session:
         ):
             problem = f"cannot be written: {existing} is not a writable folder"
         if problem:
-            raise SettingsError([f"--report: `{file}` {problem}"], hint="choose another file")
+            raise ReportFileError(file, problem)
 
     @property
     def artifact_names(self) -> Sequence[str]:
@@ -177,6 +186,31 @@ class Session:
         return None if named is None else self.host.cwd / str(named)
 
 
+def write_failure(
+    error: LambdaBuildError, options: Mapping[str, object], *, cwd: Path, output: TextIO
+) -> None:
+    """Write why a command failed as JSON, if and where the options ask for a document.
+
+    Args:
+        error: What has ended the command.
+        options: Values by the key of `OPTIONS`; `json` and `report` are read.
+        cwd: What `--report` is relative to.
+        output: Standard output.
+
+    Raises:
+        OSError: Standard output cannot be written. A file that cannot is passed over, since
+            it may be the reason for the failure.
+    """
+    if (named := options.get("report")) and not isinstance(error, ReportFileError):
+        file = cwd / str(named)
+        # What is there and is not a report is not ours; that may be what the error is about.
+        with suppress(OSError):
+            if not report_problem((), file):
+                _write_report(file, error_as_json(error))
+    if options.get("json"):
+        _write(output, error_as_json(error))
+
+
 def _name_problem(file: Path) -> str:
     """Say why the system does not accept a path, such as too long a name; empty if it does."""
     try:
@@ -206,8 +240,17 @@ def _write_report(file: Path, text: str) -> None:
 # --- frontends inside a host ----------------------------------------------------------
 
 
-def run_command(build: Callable[[], None], *, command: str, verbose: bool) -> int:
-    """Run the build of a host's command and return the exit code; failures go to stderr."""
+def run_command(
+    build: Callable[[], None], options: Mapping[str, object], *, command: str, verbose: bool
+) -> int:
+    """Run the build of a host's command and return the exit code; failures go to stderr.
+
+    Args:
+        build: Builds and shows the report.
+        options: Values by the key of `OPTIONS`, which say whether failures are written as JSON.
+        command: The host's command, for messages.
+        verbose: Whether to show all of a message.
+    """
     # As in the console script: collecting garbage is not worth it, also not at the very end,
     # when Python would do so once more.
     gc.disable()
@@ -216,6 +259,7 @@ def run_command(build: Callable[[], None], *, command: str, verbose: bool) -> in
     except LambdaBuildError as error:
         text = error.text(verbose=verbose)
         print(text.replace("`lambda-build --", f"`{command} --"), file=sys.stderr)
+        write_failure(error, options, cwd=Path.cwd(), output=sys.stdout)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

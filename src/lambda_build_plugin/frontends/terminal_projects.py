@@ -59,7 +59,7 @@ class ProjectsTerminal(ProjectsReporter):
         if result.failure is not None:
             self._failed += 1
             if self._is_live:
-                self.write(f"{label} failed: {result.failure.what}")
+                self.write(f"{label} failed: {result.failure.report['what']}")
         self._draw()
 
     def show(self, label: str, step: str) -> None:

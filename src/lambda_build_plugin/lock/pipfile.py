@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -383,12 +384,16 @@ def _version(table: Table, text: str) -> Version:
 def _merge(packages: Iterator[LockedPackage]) -> Iterator[LockedPackage]:
     """Merge packages that two sections lock alike."""
     merged: list[LockedPackage] = []
+    places: defaultdict[NormalizedName, list[int]] = defaultdict(list)
     for package in packages:
-        for index, other in enumerate(merged):
-            if replace(other, at="", marker=None) == replace(package, at="", marker=None):
+        bare = replace(package, at="", marker=None)
+        for index in places[package.name]:
+            other = merged[index]
+            if replace(other, at="", marker=None) == bare:
                 merged[index] = replace(other, marker=_either_marker(other, package))
                 break
         else:
+            places[package.name].append(len(merged))
             merged.append(package)
     yield from merged
 

@@ -38,7 +38,7 @@ from lambda_build_plugin.lock.model import (
     LockedVcs,
     Roots,
 )
-from lambda_build_plugin.lock.uv_freshness import differences
+from lambda_build_plugin.lock.uv_freshness import constraint_differences, differences
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -233,25 +233,34 @@ class _Reader:
     def _check_fresh(self, root: Table) -> None:
         if self._context.lock_is_fresh:
             return
-        found = differences(
-            self._context.project,
-            root.table("metadata"),
-            self._data,
-            inherited=self._inherited_sources(),
-        )
+        uv = self._tool_of_workspace()
+        found = [
+            *differences(
+                self._context.project,
+                root.table("metadata"),
+                self._data,
+                inherited=self._inherited_sources(uv),
+            ),
+            *(constraint_differences(uv, self._data) if uv is not None else ()),
+        ]
         if found:
             raise StaleLockError(self._path, found, remedy=_REMEDY)
 
-    def _inherited_sources(self) -> Mapping[str, object] | None:
-        """Read `[tool.uv.sources]` of the workspace's root; None if it is not beside the lock."""
+    def _tool_of_workspace(self) -> Table | None:
+        """Read `[tool.uv]` of the workspace's root; None if it is not beside the lock."""
         root = self._path.parent
         if fields.is_project(root, self._context.project):
-            return {}
+            return self._context.project.tool.table("uv")
         try:
-            tool = read_toml(root / "pyproject.toml").table("tool")
-            sources = tool.table("uv").table("sources")
+            return read_toml(root / "pyproject.toml").table("tool").table("uv")
         except (OSError, TableError):
             return None
+
+    def _inherited_sources(self, uv: Table | None) -> Mapping[str, object] | None:
+        """Get `[tool.uv.sources]` of the workspace's root for another member of it."""
+        if uv is None or fields.is_project(self._path.parent, self._context.project):
+            return None if uv is None else {}
+        sources = uv.table("sources")
         return {key: sources.raw(key) for key in sources}
 
     def _package(self, table: Table, edges: _Edges) -> LockedPackage:

@@ -31,10 +31,17 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.config.tables import Table
 
-__all__ = ["differences"]
+__all__ = ["constraint_differences", "differences"]
 
 _LOCAL = ("path", "directory", "editable", "virtual")
 """Keys of a locked requirement that is on this machine."""
+
+_CONSTRAINTS = (
+    ("build-constraint-dependencies", "build-constraints", False),
+    ("constraint-dependencies", "constraints", True),
+    ("override-dependencies", "overrides", True),
+)
+"""Keys of `[tool.uv]`, of `[manifest]`, and whether new ones count only for locked packages."""
 
 _SUBDIRECTORY = "#subdirectory="
 
@@ -101,6 +108,29 @@ def differences(
             requires_python,
         )
         found += [f"{line} (group `{group}`)" if group else line for line in lines]
+    return found
+
+
+def constraint_differences(tool: Table, lock: Table) -> Sequence[str]:
+    """List the constraints and overrides in which `[tool.uv]` and the lock differ.
+
+    A new constraint on a package that is not in the lock is none: uv does not lock again for it.
+
+    Args:
+        tool: `[tool.uv]` of the root of the workspace: uv does not heed that of its members.
+        lock: The whole lock.
+    """
+    requires_python = fields.specifier(lock, "requires-python") or SpecifierSet()
+    packages = {fields.name(table) for table in lock.tables("package")}
+    sources = {canonicalize_name(key) for key in tool.table("sources")}
+    found: list[str] = []
+    for key, manifest_key, counts_if_locked in _CONSTRAINTS:
+        locked = list(map(_locked, lock.table("manifest").tables(manifest_key)))
+        known = packages | {each.name for each, _ in locked}
+        asked = (_requested(Requirement(text), "", {}) for text in tool.texts(key))
+        counted = (each for each in asked if not counts_if_locked or each[0].name in known)
+        lines = _compared(_grouped(counted, sources), _grouped(locked, sources), requires_python)
+        found += [f"{line} (`{key}`)" for line in lines]
     return found
 
 

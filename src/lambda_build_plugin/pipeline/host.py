@@ -1,4 +1,4 @@
-"""This machine → `Host`.
+"""This machine → `Host`, or `Machine` for what builds nothing.
 
 No other module looks at the working directory, the home folder or the date.
 """
@@ -8,16 +8,36 @@ from __future__ import annotations
 import datetime
 import os
 import sys
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.settings import Host
 from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["read_host", "today"]
+__all__ = ["Machine", "read_host", "read_machine"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What checks of a zip need to know of this machine: less than a build."""
+
+    today: datetime.date
+    environ: Mapping[str, str] = field(repr=False)
+    home: Path
+
+
+def read_machine(environ: Mapping[str, str]) -> Machine:
+    """Look at this machine, even if it has no place for a cache and no working directory."""
+    try:
+        home = Path.home()
+    except RuntimeError:
+        home = Path("/")
+    return Machine(today=_today(), environ=dict(environ), home=home)
 
 
 def read_host(environ: Mapping[str, str], cache_dir: str | None = None) -> Host:
@@ -38,13 +58,13 @@ def read_host(environ: Mapping[str, str], cache_dir: str | None = None) -> Host:
         home=home,
         cache_dir=_cache_dir(cwd, chosen),
         cache_is_default=not chosen,
-        today=today(),
+        today=_today(),
         environ=dict(environ),
         state_dir=_state_dir(home, environ),
     )
 
 
-def today() -> datetime.date:
+def _today() -> datetime.date:
     """Return the date in UTC, which decides whether a runtime is deprecated."""
     return datetime.datetime.now(tz=datetime.timezone.utc).date()
 

@@ -96,7 +96,9 @@ def _is_input(path: Path, settings: Settings) -> bool:
     """Tell whether the build reads a file."""
     inputs = (settings.lock, *settings.include_local)
     real = os.path.realpath(path)
-    return any(real == os.path.realpath(each) for each in inputs if each is not None)
+    return any(real == os.path.realpath(each) for each in inputs if each is not None) or any(
+        Path(real).is_relative_to(os.path.realpath(each.path)) for each in settings.layer_files
+    )
 
 
 def _is_empty(path: Path, settings: Settings, *, suffix: str) -> bool:

@@ -108,6 +108,7 @@ def may_have_plan(settings: Settings) -> bool:
         and not (settings.hooks.after_stage or settings.scripts or settings.bytecode)
         and not (settings.exclude or settings.exclude_presets or settings.include)
         and not (settings.include_local or settings.provided or settings.provided_by)
+        and not settings.layer_files
     )
 
 

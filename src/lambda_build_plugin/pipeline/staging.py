@@ -147,6 +147,11 @@ def stage_artifact(
         with artifact.clock.stage("bytecode"):
             tree = _compile(artifact, laid)
             check_names(tree.entries)
+    if settings.layer_files:
+        from lambda_build_plugin.stage.layer_files import with_layer_files
+
+        with artifact.clock.stage("stage"):
+            tree = with_layer_files(tree, settings)
     return StagedArtifact(
         tree=tree,
         with_sources=laid.tree,
@@ -229,7 +234,10 @@ def _choose_files(artifact: ArtifactBuild, dependencies: Dependencies) -> Choice
     settings = artifact.settings
     root = settings.project.root
     output = settings.zip_path(settings.project.version).resolve()
-    paths = (settings.unpacked, settings.lock, settings.host.cache_dir)
+    paths = (
+        *(settings.unpacked, settings.lock, settings.host.cache_dir),
+        *(each.path for each in settings.layer_files),
+    )
     apart = {
         output,
         # The artifacts for other targets, which earlier builds wrote to the same folder.

@@ -5,7 +5,6 @@ Wheels are opened and folders are looked at only when something is missing.
 
 from __future__ import annotations
 
-import json
 import zipfile
 from contextlib import suppress
 from functools import cache
@@ -14,9 +13,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.config.settings import Contents, LocalDependencies
-from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.runtime.sdk import SDK
-from lambda_build_plugin.verify.grammar import SyntaxProblem
 from lambda_build_plugin.verify.module_notes import ModuleNotes
 from lambda_build_plugin.verify.modules import Surroundings
 from lambda_build_plugin.wheel.file import BROKEN_ZIP
@@ -32,27 +29,9 @@ if TYPE_CHECKING:
     from lambda_build_plugin.pipeline.staging import StagedArtifact
     from lambda_build_plugin.selection.left_out import LeftOut
     from lambda_build_plugin.system.cache import Cache
+    from lambda_build_plugin.verify.grammar import SyntaxProblem
 
 __all__ = ["get_surroundings"]
-
-_COMPILER = """\
-import json, sys, warnings
-warnings.simplefilter("ignore")
-answers = []
-for path in sys.argv[1:]:
-    try:
-        with open(path, "rb") as file:
-            compile(file.read(), path, "exec", dont_inherit=True)
-        answers.append(None)
-    except SyntaxError as error:
-        answers.append([error.msg, error.lineno])
-    except (ValueError, RecursionError, MemoryError, OverflowError) as error:
-        answers.append([str(error) or type(error).__name__, None])
-print(json.dumps(answers))
-"""
-"""What the target's Python runs: it compiles sources and executes none of them."""
-
-_TIMEOUT = 120.0  # seconds
 
 
 def get_surroundings(
@@ -75,7 +54,7 @@ def get_surroundings(
             or not provided_elsewhere <= known
         ),
         notes=ModuleNotes(artifact.context.cache, f"{settings.project.root}"),
-        compile_with_target=lambda sources: _compile(sources, artifact),
+        compile_with_target=lambda sources: _compile(sources, settings),
     )
 
 
@@ -191,39 +170,10 @@ def _tops(names: Iterable[str]) -> Iterator[str]:
             yield head if rest else head.partition(".")[0]
 
 
-def _compile(
-    sources: Sequence[bytes], artifact: ArtifactBuild
-) -> Sequence[SyntaxProblem | None] | None:
-    """Let a Python of the runtime's version compile sources; None if there is none."""
-    # Not loaded if all modules are known to compile.
-    from subprocess import SubprocessError
+def _compile(sources: Sequence[bytes], settings: Settings) -> Sequence[SyntaxProblem | None] | None:
+    # Not loaded if the Python that runs the build can tell what is wrong.
+    from lambda_build_plugin.pipeline.target_compiler import compile_with_target
 
-    from lambda_build_plugin.system.interpreters import find_interpreter, without_python_variables
-    from lambda_build_plugin.system.processes import finished
-
-    settings: Settings = artifact.settings
     host = settings.host
-    try:
-        interpreter = find_interpreter(
-            settings.target.runtime.python,
-            environ=host.environ,
-            home=host.home,
-            need="the check of the project's modules",
-        )
-    except LambdaBuildError:
-        return None
-    paths = []
-    for number, source in enumerate(sources):
-        path = artifact.context.folder / f"module-{number}.py"
-        path.write_bytes(source)
-        paths.append(path)
-    command: list[str | Path] = [interpreter.path, "-I", "-S", "-c", _COMPILER, *paths]
-    try:
-        result = finished(command, environ=without_python_variables(host.environ), timeout=_TIMEOUT)
-        answers = json.loads(result.stdout)
-        return [
-            None if answer is None else SyntaxProblem(text=str(answer[0]), line=answer[1])
-            for answer in answers
-        ]
-    except (OSError, SubprocessError, ValueError, TypeError, LookupError):
-        return None
+    python = settings.target.runtime.python
+    return compile_with_target(sources, python, environ=host.environ, home=host.home)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.progress import Reporter
+from lambda_build_plugin.report import error_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.errors import LambdaBuildError
-    from lambda_build_plugin.report import BuildReport
+    from lambda_build_plugin.report import BuildReport, ErrorReport
 
 __all__ = ["Failure", "ProjectBuild", "ProjectResult", "ProjectsReporter"]
 
@@ -23,10 +24,7 @@ __all__ = ["Failure", "ProjectBuild", "ProjectResult", "ProjectsReporter"]
 class Failure:
     """Why a project was not built, in a form that passes from one process to another."""
 
-    exit_code: int
-    what: str
-    why: str
-    hint: str
+    report: ErrorReport
     text: str
     """The whole message for people, with the name of the project."""
 
@@ -41,13 +39,12 @@ class Failure:
             trace: A traceback to show before it.
         """
         text = error.text(verbose=verbose).removeprefix("error: ")
-        return cls(
-            exit_code=error.exit_code,
-            what=error.what,
-            why=error.why,
-            hint=error.hint,
-            text=f"{trace}error: {label}: {text}",
-        )
+        return cls(report=error_report(error), text=f"{trace}error: {label}: {text}")
+
+    @property
+    def exit_code(self) -> int:
+        """The code that the command ends with if this project is built alone."""
+        return self.report["exit_code"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, TypedDict
 
 from lambda_build_plugin.errors import printable
-from lambda_build_plugin.report import SCHEMA, json_text
+from lambda_build_plugin.report import SCHEMA, ErrorReport, json_text
 from lambda_build_plugin.runtime.limits import size_text
 
 if TYPE_CHECKING:
@@ -40,17 +40,12 @@ class BuiltProject(TypedDict):
     seconds: float
 
 
-class FailedProject(TypedDict):
-    """One project that was not built, and why."""
+class FailedProject(ErrorReport):
+    """One project that was not built, and why: as if it were built alone."""
 
     project: str
     folder: str
-    exit_code: int
-    """The one that the command has if this project is built alone."""
-
-    what: str
-    why: str
-    hint: str
+    """Absolute."""
 
 
 class ProjectsReport(TypedDict):
@@ -73,10 +68,7 @@ def as_json(results: Sequence[ProjectResult]) -> str:
                 FailedProject(
                     project=result.project.label,
                     folder=str(result.project.folder),
-                    exit_code=result.failure.exit_code,
-                    what=result.failure.what,
-                    why=result.failure.why,
-                    hint=result.failure.hint,
+                    **result.failure.report,
                 )
                 for result in results
                 if result.failure is not None

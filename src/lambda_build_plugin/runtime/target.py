@@ -1,8 +1,8 @@
-"""What a Lambda function runs on: runtimes as dated data, and the target they make.
+"""What a Lambda function runs on: the runtimes, as data with a date, and the target.
 
-A runtime and an architecture become the ordered list of wheel tags that the
-function can load (PEP 425, PEP 600) and the marker environment (PEP 508) in
-which requirements are evaluated. Nothing here asks the running interpreter or
+A target is a runtime on an architecture. From it follow the ordered list of wheel tags
+that the function can load (PEP 425, PEP 600), and the marker environment in which
+requirements are evaluated (PEP 508). Nothing here asks the running interpreter or this
 machine: `packaging.tags.sys_tags` and `default_environment` are never called.
 """
 
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 AS_OF = datetime.date(2026, 11, 21)
-"""The day on which the table of runtimes was true."""
+"""The day on which the table of runtimes was checked."""
 
 
 class Glibc(NamedTuple):
@@ -61,19 +61,19 @@ _LEGACY_MANYLINUX = {
 
 
 class Architecture(enum.Enum):
-    """Instruction sets that Lambda offers, spelled as Lambda spells them."""
+    """Instruction sets that Lambda offers, with Lambda's names."""
 
     X86_64 = "x86_64"
     ARM64 = "arm64"
 
     @property
     def machine(self) -> str:
-        """Spelling of wheel tags and markers, where it differs from Lambda's."""
+        """The name in wheel tags and markers, which may differ from Lambda's."""
         return "aarch64" if self is Architecture.ARM64 else self.value
 
     @property
     def oldest_glibc(self) -> Glibc:
-        """The first glibc that manylinux wheels of this architecture may ask for."""
+        """The oldest glibc for which there are manylinux wheels of this architecture."""
         return Glibc(2, 17) if self is Architecture.ARM64 else Glibc(2, 5)
 
 
@@ -86,15 +86,16 @@ class Runtime:
 
     python: tuple[int, int]
     patch: int
-    """Patch level of the interpreter; AWS moves it without notice.
+    """Patch level of the interpreter, which AWS raises without notice.
 
-    Observed in user agents that functions sent (3.12.13 and 3.14.3 in 2026),
-    else the last release of the same age; never above what AWS can have.
+    It was observed in user agents that functions have sent (3.12.13 and 3.14.3 in 2026).
+    For other runtimes it is the last release of the same age, and never newer than what
+    AWS can have.
     """
 
     glibc: Glibc
     deprecated: datetime.date | None = None
-    """From this day on AWS gives no security patches."""
+    """The day on which AWS stops giving security patches."""
 
     preview: bool = False
 
@@ -142,7 +143,7 @@ RUNTIMES: dict[str, Runtime] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """A runtime on an architecture: which wheels load, which markers hold."""
+    """A runtime on an architecture: which wheels it loads, and which markers are true."""
 
     runtime: Runtime
     architecture: Architecture
@@ -152,7 +153,7 @@ class Target:
 
     @property
     def python_version(self) -> Version:
-        """The interpreter's full version, to hold against `Requires-Python`."""
+        """The interpreter's full version, to compare with `Requires-Python`."""
         return Version(self.runtime.full_version)
 
     @cached_property
@@ -186,8 +187,8 @@ class Target:
             "os_name": "posix",
             "platform_machine": self.architecture.machine,
             "platform_python_implementation": "CPython",
-            # Lambda's kernel is not promised. Plain numbers keep comparisons defined:
-            # packaging before 25 fails on a marker that holds any other text to a version.
+            # AWS does not say which kernel there is. Numbers keep comparisons defined: packaging
+            # before 25 fails if a marker compares any other text with a version.
             "platform_release": "5.10",
             "platform_system": "Linux",
             "platform_version": "0",
@@ -212,8 +213,8 @@ class Target:
         """Yield the platform tags from the glibc ceiling downwards (PEP 600).
 
         PEP 600 lets a platform load every `manylinux_2_N` up to its own glibc, and
-        the legacy names stand for fixed levels. `linux_*` is last: only wheels that
-        were built for the target itself carry it.
+        the legacy names stand for fixed levels. `linux_*` comes last: only wheels that
+        were built for the target itself have it.
         """
         machine = self.architecture.machine
         major, newest = self.runtime.glibc
@@ -225,7 +226,7 @@ class Target:
 
 
 def admitted(requires_python: SpecifierSet | None) -> tuple[Runtime, ...]:
-    """List the runtimes that a `requires-python` admits, out of preview, the oldest first."""
+    """List the runtimes that a `requires-python` admits, without previews, the oldest first."""
     return tuple(
         runtime
         for runtime in RUNTIMES.values()
@@ -235,15 +236,15 @@ def admitted(requires_python: SpecifierSet | None) -> tuple[Runtime, ...]:
 
 
 def newest_admitted(requires_python: SpecifierSet | None) -> Runtime | None:
-    """Choose the newest runtime out of preview that a `requires-python` admits."""
+    """Choose the newest runtime that a `requires-python` admits, previews excepted."""
     return next(reversed(admitted(requires_python)), None)
 
 
 _NEWEST_BY_DEFAULT = (3, 14)
-"""The newest Python that is chosen without being named. It never changes.
+"""The newest Python that is chosen if nobody names one. It never changes.
 
-If it did, an upgrade of this package would move the functions of everybody who names no
-runtime to another Python, although their locks are the same.
+Otherwise, an upgrade of this package would move the functions of everybody who does not
+name a runtime to another Python, although their locks are the same.
 """
 
 

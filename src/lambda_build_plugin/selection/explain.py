@@ -44,6 +44,9 @@ _FAMILIES = {
     "pyodide": "Pyodide",
 }
 
+_MOST_NAMED = 5
+"""Packages in the headline of an error; its reason names all of them."""
+
 
 class NoMatchingFileError(SelectionError):
     """Some locked packages have no file that the target can load; lists all of them."""
@@ -51,7 +54,7 @@ class NoMatchingFileError(SelectionError):
     def __init__(self, target: Target, packages: Sequence[LockedPackage]) -> None:
         self.target, self.packages = target, tuple(packages)
         count = len(packages)
-        names = quoted(packages)
+        names = quoted(packages, most=_MOST_NAMED)
         super().__init__(
             f"no wheel of {names} loads in {target}"
             if count == 1

@@ -51,11 +51,11 @@ class ForbiddenSourceError(SelectionError):
             "the lock contains source code, and "
             + (f"{origins[0]} forbids" if len(origins) == 1 else "your settings forbid")
             + " building it",
-            why="\n".join(
+            why=[
                 f"{package} ({package.at}): {_source(package)}"
                 + (f"; forbidden by {origin}" if len(origins) > 1 else "")
                 for package, origin in packages
-            ),
+            ],
             hint="lock a version that has wheels, add a wheel that was built elsewhere to "
             f"`include-local`, or turn off {' and '.join(origins)}",
         )
@@ -68,10 +68,10 @@ class NoSourceError(SelectionError):
         self.packages = tuple(package for package, _ in packages)
         super().__init__(
             "the lock has no source for packages that are to be built from source",
-            why="\n".join(
+            why=[
                 f"{package} ({package.at}): {origin} forbids its wheels"
                 for package, origin in packages
-            ),
+            ],
             hint="lock again so that the lock has their sdists, or allow their wheels there",
         )
 

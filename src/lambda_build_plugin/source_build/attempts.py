@@ -42,7 +42,7 @@ from lambda_build_plugin.source_build.errors import (
 from lambda_build_plugin.source_build.in_process import build_in_process, usable_backend
 from lambda_build_plugin.source_build.process_state import no_input, scratch
 from lambda_build_plugin.system.hashes import check_file
-from lambda_build_plugin.wheel.file import Wheel
+from lambda_build_plugin.wheel.file import BROKEN_ZIP, Wheel
 from lambda_build_plugin.wheel.rewrite import normalize
 
 if TYPE_CHECKING:
@@ -178,7 +178,10 @@ class _Attempts:
             return wheel
         if is_pure(wheel.name):
             return None
-        return without_machine_code(wheel, self.context.interpreter)
+        try:
+            return without_machine_code(wheel, self.context.interpreter)
+        except BROKEN_ZIP as error:  # also of a file WHEEL that is not text
+            raise self._failure(f"{wheel.name} is damaged: {error}") from error
 
     def _wrong_wheel(self, *attempts: Attempt) -> WrongWheelError:
         return WrongWheelError(

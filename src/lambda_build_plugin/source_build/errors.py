@@ -214,7 +214,7 @@ class WrongWheelError(SourceBuildError):
         major, minor = target.runtime.python
         super().__init__(
             f"the wheel of {source.name} does not load in {target}",
-            why="\n".join(map(str, attempts)),
+            why=[str(attempt) for attempt in attempts],
             hint=(f"{remedy}; " if remedy else "")
             + "lock a version that has a wheel for it; build with Python "
             f"{major}.{minor} on a machine with {target.architecture.value} and a glibc no newer "

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = ["HopelessBuildError", "check_sources"]
 
+_MOST_NAMED = 5
+"""Packages in the headline of an error; its reason names all of them."""
+
 
 class HopelessBuildError(SelectionError):
     """Packages without a fitting wheel are not built, since that would most likely fail."""
@@ -37,14 +40,14 @@ class HopelessBuildError(SelectionError):
         self, packages: Sequence[tuple[LockedPackage, str]], target: Target, remedy: str
     ) -> None:
         self.packages, self.target = tuple(package for package, _ in packages), target
-        names = quoted(package for package, _ in packages)
+        names = quoted((package for package, _ in packages), most=_MOST_NAMED)
         options = " ".join(f"--no-binary {package.name}" for package, _ in packages)
         one = len(packages) == 1
         super().__init__(
             f"no wheel of {names} loads in {target}"
             + (", and it is" if one else ", and they are")
             + " built from source only on request",
-            why="\n".join(f"{explain(package, target)}\n  {why}" for package, why in packages),
+            why=[f"{explain(package, target)}\n  {why}" for package, why in packages],
             hint=f"{remedy}; to build from source: `{options}`, or `no-binary` in "
             "[tool.lambda-build]",
         )

@@ -104,14 +104,20 @@ def build_in_process(source: Source, root: Path, backend: str, folder: Path) -> 
 def _modules_forgotten(root: Path) -> Iterator[None]:
     """Forget the modules of a project that its backend imports, such as for its version.
 
-    The next project that is built in this process may have modules of the same names.
+    The next project that is built in this process may have modules of the same names. Where the
+    backend finds its own modules stays: poetry-core adds the folder of what it brings along, when
+    it is imported for the first time, and imports some of that later.
     """
     modules, path = set(sys.modules), list(sys.path)
+    start = f"{os.path.realpath(root)}{os.sep}"
     try:
         yield
     finally:
-        sys.path[:] = path
-        start = f"{os.path.realpath(root)}{os.sep}"
+        sys.path[:] = [
+            each
+            for each in sys.path
+            if each in path or not f"{os.path.realpath(each)}{os.sep}".startswith(start)
+        ]
         for name in set(sys.modules) - modules:
             places = (getattr(sys.modules[name], "__file__", None), *_folders(name))
             if any(place and os.path.realpath(place).startswith(start) for place in places):

@@ -15,12 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from lambda_build_plugin.errors import SourceBuildError
 from lambda_build_plugin.stage.contents import write_folder
-from lambda_build_plugin.stage.plain_files import (
-    LinkedFolders,
-    UnfitFileError,
-    plain_file,
-    real_place,
-)
+from lambda_build_plugin.stage.plain_files import FolderWalk, UnfitFileError
 from lambda_build_plugin.stage.records import record
 from lambda_build_plugin.stage.tree import Entry, PlainProject, check_folders
 from lambda_build_plugin.system.hashes import digest_of_file
@@ -30,7 +25,7 @@ from lambda_build_plugin.urls import redacted_text
 from lambda_build_plugin.wheel.record import record_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from lambda_build_plugin.config.settings import Command, Settings
@@ -138,7 +133,7 @@ def _read_back(tree: StagedTree, folder: Path, settings: Settings) -> StagedTree
     home = folder.resolve()
     entries = {
         file.path: _entry(file, before.get(file.path), own)
-        for file in _Walk(home).files(home, "", (home,))
+        for file in FolderWalk(homes=(home,), outside=_outside).files(home, "")
     }
     distributions = []
     for distribution in tree.distributions:
@@ -176,35 +171,12 @@ def _entry(file: PlainFile, before: Entry | None, owner: str) -> Entry:
     return Entry(file.path, before.owner, file.place, digest, size, executable)
 
 
-class _Walk:
-    """Goes through the staged folder, in which a command may have made links."""
-
-    def __init__(self, home: Path) -> None:
-        self._home = home
-        self._linked = LinkedFolders()
-
-    def files(
-        self, folder: Path, path: str, above: tuple[Path, ...], *, linked: bool = False
-    ) -> Iterator[PlainFile]:
-        """Yield the files of a folder; what links within the stage point to is copied."""
-        for place in sorted(folder.iterdir()):
-            name = path + place.name
-            real = above[-1] / place.name
-            if place.is_symlink():
-                real = real_place(real)
-            if place.is_symlink() and not real.is_relative_to(self._home):
-                raise UnfitFileError(
-                    name,
-                    f"a command made it a link to {real}, which is outside the staged folder",
-                    hint="have the command copy what the link points to",
-                )
-            if not place.is_dir():
-                yield plain_file(place, name)
-            elif real not in above:  # else a link back up: it would never end
-                is_linked = linked or place.is_symlink()
-                if is_linked:
-                    self._linked.add(name)
-                yield from self.files(place, f"{name}/", (*above, real), linked=is_linked)
+def _outside(path: str, real: Path) -> UnfitFileError:
+    return UnfitFileError(
+        path,
+        f"a command made it a link to {real}, which is outside the staged folder",
+        hint="have the command copy what the link points to",
+    )
 
 
 def _renew_record(

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import StageError
 from lambda_build_plugin.stage.tree import PlainFile
 
-__all__ = ["LinkedFolders", "UnfitFileError", "plain_file", "real_place"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+__all__ = ["FolderWalk", "LinkedFolders", "UnfitFileError", "plain_file", "real_place"]
 
 
 _MOST_LINKED = 5_000
@@ -51,6 +55,57 @@ class LinkedFolders:
                 hint="remove links that lead to the same folders again, or leave them out with "
                 "the setting `exclude`",
             )
+
+
+class FolderWalk:
+    """Goes through a folder and yields every file of it; what links point to is copied."""
+
+    def __init__(
+        self,
+        *,
+        homes: Sequence[Path],
+        outside: Callable[[str, Path], Exception],
+        passed_over: Collection[str] = (),
+    ) -> None:
+        """Prepare a walk.
+
+        Args:
+            homes: Resolved folders in which links may end.
+            outside: Makes the error about a link that ends elsewhere, of its path and its end.
+            passed_over: Names of files and folders that are left out.
+        """
+        self._homes = homes
+        self._outside = outside
+        self._passed_over = passed_over
+        self._linked = LinkedFolders()
+
+    def files(self, folder: Path, path: str) -> Iterator[PlainFile]:
+        """Yield the files of a folder under a path, which is empty or has a slash at its end.
+
+        Raises:
+            UnfitFileError: A file cannot ship, or links lead to too many folders.
+        """
+        yield from self._below(folder, path, (real_place(folder),))
+
+    def _below(
+        self, folder: Path, path: str, above: tuple[Path, ...], *, linked: bool = False
+    ) -> Iterator[PlainFile]:
+        for place in sorted(folder.iterdir()):
+            if place.name in self._passed_over:
+                continue
+            name = path + place.name
+            real = above[-1] / place.name
+            if place.is_symlink():
+                real = real_place(real)
+                if not any(real.is_relative_to(home) for home in self._homes):
+                    raise self._outside(name, real)
+            if not place.is_dir():
+                yield plain_file(place, name)
+            elif real not in above:  # else a link back up: it would never end
+                is_linked = linked or place.is_symlink()
+                if is_linked:
+                    self._linked.add(name)
+                yield from self._below(place, f"{name}/", (*above, real), linked=is_linked)
 
 
 def real_place(place: Path) -> Path:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from lambda_build_plugin.config.patterns import make_spec
 from lambda_build_plugin.stage.plain_files import (
     LinkedFolders,
     UnfitFileError,
@@ -20,7 +21,7 @@ from lambda_build_plugin.stage.plain_files import (
 from lambda_build_plugin.stage.tree import LeftBehind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from pathspec import GitIgnoreSpec
@@ -223,10 +224,10 @@ class ProjectWalk:
     _linked: LinkedFolders = field(init=False, default_factory=LinkedFolders)
 
     def __post_init__(self) -> None:
-        self._defaults = _spec_of(_LEFT_BEHIND.splitlines())
-        self._tests = _spec_of(_TESTS.splitlines())
-        self._exclude = _spec_of(self.choice.exclude)
-        self._include = _spec_of(self.choice.include)
+        self._defaults = make_spec(_LEFT_BEHIND.splitlines())
+        self._tests = make_spec(_TESTS.splitlines())
+        self._exclude = make_spec(self.choice.exclude)
+        self._include = make_spec(self.choice.include)
         self._by_name = frozenset(pattern.strip("/") for pattern in self.choice.include)
 
     def files(
@@ -408,12 +409,6 @@ def _outside(path: str, real: Path) -> UnfitFileError:
     )
 
 
-def _spec_of(lines: Iterable[str]) -> GitIgnoreSpec:
-    from pathspec import GitIgnoreSpec  # loaded for such projects alone: it takes its time
-
-    return GitIgnoreSpec.from_lines(lines)
-
-
 def _spec(file: Path) -> GitIgnoreSpec | None:
     """Read a file of patterns; as git does, pass over a line that is none."""
     try:
@@ -421,14 +416,14 @@ def _spec(file: Path) -> GitIgnoreSpec | None:
     except OSError:
         return None
     try:
-        return _spec_of(text.splitlines())
+        return make_spec(text.splitlines())
     except ValueError:
-        return _spec_of(filter(_is_pattern, text.splitlines()))
+        return make_spec(filter(_is_pattern, text.splitlines()))
 
 
 def _is_pattern(line: str) -> bool:
     try:
-        _spec_of([line])
+        make_spec([line])
     except ValueError:
         return False
     return True

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     )
     from lambda_build_plugin.wheel.file import Wheel
 
-__all__ = ["DuplicateDistributionError", "stage"]
+__all__ = ["DuplicateDistributionError", "same_but_for_case", "stage"]
 
 
 class DuplicateDistributionError(StageError):
@@ -93,7 +93,7 @@ def stage(
         distributions=tuple(distributions),
         prefix=prefix,
         project=project,
-        disputes=(*_collisions(claims, entries), *_same_but_for_case(entries)),
+        disputes=(*_collisions(claims, entries), *same_but_for_case(entries)),
     )
 
 
@@ -150,7 +150,7 @@ def _collisions(
             yield Dispute(text=text, paths=(path,))
 
 
-def _same_but_for_case(entries: Mapping[str, Entry]) -> Iterator[Dispute]:
+def same_but_for_case(entries: Mapping[str, Entry]) -> Iterator[Dispute]:
     """Yield paths that differ only in case: Lambda keeps both, other systems lose one."""
     seen: dict[str, Entry] = {}
     for path in sorted(entries):

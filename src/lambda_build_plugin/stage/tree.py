@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.wheel.file import Wheel
 
 __all__ = [
+    "LAYER_FILES",
     "Dispute",
     "Distribution",
     "Entry",
@@ -32,6 +33,9 @@ __all__ = [
     "check_names",
     "same",
 ]
+
+LAYER_FILES = "`layer-files`"
+"""What entries that this setting adds name as their owner: no distribution can be called so."""
 
 _LONGEST_NAME = 255  # bytes of UTF-8
 
@@ -92,7 +96,7 @@ class Entry(NamedTuple):
     """Inside the zip, with slashes."""
 
     owner: str
-    """Normalized name of the distribution, or `PlainProject.owner`."""
+    """Normalized name of the distribution, `PlainProject.owner`, or `LAYER_FILES`."""
 
     data: Member | bytes | Path | Packed
     digest: str

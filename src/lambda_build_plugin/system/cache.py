@@ -44,7 +44,7 @@ __all__ = [
 FILES = "files"
 """The folder of the files by their digest; beside it is one for each kind of notes."""
 
-FolderKind: TypeAlias = Literal["git", "zig"]
+FolderKind: TypeAlias = Literal["git", "packages", "zig"]
 
 FOLDER_KINDS = frozenset(get_args(FolderKind))
 """Kinds whose entries are folders that other modules keep here."""

@@ -1,4 +1,4 @@
-"""Digests: as locks spell them, as RECORD spells them, and of files on disk."""
+"""Digests, spelled as in locks and as in `RECORD`, and the hashing of files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 Digest = NewType("Digest", str)
-"""`algorithm:hexadecimal`, such as `sha256:ab12…`; made by `digest` alone."""
+"""`algorithm:hexadecimal`, such as `sha256:ab12…`; only `digest` makes it."""
 
 _LENGTHS = {
     "sha256": 64,
@@ -43,7 +43,7 @@ _LENGTHS = {
     "sha3_512": 128,
     "blake2s": 64,
 }
-"""Hexadecimal digits of the algorithms that vouch for a file, the preferred first."""
+"""Algorithms that are strong enough, the preferred one first, with their hexadecimal digits."""
 
 _CHUNK = 1 << 18
 
@@ -51,10 +51,10 @@ _BLOCK = 1 << 20  # bytes
 
 
 def digest(algorithm: str, value: str) -> Digest | None:
-    """Make a digest; None where the algorithm is too weak or unknown to vouch for a file.
+    """Make a digest; None if the algorithm is too weak, or unknown.
 
     Raises:
-        ValueError: The value is no digest of that algorithm.
+        ValueError: The value is not a digest of this algorithm.
     """
     algorithm, value = algorithm.lower(), value.lower()
     if algorithm not in _LENGTHS:
@@ -65,10 +65,10 @@ def digest(algorithm: str, value: str) -> Digest | None:
 
 
 def strongest(hashes: Mapping[str, str]) -> Digest | None:
-    """Choose the digest to hold a file against: sha256 where there is one.
+    """Choose the digest to compare a file with: sha256 if there is one.
 
     Raises:
-        ValueError: A value is no digest of its algorithm.
+        ValueError: A value is not a digest of its algorithm.
     """
     known = [found for item in hashes.items() if (found := digest(*item)) is not None]
     order = list(_LENGTHS)
@@ -77,7 +77,7 @@ def strongest(hashes: Mapping[str, str]) -> Digest | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """A file whose content was hashed just now."""
+    """A file whose content has just been hashed."""
 
     path: Path
     sha256: str
@@ -87,7 +87,7 @@ class Checked:
     """Bytes."""
 
     digest: str
-    """`algorithm:hexadecimal` in the algorithm that was asked for."""
+    """`algorithm:hexadecimal`, in the requested algorithm."""
 
 
 def check_file(path: Path, algorithm: str = "sha256") -> Checked:
@@ -107,7 +107,7 @@ def check_file(path: Path, algorithm: str = "sha256") -> Checked:
 
 
 def check_regular(path: Path) -> None:
-    """Check that a file can be read to its end: nobody may ever write to a pipe.
+    """Check that a file can be read to its end; reading a pipe, for example, might never end.
 
     Raises:
         OSError: It does not exist, or is a pipe, a device or a folder.
@@ -117,7 +117,7 @@ def check_regular(path: Path) -> None:
 
 
 class Hashing:
-    """Hashes in sha256, and in the algorithm of the lock where that is another."""
+    """Hashes in sha256, and in the algorithm of the lock if that is a different one."""
 
     def __init__(self, algorithm: str) -> None:
         self._algorithm = algorithm
@@ -133,7 +133,7 @@ class Hashing:
             self._other.update(chunk)
 
     def checked(self, path: Path) -> Checked:
-        """Give the digests of all bytes so far, as those of a file."""
+        """Give the digests of all bytes so far, as the digests of a file."""
         sha256 = self._sha256.hexdigest()
         asked = sha256 if self._other is None else self._other.hexdigest()
         return Checked(
@@ -142,12 +142,12 @@ class Hashing:
 
 
 def digest_of(content: bytes) -> str:
-    """Get the sha256 of some bytes as RECORD has it."""
+    """Get the sha256 of some bytes, spelled as in `RECORD`."""
     return record_digest(hashlib.sha256(content))
 
 
 def digest_of_file(path: Path) -> tuple[str, int]:
-    """Get the sha256 of a file as RECORD has it, and its size in bytes.
+    """Get the sha256 of a file, spelled as in `RECORD`, and its size in bytes.
 
     Raises:
         StageError: The file cannot be read.
@@ -168,6 +168,6 @@ def digest_of_file(path: Path) -> tuple[str, int]:
 
 
 def record_digest(found: hashlib._Hash) -> str:
-    """Spell a digest as RECORD does: urlsafe base64 without padding."""
+    """Spell a digest as in `RECORD`: URL-safe base64 without padding."""
     encoded = base64.urlsafe_b64encode(found.digest()).rstrip(b"=")
     return f"sha256={encoded.decode()}"

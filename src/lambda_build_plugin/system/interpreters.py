@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,13 +29,14 @@ from lambda_build_plugin.system.processes import finished
 from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 __all__ = [
     "Interpreter",
     "NoInterpreterError",
     "find_interpreter",
     "find_interpreters",
+    "probe",
     "uv_of",
     "without_downloads",
     "without_python_variables",
@@ -178,10 +180,10 @@ def find_interpreters(
     """
     running = (sys.executable,) if sys.version_info[:2] == python else ()
     probed: set[str] = set()
-    for program in (*running, *_candidates(python, environ, home)):
+    for program in chain(running, _candidates(python, environ, home)):
         if program not in probed:
             probed.add(program)
-            if found := _probe(program, environ):
+            if found := probe(program, environ):
                 yield found
 
 
@@ -242,11 +244,19 @@ def _managed_by_uv(version: str, environ: Mapping[str, str]) -> Iterator[str]:
         yield answer
 
 
-def _probe(program: str, environ: Mapping[str, str]) -> Interpreter | None:
-    """Run a Python to learn what it is; None if it does not run or reports something else."""
+def probe(
+    program: str, environ: Mapping[str, str], *, prefix: Sequence[str] = ()
+) -> Interpreter | None:
+    """Run a Python to learn what it is; None if it does not run or reports something else.
+
+    Args:
+        program: Its path.
+        environ: The variables to run it with, apart from those that Python reads.
+        prefix: A command that runs it, such as an emulator of another processor.
+    """
     variables = without_downloads(without_python_variables(environ))
     try:
-        answer = json.loads(_output([program, "-I", "-S", "-c", _PROBE], variables))
+        answer = json.loads(_output([*prefix, program, "-I", "-S", "-c", _PROBE], variables))
         found = Interpreter(**{**answer, "path": Path(answer["path"] or program)})
         tuple(map(int, found.version.split(".")[:2]))
     except (AttributeError, KeyError, TypeError, ValueError):

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["finished"]
+__all__ = ["finished", "kill", "watched"]
 
-_WATCH = 'read line || kill -9 "-$1"'
+_KILL_GROUP = 'read line || kill -9 "-$1"'
 """At the end of the pipe without a line, end the group of processes."""
 
 
@@ -56,10 +56,10 @@ def finished(
             start_new_session=True,
         ) as process:
             try:
-                with _watched(process):
+                with watched(process):
                     process.wait(timeout)
             except BaseException:
-                _kill(process)
+                kill(process)
                 raise
         texts = []
         for file in (output, errors):
@@ -69,17 +69,24 @@ def finished(
 
 
 @contextmanager
-def _watched(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def watched(
+    process: subprocess.Popen[bytes], script: str = _KILL_GROUP, *arguments: str
+) -> Iterator[None]:
     """Let a second process end the first one if this one is killed and cannot do so.
 
     The second one waits for a line in a pipe that only this process can write to, and which
     the system closes when this process ends. Windows has no groups of processes to end.
+
+    Args:
+        process: The first process, which leads a session.
+        script: What the second one does, for `sh`: it reads a line and, without one, cleans up.
+        arguments: Of the script, after the number of the group.
     """
     if sys.platform == "win32":
         yield
         return
     reading, writing = os.pipe()  # not inherited by other programs
-    watcher = _watcher(process.pid, reading)
+    watcher = _watcher((script, "lambda-build-watch", str(process.pid), *arguments), reading)
     try:
         yield
     finally:
@@ -91,10 +98,10 @@ def _watched(process: subprocess.Popen[bytes]) -> Iterator[None]:
             watcher.wait()
 
 
-def _watcher(group: int, reading: int) -> subprocess.Popen[bytes] | None:
+def _watcher(script: Sequence[str], reading: int) -> subprocess.Popen[bytes] | None:
     try:
         return subprocess.Popen(
-            ["/bin/sh", "-c", _WATCH, "lambda-build-watch", str(group)],
+            ["/bin/sh", "-c", *script],
             stdin=reading,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -106,7 +113,7 @@ def _watcher(group: int, reading: int) -> subprocess.Popen[bytes] | None:
         return None
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: subprocess.Popen[bytes]) -> None:
     """End a process that leads a session, and its children if the system has sessions."""
     if sys.platform == "win32":
         process.kill()

@@ -45,6 +45,12 @@ class SeveralFailuresError(VerificationError):
             hint="\n".join(dict.fromkeys(error.hint for error in errors)),
         )
 
+    def why_shown(self, *, verbose: bool) -> str:
+        """Write the reason of each failure; `verbose` also shows the ends of long lists."""
+        return "\n".join(
+            f"{error.what}:\n{error.why_shown(verbose=verbose)}" for error in self.errors
+        )
+
 
 def together(*findings: Findings) -> Findings:
     """Put the findings of several checks into one."""

@@ -22,7 +22,7 @@ from lambda_build_plugin.verify.module_index import ModuleIndex
 from lambda_build_plugin.verify.module_notes import FoundModule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from typing import TypeAlias
 
     from lambda_build_plugin.runtime.target import Target
@@ -101,10 +101,9 @@ class MissingModuleError(VerificationError):
 
     def __init__(self, names: Sequence[str], lines: Sequence[str]) -> None:
         self.names = tuple(names)
-        shown = quoted(names[:MOST_LISTED])
-        rest = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+        shown = quoted(names, most=MOST_LISTED)
         super().__init__(
-            f"the handler cannot be imported: there is no module named {shown}{rest}",
+            f"the handler cannot be imported: there is no module named {shown}",
             why=lines,
             hint="add the package that contains it to the project's dependencies and lock again, "
             "or name the layer that contains it (`provided-by`; `lambda-build inspect --layer`)",
@@ -134,9 +133,11 @@ def check_modules(
     reached = project.reached(handler) if handler else None
     broken = project.check_syntax(surroundings, reached)
     missing = project.check_imports(surroundings, reached)
+    of_others = tuple(project.broken_packages(reached or (), surroundings))
+    project.keep_notes()
     return Findings(
         errors=(*broken.errors, *missing.errors),
-        warnings=(*broken.warnings, *missing.warnings),
+        warnings=(*broken.warnings, *of_others, *missing.warnings),
         notes=missing.notes,
     )
 
@@ -163,6 +164,7 @@ class _Project:
         """Parse all modules of the project that are not known yet."""
         self.artifact = artifacts[0]
         self.target = target
+        self._notes = notes
         self.index = ModuleIndex(artifacts)
         # What was found in each own module, by its dotted name.
         self.facts: dict[str, ModuleFacts] = {}
@@ -170,25 +172,27 @@ class _Project:
         self.problems: dict[str, SyntaxProblem] = {}
         for name, module in sorted(self.index.modules.items()):
             if module.is_own and all(map(str.isidentifier, name.split("."))):
-                self._read(module, notes)
-        if notes is not None:
-            notes.keep()
+                self._read(module)
 
-    def _read(self, module: Module, notes: ModuleNotes | None) -> None:
-        if module.artifact.sizes[module.path] > LARGEST_SOURCE:
-            return
-        source = module.source()
+    def keep_notes(self) -> None:
+        """Keep what was found out for the next build."""
+        if self._notes is not None:
+            self._notes.keep()
+
+    def _read(self, module: Module) -> None:
+        source = _source(module)
         if source is None:
             return
-        found = self._noted(module, source, notes)
+        found = self._noted(module, source)
         if found.problem is not None:
             self.problems[module.name] = found.problem
             self.sources[module.name] = source
         if found.facts is not None:
             self.facts[module.name] = found.facts
 
-    def _noted(self, module: Module, source: bytes, notes: ModuleNotes | None) -> FoundModule:
+    def _noted(self, module: Module, source: bytes) -> FoundModule:
         """Look a module up, or parse it; a small one is parsed in less time."""
+        notes = self._notes
         if notes is None or len(source) < _SMALL_SOURCE:
             return self._parsed(module, source)
         key = notes.key(
@@ -220,29 +224,61 @@ class _Project:
                 if each in found or each not in self.facts:
                     continue
                 found.add(each)
-                for imported in self.facts[each].imports:
-                    if imported.certainty is Certainty.CERTAIN:
-                        todo.append(imported.module)
-                        todo += (f"{imported.module}.{taken}" for taken in imported.names)
+                todo += _imported(self.facts[each])
         return frozenset(found)
+
+    def broken_packages(self, reached: Iterable[str], surroundings: Surroundings) -> Iterator[str]:
+        """Warn of packages with a module that the handler imports and that cannot be compiled.
+
+        Only packages that do not say which Pythons they are for (Requires-Python) are looked
+        at: an installer takes these for any Python, and parsing all others would cost too much.
+        """
+        unsure = {each.shown for each in self.artifact.distributions if not each.requires_python}
+        if not unsure:
+            return
+        todo = [name for own in reached for name in _imported(self.facts[own])]
+        seen: set[str] = set()
+        problems: dict[str, SyntaxProblem] = {}
+        while todo:
+            for each in _with_parents(todo.pop()):
+                module = self.index.modules.get(each)
+                if each in seen or module is None or not self._is_of(module, unsure):
+                    continue
+                seen.add(each)
+                source = _source(module)
+                found = self._noted(module, source) if source is not None else None
+                if source is not None and found and found.problem:
+                    problems[each], self.sources[each] = found.problem, source
+                elif found and found.facts:
+                    todo += _imported(found.facts)
+        broken: dict[str, list[str]] = defaultdict(list)
+        for name, problem in sorted(self._settled(problems, surroundings).items()):
+            path = self.index.modules[name].path
+            broken[self.artifact.owner(path)].append(_shown_problem(path, problem))
+        for owner, texts in sorted(broken.items()):
+            # A Python that is older than the target may have judged it, but code that is too new
+            # for that one would come with Requires-Python.
+            yield (
+                f"{owner} was not written for Python {_version(self.target)}, which cannot compile "
+                f"what the handler imports of it: {listed(texts, 2)}"
+            )
+
+    def _is_of(self, module: Module, packages: Collection[str]) -> bool:
+        """Tell whether a module of the artifact comes with one of some foreign packages."""
+        return (
+            module.artifact is self.artifact
+            and not module.is_own
+            and self.artifact.owner(module.path) in packages
+        )
 
     def check_syntax(self, surroundings: Surroundings, reached: frozenset[str] | None) -> Findings:
         """Tell which modules cannot be compiled; the target's Python decides what is uncertain."""
-        problems = dict(self.problems)
-        doubtful = [name for name, problem in problems.items() if not problem.certain]
-        if doubtful:
-            answers = surroundings.compile_with_target([self.sources[name] for name in doubtful])
-            for name, answer in zip(doubtful, answers or (), strict=False):
-                if answer is None:
-                    del problems[name]
-                else:
-                    problems[name] = answer
+        problems = self._settled(self.problems, surroundings)
         errors: list[str] = []
         warnings: list[str] = []
         untold: list[str] = []
         for name, problem in sorted(problems.items()):
-            line = f", line {problem.line}" if problem.line else ""
-            text = f"`{self.index.modules[name].path}`{line}: {problem.text}"
+            text = _shown_problem(self.index.modules[name].path, problem)
             if not problem.certain:
                 untold.append(text)
             elif reached is not None and name not in reached and self._may_be_data(name):
@@ -253,6 +289,22 @@ class _Project:
             errors=(BrokenModuleError(errors, self.target),) if errors else (),
             warnings=(*warnings, *self._told_by_older_python(untold)),
         )
+
+    def _settled(
+        self, problems: Mapping[str, SyntaxProblem], surroundings: Surroundings
+    ) -> Mapping[str, SyntaxProblem]:
+        """Let the target's Python decide about problems that an older one has found."""
+        doubtful = [name for name, problem in problems.items() if not problem.certain]
+        if not doubtful:
+            return problems
+        settled = dict(problems)
+        answers = surroundings.compile_with_target([self.sources[name] for name in doubtful])
+        for name, answer in zip(doubtful, answers or (), strict=False):
+            if answer is None:
+                del settled[name]
+            else:
+                settled[name] = answer
+        return settled
 
     def _told_by_older_python(self, texts: Sequence[str]) -> Iterator[str]:
         """Warn of what a Python that is older than the target cannot judge."""
@@ -357,6 +409,26 @@ class _Project:
     def _in_former_python(self, name: str) -> str:
         last = last_python_with(name)
         return f": Python {last[0]}.{last[1]} was the last version with it" if last else ""
+
+
+def _shown_problem(path: str, problem: SyntaxProblem) -> str:
+    line = f", line {problem.line}" if problem.line else ""
+    return f"`{path}`{line}: {problem.text}"
+
+
+def _source(module: Module) -> bytes | None:
+    """Read a source; None where there is none, or where it is too large to be parsed."""
+    if module.artifact.sizes[module.path] > LARGEST_SOURCE:
+        return None
+    return module.source()
+
+
+def _imported(facts: ModuleFacts) -> Iterator[str]:
+    """Yield what is imported whenever a module is; what it takes from another may be a module."""
+    for each in facts.imports:
+        if each.certainty is Certainty.CERTAIN:
+            yield each.module
+            yield from (f"{each.module}.{taken}" for taken in each.names)
 
 
 def _with_parents(name: str) -> Iterator[str]:

@@ -61,16 +61,14 @@ class OversizeError(VerificationError):
         super().__init__(
             f"the artifact is too large by {_amount(over)}: Lambda requires less than "
             f"{size_text(UNZIPPED_LIMIT)} unzipped{together}",
-            why="\n".join(
-                (
-                    f"it has {size_text(size)} ({size:,} bytes) unzipped",
-                    *(
-                        f"{label}, which is used with it, has {size_text(other)}"
-                        for label, other in self.beside.items()
-                    ),
-                    *_sizes_of("distributions", biggest),
-                    *_sizes_of("folders of packages", folders),
-                )
+            why=(
+                f"it has {size_text(size)} ({size:,} bytes) unzipped",
+                *(
+                    f"{label}, which is used with it, has {size_text(other)}"
+                    for label, other in self.beside.items()
+                ),
+                *_sizes_of("distributions", biggest),
+                *_sizes_of("folders of packages", folders),
             ),
             hint=_remedies(over, savings),
         )

@@ -5,6 +5,7 @@ Contents are read when a check asks for them, from the zip itself.
 
 from __future__ import annotations
 
+import re
 from contextlib import ExitStack
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from packaging.version import InvalidVersion, Version
 
 from lambda_build_plugin.stage.contents import contents
 from lambda_build_plugin.stage.packed import Packed
+from lambda_build_plugin.stage.tree import LAYER_FILES
 from lambda_build_plugin.values import dataclass
 from lambda_build_plugin.verify.zip_format import is_folder
 from lambda_build_plugin.wheel.file import read_text
@@ -23,7 +25,7 @@ from lambda_build_plugin.wheel.metadata import headers, values
 
 if TYPE_CHECKING:
     import zipfile
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from packaging.utils import NormalizedName
 
@@ -39,11 +41,16 @@ __all__ = [
     "ArtifactView",
     "Shipped",
     "artifact_of",
+    "is_layer",
     "packed_artifact",
     "provider",
     "shipped",
     "shipped_from_note",
 ]
+
+_LAYER_FOLDERS = ("python/", "bin/", "lib/", "extensions/")
+
+_IMPORTABLE_AT_ROOT = re.compile(r"(?:[^/]+/)?[^/]+\.(?:py|pyc|so)|[^/]+\.dist-info/.*")
 
 NO_CODE = (
     *(".c", ".cfg", ".cpp", ".css", ".csv", ".f90", ".h", ".hpp", ".html", ".ini", ".js"),
@@ -163,6 +170,7 @@ def artifact_of(
     own: set[str] = {dist.wheel.name for dist in tree.distributions if dist.wheel.source == "local"}
     if tree.project is not None:
         own.add(tree.project.owner)
+    own.add(LAYER_FILES)
     code: dict[str, MachineCode] = {}
     for entry in tree.entries:
         if isinstance(entry.data, Member) and entry.data.wheel in code_of:
@@ -257,6 +265,20 @@ def _unknown(distribution: Distribution) -> Shipped:
     )
 
 
+def is_layer(paths: Collection[str]) -> bool:
+    """Tell a layer from a function by the paths of its files.
+
+    A function has modules, packages or metadata at its root. A layer has them in `python/` and
+    nothing but other files beside it, or it has only programs and libraries.
+    """
+    others = [path for path in paths if not path.startswith(_LAYER_FOLDERS)]
+    if any(map(_IMPORTABLE_AT_ROOT.fullmatch, others)):
+        return False
+    if any(path.startswith("python/") for path in paths):
+        return True
+    return bool(paths) and not others and not any(path.endswith(".py") for path in paths)
+
+
 def provider(artifact: Provider, target: Target) -> ArtifactView:
     """Look at another artifact for what it provides; its own machine code was its own affair.
 
@@ -277,11 +299,10 @@ def provider(artifact: Provider, target: Target) -> ArtifactView:
         with reading(artifact.path) as archive:
             return read_text(archive, archive.getinfo(path))
 
-    is_layer = any(path.startswith("python/") for path in sizes)
     of_its_python = f"python/lib/{target.runtime.name}/site-packages/"
     return ArtifactView(
         sizes=sizes,
-        roots=(of_its_python, "python/") if is_layer else ("",),
+        roots=(of_its_python, "python/") if is_layer(sizes) else ("",),
         read=read,
         owner=lambda _: artifact.label,
         code={},

@@ -38,7 +38,7 @@ class UnpackableZipError(VerificationError):
         self.problems = {problem: tuple(names) for problem, names in problems.items()}
         super().__init__(
             "Lambda cannot use this zip",
-            why="\n".join(f"{problem}: {listed(names)}" for problem, names in problems.items()),
+            why=[f"{problem}: {listed(names)}" for problem, names in problems.items()],
             hint="make it again with stored or deflated members, relative paths, and modes 0644 "
             "and 0755",
         )

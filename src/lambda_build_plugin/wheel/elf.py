@@ -1,9 +1,8 @@
-"""Machine code in files: whether it is some, for which machine, and what it needs to load.
+"""Machine code in files: its format, the machine that it is for, and what it needs to load.
 
-Bytes go in, facts come out; no file is opened and nothing is run. The container of an
-ELF file is read by pyelftools; only its program headers, its dynamic section and the
-versions that it needs of symbols are looked at, so that a large file costs no more
-than a small one.
+The module turns bytes into facts; it opens no file and runs nothing. The container of an
+ELF file is read by pyelftools. Only the program headers, the dynamic section and the
+required symbol versions are looked at, so a large file takes no longer than a small one.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["HEAD", "Elf", "Identity", "Kind", "UnreadableElfError", "identify", "read_elf"]
 
 HEAD = 64
-"""Bytes from the beginning of a file that tell what it is."""
+"""How many bytes at the beginning of a file are enough to tell what it is."""
 
 _MACHINES = {0x03: "i386", 0x28: "arm", 0x3E: "x86_64", 0xB7: "aarch64", 0xF3: "riscv64"}
 """`e_machine` (System V ABI) → what wheel tags call it."""
@@ -37,7 +36,7 @@ _MACH_O = {
 _FAT = b"\xca\xfe\xba\xbe"
 
 _OLDEST_CLASS_FILE = 45
-"""A Java class has the magic of a fat Mach-O file, and a version where that has a small count."""
+"""Java classes begin like fat Mach-O files, but have a version where these have a small count."""
 
 _PE_OFFSET = slice(0x3C, 0x40)
 
@@ -46,11 +45,11 @@ _MOST_HEADERS = 1 << 10
 _MOST_TAGS = 1 << 13
 
 _LONGEST_NAME = 1 << 12
-"""Bounds of what is believed of a file: a broken one must not be read for ever."""
+"""Limits for what a file may claim, so that a broken one is not read for ever."""
 
 
 class Kind(enum.Enum):
-    """Formats of machine code, as a person names them."""
+    """Formats of machine code, with the names that people use."""
 
     ELF = "ELF"
     MACH_O = "Mach-O"
@@ -59,19 +58,19 @@ class Kind(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """What the beginning of a file tells."""
+    """What the beginning of a file says about it."""
 
     kind: Kind
     machine: str | None = None
-    """As wheel tags spell it, such as `aarch64`, or a number; known of ELF alone."""
+    """As wheel tags spell it, such as `aarch64`, or a number; only known for ELF files."""
 
     bits: int | None = None
-    """32 or 64; known of ELF alone."""
+    """32 or 64; only known for ELF files."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Elf:
-    """What an ELF file is made for, and what the dynamic linker has to find for it."""
+    """The machine that an ELF file is for, and what the dynamic linker has to find for it."""
 
     machine: str
     bits: int
@@ -79,21 +78,21 @@ class Elf:
     """Names of libraries (DT_NEEDED), in the file's order."""
 
     versions: tuple[str, ...] = ()
-    """Versions of symbols that they have to offer, such as `GLIBC_2.17`, sorted."""
+    """Symbol versions that these libraries must have, such as `GLIBC_2.17`, sorted."""
 
     search: tuple[str, ...] = ()
-    """Folders in which they are looked for (DT_RUNPATH, else DT_RPATH), as they are written."""
+    """Folders in which they are searched (DT_RUNPATH, or else DT_RPATH), as the file has them."""
 
     musl: bool = False
-    """Whether it is linked against musl in the place of glibc."""
+    """Whether it is linked against musl instead of glibc."""
 
 
 class UnreadableElfError(ValueError):
-    """A file that begins like an ELF file is broken, or of a shape that is not known."""
+    """A file begins like an ELF file, but is broken or has an unknown structure."""
 
 
 def identify(head: bytes) -> Identity | None:
-    """Tell from its first `HEAD` bytes whether a file is machine code."""
+    """Tell from the first `HEAD` bytes of a file whether it is machine code, and which."""
     if head.startswith(b"\x7fELF"):
         order = "big" if head[5:6] == b"\x02" else "little"
         machine = int.from_bytes(head[18:20], order)  # type: ignore[arg-type] # one of the two
@@ -106,17 +105,17 @@ def identify(head: bytes) -> Identity | None:
         return Identity(kind=Kind.MACH_O)
     if head[:4] == _FAT and 0 < int.from_bytes(head[4:8], "big") < _OLDEST_CLASS_FILE:
         return Identity(kind=Kind.MACH_O)
-    # A text may begin with MZ; then the offset of the PE header is no small number.
+    # A text may also begin with MZ, but then the offset of the PE header is a large number.
     if head[:2] == b"MZ" and 0 < int.from_bytes(head[_PE_OFFSET], "little") < 1 << 16:
         return Identity(kind=Kind.PE)
     return None
 
 
 def read_elf(stream: BinaryIO) -> Elf:
-    """Read what an ELF file needs; the stream must be able to seek.
+    """Read what an ELF file needs; the stream must be seekable.
 
     Raises:
-        UnreadableElfError: It is broken, or no ELF file.
+        UnreadableElfError: The file is broken, or is not an ELF file.
     """
     from elftools.common.exceptions import ELFError
     from elftools.construct import ConstructError
@@ -124,13 +123,13 @@ def read_elf(stream: BinaryIO) -> Elf:
 
     try:
         return _Reader(ELFFile(stream)).elf()
-    # The last four are what the parts of a broken file may add up to.
+    # The last four come from broken files, whose numbers do not fit together.
     except (ELFError, ConstructError, ArithmeticError, LookupError, ValueError, OSError) as error:
         raise UnreadableElfError(f"it is no readable ELF file: {error}") from error
 
 
 class _Reader:
-    """Finds its way by the segments: what loads a file looks at nothing else."""
+    """Reads a file by its segments, because the loader looks at nothing else."""
 
     def __init__(self, elf: ELFFile) -> None:
         self._elf = elf
@@ -165,7 +164,7 @@ class _Reader:
         return bytes(self._stream.read(HEAD))
 
     def _tags(self) -> dict[str, list[int]]:
-        """Gather the dynamic section: tag → values; empty where there is none."""
+        """Read the dynamic section: tag → values; empty if there is none."""
         found: dict[str, list[int]] = {}
         for segment in self._segments:
             if segment["p_type"] != "PT_DYNAMIC" or not segment["p_filesz"]:
@@ -179,7 +178,7 @@ class _Reader:
         return found
 
     def _versions(self, tags: dict[str, list[int]], strings: int) -> Iterator[str]:
-        """Yield the versions that are needed (`.gnu.version_r`, by its dynamic tags)."""
+        """Yield the required symbol versions (`.gnu.version_r`, found by the dynamic tags)."""
         if "DT_VERNEED" not in tags:
             return
         offset = self._offset(tags["DT_VERNEED"][0])
@@ -198,7 +197,7 @@ class _Reader:
                 yield self._text(segment["p_offset"])
 
     def _offset(self, address: int) -> int:
-        """Find where in the file lies what is loaded at an address."""
+        """Find the offset in the file of what is loaded at an address."""
         for segment in self._segments:
             begin = segment["p_vaddr"]
             if segment["p_type"] == "PT_LOAD" and begin <= address < begin + segment["p_filesz"]:

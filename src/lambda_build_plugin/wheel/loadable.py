@@ -1,4 +1,4 @@
-"""Hold what an ELF file needs against what a target has."""
+"""Compare what an ELF file needs with what a target has."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _VERSION = re.compile(r"(?P<family>[A-Z]+)_(?P<numbers>\d{1,9}(?:\.\d{1,9})*)")
 
 
 def load_problems(elf: Elf, target: Target, bundled: Collection[str]) -> Iterator[str]:
-    """Yield why a file does not load in a target; nothing if it does.
+    """Yield the reasons why a target cannot load a file; nothing if it can.
 
     Args:
-        elf: What the file is and needs.
-        target: Where it is to load.
-        bundled: Names of the files that ship beside it.
+        elf: The facts about the file.
+        target: The target that is to load it.
+        bundled: Names of the files that ship with it.
     """
     if problem := foreign(elf, target):
         yield problem
@@ -37,28 +37,28 @@ def load_problems(elf: Elf, target: Target, bundled: Collection[str]) -> Iterato
 
 
 def foreign(elf: Elf, target: Target) -> str:
-    """Say why a file is not for such a machine at all; empty where it is."""
+    """Say why a file is for another kind of machine; empty if it is for this one."""
     machine = target.architecture.machine
-    if elf.machine != machine or elf.bits != 64:  # noqa: PLR2004 # both are 64-bit machines
+    if elf.machine != machine or elf.bits != 64:  # noqa: PLR2004 # both architectures have 64 bits
         return f"is made for {elf.bits}-bit {elf.machine}, not for {machine}"
     return "is linked against musl, and the runtime has glibc" if elf.musl else ""
 
 
 def absent_libraries(elf: Elf, bundled: Collection[str]) -> tuple[str, ...]:
-    """List the libraries that neither the runtime has nor the files that ship beside it."""
+    """List the libraries that are neither in the runtime nor among the files that ship."""
     return tuple(
         name for name in elf.needed if name not in PRESENT_LIBRARIES and name not in bundled
     )
 
 
 def newest_above(elf: Elf, target: Target) -> str:
-    """Name the newest version of symbols that is above what the runtime has; empty if none is."""
+    """Name the newest symbol version that is too new for the runtime; empty if there is none."""
     above = [text for text in elf.versions if _is_above(text, target.runtime.glibc)]
     return max(above, key=_natural, default="")
 
 
 def _is_above(version: str, glibc: Glibc) -> bool:
-    """Tell whether a version of symbols is newer than a runtime's libraries."""
+    """Tell whether a symbol version is newer than the libraries of a runtime."""
     match = _VERSION.fullmatch(version)
     if match is None:
         # `GLIBC_ABI_DT_RELR` (2.36) and `GLIBC_PRIVATE` bind a file to the glibc it saw.

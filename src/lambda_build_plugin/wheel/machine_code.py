@@ -1,8 +1,8 @@
-"""Facts about the machine code in a file, found while its bytes pass by, kept as text.
+"""Facts about the machine code in a file, found while its bytes pass by and noted as text.
 
-A wheel is inflated once in the life of a cache (`integrity`); what its ELF files need
-is found out then and noted, so that later builds hold it against their target without
-reading them again. `inspect` finds the same facts in the members of any zip.
+With a cache, a wheel is decompressed only once (`integrity`). What its ELF files need is
+found out at that moment and noted, so that later builds can compare it with their target
+without reading the files again. `inspect` finds the same facts in the members of any zip.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 __all__ = ["Examiner", "MachineCode", "as_note", "examined", "from_note"]
 
 _IN_MEMORY = 1 << 22
-"""Bytes of an ELF file that are held in memory; a larger one lies on the disk meanwhile."""
+"""Up to so many bytes of an ELF file are kept in memory; a larger one goes to the disk."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MachineCode:
-    """What one file is."""
+    """The machine code in one file."""
 
     kind: Kind
     elf: Elf | None = None
-    """Of an ELF file, as far as it can be read."""
+    """For an ELF file that can be read."""
 
     trouble: str = ""
-    """Why an ELF file cannot be read; empty where it can."""
+    """Why an ELF file cannot be read; empty if it can."""
 
 
 class Examiner:
-    """Hears the bytes of one file in their order, and tells what machine code it is.
+    """Takes the bytes of one file in their order, and tells what machine code it is.
 
-    A context: what it keeps is let go at its end.
+    It is a context manager, which releases the bytes that it has kept.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Examiner:
             self._kept.close()
 
     def hear(self, block: bytes) -> None:
-        """Take the next bytes; only those of an ELF file are kept."""
+        """Take the next bytes, and keep them if they belong to an ELF file."""
         if not self._decided:
             self._head += block
             if len(self._head) < HEAD:
@@ -69,11 +69,11 @@ class Examiner:
 
     @property
     def is_bored(self) -> bool:
-        """Whether what is still to come makes no difference."""
+        """Whether the remaining bytes make no difference."""
         return self._decided and self._kept is None
 
     def _decide(self) -> bytes:
-        """Look at the beginning, and give it to whoever keeps it."""
+        """Decide by the beginning of the file, and return it to be kept."""
         self._decided = True
         head, self._head = self._head, b""
         identity = identify(head[:HEAD])
@@ -85,7 +85,7 @@ class Examiner:
         return head
 
     def found(self) -> MachineCode | None:
-        """Tell what the file was, when all of it has been heard; None if no machine code."""
+        """Tell what the file is after its last byte; None if it is not machine code."""
         if not self._decided:
             head = self._decide()
             if self._kept is not None:
@@ -96,7 +96,7 @@ class Examiner:
 
 
 def examined(stream: IO[bytes]) -> MachineCode:
-    """Read an ELF file; the stream must be able to seek."""
+    """Read an ELF file; the stream must be seekable."""
     try:
         return MachineCode(kind=Kind.ELF, elf=read_elf(cast("BinaryIO", stream)))
     except UnreadableElfError as error:
@@ -104,7 +104,7 @@ def examined(stream: IO[bytes]) -> MachineCode:
 
 
 def as_note(found: Mapping[str, MachineCode]) -> str:
-    """Write the facts about the members of a wheel, by their name in it."""
+    """Write the facts about the members of a wheel, by their names, as text."""
     return json.dumps(
         {
             name: [code.kind.value, code.trouble, _row(code.elf)]
@@ -120,10 +120,10 @@ def _row(elf: Elf | None) -> list[object] | None:
 
 
 def from_note(text: str) -> dict[str, MachineCode]:
-    """Read them again.
+    """Read the facts from such a text.
 
     Raises:
-        ValueError: It is no such text.
+        ValueError: The text is something else.
     """
     try:
         return dict(_facts(json.loads(text)))

@@ -1,0 +1,205 @@
+"""The bundling options of CDK's experimental Python module → settings of a build.
+
+The names are those of `aws_cdk.aws_lambda_python_alpha.BundlingOptions`, so that an app can
+change over by its import line. Options that only make sense for a container are refused.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from aws_cdk import AssetHashType
+
+from lambda_build_plugin.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+__all__ = [
+    "Bundling",
+    "BundlingOptions",
+    "ICommandHooks",
+    "bundling_options",
+    "check_bundling",
+    "environment_of",
+    "keywords_of",
+]
+
+_OF_DOCKER = (
+    "bundling_file_access",
+    "command",
+    "entrypoint",
+    "image",
+    "network",
+    "platform",
+    "security_opt",
+    "user",
+    "volumes",
+    "volumes_from",
+    "working_directory",
+)
+
+_OF_CONSTRUCT = ("architecture", "handler", "layout", "output", "runtime", "unpacked")
+"""Settings that follow from the construct."""
+
+_INDEX_VARIABLE = re.compile(r"(?:PIP|UV)_\w+|(?:HTTPS?|ALL|NO)_PROXY", re.IGNORECASE)
+"""Variables that say where packages come from; the alpha module has them as `build_args`."""
+
+_STAGE = "%LAMBDA_BUILD_STAGE%" if os.name == "nt" else "$LAMBDA_BUILD_STAGE"
+_NOT_YET = "<output_dir>"
+"""Stands for the folder of the files in commands that run before there is one."""
+
+
+class ICommandHooks(Protocol):
+    """Commands to run before and after the files of an asset are put together.
+
+    Each method returns command lines for the shell, which are joined with `&&`. The first ones
+    run in the project's folder, the second ones in the folder of the files that will ship.
+    """
+
+    def before_bundling(self, input_dir: str, output_dir: str) -> Sequence[str]:
+        """Give the commands to run before the project is built; `output_dir` is not there yet."""
+
+    def after_bundling(self, input_dir: str, output_dir: str) -> Sequence[str]:
+        """Give the commands to run on the files before they are zipped."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundlingOptions:
+    """How an asset is built. Whatever is not given is read from `[tool.lambda-build]`."""
+
+    asset_excludes: Sequence[str] | None = None
+    """Files to leave out, as in .gitignore; the setting `exclude`."""
+
+    asset_hash: str | None = None
+    """Identifies the asset instead of the sha256 of its zip."""
+
+    asset_hash_type: AssetHashType | None = None
+    """`OUTPUT` or `CUSTOM`; the hash of an asset that is built is always that of its zip."""
+
+    build_args: Mapping[str, str] | None = field(default=None, repr=False)
+    """`PIP_INDEX_URL` and the like, as in `environment`; there is no image to build."""
+
+    command_hooks: ICommandHooks | None = None
+    environment: Mapping[str, str] | None = field(default=None, repr=False)
+    """Variables for this build beside those of the process: indexes, settings, hooks."""
+
+    output_path_suffix: str | None = None
+    """Of a layer: the setting `layer-prefix`."""
+
+    poetry_include_hashes: bool | None = None
+    """Without effect: the hashes in the lock are always checked."""
+
+    poetry_without_urls: bool | None = None
+    """Without effect: nothing is exported."""
+
+    # What the alpha module does not have.
+    artifact: str | None = None
+    """The name of one of `[tool.lambda-build.artifacts]`."""
+
+    bytecode: bool | None = None
+    exclude_presets: Sequence[str] | None = None
+    """Of `tests`, `stubs` and `docs`."""
+
+    provided: Sequence[str] | None = None
+    """Packages that the runtime has, such as boto3."""
+
+    settings: Mapping[str, object] | None = None
+    """Any other keys of `[tool.lambda-build]`, with `_` for `-`."""
+
+    # What only a container could do: refused, if it is set.
+    bundling_file_access: object | None = None
+    command: object | None = None
+    entrypoint: object | None = None
+    image: object | None = None
+    network: object | None = None
+    platform: object | None = None
+    security_opt: object | None = None
+    user: object | None = None
+    volumes: object | None = None
+    volumes_from: object | None = None
+    working_directory: object | None = None
+
+
+Bundling: TypeAlias = "BundlingOptions | Mapping[str, Any] | None"
+"""As all structures of CDK: the options, or a dictionary of them."""
+
+
+def bundling_options(given: Bundling) -> BundlingOptions:
+    """Get the options, however they are given."""
+    return given if isinstance(given, BundlingOptions) else BundlingOptions(**(given or {}))
+
+
+def check_bundling(options: BundlingOptions) -> None:
+    """Check that the options make sense without a container.
+
+    Raises:
+        SettingsError: It names all options that do not.
+    """
+    if problems := [*_problems(options)]:
+        raise SettingsError(
+            problems,
+            hint="remove these options; `command_hooks` runs commands on this machine, and "
+            "`environment` has variables for the build",
+        )
+
+
+def _problems(options: BundlingOptions) -> Iterator[str]:
+    for name in _OF_DOCKER:
+        if getattr(options, name) is not None:
+            yield f"bundling: `{name}` is an option of Docker, and nothing is built in a container"
+    for name in options.build_args or ():
+        if not _INDEX_VARIABLE.fullmatch(name):
+            yield f"bundling: `build_args` contains `{name}`, but there is no image to build"
+    for name in options.settings or ():
+        if name in _OF_CONSTRUCT:
+            yield f"bundling: `settings` contains `{name}`, which is set by the construct"
+    if options.asset_hash_type == AssetHashType.SOURCE:
+        yield (
+            "bundling: `asset_hash_type` is SOURCE, but the hash is always that of the zip, "
+            "which is the same as long as nothing in it changes"
+        )
+
+
+def environment_of(options: BundlingOptions) -> dict[str, str]:
+    """Get the variables that the options set."""
+    return {**(options.build_args or {}), **(options.environment or {})}
+
+
+def keywords_of(options: BundlingOptions, entry: Path) -> dict[str, object]:
+    """Translate the options into keywords of `load_settings`.
+
+    Raises:
+        SettingsError: A command before the build wants to write into the folder of the files.
+    """
+    keywords = {
+        "bytecode": options.bytecode,
+        "exclude": _listed(options.asset_excludes),
+        "exclude_presets": _listed(options.exclude_presets),
+        "hooks": _hooks(options.command_hooks, entry) if options.command_hooks else None,
+        "layer_prefix": options.output_path_suffix,
+        "provided": _listed(options.provided),
+        **(options.settings or {}),
+    }
+    return {key: value for key, value in keywords.items() if value is not None}
+
+
+def _listed(values: Sequence[str] | None) -> list[str] | None:
+    return None if values is None else list(values)
+
+
+def _hooks(hooks: ICommandHooks, entry: Path) -> dict[str, list[str]]:
+    before = list(hooks.before_bundling(str(entry), _NOT_YET))
+    if any(_NOT_YET in command for command in before):
+        raise SettingsError(
+            ["bundling: a command of `before_bundling` uses `output_dir`, which is not there yet"],
+            hint="write into `input_dir`, or return the command from `after_bundling`",
+        )
+    after = list(hooks.after_bundling(str(entry), _STAGE))
+    # One shell for all, as in the alpha module: a `cd` counts for the commands that follow.
+    lists = {"before-build": before, "after-stage": after}
+    return {name: [" && ".join(commands)] for name, commands in lists.items() if commands}

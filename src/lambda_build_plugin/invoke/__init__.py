@@ -1,0 +1,1 @@
+"""Run an artifact on this machine as Lambda runs it."""
