@@ -70,7 +70,7 @@ Lambda targets; `lambda-build inspect ZIP` checks any zip as a build checks its 
 is to build, and what has changed; `lambda-build cache` measures the cache and makes it smaller;
 `lambda-build terraform` builds for a data source of Terraform.
 
-The options for target, contents and output (except --json and --report) can also be set in
+The options for target, contents and output (except --json, --report and --html) can also be set in
 [tool.lambda-build] of pyproject.toml, or in the environment as LAMBDA_BUILD_<KEY>.
 A flag wins over the environment, and the environment over the table.
 
@@ -289,7 +289,7 @@ def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     project = read_project(folders[0])
     sources = [session.flags(), environment_source(host), table_source(project)]
     artifacts = read_artifacts(project, sources, host, wanted=session.artifact_names)
-    session.check_report_file(artifacts)
+    session.check_result_files(artifacts)
     reporter = session.reporter(sys.stderr)
     with reporter.live():
         results = build_all(artifacts, reporter)

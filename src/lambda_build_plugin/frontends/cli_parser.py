@@ -10,7 +10,7 @@ from lambda_build_plugin.frontends.options import OPTIONS
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-__all__ = ["DOCUMENTATION", "add_folders", "add_options", "add_project", "make_parser"]
+__all__ = ["DOCUMENTATION", "add_folders", "add_options", "add_page", "add_project", "make_parser"]
 
 DOCUMENTATION = "https://lambda-build-plugin.github.io/lambda-build-plugin/"
 
@@ -32,6 +32,13 @@ def add_project(parser: argparse.ArgumentParser, dest: str) -> None:
     """Add the folder of the project, which is the current one if none is named."""
     parser.add_argument(
         dest, nargs="?", default=".", metavar="PROJECT_DIR", help="default: the current folder"
+    )
+
+
+def add_page(parser: argparse.ArgumentParser, shown: str) -> None:
+    """Add `--html`; `shown` says what the page shows."""
+    parser.add_argument(
+        "--html", metavar="FILE", help=f"write a page for the browser that shows {shown}"
     )
 
 
