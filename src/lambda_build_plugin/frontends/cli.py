@@ -76,7 +76,8 @@ examples:
   lambda-build services/api services/jobs --report report.json
 
 Options for target, contents and output can also be set in [tool.lambda-build] of
-pyproject.toml, or in the environment as LAMBDA_BUILD_<KEY>; --json and --report cannot.
+pyproject.toml, or in the environment as LAMBDA_BUILD_<KEY>, except for --json, --report
+and --html.
 A flag wins over the environment, and the environment over the table.
 
 exit codes: 0 done; 2 settings or usage; 3 lock; 4 no file for the target; 5 fetch;
@@ -303,7 +304,7 @@ def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     project = read_project(folders[0])
     sources = [session.flags(), environment_source(host), table_source(project)]
     artifacts = read_artifacts(project, sources, host, wanted=session.artifact_names)
-    session.check_report_file(artifacts)
+    session.check_result_files(artifacts)
     reporter = session.reporter(sys.stderr)
     with reporter.live():
         results = build_all(artifacts, reporter)

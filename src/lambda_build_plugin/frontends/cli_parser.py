@@ -17,6 +17,7 @@ __all__ = [
     "SUMMARIES",
     "add_folders",
     "add_options",
+    "add_page",
     "add_project",
     "add_root_options",
     "make_parser",
@@ -116,6 +117,13 @@ def add_project(parser: argparse.ArgumentParser, dest: str) -> None:
     """Add the folder of the project, which is the current one if none is named."""
     parser.add_argument(
         dest, nargs="?", default=".", metavar="PROJECT_DIR", help="default: the current folder"
+    )
+
+
+def add_page(parser: argparse.ArgumentParser, shown: str) -> None:
+    """Add `--html`; `shown` says what the page shows."""
+    parser.add_argument(
+        "--html", metavar="FILE", help=f"write a page for the browser that shows {shown}"
     )
 
 
