@@ -66,6 +66,7 @@ _VARIABLES = {
         "POETRY_DATA_DIR": "{home}/poetry-data",
         "POETRY_KEYRING_ENABLED": "false",
     },
+    "selenium": {},
     "ziglang": {},
 }
 """What keeps a host in its user's home."""
@@ -260,7 +261,8 @@ def _python_of(folder: Path) -> Path:
 
 
 def _tree() -> Iterator[bytes]:
-    files = (path for path in (ROOT / "src").rglob("*") if path.suffix in {".py", ".typed"})
+    parts = {".css", ".html", ".js", ".py", ".txt", ".typed"}
+    files = (path for path in (ROOT / "src").rglob("*") if path.suffix in parts)
     files_of_build = (ROOT / name for name in ("pyproject.toml", "README.md", "hatch_build.py"))
     for path in (*files_of_build, *sorted(files)):
         yield f"{path.relative_to(ROOT)}\n".encode()

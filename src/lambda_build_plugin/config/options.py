@@ -341,6 +341,16 @@ TABLE = (
         of_frontend=True,
     ),
     Option(
+        "html",
+        ("html",),
+        "output",
+        "FILE",
+        "write a page for the browser that shows what fills the zip",
+        in_table=False,
+        in_environment=False,
+        of_frontend=True,
+    ),
+    Option(
         "offline",
         ("offline",),
         "files and network",
