@@ -3,7 +3,7 @@
   const views = JSON.parse(document.getElementById("data").textContent);
   const LISTED = 100; // rows of a list before "show all"
   const COLOURS = 8;
-  const DEEPEST = 3; // levels of folders that the map shows at once
+  const DEEPEST = 4; // levels of folders that the map shows at once
   const HEADER = 18; // pixels
   const MOST_TILES = 1500;
 
@@ -25,11 +25,12 @@
   }
 
   function sizeText(bytes) {
+    if (!bytes) return "0";
     const size = Math.abs(bytes) / 1024, sign = bytes < 0 ? "−" : "";
     if (size >= 1048576) return `${sign}${(size / 1048576).toFixed(1)} GB`;
     return sign + (size >= 100 ? `${(size / 1024).toFixed(1)} MB` : `${size.toFixed(1)} KB`);
   }
-  const changeText = (bytes) => (bytes > 0 ? "+" : "") + (bytes ? sizeText(bytes) : "0");
+  const changeText = (bytes) => (bytes > 0 ? "+" : "") + sizeText(bytes);
   const shareText = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(1)} %` : "");
   const counted = (number, thing) => `${number.toLocaleString("en")} ${thing}${number === 1 ? "" : "s"}`;
 
@@ -93,7 +94,7 @@
       return `${name}: ${sizeText(node.before[measure])} → ${sizeText(node.after[measure])} (${changeText(change(node))})`;
     }
     const inside = node.isFile ? "" : `, ${counted(node.count, "file")}`;
-    return `${name}: ${sizeText(node.after[0])} unzipped, ${sizeText(node.after[1])} zipped${inside}, ${shareText(area(node), area(root))} of all`;
+    return `${name}: ${sizeText(node.after[0])} unzipped, ${sizeText(node.after[1])} zipped${inside}${node === root ? "" : `, ${shareText(area(node), area(root))} of all`}`;
   }
 
   // --- the map ----------------------------------------------------------------------------
@@ -167,14 +168,14 @@
     const style = button.style;
     style.left = `${at.x}px`; style.top = `${at.y}px`; style.width = `${at.width}px`; style.height = `${at.height}px`;
     const size = view.kind === "diff" ? changeText(delta) : sizeText(node.after[measure]);
-    if (at.width > 34 && at.height > 15) {
+    if (at.width <= 34 || at.height <= 17) button.classList.add("bare");
+    else {
       if (opens) button.append(element("span", {}, `${node.name}  ${size}`));
       else {
         button.append(element("span", {}, node.name));
-        if (at.height > 34) button.append(element("span", { className: "size" }, size));
+        if (at.height > 36 && at.width > 58) button.append(element("span", { className: "size" }, size));
       }
     }
-    button.style.zIndex = "auto";
     return button;
   }
 
@@ -247,7 +248,7 @@
     byId("list-title").textContent = query ? "Files that were found" : `In ${shown.parent ? shown.path || shown.name : view.title}`;
     const titles = view.kind === "diff" ? ["name", "before", "after", "change"] : ["name", "unzipped", "zipped", "share of all"];
     const body = rows.map((node) => {
-      const label = (node.isFile || query ? node.path || node.name : node.name) + (node.isFile ? "" : "/");
+      const label = (node.isFile || query ? node.path || node.name : node.name) + (node.isFile || node.parent === root ? "" : "/");
       const name = node.isFile ? element("bdi", {}, label) : element("button", { type: "button", className: "link", onclick: () => open(node, false) }, label);
       const cells = view.kind === "diff"
         ? [sizeText(node.before[measure]), sizeText(node.after[measure]), changeText(change(node))]
