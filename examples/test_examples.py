@@ -555,7 +555,10 @@ def test_gitlab(workplace: Workplace, deploy: Host) -> None:
 
 
 _QUERY = """\
-echo '{"project": "../service", "artifact": "api"}' | lambda-build terraform
+set -e
+for artifact in api deps; do
+    echo '{"project": "../service", "artifact": "'$artifact'"}' | lambda-build terraform
+done
 """
 
 

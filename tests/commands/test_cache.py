@@ -202,6 +202,20 @@ def test_prune_leaves_a_running_build_alone(world: World, index: FakeIndex) -> N
     assert "a build that runs uses it" in cleared.errors
 
 
+def test_disk_without_locks(world: World) -> None:
+    """Where nobody can tell whether a build runs, what was used in the last day stays."""
+    (world.cache / "in-use.lock").unlink()
+    (world.cache / "in-use.lock").mkdir()  # it cannot be locked
+    age(place_of(world, ONE.sha256), days=2)
+
+    run = cache(world, "prune", "--older-than", "0d", "--max-size", "0B")
+
+    assert not place_of(world, ONE.sha256).exists()
+    assert place_of(world, TWO.sha256).exists()
+    assert "the file system has no locks that would tell" in run.output
+    assert world.build().code == 0
+
+
 def test_commits_are_pruned_as_a_whole(world: World) -> None:
     """The repository of a commit is one thing; its use counts, not the age of its files."""
     repository = FakeRepository(world.folder / "repository")

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fakes.git import FakeRepository
 from fakes.index import FakeIndex
-from fakes.projects import quiet_environment, run_lambda_build
+from fakes.projects import a_project, quiet_environment, run_lambda_build
 from fakes.repositories import a_counting_library, a_function, a_poetry_function
 from fakes.wheels import a_wheel
+from fakes.worlds import pylock_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -261,6 +262,7 @@ NOTHING: list[str] = []
         (write("libraries/base/README.md"), ["a", "b"]),
         # Ignored by git, or what builds write.
         (write("functions/a/dist/a.zip"), NOTHING),
+        (write("functions/a/bundle/page.html"), ["a"]),
         # In a lock, what is selected for the artifact counts, not the text.
         (replace("uv.lock", TWO.sha256, "0" * 64), ["b"]),
         (replace("uv.lock", ONE.sha256, "0" * 64), ["a", "c"]),
@@ -409,10 +411,34 @@ def test_other_locks(tmp_path: Path) -> None:
     assert names() == ["plain", "poetry"]
 
 
+def test_lock_of_our_own_format(tmp_path: Path) -> None:
+    """Of a `pylock.toml`, too, the selection counts: not a comment, not the order, but a hash."""
+    root = a_project(tmp_path / "repo", name="demo", dependencies=("one", "two"))
+    lock = root / "pylock.toml"
+    lock.write_text(pylock_of([ONE, TWO], "https://files.example/"))
+    a_git_repository(root).commit()
+
+    lock.write_text("# locked\n" + pylock_of([TWO, ONE], "https://files.example/"))
+    assert report(root, "--changed-since", "HEAD")["artifacts"] == []
+
+    lock.write_text(lock.read_text().replace(ONE.sha256, "0" * 64))
+    assert len(report(root, "--changed-since", "HEAD")["artifacts"]) == 1
+
+
+def test_lock_that_is_new(root: Path) -> None:
+    """Without a lock to compare with, everything that the new one serves has changed."""
+    text = (root / "uv.lock").read_text()
+    (root / "uv.lock").unlink()
+    FakeRepository(root).commit()
+    (root / "uv.lock").write_text(text)
+
+    assert touched(root) == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "told", "hint"),
     [
-        (("--changed-since", "nowhere"), "has no revision `nowhere`", "git fetch origin nowhere"),
+        (("--changed-since", "nowhere"), "has no revision `nowhere`", "git fetch origin"),
         (("--changed-since", "--all"), "expected one argument", ""),
         (("--shards", "0"), "--shards: `0` is not a number of jobs", ""),
         (("--shards", "two"), "--shards: `two` is not a number of jobs", ""),
@@ -439,6 +465,18 @@ def test_folder_without_git(root: Path) -> None:
 
     assert run.code == 2
     assert "is not in a git repository" in run.errors
+
+
+def test_zips_that_git_does_not_ignore(root: Path) -> None:
+    """What builds write is no input of the next build, wherever it goes; other files are."""
+    (root / ".gitignore").unlink()
+    FakeRepository(root).commit()
+
+    write("functions/a/dist/a-0.9-function-python3.13-x86_64.zip")(root)
+    assert touched(root) == []
+
+    write("functions/a/dist/page.html")(root)
+    assert touched(root) == ["a"]
 
 
 def test_inputs_outside_of_the_repository(root: Path) -> None:
@@ -510,7 +548,7 @@ def test_shards_are_balanced_by_size(root: Path) -> None:
     replace("uv.lock", f"size = {len(TWO.content)}", "size = 9000000")(root)
 
     found = json.loads(listed(root, "--workspace", "--matrix", "--shards", "2").output)
-    many = json.loads(listed(root, "--workspace", "--matrix", "--shards", "9").output)
+    many = json.loads(listed(root, "--workspace", "--matrix", "--shards", "999999999").output)
 
     assert found == {
         "include": [

@@ -373,6 +373,33 @@ def test_files_are_fetched_once(tmp_path: Path) -> None:
     assert sorted(Path(path).name for path in files) == [ONE.filename, TWO.filename]
 
 
+POETRY_CORE = """\
+[build-system]
+requires = ["poetry-core"]
+build-backend = "poetry.core.masonry.api"
+
+[project]
+name = "{name}"
+version = "1.0"
+requires-python = ">=3.10"
+dependencies = [{needs}]
+
+[tool.lambda-build]
+"""
+
+
+def test_backend_keeps_its_own_libraries(tmp_path: Path) -> None:
+    """poetry-core finds its parser of markers, which only the second project needs."""
+    root = a_repository(tmp_path)
+    for name, needs in (("a", ""), ("b", "\"one; python_version >= '3.10'\"")):
+        folder = a_function(root, name, *([ONE] if needs else []))
+        (folder / "pyproject.toml").write_text(POETRY_CORE.format(name=name, needs=needs))
+
+    run = ran(root, "--workspace", "--jobs", "1")
+
+    assert run.code == 0, run.errors
+
+
 PDM = """\
 [build-system]
 requires = ["pdm-backend"]

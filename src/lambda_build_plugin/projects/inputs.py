@@ -54,6 +54,8 @@ class InputFolder:
     """Whether documents at its top make no difference, except those of `named`."""
 
     named: frozenset[str] = frozenset()
+    outputs: frozenset[Path] = frozenset()
+    """Folders in which zips make no difference, because builds write them."""
 
     def contains(self, path: Path) -> bool:
         """Tell whether a file is in it whose change can change the artifact."""
@@ -61,6 +63,8 @@ class InputFolder:
             # A changed folder above is a submodule, or a link to a folder, with all of this.
             return path in self.path.parents
         if path in self.without or not self.without.isdisjoint(path.parents):
+            return False
+        if path.suffix == ".zip" and path.parent in self.outputs:
             return False
         if not self.without_documents or path.parent != self.path:
             return True
@@ -128,22 +132,17 @@ def _input_folder(
     locks = {*DEFAULT_NAMES, *([lock.path.name] if lock else [])}
     without |= {path / name for name in locks - named}
     if is_project:
-        without |= _results(settings)
+        # Artifacts have no place in the next one, and neither has the folder `unpacked`.
+        aside = (settings.unpacked, settings.host.cache_dir)
+        without |= {_real(place) for place in aside if place} - {path, *path.parents}
+    output = _real(settings.zip_path(settings.project.version))
     return InputFolder(
         path=path,
         without=frozenset(without),
+        outputs=frozenset({output.parent, path / "dist"}),
         without_documents=not everything,
         named=frozenset(filter(_DOCUMENT.fullmatch, named)),
     )
-
-
-def _results(settings: Settings) -> set[Path]:
-    """List what builds write, unless it is the project's folder itself."""
-    root = settings.project.root
-    output = _real(settings.zip_path(settings.project.version))
-    places = {output, root / "dist", *([output.parent] if settings.output_is_folder else [])}
-    places |= {_real(path) for path in (settings.unpacked, settings.host.cache_dir) if path}
-    return places - {root, *root.parents}
 
 
 def _local_folders(settings: Settings, lock: TargetLock | None) -> Iterator[Path]:
@@ -157,14 +156,15 @@ def _local_folders(settings: Settings, lock: TargetLock | None) -> Iterator[Path
 
 
 def _files_of_lock(lock: TargetLock | None) -> Iterator[Path]:
-    """List wheels and archives on this machine, and what is beside a lock and belongs to it."""
+    """List files that the lock has no hash for, and what is beside a lock and belongs to it."""
     if lock is None:
         return
     folder = _real(lock.path).parent
     yield from (folder / name for name in ("pyproject.toml", "uv.toml"))
     for package in lock.packages.packages:
         for file in (*package.wheels, package.sdist, package.archive):
-            if file is not None and file.path is not None:
+            # A file with a hash cannot change without a change in the lock.
+            if file is not None and file.path is not None and file.digest is None:
                 yield _real(file.path)
 
 

@@ -31,7 +31,7 @@ def spread(artifacts: Sequence[Planned], shards: int) -> dict[Path, int]:
     sizes: defaultdict[Path, int] = defaultdict(int)
     for each in artifacts:
         sizes[each.project.folder] += each.size
-    loads = [0] * shards
+    loads = [0] * min(shards, len(sizes))
     found: dict[Path, int] = {}
     for folder in sorted(sizes, key=lambda folder: (-sizes[folder], str(folder))):
         shard = loads.index(min(loads))

@@ -59,9 +59,9 @@ class Repository:
         if found.returncode:
             raise SettingsError(
                 [f"--changed-since: {root} has no revision `{since}`"],
-                hint=f"fetch it with `git fetch origin {since}`; a CI service may have cloned "
-                "only the newest commit (`fetch-depth: 0` for actions/checkout, `GIT_DEPTH: 0` "
-                "for GitLab)",
+                hint="check its name, or fetch it with `git fetch origin`; a CI service may have "
+                "cloned only the newest commit (`fetch-depth: 0` for actions/checkout, "
+                "`GIT_DEPTH: 0` for GitLab)",
             )
         commit = found.stdout.strip().splitlines()[-1]
         parted = _run(root, own, "merge-base", commit, "HEAD")
