@@ -11,7 +11,7 @@ from fakes.artifacts import a_zip, metadata
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["HOSTILE", "a_hostile_zip", "a_large_zip", "sizes_by_group", "views_of"]
+__all__ = ["HOSTILE", "a_hostile_zip", "a_large_zip", "as_shown", "sizes_by_group", "views_of"]
 
 HOSTILE = (
     "</script><script>window.broken = 1</script>.py",
@@ -22,6 +22,11 @@ HOSTILE = (
     "<!--.py",
 )
 """Names of files that would do harm in markup, or in a script."""
+
+
+def as_shown(name: str) -> str:
+    """Spell a name as the page does."""
+    return re.sub("[\u2028\u2029\u202e]", lambda found: f"\\u{ord(found[0]):04x}", name)
 
 
 def a_hostile_zip(path: Path) -> Path:
@@ -59,7 +64,7 @@ def views_of(page: Path) -> list[dict[str, Any]]:
 
 
 def sizes_by_group(view: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Add up the sizes of the files in each group, such as a package."""
+    """Add up the sizes of the files in each group, such as a package; those in none are ""."""
     folders = view["tree"]["folders"]
 
     def group(number: int) -> str:

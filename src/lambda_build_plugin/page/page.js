@@ -48,15 +48,15 @@
       made.before = isDiff ? sizes.slice(0, 2) : [0, 0];
       made.after = isDiff ? sizes.slice(2) : sizes;
       made.area = made.after.map((size, index) => Math.abs(size - made.before[index]));
-      made.count = 1;
+      made.count = folder === 0 ? 0 : 1;
       return made;
     });
     for (const each of files) add(each);
     for (let index = folders.length - 1; index > 0; index--) add(folders[index]);
     for (const each of [...folders, ...files]) each.path = pathOf(each);
     for (const each of files) each.searched = `${groupOf(each).name}/${each.path}`.toLowerCase();
-    folders[0].files = files;
-    for (const group of folders[0].children) {
+    folders[0].files = files.filter((file) => file.count); // without the headers of the zip
+    for (const group of folders[0].children.filter((child) => !child.isFile)) {
       while (group.children.length === 1 && !group.children[0].isFile) group.children = group.children[0].children;
       for (const child of group.children) child.parent = group;
     }
