@@ -44,6 +44,23 @@ return {
 };
 """
 
+_TIMES = """
+const search = document.getElementById("search"), tile = () => document.querySelector("#map .tile");
+function time(act) {
+  const begin = performance.now();
+  act();
+  tile().getBoundingClientRect();  // so that the layout is part of it
+  return performance.now() - begin;
+}
+return {
+  open: performance.getEntriesByType("navigation")[0].loadEventEnd,
+  search: time(() => { search.value = arguments[0]; search.dispatchEvent(new Event("input")); }),
+  clear: time(() => { search.value = ""; search.dispatchEvent(new Event("input")); }),
+  zoom: time(() => tile().click()),
+};
+"""
+"""What a person waits for, in milliseconds."""
+
 
 def main() -> None:
     """Use the page as a person would, with the mouse and with the keyboard."""
@@ -58,6 +75,8 @@ def main() -> None:
         driver.get(Path(page).resolve().as_uri())
         seen = {"opened": driver.execute_script(_SEEN)}
         _use(driver, seen, query)
+        driver.refresh()
+        seen["milliseconds"] = driver.execute_script(_TIMES, query)
         seen["console"] = [entry["message"] for entry in driver.get_log("browser")]
     finally:
         driver.quit()
