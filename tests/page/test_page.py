@@ -156,7 +156,7 @@ def test_failures_come_first(tmp_path: Path) -> None:
 
 
 def test_several_artifacts_share_a_page(tmp_path: Path) -> None:
-    """Each artifact of a run is a view of its own, by its name."""
+    """Each artifact of a run is a view of its own, by the name of its zip."""
     world = a_world(tmp_path / "world")
     with (world.project / "pyproject.toml").open("a") as file:
         file.write('[tool.lambda-build.artifacts]\none = {}\nother = { layout = "layer" }\n')
@@ -165,11 +165,14 @@ def test_several_artifacts_share_a_page(tmp_path: Path) -> None:
 
     assert world.build("--html", page, "-q").code == 0
 
-    assert [view["label"] for view in views_of(page)] == ["one", "other"]
+    assert [view["label"] for view in views_of(page)] == [
+        "demo-1.0-one-function-python3.13-x86_64.zip",
+        "demo-1.0-other-layer-python3.13-x86_64.zip",
+    ]
 
 
 def test_several_projects_share_a_page(tmp_path: Path) -> None:
-    """So is each project that was built; without any, there is no page."""
+    """So is each project that was built, with its name; without any, there is no page."""
     for name in ("good", "bad"):
         a_project(tmp_path / name, name=name)
     (tmp_path / "bad" / "requirements.txt").write_text("one\n")
@@ -181,7 +184,8 @@ def test_several_projects_share_a_page(tmp_path: Path) -> None:
     )
 
     assert (some.code, none.code) == (3, 3)
-    assert [view["label"] for view in views_of(tmp_path / "some.html")] == ["good"]
+    (view,) = views_of(tmp_path / "some.html")
+    assert view["label"] == "good: good-1.0-function-python3.13-x86_64.zip"
     assert not (tmp_path / "no.html").exists()
 
 

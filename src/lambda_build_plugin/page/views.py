@@ -95,7 +95,7 @@ def of_build(report: BuildReport, label: str, *, cwd: Path) -> View:
 
     Args:
         report: What the build did; its zip has to be in its place.
-        label: What the page calls the zip among others; empty for its name.
+        label: What stands before the name of the zip where the page lists several; may be empty.
         cwd: A folder that messages may name, and that the page does not.
 
     Raises:
@@ -120,7 +120,7 @@ def of_build(report: BuildReport, label: str, *, cwd: Path) -> View:
             ("lock", lock.name if lock else "none needed"),
         ],
         report=report,
-        label=label or path.name,
+        label=f"{label}: {path.name}" if label else path.name,
         sections=hidden.sections(
             ("Warnings", "warning", report["warnings"]),
             ("Left out", "note", _left_out(report)),
