@@ -24,6 +24,7 @@ return {
   tiles: tiles.length,
   hits: document.querySelectorAll("#map .hit").length,
   labels: tiles.map((tile) => tile.getAttribute("aria-label")),
+  kinds: [...new Set(tiles.flatMap((tile) => [...tile.classList]))],
   inside: tiles.every((tile) => {
     const outer = document.getElementById("map").getBoundingClientRect();
     const inner = tile.getBoundingClientRect();
@@ -115,6 +116,10 @@ def _use(driver: webdriver.Chrome, seen: dict[str, object], query: str) -> None:
     look("zipped")
     driver.find_element(By.CSS_SELECTOR, "#packages th button").click()
     look("sorted")
+    views = driver.find_element(By.ID, "views")
+    if views.is_displayed():
+        views.send_keys(Keys.ARROW_DOWN, Keys.ENTER)
+        look("chosen")
 
 
 if __name__ == "__main__":

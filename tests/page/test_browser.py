@@ -7,16 +7,17 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fakes.artifacts import a_zip
 from fakes.hosts import host
 from fakes.locks import ROOT
 from fakes.pages import HOSTILE, a_hostile_zip, a_large_zip, as_shown
-from fakes.projects import quiet_environment, run_lambda_build
+from fakes.projects import a_project, quiet_environment, run_lambda_build
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-CHROMIUM = shutil.which("chromium")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 CHROMEDRIVER = shutil.which("chromedriver")
 
 pytestmark = [
@@ -29,18 +30,18 @@ pytestmark = [
 ]
 
 
-def opened(path: Path, query: str) -> Mapping[str, Any]:
-    """Inspect a zip, use its page in the browser, and give what was seen."""
-    environ = quiet_environment(path.parent / "home")
-    run = run_lambda_build("inspect", path, "--html", "page.html", cwd=path.parent, environ=environ)
-    assert run.code in {0, 8}, run.errors
+def opened(folder: Path, *command: str | Path, query: str = ".py") -> Mapping[str, Any]:
+    """Run a command, use the page that it writes in the browser, and give what was seen."""
+    environ = quiet_environment(folder / "home", LAMBDA_BUILD_RUNTIME="python3.13")
+    run = run_lambda_build(*command, "--html", "page.html", cwd=folder, environ=environ)
+    assert run.code in {0, 1, 8}, run.errors
     assert CHROMIUM
     assert CHROMEDRIVER
     selenium = host("selenium", "selenium>=4.20", with_plugin=False)
-    home = path.parent / "home"
+    home = folder / "home"
     home.mkdir(exist_ok=True)
     words = (ROOT / "tests/fakes/browser.py", "page.html", CHROMIUM, CHROMEDRIVER, query)
-    ran = selenium.run_python(*words, cwd=path.parent, home=home)
+    ran = selenium.run_python(*words, cwd=folder, home=home)
     assert ran.returncode == 0, ran.stderr
     seen: dict[str, Any] = json.loads(ran.stdout)
     return seen
@@ -49,13 +50,33 @@ def opened(path: Path, query: str) -> Mapping[str, Any]:
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
     """Use the page of a zip of 5,000 files."""
-    return opened(a_large_zip(tmp_path_factory.mktemp("large") / "large.zip"), "needle7.py")
+    folder = tmp_path_factory.mktemp("large")
+    return opened(folder, "inspect", a_large_zip(folder / "large.zip"), query="needle7.py")
 
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
     """Use the page of a zip whose names try to be markup."""
-    return opened(a_hostile_zip(tmp_path_factory.mktemp("hostile") / "<b>&amp;.zip"), ".py")
+    folder = tmp_path_factory.mktemp("hostile")
+    return opened(folder, "inspect", a_hostile_zip(folder / "<b>&amp;.zip"))
+
+
+@pytest.fixture(scope="module")
+def difference(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
+    """Use the page of two zips."""
+    folder = tmp_path_factory.mktemp("difference")
+    before = a_zip(folder / "a.zip", {"grows.py": "x\n", "shrinks.py": "x\n" * 99, "stays.py": "x"})
+    after = a_zip(folder / "b.zip", {"grows.py": "x\n" * 50, "new.py": "x\n", "stays.py": "x"})
+    return opened(folder, "diff", before, after)
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Any]:
+    """Use the page of two projects that are built in one run."""
+    folder = tmp_path_factory.mktemp("several")
+    for name in ("first", "second"):
+        a_project(folder / name, name=name)
+    return opened(folder, "first", "second")
 
 
 def test_large_zip_opens(large: Mapping[str, Any]) -> None:
@@ -70,10 +91,13 @@ def test_large_zip_opens(large: Mapping[str, Any]) -> None:
 
 
 def test_console_has_no_error_and_nothing_is_fetched(
-    large: Mapping[str, Any], hostile: Mapping[str, Any]
+    large: Mapping[str, Any],
+    hostile: Mapping[str, Any],
+    difference: Mapping[str, Any],
+    several: Mapping[str, Any],
 ) -> None:
-    """Neither page breaks its own policy, nor asks the network for anything."""
-    for seen in (large, hostile):
+    """No page breaks its own policy, or asks the network for anything."""
+    for seen in (large, hostile, difference, several):
         assert seen["console"] == []
         assert seen["sorted"]["fetched"] == 0
 
@@ -142,3 +166,24 @@ def test_hostile_names_are_text(hostile: Mapping[str, Any]) -> None:
     assert (seen["scripts"], seen["images"]) == (2, 0)
     assert "<script>window.broken = 1</script>" in seen["packages"][0]
     assert all(as_shown(name) in listed for name in HOSTILE)
+
+
+def test_difference_shows_what_grew_and_what_shrank(difference: Mapping[str, Any]) -> None:
+    """Each file that has another size has its area, and its sign; others have none."""
+    seen = difference["clicked"]
+
+    names = [label.partition(":")[0] for label in seen["labels"]]
+    assert names == ["shrinks.py", "grows.py", "new.py"]
+    assert {"grew", "shrank"} <= set(seen["kinds"])
+    changes = [row.split("\t")[-1] for row in seen["list"]]
+    assert changes == ["\N{MINUS SIGN}198 B", "+98 B", "+2 B"]
+
+
+def test_menu_chooses_between_artifacts(several: Mapping[str, Any]) -> None:
+    """The page begins with the first artifact, and shows the one that is chosen."""
+    before, after = several["opened"], several["chosen"]
+
+    assert before["title"].startswith("first-1.0")
+    assert after["title"] == after["heading"]
+    assert after["title"].startswith("second-1.0")
+    assert after["packages"][0].startswith("second")

@@ -27,6 +27,7 @@
   function sizeText(bytes) {
     if (!bytes) return "0";
     const size = Math.abs(bytes) / 1024, sign = bytes < 0 ? "−" : "";
+    if (size < 1) return `${sign}${Math.abs(bytes)} B`;
     if (size >= 1048576) return `${sign}${(size / 1048576).toFixed(1)} GB`;
     return sign + (size >= 100 ? `${(size / 1024).toFixed(1)} MB` : `${size.toFixed(1)} KB`);
   }
