@@ -328,6 +328,19 @@ def test_same_input_gives_the_same_page(tmp_path: Path) -> None:
     assert pages[0] == pages[1]
 
 
+def test_messages_name_files_without_their_folders(tmp_path: Path) -> None:
+    """A message about a layer says which one, and not where it is on this machine."""
+    path = a_zip(tmp_path / "a.zip", {"app.py": ""})
+    layer = a_zip(tmp_path / "layer.zip", {"lib/module.py": "", "other/module.py": ""})
+
+    run = command("inspect", path, "--layer", layer, "--html", "page.html", folder=tmp_path)
+
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert str(layer) in run.output
+    assert "nothing in the layer layer.zip can be imported" in text
+    assert str(tmp_path) not in text
+
+
 def test_page_fetches_nothing(tmp_path: Path) -> None:
     """Its policy allows its own script and style, and nothing else."""
     command(
