@@ -66,7 +66,7 @@ _VARIABLES = {
         "POETRY_DATA_DIR": "{home}/poetry-data",
         "POETRY_KEYRING_ENABLED": "false",
     },
-    "selenium": {},
+    "selenium": {"SE_AVOID_STATS": "true", "SE_OFFLINE": "true"},
     "ziglang": {},
 }
 """What keeps a host in its user's home."""
