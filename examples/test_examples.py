@@ -552,7 +552,7 @@ def test_the_steps_of_the_action(
     assert "2 artifacts were built" in runs("build", check=False)
     assert "there is no artifact `--json`" in runs("build", check=False, ARTIFACT="--json")
     assert "/--version is not a folder" in runs("build", check=False, PROJECT="--version")
-    assert "aws: error" in runs(
+    assert "Could not connect" in runs(
         "compare", check=False, FUNCTION="same", BUILT="", AWS_ENDPOINT_URL="http://127.0.0.1:1"
     )
 
