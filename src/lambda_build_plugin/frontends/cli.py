@@ -229,7 +229,11 @@ def _check_usage(
 
 def print_error(text: str) -> None:
     """Write to standard error, if it can still be written."""
+    from lambda_build_plugin.frontends.colour import coloured, shows_colours
+
     try:
+        if shows_colours(sys.stderr, os.environ):
+            text = coloured(text)
         print(text, file=sys.stderr, flush=True)
     except OSError:
         _discard(sys.stderr)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TextIO
 from lambda_build_plugin.config.options import KEYS
 from lambda_build_plugin.config.sources import SettingsSource
 from lambda_build_plugin.errors import LambdaBuildError
+from lambda_build_plugin.frontends.colour import coloured, shows_colours
 from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.result_files import (
     ReportFileError,
@@ -168,7 +169,9 @@ class Session:
                 _write(errors, shown.warnings)
             _write(output, shown.document())
         elif not self.quiet:
-            _write(output, shown.text())
+            plain = shown.text()
+            is_coloured = shows_colours(output, self.host.environ)
+            _write(output, coloured(plain) if is_coloured else plain)
 
     def page(self, results: Mapping[str, Sequence[BuildReport]]) -> str:
         """Show what was built on one page, by the labels of the projects."""
