@@ -87,9 +87,9 @@ def _show(session: Session, results: Sequence[ProjectResult], *, seconds: float)
     """Write what has become of the projects; failures go to standard error."""
     warnings = warning_lines(results)
     built = {each.project.label: each.reports for each in results}
+    reports = [report for result in results for report in result.reports]
 
     def text() -> str:
-        reports = [report for result in results for report in result.reports]
         details = [as_text(report, verbose=True) for report in reports] if session.verbose else []
         return "\n".join([*details, f"{warnings}{as_table(results, seconds=seconds)}"])
 
@@ -97,7 +97,8 @@ def _show(session: Session, results: Sequence[ProjectResult], *, seconds: float)
         document=lambda: as_json(results),
         text=text,
         warnings=warnings,
-        page=(lambda: session.page(built)) if any(built.values()) else None,
+        page=(lambda: session.page(built)) if reports else None,
+        sbom=(lambda: session.sbom(reports)) if reports else None,
     )
     code = write_output(lambda: session.write(shown, sys.stdout, sys.stderr))
     for result in results:

@@ -21,7 +21,7 @@ __all__ = ["ReportFileError", "check_page", "check_result_file", "write_page", "
 
 
 class ReportFileError(SettingsError):
-    """A result cannot be written to the file that `--report` or `--html` names."""
+    """A result cannot be written to the file that `--report`, `--html` or `--sbom` names."""
 
     def __init__(self, file: Path, problem: str, *, option: str) -> None:
         self.file = file

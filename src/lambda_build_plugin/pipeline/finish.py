@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.pipeline.staging import StagedArtifact
     from lambda_build_plugin.report import BuildReport
+    from lambda_build_plugin.stage.tree import StagedTree
+    from lambda_build_plugin.verify.sizes import Saving
 
 __all__ = ["finish"]
 
@@ -71,7 +73,8 @@ def finish(
         written = _write(artifact, staged, temporary, dependencies.plan)
         changed = run.outputs.compare(temporary)
     expected = _expect(artifact, dependencies)
-    warnings += _verify(artifact, dependencies, staged, written, expected)
+    savings = _find_savings(staged.tree, written, dependencies.plan)
+    warnings += _verify(artifact, dependencies, staged, written, expected, savings)
     if settings.strict and warnings:
         raise StrictError(warnings)
     _register(artifact, staged, written, expected)
@@ -87,6 +90,7 @@ def finish(
             lock=lock.path if lock else None,
             left_out=dependencies.left_out,
             excluded=staged.excluded,
+            savings=savings,
             warnings=warnings,
             seconds=artifact.clock.seconds,
         )
@@ -114,6 +118,16 @@ def _write(
     for wheel, sha256, shown in tree.archives:
         check_unchanged(wheel, sha256, shown=shown)
     return written
+
+
+def _find_savings(tree: StagedTree, written: Written, plan: Plan | None) -> Sequence[Saving]:
+    """Find what would make a large zip smaller; a plan remembers it, as it does not change."""
+    if plan is not None or not sizes.is_large(unzipped=tree.size, zipped=written.size):
+        return plan.savings if plan else ()
+    # Not loaded for a small zip.
+    from lambda_build_plugin.verify.savings import possible_savings
+
+    return possible_savings(tree)
 
 
 def _check_own_provider(settings: Settings, output: Path) -> None:
@@ -174,6 +188,7 @@ def _verify(
     staged: StagedArtifact,
     written: Written,
     expected: Word,
+    savings: Sequence[Saving],
 ) -> Sequence[str]:
     """Read the zip again, check it against the tree and the target, and return the warnings.
 
@@ -194,7 +209,7 @@ def _verify(
             artifact.run.reporter.note(note)
         warnings = (*sizes.large_zip(written.size), *raised(findings))
         if dependencies.can_have_plan:
-            keep_plan(artifact, staged.tree, written, shown)
+            keep_plan(artifact, staged.tree, written, shown, savings)
     return warnings
 
 
