@@ -86,7 +86,6 @@ class BrokenModuleError(VerificationError):
     """A module of the project cannot be compiled by the runtime's Python."""
 
     def __init__(self, lines: Sequence[str], target: Target) -> None:
-        self.lines = tuple(lines)
         count = "a module" if len(lines) == 1 else f"{len(lines)} modules"
         super().__init__(
             f"{count} of the project cannot be compiled by Python {_version(target)}",
