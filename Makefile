@@ -26,12 +26,13 @@ BUILD := $(BIN)/uv build --quiet --build-constraints locks/builds.txt --require-
 # Some cases of large matrices, which say little when the others pass, wait for `make nightly`.
 EACH_TIME := not nightly
 # What the version of a dependency can change: the rooms that use one, and whole builds.
-LOWEST_TESTS ?= $(addprefix tests/,commands config fetch frontends/test_cli.py invoke lock \
+LOWEST_TESTS ?= $(addprefix tests/,commands config fetch frontends/test_cli.py invoke lock page \
 	pipeline/test_build.py properties runtime selection source_build stage verify wheel)
 # The tests that `make built` runs: those of all that a user can start.
 DOORS ?= tests/frontends tests/commands
 
-.PHONY: help demo test lint types hosts unit lowest nightly newest examples dist built docs site reference session release fuzz bench bench-monorepo lock clean
+.PHONY: help demo test lint types hosts unit lowest nightly arm64 newest examples action dist built
+.PHONY: docs site reference session release fuzz bench bench-monorepo lock clean
 
 help:
 	@echo "make demo    build fixtures/projects/quickstart for python3.13 on arm64"
@@ -41,6 +42,7 @@ help:
 	@echo "make session  record the terminal session in the README anew"
 	@echo "make reference  write the settings and the command line, as the code has them, into docs/"
 	@echo "make nightly every case of every test, on the locked dependencies and on the lowest"
+	@echo "make arm64   compile sources of the index for arm64, and use them under qemu"
 	@echo "make newest  all tests with the newest of everything, whatever the locks say"
 	@echo "make examples  run the examples with real deploy tools, which need Node.js"
 	@echo "make fuzz    search each parser for inputs that it does not answer, for a minute each"
@@ -97,6 +99,11 @@ nightly: $(STAMP) $(LOWEST_STAMP)
 	$(BIN)/pytest -n $(JOBS) --dist worksteal
 	$(LOWEST)/$(PROGRAMS)/pytest -n $(JOBS) --dist worksteal -m 'not index'
 
+# `make nightly` runs these as well. What is skipped says why: qemu-user-static, root and apt
+# are needed, and a Python of the version that apt has.
+arm64: $(STAMP)
+	$(BIN)/pytest -v tests/source_build/test_real_sources.py
+
 # Made anew each time, its hosts included: what is newest changes without notice.
 newest: $(STAMP)
 	rm -rf $(NEWEST) .cache/newest
@@ -139,6 +146,11 @@ $(DOCS_STAMP): $(STAMP) locks/docs.txt
 
 docs: $(DOCS_STAMP)
 	$(DOCS)/$(PROGRAMS)/sphinx-build --quiet --fresh-env --write-all --fail-on-warning --keep-going docs .cache/docs
+
+# The outputs of the action of this repository, which its workflow hands over as variables.
+action:
+	test "$$(openssl dgst -sha256 -binary "$$ZIP" | openssl base64 -A)" = "$$SHA256"
+	test "$$CHANGED" = true
 
 # What GitHub Pages takes.
 site: docs

@@ -23,7 +23,7 @@ from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch import errors as fetch_failures
 from lambda_build_plugin.frontends import extras, result_files
 from lambda_build_plugin.invoke import feasible, runtime_packages
-from lambda_build_plugin.invoke.answers import Failure, failure_to_raise
+from lambda_build_plugin.invoke.answers import Failure, explained
 from lambda_build_plugin.invoke.function import Function
 from lambda_build_plugin.lock import errors as lock_failures
 from lambda_build_plugin.lock.model import Lock, LockedDirectory, LockedFile, LockedPackage
@@ -319,7 +319,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     ),
     ArtifactError: lambda: ArtifactError("demo is missing"),
     StrictError: lambda: StrictError(["python3.8 is deprecated"]),
-    errors.FunctionError: lambda: failure_to_raise(
+    errors.FunctionError: lambda: explained(
         Failure(error_type="ValueError", message="no number"), FUNCTION, ()
     ),
     runtime_packages.NotInstalledError: lambda: runtime_packages.NotInstalledError(

@@ -17,6 +17,7 @@ import pytest
 from fakes.invoking import RUNTIME, SITE_PACKAGES
 from fakes.locks import ROOT
 from fakes.projects import a_project, run_lambda_build
+from jsonschema import Draft202012Validator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,10 +156,22 @@ def test_results_as_json(workplace: Workplace) -> None:
     run = workplace.call(ECHO, "--event", "[1]", "--repeat", "2", "--json")
     report = json.loads(run.output)
 
+    schema = json.loads((ROOT / "docs" / "schema" / "invoke.schema.json").read_text("utf-8"))
+    assert [error.message for error in Draft202012Validator(schema).iter_errors(report)] == []
     assert [each["answer"] for each in report["invocations"]] == [[1], [1]]
     assert [each["init_duration"] is None for each in report["invocations"]] == [False, True]
     assert all(each["error_type"] is None for each in report["invocations"])
     assert (report["schema"], report["handler"], report["runtime"]) == (1, "app.handler", RUNTIME)
+
+
+def test_failure_as_json(workplace: Workplace) -> None:
+    """With `--json` a failure is in the one document that is printed."""
+    run = workplace.call("def handler(*_):\n    raise ValueError('no')\n", "--json")
+    (result,) = json.loads(run.output)["invocations"]
+
+    assert run.code == 9
+    assert (result["error_type"], result["error_message"]) == ("ValueError", "no")
+    assert result["answer"]["errorType"] == "ValueError"
 
 
 # --- failures ---------------------------------------------------------------------------
@@ -376,7 +389,7 @@ def test_folders_and_module_search(workplace: Workplace) -> None:
 
     assert found["cwd"] == task
     assert found["path"][:3] == [task, f"{opt}/{SITE_PACKAGES}", f"{opt}/python"]
-    assert "/runtime/" in found["path"][3]
+    assert "/packages/" in found["path"][3]
     assert any(each.endswith(f"/lib/{RUNTIME}") for each in found["path"][4:])
     assert found["own"] == []
     assert found["modes"] == ["0o444", "0o555"]
@@ -487,11 +500,37 @@ def test_bytecode_without_sources(workplace: Workplace) -> None:
 
 # --- nothing is left behind -------------------------------------------------------------
 
+HIDING = """\
+import os
+def handler(event, context):
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        os.chdir("/")
+        pid = os.fork()
+        if pid:
+            os.write(writing, str(pid).encode())
+            os._exit(0)
+        os.closerange(0, 100)
+        os.execve("/bin/sleep", ["sleep", "300"], {})
+    return int(os.read(reading, 100))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who started what")
+def test_daemon_that_hides_ends_with_the_function(workplace: Workplace) -> None:
+    """A daemon without environment, files, and working directory of the function is found."""
+    run = workplace.call(HIDING)
+
+    assert run.code == 0
+    assert gone(lambda: runs(int(run.output)))
+
+
 FORKING = """\
 import os, subprocess, sys
 def handler(event, context):
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"],
-        start_new_session=True)
+        start_new_session=True, env={})
     if event:
         with open(event, "w") as file:
             file.write(f"{os.getpid()} {child.pid}\\n")

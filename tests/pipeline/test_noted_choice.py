@@ -104,8 +104,8 @@ def built(world: World, **settings: object) -> BuildReport:
 
 
 def facts(report: BuildReport) -> dict[str, object]:
-    """Take what is not about time."""
-    return {key: value for key, value in report.items() if key != "seconds"}
+    """Take what is about neither time nor the artifact that was there before."""
+    return {key: value for key, value in report.items() if key not in {"changed", "seconds"}}
 
 
 def notes(world: World) -> list[Path]:
@@ -252,6 +252,18 @@ def test_wheel_that_is_gone(world: World, reads: list[str]) -> None:
     built(world)
 
     assert (world.digest(), reads) == (before, ["uv.lock"] * 2)
+
+
+def test_lock_is_read_for_what_it_explains(world: World, reads: list[str]) -> None:
+    """A module that is missing is explained with the packages of the lock, noted or not."""
+    source = world.project / "src" / "demo" / "app.py"
+    source.write_text("import more\n\ndef handler(event, context): pass\n")
+
+    first, second = built(world), built(world)
+
+    assert any("more 1.0 contains it" in warning for warning in first["warnings"])
+    assert facts(second) == facts(first)
+    assert reads == ["uv.lock"] * 2
 
 
 def test_local_packages_are_read_each_time(world: World, reads: list[str]) -> None:

@@ -40,7 +40,7 @@ WAITS = """
 output = "new/first.zip"
 [tool.lambda-build.artifacts.second]
 output = "second.zip"
-hooks = {{ before-build = ["echo $PPID $$ >> {note}; sleep 60"] }}
+hooks = {{ before-build = ["sleep 0.5; echo $PPID $$ >> {note}; sleep 60"] }}
 """
 
 

@@ -373,6 +373,51 @@ def test_files_are_fetched_once(tmp_path: Path) -> None:
     assert sorted(Path(path).name for path in files) == [ONE.filename, TWO.filename]
 
 
+def test_library_that_cannot_be_built_is_tried_once(tmp_path: Path) -> None:
+    """All projects that need it fail for the same reason, which was found out once."""
+    root = a_repository(tmp_path)
+    library = a_counting_library(root, "common")
+    with (library / "hatch_build.py").open("a") as file:
+        file.write('        raise RuntimeError("the database is closed")\n')
+    for number in range(3):
+        a_poetry_function(root, f"f{number}", library)
+
+    run = ran(root, "--workspace", "--jobs", "2", "--json")
+
+    failures = json.loads(run.output)["failures"]
+    assert (run.code, len(failures), names(root)) == (6, 3, [])
+    assert len({failure["why"] for failure in failures}) == 1
+    assert "the database is closed" in failures[0]["why"]
+    assert (root / "count").read_text() == "built\n"
+
+
+POETRY_CORE = """\
+[build-system]
+requires = ["poetry-core"]
+build-backend = "poetry.core.masonry.api"
+
+[project]
+name = "{name}"
+version = "1.0"
+requires-python = ">=3.10"
+dependencies = [{needs}]
+
+[tool.lambda-build]
+"""
+
+
+def test_backend_keeps_its_own_libraries(tmp_path: Path) -> None:
+    """poetry-core finds its parser of markers, which only the second project needs."""
+    root = a_repository(tmp_path)
+    for name, needs in (("a", ""), ("b", "\"one; python_version >= '3.10'\"")):
+        folder = a_function(root, name, *([ONE] if needs else []))
+        (folder / "pyproject.toml").write_text(POETRY_CORE.format(name=name, needs=needs))
+
+    run = ran(root, "--workspace", "--jobs", "1")
+
+    assert run.code == 0, run.errors
+
+
 PDM = """\
 [build-system]
 requires = ["pdm-backend"]

@@ -45,6 +45,23 @@ option:
         pytest.param("Package cairo was not found in the pkg-config path", "`cairo`", id="pkg"),
         pytest.param("No package 'libvirt' found", "`libvirt`", id="pkg-config"),
         pytest.param("error: command 'gcc' failed: No such file or directory", "`gcc`", id="cc"),
+        pytest.param(
+            '../meson.build:3:9: ERROR: Dependency "cairo" not found, tried pkgconfig and cmake',
+            "`cairo`",
+            id="meson",
+        ),
+        pytest.param(
+            "Trying pkg-config --exists mysqlclient\nCommand 'pkg-config --exists mysqlclient' "
+            "returned non-zero exit status 1.",
+            "`mysqlclient`",
+            id="mysqlclient",
+        ),
+        pytest.param(
+            "error[E0463]: can't find crate for `core`\n  |\n  = note: the `aarch64-unknown-linux-"
+            "gnu` target may not be installed\n  = help: consider downloading the target",
+            "no standard library for aarch64-unknown-linux-gnu",
+            id="Rust target",
+        ),
         pytest.param("error: can't find Rust compiler", "`Rust compiler`", id="Rust"),
         pytest.param(
             "ModuleNotFoundError: No module named 'numpy'", "its build imports `numpy`", id="module"

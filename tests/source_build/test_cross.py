@@ -7,16 +7,25 @@ import io
 import json
 import os
 import platform
+import subprocess
 import sys
 import zipfile
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from elftools.elf.elffile import ELFFile
-from fakes.hosts import host
+from fakes.locks import CACHE
 from fakes.projects import a_project, run_lambda_build
 from fakes.wheels import an_sdist
+from fakes.zig import a_cache, zig_folder
+
+from lambda_build_plugin.config.settings import CrossCompile
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.source_build.cross import find_cross_compiler, remedy
+from lambda_build_plugin.source_build.cross_files import write_cross_files
+from lambda_build_plugin.system.interpreters import Interpreter, find_interpreters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,25 +74,39 @@ PyMODINIT_FUNC PyInit__fast(void) { return PyModule_Create(&module); }
 """
 
 
-@pytest.fixture(scope="session")
-def zig_folder() -> Path:
-    """Return the folder of a zig that the lock of the tests names."""
-    tool = host("ziglang", "ziglang>=0.13", with_plugin=False)
-    (package,) = tool.folder.glob("lib/python*/site-packages/ziglang")
-    return package
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """What a build has left."""
+
+    name: str
+    """The extension module's."""
+
+    module: bytes
+    report: dict[str, Any]
 
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a cache for all tests: zig compiles its own libraries once for each target."""
-    return tmp_path_factory.mktemp("cache")
+    """Return a cache for all tests but those that compare what two caches give."""
+    return a_cache(tmp_path_factory.mktemp("cross") / "cache")
 
 
-def environment(cache: Path, zig_folder: Path | None) -> Mapping[str, str]:
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Built:
+    """Build once for the other architecture, for all tests that look at the result."""
+    folder = tmp_path_factory.mktemp("built")
+    run = build(folder, environment(cache), "--runtime", _RUNTIME, "--arch", _OTHER)
+    assert run.code == 0, run.errors
+    report = json.loads(run.output)
+    name, module = extension_in(report["artifact"])
+    return Built(name=name, module=module, report=report)
+
+
+def environment(cache: Path, *, has_zig: bool = True) -> Mapping[str, str]:
     """Give the developer's environment, with uv in reach, and zig if it is to be found."""
     folders = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
-    if zig_folder is not None:
-        folders.insert(0, str(zig_folder))
+    if has_zig:
+        folders.insert(0, str(zig_folder()))
     path = os.pathsep.join(folders)
     return {**os.environ, "PATH": path, "LAMBDA_BUILD_CACHE_DIR": str(cache)}
 
@@ -113,57 +136,50 @@ def extension_in(artifact: str) -> tuple[str, bytes]:
         return name, archive.read(name)
 
 
-def test_an_extension_is_compiled_for_the_other_architecture(
-    tmp_path: Path, cache: Path, zig_folder: Path
-) -> None:
-    """The module has the machine and the file name of the target, and the report says who."""
-    run = build(tmp_path, environment(cache, zig_folder), "--runtime", _RUNTIME, "--arch", _OTHER)
+def test_an_extension_is_compiled_for_the_other_architecture(built: Built) -> None:
+    """The module has the machine and the file name of the target."""
+    assert ELFFile(io.BytesIO(built.module))["e_machine"] == _MACHINES[_OTHER]
+    assert "aarch64-linux-gnu" in built.name or "x86_64-linux-gnu" in built.name
+    assert platform.machine() not in built.name
 
-    assert run.code == 0, run.errors
-    report = json.loads(run.output)
-    name, data = extension_in(report["artifact"])
-    assert ELFFile(io.BytesIO(data))["e_machine"] == _MACHINES[_OTHER]
-    assert "aarch64-linux-gnu" in name or "x86_64-linux-gnu" in name
-    assert platform.machine() not in name
-    (package,) = [package for package in report["packages"] if package["name"] == "fast"]
+
+def test_the_report_says_what_compiled_it(built: Built) -> None:
+    """The entry of the package names zig."""
+    (package,) = [each for each in built.report["packages"] if each["name"] == "fast"]
+
     assert package["compiled_by"].startswith("zig ")
 
 
-def test_the_bytes_do_not_name_the_build(tmp_path: Path, cache: Path, zig_folder: Path) -> None:
-    """Two builds in two folders, without a common cache of wheels, give the same module."""
-    environ = {**environment(cache, zig_folder), "CFLAGS": "-DUNKNOWN -g", "TZ": "Asia/Tokyo"}
-    first = tmp_path / "first"
-    first.mkdir()
-    second = tmp_path / "a second folder"
-    second.mkdir()
-    target = ("--runtime", _RUNTIME, "--arch", _OTHER)
+def test_the_bytes_do_not_name_the_build(tmp_path: Path, built: Built) -> None:
+    """Another folder, cache, clock and other flags give the same module."""
+    folder = tmp_path / "a second folder"
+    folder.mkdir()
+    scratch = tmp_path / "scratch, spaced"
+    scratch.mkdir()
+    link = tmp_path / "link to scratch"
+    link.symlink_to(scratch)
+    own = environment(a_cache(tmp_path / "own cache"))
+    environ = {**own, "CFLAGS": "-DUNKNOWN -g", "TZ": "Asia/Tokyo", "TMPDIR": str(link)}
 
-    other_cache = tmp_path / "cache"
-    other_cache.mkdir()
-    (other_cache / "zig").symlink_to(cache / "zig")  # its own libraries take long to compile
+    run = build(folder, environ, "--runtime", _RUNTIME, "--arch", _OTHER)
 
-    runs = [
-        build(first, environment(cache, zig_folder), *target),
-        build(second, {**environ, "LAMBDA_BUILD_CACHE_DIR": str(other_cache)}, *target),
-    ]
-
-    modules = [extension_in(json.loads(run.output)["artifact"])[1] for run in runs]
-    assert modules[0] == modules[1]
-    assert str(tmp_path).encode() not in modules[0]
+    assert run.code == 0, run.errors
+    _, module = extension_in(json.loads(run.output)["artifact"])
+    assert module == built.module
+    assert str(tmp_path).encode() not in module
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(
     platform.machine() not in {"x86_64", "aarch64"}, reason="not an architecture of Lambda"
 )
-def test_an_extension_for_this_machine_is_loaded(
-    tmp_path: Path, cache: Path, zig_folder: Path
-) -> None:
+def test_an_extension_for_this_machine_is_loaded(tmp_path: Path, cache: Path) -> None:
     """With `always`, zig compiles for this machine's own architecture, and the module works."""
     own = "x86_64" if platform.machine() == "x86_64" else "arm64"
 
     run = build(
         tmp_path,
-        environment(cache, zig_folder),
+        environment(cache),
         *("--runtime", _RUNTIME, "--arch", own, "--cross-compile", "always"),
     )
 
@@ -176,13 +192,11 @@ def test_an_extension_for_this_machine_is_loaded(
     assert library.root(6.25) == 2.5
 
 
-def test_a_library_of_this_machine_is_not_linked(
-    tmp_path: Path, cache: Path, zig_folder: Path
-) -> None:
+def test_a_library_of_this_machine_is_not_linked(tmp_path: Path, cache: Path) -> None:
     """A library that only the system has cannot be had; the message names it and a way out."""
     run = build(
         tmp_path,
-        environment(cache, zig_folder),
+        environment(cache),
         *("--runtime", _RUNTIME, "--arch", _OTHER),
         libraries=("pq",),
     )
@@ -194,17 +208,19 @@ def test_a_library_of_this_machine_is_not_linked(
 
 def test_without_zig_the_extra_is_named(tmp_path: Path, cache: Path) -> None:
     """Where there is no zig, the error says what to install."""
-    run = build(tmp_path, environment(cache, None), "--runtime", _RUNTIME, "--arch", _OTHER)
+    run = build(
+        tmp_path, environment(cache, has_zig=False), "--runtime", _RUNTIME, "--arch", _OTHER
+    )
 
     assert run.code == 6
     assert "install `lambda-build-plugin[cross]`" in run.errors
 
 
-def test_never_compiles_as_before(tmp_path: Path, cache: Path, zig_folder: Path) -> None:
+def test_never_compiles_as_before(tmp_path: Path, cache: Path) -> None:
     """With `never`, zig is not used although it is there."""
     run = build(
         tmp_path,
-        environment(cache, zig_folder),
+        environment(cache),
         *("--runtime", _RUNTIME, "--arch", _OTHER, "--cross-compile", "never"),
     )
 
@@ -216,9 +232,72 @@ def test_always_needs_zig(tmp_path: Path, cache: Path) -> None:
     """With `always`, a missing zig is a mistake in the settings."""
     run = build(
         tmp_path,
-        environment(cache, None),
+        environment(cache, has_zig=False),
         *("--runtime", _RUNTIME, "--arch", _OTHER, "--cross-compile", "always"),
     )
 
     assert run.code == 2
     assert "neither installed nor on PATH" in run.errors
+
+
+def test_where_the_python_is_missing_it_is_named() -> None:
+    """Without a Python of the target's version no headers are there; the hint says so."""
+    here = replace(Interpreter.running(), version="3.9.1", platform="linux-x86_64")
+    target = Target(runtime=RUNTIMES["python3.13"], architecture=Architecture.ARM64)
+
+    said = remedy(CrossCompile.AUTO, target, here, environ={"PATH": os.devnull})
+
+    assert said.startswith(
+        "get CPython 3.13 with `uv python install 3.13` and install `lambda-build-plugin[cross]`"
+    )
+
+
+def test_on_other_systems_zig_is_no_remedy() -> None:
+    """What would not be used is not recommended."""
+    here = replace(Interpreter.running(), platform="macosx-14.0-arm64")
+    target = Target(runtime=RUNTIMES[_RUNTIME], architecture=Architecture.X86_64)
+
+    assert remedy(CrossCompile.AUTO, target, here, environ={"PATH": os.devnull}) == ""
+
+
+def test_all_pythons_of_a_version_give_the_same_headers(tmp_path: Path) -> None:
+    """Debian's, which keeps them in several folders, pyenv's and uv's lead to the same code."""
+    target = Target(runtime=RUNTIMES[_RUNTIME], architecture=Architecture.ARM64)
+    environ = environment(tmp_path / "cache")
+    objects = []
+    for number, python in enumerate(
+        find_interpreters(sys.version_info[:2], environ=environ, home=Path.home())
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        compiler = find_cross_compiler(
+            CrossCompile.ALWAYS,
+            target,
+            python,
+            environ=environ,
+            cache_dir=CACHE / "zig" / "headers",
+        )
+        if compiler is None or not (include_of(python) / "Python.h").is_file():
+            continue
+        files = write_cross_files(compiler, python, folder, hidden=(tmp_path,))
+        source, made = folder / "_fast.c", folder / "_fast.o"
+        source.write_text(_C, encoding="utf-8")
+        include = f"-I{include_of(python)}"
+        subprocess.run(
+            [files.programs / "cc", "-DNDEBUG", include, "-c", source, "-o", made],
+            env={**environ, **files.variables},
+            check=True,
+        )
+        objects.append(made.read_bytes())
+
+    assert objects
+    assert set(objects) == {objects[0]}
+
+
+def include_of(python: Interpreter) -> Path:
+    """Ask a Python for the folder of its headers."""
+    code = "import sysconfig; print(sysconfig.get_path('include'))"
+    ran = subprocess.run(
+        [python.path, "-I", "-c", code], capture_output=True, check=True, text=True
+    )
+    return Path(ran.stdout.strip())

@@ -137,8 +137,18 @@ class Fetcher:
                 found.update(link.filename for link in listing.links())
         return frozenset(found)
 
-    def fetch(self, selected: Sequence[Selected]) -> tuple[Fetched, ...]:
+    def fetch(
+        self,
+        selected: Sequence[Selected],
+        *,
+        on_arrival: Callable[[Fetched], None] = lambda _: None,
+    ) -> tuple[Fetched, ...]:
         """Fetch the selected files, several at a time.
+
+        Args:
+            selected: What to fetch.
+            on_arrival: Is called for each file that was not in the cache, while others arrive,
+                in a thread of its own.
 
         Raises:
             FetchError: With every file that cannot be fetched or is not what was locked.
@@ -146,7 +156,7 @@ class Fetcher:
         self._reporter.fetching(files=len(selected))
         self._wanted = frozenset(item.filename for item in selected)
         try:
-            return tuple(self._each(self._fetched, selected))
+            return tuple(self._each(lambda item: self._fetched(item, on_arrival), selected))
         finally:
             self.close()
 
@@ -173,7 +183,7 @@ class Fetcher:
 
     # --- one file ---------------------------------------------------------------------
 
-    def _fetched(self, selected: Selected) -> Fetched:
+    def _fetched(self, selected: Selected, on_arrival: Callable[[Fetched], None]) -> Fetched:
         file = selected.file
         digest = file.digest
         if digest is None and self._offline and file.url is not None:
@@ -185,7 +195,10 @@ class Fetcher:
         else:
             checked, cached = self._fetched_once(selected)
         self._reporter.fetched(selected.filename, cached=cached)
-        return Fetched(selected=selected, path=checked.path, sha256=checked.sha256)
+        fetched = Fetched(selected=selected, path=checked.path, sha256=checked.sha256)
+        if not cached:
+            on_arrival(fetched)
+        return fetched
 
     def _fetched_once(self, selected: Selected) -> tuple[Checked, bool]:
         """Fetch a file, unless another build of the run does so; tell whether it was there."""

@@ -173,7 +173,7 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     """Invoke the function, or listen, and return the exit code.
 
     Raises:
-        LambdaBuildError: An argument is wrong, or the function cannot run here, or it failed.
+        LambdaBuildError: An argument is wrong, or the function cannot run here.
     """
     from lambda_build_plugin.errors import SettingsError
     from lambda_build_plugin.frontends.session import Session
@@ -314,13 +314,12 @@ def _as_it_is(arguments: _Arguments, request: Request) -> Request:
 
 
 def _invoke(ready: Prepared, event: bytes, repeat: int, *, as_json: bool) -> int:
-    """Send the event, as often as wanted.
+    """Send the event, as often as wanted, and return the exit code.
 
-    Raises:
-        FunctionError: The function has failed; its answers were written nevertheless.
+    A failure of the function is part of the document of `--json`, so it is not raised.
     """
-    from lambda_build_plugin.frontends.cli import write_output
-    from lambda_build_plugin.invoke.answers import failure_to_raise
+    from lambda_build_plugin.frontends.cli import print_error, write_output
+    from lambda_build_plugin.invoke.answers import explained
     from lambda_build_plugin.invoke.results import as_report
     from lambda_build_plugin.report import json_text
 
@@ -336,7 +335,9 @@ def _invoke(ready: Prepared, event: bytes, repeat: int, *, as_json: bool) -> int
             return code
     for result in results:
         if result.failure is not None:
-            raise failure_to_raise(result.failure, ready.function, ready.facts.modules)
+            error = explained(result.failure, ready.function, ready.facts.modules)
+            print_error(str(error))
+            return error.exit_code
     return 0
 
 

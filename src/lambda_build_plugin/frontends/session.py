@@ -192,7 +192,7 @@ class Session:
 
         return render(
             [
-                of_build(report, " ".join(filter(None, (label, report["name"]))), cwd=self.host.cwd)
+                of_build(report, label, cwd=self.host.cwd)
                 for label, reports in results.items()
                 for report in reports
             ]

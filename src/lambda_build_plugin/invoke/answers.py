@@ -23,8 +23,8 @@ __all__ = [
     "Measured",
     "Result",
     "end_line",
+    "explained",
     "failure_of",
-    "failure_to_raise",
     "killed_for_memory",
     "payload_of",
     "report_line",
@@ -196,13 +196,11 @@ def payload_of(answer: Answer | None, failure: Failure | None) -> bytes:
 # --- what helps -------------------------------------------------------------------------
 
 
-def failure_to_raise(
-    failure: Failure, function: Function, modules: Collection[str]
-) -> FunctionError:
-    """Make the error that the command ends with.
+def explained(failure: Failure, function: Function, modules: Collection[str]) -> FunctionError:
+    """Make the error that explains a failure to the user.
 
     Args:
-        failure: Of the last invocation that failed.
+        failure: Of an invocation.
         function: What was invoked.
         modules: The top-level modules that the artifact and its layers have.
     """

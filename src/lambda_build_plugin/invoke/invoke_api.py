@@ -17,16 +17,16 @@ import threading
 import uuid
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.invoke.function import MAX_PAYLOAD
 from lambda_build_plugin.invoke.function_url import HttpRequest, answer_of, event_of
+from lambda_build_plugin.invoke.server import Conversation, Server
 from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from lambda_build_plugin.invoke.answers import Result
 
@@ -88,7 +88,7 @@ def listening(
         SettingsError: The port is taken, or the address is not one of this machine.
     """
     try:
-        server = _Server((address.host, address.port), _Conversation)
+        server = _Server(address.host, address.port, _Conversation)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SettingsError(
@@ -102,8 +102,7 @@ def listening(
         yield Listener(url=f"http://{host}:{server.server_port}", _server=server)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
+class _Server(Server):
     is_loopback: bool
     http: bool
 
@@ -133,18 +132,12 @@ class _Server(ThreadingHTTPServer):
             with suppress(OSError):
                 self.invoke(payload, client_context)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is nothing to report."""
 
-
-class _Conversation(BaseHTTPRequestHandler):
+class _Conversation(Conversation):
     server: _Server
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1  # head and body leave together
     timeout = _SILENCE
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 - `http.server` looks it up
         body = self._body()
         if body is None or not self._is_for_us():
             return
@@ -181,7 +174,7 @@ class _Conversation(BaseHTTPRequestHandler):
             text = "Client context must be a valid Base64-encoded JSON object"
             self._refuse(HTTPStatus.BAD_REQUEST, "InvalidRequestContentException", text)
         elif kind == "DryRun":
-            self._reply(HTTPStatus.NO_CONTENT, b"", self._ids(str(uuid.uuid4())))
+            self.reply(HTTPStatus.NO_CONTENT, b"", self._ids(str(uuid.uuid4())))
         elif kind == "Event":
             self._accept(payload, context)
         else:
@@ -198,7 +191,7 @@ class _Conversation(BaseHTTPRequestHandler):
             headers.append(("X-Amz-Function-Error", "Unhandled"))
         if self.headers.get("X-Amz-Log-Type") == "Tail":
             headers.append(("X-Amz-Log-Result", base64.b64encode(result.log).decode()))
-        self._reply(HTTPStatus.OK, result.payload, headers)
+        self.reply(HTTPStatus.OK, result.payload, headers)
 
     def _accept(self, payload: bytes, context: str) -> None:
         try:
@@ -207,7 +200,7 @@ class _Conversation(BaseHTTPRequestHandler):
             text = "Too many events are waiting"
             self._refuse(HTTPStatus.TOO_MANY_REQUESTS, "TooManyRequestsException", text)
         else:
-            self._reply(HTTPStatus.ACCEPTED, b"", self._ids(str(uuid.uuid4())))
+            self.reply(HTTPStatus.ACCEPTED, b"", self._ids(str(uuid.uuid4())))
 
     def _client_context(self) -> str | None:
         """Decode the client context; None if it is none."""
@@ -234,7 +227,9 @@ class _Conversation(BaseHTTPRequestHandler):
         )
         result = self.server.invoke(json.dumps(event_of(request)).encode(), "")
         answer = answer_of(result.payload, failed=result.failure is not None)
-        self._reply(answer.status, answer.body, answer.headers)
+        # `http.server` writes headers in Latin-1.
+        headers = [(name, value.encode().decode("latin-1")) for name, value in answer.headers]
+        self.reply(answer.status, answer.body, headers)
 
     # --- HTTP -------------------------------------------------------------------------
 
@@ -278,20 +273,7 @@ class _Conversation(BaseHTTPRequestHandler):
         """Reply as AWS's services do to what they do not accept."""
         body = json.dumps({"Type": "User", "Message": message, "message": message}).encode()
         headers = [("Content-Type", "application/json"), ("X-Amzn-ErrorType", error_type)]
-        self._reply(status, body, [*headers, *self._ids(str(uuid.uuid4()))])
-
-    def _reply(self, status: int, body: bytes, headers: Iterable[tuple[str, str]]) -> None:
-        self.send_response_only(status)
-        for name, value in headers:
-            self.send_header(name, value.encode("utf-8").decode("latin-1"))
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        with suppress(ConnectionError):
-            if self.command != "HEAD":
-                self.wfile.write(body)
-            self.wfile.flush()
-
-    log_message: Callable[..., None] = lambda *_: None
+        self.reply(status, body, [*headers, *self._ids(str(uuid.uuid4()))])
 
 
 def _json_problem(payload: bytes) -> str:

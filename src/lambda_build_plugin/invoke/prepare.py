@@ -23,6 +23,7 @@ from lambda_build_plugin.invoke.unpacked import (
 from lambda_build_plugin.invoke.variables import Places
 from lambda_build_plugin.runtime.target import Architecture, Target
 from lambda_build_plugin.system.cache import Cache
+from lambda_build_plugin.system.cache_use import using
 from lambda_build_plugin.system.interpreters import NoInterpreterError
 from lambda_build_plugin.system.leftovers import sweep, temporary_folder
 from lambda_build_plugin.system.note_key import read_key
@@ -94,7 +95,11 @@ def prepared(request: Request, host: Host, log: Log) -> Iterator[Prepared]:
         LambdaBuildError: The function cannot run here.
     """
     sweep(host.cache_dir)
-    with temporary_folder(ignore_errors=True) as folder, ExitStack() as stack:
+    with (
+        using([host.cache_dir]),
+        temporary_folder(ignore_errors=True) as folder,
+        ExitStack() as stack,
+    ):
         scratch = Path(folder).resolve()
         task = unpack_function(request.artifact, scratch / "task")
         layers = unpack_layers(request.layers, scratch / "opt")

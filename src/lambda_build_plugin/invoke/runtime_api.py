@@ -10,17 +10,14 @@ from __future__ import annotations
 import json
 import re
 import threading
-from contextlib import suppress
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lambda_build_plugin.invoke.function import MAX_PAYLOAD
+from lambda_build_plugin.invoke.server import Conversation, Server
 from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from typing_extensions import Self
 
 __all__ = ["Answer", "Event", "RuntimeApi"]
@@ -93,7 +90,7 @@ class RuntimeApi:
         self._generation = 0
         """How many processes were served; a request of an earlier one gets no event."""
 
-        self._server = _Server(("127.0.0.1", 0), _Conversation)
+        self._server = _Server("127.0.0.1", 0, _Conversation)
         self._server.api = self
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=[_POLL], daemon=True
@@ -178,22 +175,15 @@ class RuntimeApi:
             self._changed.notify_all()
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
+class _Server(Server):
     api: RuntimeApi
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A process that is killed in the middle of a request is nothing to report."""
 
-
-class _Conversation(BaseHTTPRequestHandler):
+class _Conversation(Conversation):
     server: _Server
-    protocol_version = "HTTP/1.1"  # the client keeps its connection
-    disable_nagle_algorithm = True
-    wbufsize = -1  # head and body leave together
     timeout = None  # `next` may take as long as nothing is invoked
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - `http.server` looks it up
         if self.path != f"{_API}/invocation/next":
             self._reply_error(HTTPStatus.NOT_FOUND, "NotFound", "there is no such path")
             return
@@ -201,9 +191,9 @@ class _Conversation(BaseHTTPRequestHandler):
         if event is None:
             self.close_connection = True
         else:
-            self._reply(HTTPStatus.OK, event.payload, event.headers)
+            self.reply(HTTPStatus.OK, event.payload, event.headers.items())
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 - `http.server` looks it up
         body, size = self._body()
         api, match = self.server.api, _ANSWERS.fullmatch(self.path)
         content_type = self.headers.get("Content-Type", "")
@@ -223,7 +213,7 @@ class _Conversation(BaseHTTPRequestHandler):
         else:
             answer = Answer(kind=match["kind"], body=body, size=size, content_type=content_type)
         # The reply first: the process may be ended as soon as its answer is known.
-        self._reply(HTTPStatus.ACCEPTED, b'{"status":"OK"}\n')
+        self.reply(HTTPStatus.ACCEPTED, b'{"status":"OK"}\n')
         api.note(answer)
 
     def _body(self) -> tuple[bytes, int]:
@@ -240,18 +230,5 @@ class _Conversation(BaseHTTPRequestHandler):
 
     def _reply_error(self, status: HTTPStatus, error_type: str, message: str) -> None:
         document = {"errorMessage": message, "errorType": error_type}
-        self._reply(status, json.dumps(document).encode(), {"Content-Type": "application/json"})
-
-    def _reply(
-        self, status: HTTPStatus, body: bytes, headers: Mapping[str, str] | None = None
-    ) -> None:
-        self.send_response_only(status)
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        with suppress(ConnectionError):
-            self.wfile.write(body)
-            self.wfile.flush()
-
-    log_message: Callable[..., None] = lambda *_: None
+        headers = {"Content-Type": "application/json"}
+        self.reply(status, json.dumps(document).encode(), headers.items())

@@ -18,11 +18,12 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from packaging.requirements import Requirement
 
 from lambda_build_plugin.errors import FetchError, excerpt
+from lambda_build_plugin.system.cache import CacheError
 from lambda_build_plugin.system.interpreters import uv_of, without_downloads
 from lambda_build_plugin.system.processes import finished
 from lambda_build_plugin.urls import redacted_text
@@ -41,7 +42,7 @@ _HERE = Path(__file__).parent
 
 STAND_IN = _HERE / "stand_in"
 
-_KIND = "runtime"
+_KIND: Final = "packages"
 _CONSTRAINTS = frozenset(
     {
         "PIP_CONSTRAINT",
@@ -131,18 +132,21 @@ class Installer:
         """
         wanted = packages.requirements(self.target)
         key = "\n".join((*wanted, self.python.machine, self.python.interpreter.build))
-        folder = self.cache.folder("packages", key)
+        folder = self.cache.folder(_KIND, key)
         noted = self.cache.note(_KIND, key)
         if noted is not None and noted["digest"] == _digest(folder):
             return folder
         if self.offline:
             raise OfflineError(packages, self.target)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".part-") as scratch:
-            made = Path(scratch, "packages")
-            self._install(packages, wanted, made)
-            digest = _digest(made)
-            _move(made, folder, digest)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".part-") as scratch:
+                made = Path(scratch, "packages")
+                self._install(packages, wanted, made)
+                digest = _digest(made)
+                _move(made, folder, digest)
+        except OSError as error:
+            raise CacheError(str(folder.parent), error.strerror or str(error)) from error
         self.cache.keep_note(_KIND, key, {"digest": digest})
         return folder
 
@@ -185,9 +189,12 @@ class Installer:
         """Write the bytecode that the function's Python reads without looking at the sources."""
         shutil.rmtree(folder / "bin", ignore_errors=True)  # commands nobody needs
         arguments = ("-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash")
+        # The same bytes each time, so that installations at the same time agree.
+        environ = {"PATH": self.environ.get("PATH", os.defpath), "PYTHONHASHSEED": "0"}
         finished(
-            [*self.python.command, "-I", "-S", *arguments, str(folder)],
-            environ=without_downloads({"PATH": self.environ.get("PATH", os.defpath)}),
+            [*self.python.command, "-s", "-S", *arguments, str(folder)],
+            environ=without_downloads(environ),
+            cwd=folder,
         )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.commands.inspected_zip import InspectedZip
 
-__all__ = ["HEADERS", "NO_PACKAGE", "FileTree", "Group", "file_tree", "files_of", "merged"]
+__all__ = ["HEADERS", "NO_PACKAGE", "FileTree", "Group", "file_tree", "files_of", "merged", "shown"]
 
 _DEEPEST = 64
 
@@ -29,8 +29,19 @@ class Group(NamedTuple):
 
 
 NO_PACKAGE = Group(is_package=False, name="files of no package")
-HEADERS = Group(is_package=False, name="headers of the zip")
-"""What the zip takes beside its files: their headers, and its directory."""
+HEADERS = Group(is_package=False, name="headers")
+"""What the zip takes beside its files, which is in no folder."""
+
+_REST = "headers and directory of the zip"
+
+_DIRECTIONS = (*range(0x200E, 0x2010), *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+_ESCAPES = {code: f"\\u{code:04x}" for code in _DIRECTIONS}
+"""Characters that would show a name in another order, or on two lines."""
+
+
+def shown(text: str) -> str:
+    """Write a text from a zip so that everybody sees what it is made of."""
+    return printable(text).translate(_ESCAPES)
 
 
 class FileTree(TypedDict):
@@ -42,7 +53,8 @@ class FileTree(TypedDict):
 
     files: list[tuple[str, int, list[int]]]
     """Name, number of the folder, and sizes: unzipped and zipped; for two zips, those of the one
-    before and then those of the one after."""
+    before and then those of the one after. The row in the zip itself is not a file: it is what
+    the zip takes beside its files."""
 
 
 def files_of(
@@ -75,7 +87,7 @@ def files_of(
         found.unzipped - sum(unzipped for unzipped, _ in files.values()),
         zipped - sum(packed for _, packed in files.values()),
     )
-    files[HEADERS, "directory and headers"] = [max(0, size) for size in rest]
+    files[HEADERS, _REST] = [max(0, size) for size in rest]
     return files
 
 
@@ -110,14 +122,14 @@ def file_tree(files: Mapping[tuple[Group, str], Sequence[int]]) -> FileTree:
     for (group, path), sizes in sorted(files.items()):
         *above, name = path.split("/", _DEEPEST)
         number = 0
-        for key in _prefixes((group, *above)):
+        for key in () if group == HEADERS else _prefixes((group, *above)):
             if key not in numbers:
                 last = key[-1]
                 label = last.name if isinstance(last, Group) else last
                 numbers[key] = len(folders)
-                folders.append((printable(label), number))
+                folders.append((shown(label), number))
             number = numbers[key]
-        rows.append((printable(name), number, list(sizes)))
+        rows.append((shown(name), number, list(sizes)))
     return FileTree(folders=folders, files=rows)
 
 

@@ -3,7 +3,7 @@
   const views = JSON.parse(document.getElementById("data").textContent);
   const LISTED = 100; // rows of a list before "show all"
   const COLOURS = 8;
-  const DEEPEST = 3; // levels of folders that the map shows at once
+  const DEEPEST = 4; // levels of folders that the map shows at once
   const HEADER = 18; // pixels
   const MOST_TILES = 1500;
 
@@ -25,11 +25,13 @@
   }
 
   function sizeText(bytes) {
+    if (!bytes) return "0";
     const size = Math.abs(bytes) / 1024, sign = bytes < 0 ? "−" : "";
+    if (size < 1) return `${sign}${Math.abs(bytes)} B`;
     if (size >= 1048576) return `${sign}${(size / 1048576).toFixed(1)} GB`;
     return sign + (size >= 100 ? `${(size / 1024).toFixed(1)} MB` : `${size.toFixed(1)} KB`);
   }
-  const changeText = (bytes) => (bytes > 0 ? "+" : "") + (bytes ? sizeText(bytes) : "0");
+  const changeText = (bytes) => (bytes > 0 ? "+" : "") + sizeText(bytes);
   const shareText = (part, whole) => (whole ? `${((100 * part) / whole).toFixed(1)} %` : "");
   const counted = (number, thing) => `${number.toLocaleString("en")} ${thing}${number === 1 ? "" : "s"}`;
 
@@ -47,15 +49,15 @@
       made.before = isDiff ? sizes.slice(0, 2) : [0, 0];
       made.after = isDiff ? sizes.slice(2) : sizes;
       made.area = made.after.map((size, index) => Math.abs(size - made.before[index]));
-      made.count = 1;
+      made.count = folder === 0 ? 0 : 1;
       return made;
     });
     for (const each of files) add(each);
     for (let index = folders.length - 1; index > 0; index--) add(folders[index]);
     for (const each of [...folders, ...files]) each.path = pathOf(each);
     for (const each of files) each.searched = `${groupOf(each).name}/${each.path}`.toLowerCase();
-    folders[0].files = files;
-    for (const group of folders[0].children) {
+    folders[0].files = files.filter((file) => file.count); // without the headers of the zip
+    for (const group of folders[0].children.filter((child) => !child.isFile)) {
       while (group.children.length === 1 && !group.children[0].isFile) group.children = group.children[0].children;
       for (const child of group.children) child.parent = group;
     }
@@ -93,7 +95,7 @@
       return `${name}: ${sizeText(node.before[measure])} → ${sizeText(node.after[measure])} (${changeText(change(node))})`;
     }
     const inside = node.isFile ? "" : `, ${counted(node.count, "file")}`;
-    return `${name}: ${sizeText(node.after[0])} unzipped, ${sizeText(node.after[1])} zipped${inside}, ${shareText(area(node), area(root))} of all`;
+    return `${name}: ${sizeText(node.after[0])} unzipped, ${sizeText(node.after[1])} zipped${inside}${node === root ? "" : `, ${shareText(area(node), area(root))} of all`}`;
   }
 
   // --- the map ----------------------------------------------------------------------------
@@ -167,14 +169,14 @@
     const style = button.style;
     style.left = `${at.x}px`; style.top = `${at.y}px`; style.width = `${at.width}px`; style.height = `${at.height}px`;
     const size = view.kind === "diff" ? changeText(delta) : sizeText(node.after[measure]);
-    if (at.width > 34 && at.height > 15) {
+    if (at.width <= 34 || at.height <= 17) button.classList.add("bare");
+    else {
       if (opens) button.append(element("span", {}, `${node.name}  ${size}`));
       else {
         button.append(element("span", {}, node.name));
-        if (at.height > 34) button.append(element("span", { className: "size" }, size));
+        if (at.height > 36 && at.width > 58) button.append(element("span", { className: "size" }, size));
       }
     }
-    button.style.zIndex = "auto";
     return button;
   }
 
@@ -247,7 +249,7 @@
     byId("list-title").textContent = query ? "Files that were found" : `In ${shown.parent ? shown.path || shown.name : view.title}`;
     const titles = view.kind === "diff" ? ["name", "before", "after", "change"] : ["name", "unzipped", "zipped", "share of all"];
     const body = rows.map((node) => {
-      const label = (node.isFile || query ? node.path || node.name : node.name) + (node.isFile ? "" : "/");
+      const label = (node.isFile || query ? node.path || node.name : node.name) + (node.isFile || node.parent === root ? "" : "/");
       const name = node.isFile ? element("bdi", {}, label) : element("button", { type: "button", className: "link", onclick: () => open(node, false) }, label);
       const cells = view.kind === "diff"
         ? [sizeText(node.before[measure]), sizeText(node.after[measure]), changeText(change(node))]

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, TypedDict
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.commands.inspected_zip import InspectedPackage, InspectedZip, opened_zip
-from lambda_build_plugin.errors import printable
 from lambda_build_plugin.page.chains import chains
-from lambda_build_plugin.page.files import Group, file_tree, files_of, merged
+from lambda_build_plugin.page.files import Group, file_tree, files_of, merged, shown
 from lambda_build_plugin.runtime.limits import size_text
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.values import dataclass
@@ -96,7 +95,7 @@ def of_build(report: BuildReport, label: str, *, cwd: Path) -> View:
 
     Args:
         report: What the build did; its zip has to be in its place.
-        label: What the page calls the zip among others; empty for its name.
+        label: What stands before the name of the zip where the page lists several; may be empty.
         cwd: A folder that messages may name, and that the page does not.
 
     Raises:
@@ -121,7 +120,7 @@ def of_build(report: BuildReport, label: str, *, cwd: Path) -> View:
             ("lock", lock.name if lock else "none needed"),
         ],
         report=report,
-        label=label or path.name,
+        label=f"{label}: {path.name}" if label else path.name,
         sections=hidden.sections(
             ("Warnings", "warning", report["warnings"]),
             ("Left out", "note", _left_out(report)),
@@ -183,7 +182,7 @@ def of_diff(before: Path, after: Path, difference: Difference) -> View:
     return View(
         kind="diff",
         label=f"{before.name} → {after.name}",
-        title=f"{printable(before.name)} → {printable(after.name)}",
+        title=f"{shown(before.name)} → {shown(after.name)}",
         facts=[],
         size=None,
         sizes=[[side.unzipped, side.zipped] for side in sides],
@@ -230,8 +229,8 @@ def _change(
     ):
         return None
     return Change(
-        name=printable(name),
-        versions=[printable(one["version"]), printable(other["version"])],
+        name=shown(name),
+        versions=[shown(one["version"]), shown(other["version"])],
         unzipped=[one["unzipped"], other["unzipped"]],
         zipped=[one["zipped"], other["zipped"]],
     )
@@ -253,9 +252,9 @@ def _one(
         rows = _rows(found, report)
     return View(
         kind="zip",
-        label=printable(label),
-        title=printable(path.name),
-        facts=[(name, printable(value)) for name, value in facts],
+        label=shown(label),
+        title=shown(path.name),
+        facts=[(name, shown(value)) for name, value in facts],
         size=size,
         sizes=[],
         sections=sections,
@@ -277,10 +276,10 @@ def _rows(found: InspectedZip, report: BuildReport | InspectionReport) -> list[R
     packages: Iterable[PackageReport | InspectedPackage] = report["packages"]
     return [
         Row(
-            name=printable(each["name"]),
-            version=printable(each["version"]),
-            licence=printable(of_names.get(canonicalize_name(each["name"]), "")),
-            why=list(map(printable, why.get(canonicalize_name(each["name"]), ()))),
+            name=shown(each["name"]),
+            version=shown(each["version"]),
+            licence=shown(of_names.get(canonicalize_name(each["name"]), "")),
+            why=list(map(shown, why.get(canonicalize_name(each["name"]), ()))),
             files=each["files"],
             unzipped=each["unzipped"],
             zipped=each["zipped"],
@@ -343,4 +342,4 @@ class _Hidden:
         for folder in sorted(self.folders, key=lambda each: len(each.parts), reverse=True):
             if folder.is_absolute() and folder.name:  # the root is a part of every path
                 text = text.replace(f"{folder}{os.sep}", "")
-        return printable(text)
+        return shown(text)

@@ -196,7 +196,10 @@ def _verify(
         VerificationError: With every check that fails.
     """
     settings = artifact.settings
-    with artifact.clock.stage("verify"), _looking(staged, written, dependencies.plan) as shown:
+    with (
+        artifact.clock.stage("verify"),
+        _looking(artifact, staged, written, dependencies.plan) as shown,
+    ):
         findings = check_contents(
             _with_source_project(shown, artifact, staged),
             settings.target,
@@ -215,24 +218,35 @@ def _verify(
 
 @contextmanager
 def _looking(
-    staged: StagedArtifact, written: Written, plan: Plan | None
+    artifact: ArtifactBuild, staged: StagedArtifact, written: Written, plan: Plan | None
 ) -> Iterator[view.ArtifactView]:
     """Read the zip again and compare it with the tree; yield what is in it."""
     if plan is not None:
         check_directory(written)
-        yield view.packed_artifact(
-            staged.tree,
-            written,
-            staged.machine_code,
-            code=plan.code,
-            distributions=plan.distributions,
-        )
+        yield _planned_view(artifact, staged, written, plan)
         return
     with read_again(written.path) as archive:
         check_archive(staged.tree, archive)
         yield view.artifact_of(
             staged.tree, archive, staged.machine_code, before=staged.with_sources
         )
+
+
+def _planned_view(
+    artifact: ArtifactBuild, staged: StagedArtifact, written: Written, plan: Plan
+) -> view.ArtifactView:
+    """Look at a planned zip; artifacts of a run that have the same content share the view."""
+    views = artifact.run.views
+    key = (written.sha256, tuple(each.wheel for each in staged.tree.distributions))
+    if key not in views:
+        views[key] = view.packed_artifact(
+            staged.tree,
+            written,
+            staged.machine_code,
+            code=plan.code,
+            distributions=plan.distributions,
+        )
+    return views[key]
 
 
 def _with_source_project(

@@ -61,6 +61,9 @@ __all__ = ["build_wheel"]
 _LEFTOVERS = (".pdm-build", "__pycache__")
 """What a backend or its hooks may leave behind in the folder of a project."""
 
+_COMPILED = (".a", ".o", ".so")
+"""How the names of files end that a compiler or a linker has written."""
+
 _WRITES_INTO_ROOT = frozenset({"pdm.backend"})
 """Backends that cannot build where the project's folder is read-only."""
 
@@ -110,11 +113,14 @@ class _Attempts:
 
     def fitting(self) -> tuple[Path, CrossCompiler | None]:
         """Build wheels until one fits; return it and what compiled it, if zig did."""
+        # What a host builds in this process may have hooks that compile.
+        before = _compiled_files(self.root) if self.builder is not None else None
         wheel = self._in_process()
         if wheel is not None and self._fits_everywhere(wheel):
             return wheel, None
         if self.context.cross_compiler is not None:
-            return self._cross_compiled(self.context.cross_compiler)
+            before = _compiled_files(self.root) if before is None else before
+            return self._cross_compiled(self.context.cross_compiler, before)
         return self._compiled_here(wheel), None
 
     def _compiled_here(self, wheel: Path | None) -> Path:
@@ -133,9 +139,17 @@ class _Attempts:
         """Check that another Python would not build a different wheel."""
         return is_pure(wheel.name) and not self._misfits(wheel)
 
-    def _cross_compiled(self, compiler: CrossCompiler) -> tuple[Path, CrossCompiler | None]:
-        """Build the wheel with zig if it needs a compiler at all."""
+    def _cross_compiled(
+        self, compiler: CrossCompiler, before: frozenset[Path]
+    ) -> tuple[Path, CrossCompiler | None]:
+        """Build the wheel with zig if it needs a compiler at all.
+
+        Args:
+            compiler: The zig, and the target.
+            before: The compiled files that were in the source's folder before any attempt.
+        """
         how = self._isolation(compiler=False)
+        _remove_compiled_files(self.root, but=before)
         try:
             uncompiled = self._built(how)
         except BackendError:
@@ -148,6 +162,8 @@ class _Attempts:
             if uncompiled and (pure := self._without_machine_code(uncompiled)):
                 return pure, None
             raise
+        finally:
+            _remove_compiled_files(self.root, but=before)
         problems = self._misfits(wheel)
         if not problems:
             return wheel, compiler
@@ -169,7 +185,7 @@ class _Attempts:
 
     def _wrong_wheel(self, *attempts: Attempt) -> WrongWheelError:
         return WrongWheelError(
-            self.source, attempts, self.context.target, may_cross=self.context.lacks_zig
+            self.source, attempts, self.context.target, remedy=self.context.cross_remedy
         )
 
     def _pure(self, first: Attempt) -> Path:
@@ -301,6 +317,26 @@ def _writable_root(source: Source, reporter: Reporter) -> Path:
 def _environments(folder: str, names: list[str]) -> list[str]:
     """List the virtual environments in a folder: they are large and not part of a project."""
     return [name for name in names if Path(folder, name, "pyvenv.cfg").is_file()]
+
+
+def _compiled_files(root: Path) -> frozenset[Path]:
+    """Find the object files and libraries in a folder, those of virtual environments apart."""
+    found: list[Path] = []
+    for folder, folders, names in os.walk(root):
+        apart = {"node_modules", *_environments(folder, folders)}
+        folders[:] = [name for name in folders if name not in apart]
+        found += (Path(folder, name) for name in names if name.endswith(_COMPILED))
+    return frozenset(found)
+
+
+def _remove_compiled_files(root: Path, *, but: frozenset[Path]) -> None:
+    """Remove what hooks and build scripts have compiled beside the source code.
+
+    The next build, which may be for another target, would package it as well.
+    """
+    for path in _compiled_files(root) - but:
+        with suppress(OSError):  # the build has it in its wheel, and here it is only a leftover
+            path.unlink()
 
 
 def _code_outside(project: Project) -> list[str]:

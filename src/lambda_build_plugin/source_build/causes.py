@@ -35,6 +35,8 @@ _MISSING = tuple(
         r"unable to find (?:dynamic|static)? ?system library ['\"](?P<name>[\w.+-]+)",
         r"No package '(?P<name>[\w.+-]+)' found",
         r"Package '?(?P<name>[\w.+-]+)'?(?:, required by [^\n]{0,80}?,)? (?:was |is )?not found",
+        r"Dependency ['\"]?(?P<name>[\w.+-]+)['\"]? not found",
+        r"pkg-config --exists (?P<name>[\w.+-]+)' returned non-zero",
         r"Could NOT find (?P<name>\w+)",
         r"command '(?P<name>[^'\n]+)' failed: No such file",
         r"unable to execute '(?P<name>[^'\n]+)'",
@@ -42,6 +44,9 @@ _MISSING = tuple(
         r"(?P<name>cargo), the Rust package manager, is not installed",
         r"(?P<name>CMake) must be installed",
     )
+)
+_RUST_TARGET = re.compile(
+    r"can't find crate for `(?:core|std)`[^`]{0,200}`(?P<target>\w+-[\w-]+)` target may not be"
 )
 _MODULE = re.compile(r"(?:ModuleNotFoundError|ImportError): No module named '(?P<name>[\w.]+)'")
 _NO_FILES = re.compile(
@@ -75,6 +80,11 @@ def find_cause(output: str, *, is_own: bool, is_cross: bool = False) -> Cause | 
             text="it finds no code that it could package",
             hint='set `project = "source"` in [tool.lambda-build] to ship the files as they are, '
             "or tell the backend which folder contains the code (`packages`)",
+        )
+    if match := _RUST_TARGET.search(output):
+        return Cause(
+            text=f"rustc has no standard library for {match['target']}",
+            hint=f"run `rustup target add {match['target']}`, or lock a version that has a wheel",
         )
     found = [match for pattern in _MISSING if (match := pattern.search(output))]
     if found:

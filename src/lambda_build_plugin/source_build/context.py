@@ -75,12 +75,8 @@ class BuildContext:
         )
 
     @property
-    def lacks_zig(self) -> bool:
-        """Whether zig, which is not here, might compile what this machine's compilers cannot."""
+    def cross_remedy(self) -> str:
+        """What lets zig compile what this machine's compilers cannot; empty if nothing does."""
         from lambda_build_plugin.source_build import cross
 
-        return (
-            self.cross_compile is not CrossCompile.NEVER
-            and self.cross_compiler is None
-            and cross.can_cross_compile(self.interpreter, self.target)
-        )
+        return cross.remedy(self.cross_compile, self.target, self.interpreter, environ=self.environ)

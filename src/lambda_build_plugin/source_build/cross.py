@@ -29,12 +29,15 @@ if TYPE_CHECKING:
     from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.system.interpreters import Interpreter
 
-__all__ = ["CrossCompiler", "NoZigError", "can_cross_compile", "find_cross_compiler"]
+__all__ = ["CrossCompiler", "NoZigError", "find_cross_compiler", "remedy"]
 
 _CPUS = {
     # What Lambda's Graviton2 is: https://docs.aws.amazon.com/lambda/latest/dg/foundation-arch.html
     Architecture.ARM64: "neoverse_n1",
-    Architecture.X86_64: "x86_64",
+    # Has SSE4.2 and POPCNT, as all of Lambda's have, which even have AVX2:
+    # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-avx2.html. With less, zig does not let
+    # functions use CRC32 that are declared for SSE4.2, as gcc and clang do.
+    Architecture.X86_64: "x86_64_v2",
 }
 _TIMEOUT = 60.0  # seconds, for a program that prints its version
 
@@ -92,7 +95,7 @@ def find_cross_compiler(
     Raises:
         NoZigError: The user asks for it, and there is no zig.
     """
-    if mode is CrossCompile.NEVER or not can_cross_compile(interpreter, target):
+    if mode is CrossCompile.NEVER or not _has_headers(interpreter, target):
         return None
     if mode is CrossCompile.AUTO and _is_like(interpreter, target):
         return None
@@ -113,15 +116,39 @@ def find_cross_compiler(
     )
 
 
-def can_cross_compile(interpreter: Interpreter, target: Target) -> bool:
+def remedy(
+    mode: CrossCompile, target: Target, interpreter: Interpreter, *, environ: Mapping[str, str]
+) -> str:
+    """Say what to install so that zig compiles for a target, for the hint of an error.
+
+    Returns:
+        An empty text if nothing is missing, or if zig would not be used in any case.
+    """
+    is_used = mode is not CrossCompile.NEVER and _is_linux(interpreter)
+    if not is_used or _is_like(interpreter, target):
+        return ""
+    missing = []
+    if not interpreter.loads_like(target.runtime.python):
+        version = "{}.{}".format(*target.runtime.python)
+        missing.append(f"get CPython {version} with `uv python install {version}`")
+    if _zig(environ.get("PATH", os.defpath)) is None:
+        missing.append(f"install `{EXTRA}`")
+    if not missing:
+        return ""
+    return f"{' and '.join(missing)}, to compile C and C++ for the target with zig"
+
+
+def _has_headers(interpreter: Interpreter, target: Target) -> bool:
     """Tell whether the headers of a Python are those that the target's Python has.
 
     They are on every Linux, whatever the architecture: on 64 bits `pyconfig.h` says the same.
     Those for macOS and Windows say something else.
     """
-    return interpreter.loads_like(target.runtime.python) and interpreter.platform.startswith(
-        "linux-"
-    )
+    return interpreter.loads_like(target.runtime.python) and _is_linux(interpreter)
+
+
+def _is_linux(interpreter: Interpreter) -> bool:
+    return interpreter.platform.startswith("linux-")
 
 
 def _is_like(interpreter: Interpreter, target: Target) -> bool:

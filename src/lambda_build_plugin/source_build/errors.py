@@ -208,14 +208,14 @@ class WrongWheelError(SourceBuildError):
         attempts: Sequence[Attempt],
         target: Target,
         *,
-        may_cross: bool = False,
+        remedy: str = "",
     ) -> None:
         self.source, self.attempts, self.target = source, tuple(attempts), target
         major, minor = target.runtime.python
         super().__init__(
             f"the wheel of {source.name} does not load in {target}",
             why=[str(attempt) for attempt in attempts],
-            hint=(f"install `{EXTRA}`, which compiles C and C++ for it; " if may_cross else "")
+            hint=(f"{remedy}; " if remedy else "")
             + "lock a version that has a wheel for it; build with Python "
             f"{major}.{minor} on a machine with {target.architecture.value} and a glibc no newer "
             f"than {target.runtime.glibc}, such as the image of the runtime, or add "

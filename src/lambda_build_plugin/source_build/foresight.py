@@ -15,7 +15,6 @@ from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel
 from lambda_build_plugin.errors import SelectionError, quoted
 from lambda_build_plugin.selection.explain import explain, needed_glibc
 from lambda_build_plugin.selection.wheel_choice import offered_wheels
-from lambda_build_plugin.source_build.errors import EXTRA
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -99,8 +98,8 @@ def check_sources(
         if older
         else "lock a version that has such a wheel"
     )
-    if context.lacks_zig:
-        remedies.append(f"install `{EXTRA}`, which compiles C and C++ for the target")
+    if remedy := context.cross_remedy:
+        remedies.append(remedy)
     raise HopelessBuildError([*old_glibc, *foreign], target, ", or ".join(remedies))
 
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     MachineCodeOf: TypeAlias = Mapping[Path, Mapping[str, MachineCode]]
     """Path of a wheel → name of a member in it → what machine code that is."""
 
-__all__ = ["Damage", "DamagedWheelsError", "check"]
+__all__ = ["Damage", "DamagedWheelsError", "check", "check_ahead"]
 
 _NOTES = "checked"
 _CHECK = "3"
@@ -120,14 +120,30 @@ def check(wheels: Iterable[Wheel], cache: Cache) -> MachineCodeOf:
         if isinstance(result, Damage):
             continue
         known[wheel.path] = result
-        if wheel.source != "local":
-            with suppress(FetchError):  # a cache that cannot be written costs time only
-                note = {"check": _CHECK, "code": as_note(result)}
-                cache.keep_note(_NOTES, wheel.sha256, note)
+        _keep(wheel, result, cache)
     damages = [result for result in found if isinstance(result, Damage)]
     if damages:
         raise DamagedWheelsError(sorted(damages, key=lambda damage: damage.wheel.name))
     return known
+
+
+def check_ahead(wheel: Wheel, cache: Cache) -> None:
+    """Check one wheel in this thread; if it is sound, `check` will find that noted.
+
+    Raises:
+        StageError: It has changed since it was hashed, or cannot be read.
+    """
+    if _noted(wheel, cache) is None:
+        result = _checked(wheel)
+        if not isinstance(result, Damage):
+            _keep(wheel, result, cache)
+
+
+def _keep(wheel: Wheel, code: Mapping[str, MachineCode], cache: Cache) -> None:
+    """Note that a wheel is sound, and which machine code it has."""
+    if wheel.source != "local":
+        with suppress(FetchError):  # a cache that cannot be written costs time only
+            cache.keep_note(_NOTES, wheel.sha256, {"check": _CHECK, "code": as_note(code)})
 
 
 def _noted(wheel: Wheel, cache: Cache) -> Mapping[str, MachineCode] | None:
