@@ -265,6 +265,21 @@ def test_failures_are_lambdas(
     assert hint in run.errors.rpartition("\nhint: ")[2]
 
 
+def test_deep_recursion_is_an_error_like_others(workplace: Workplace) -> None:
+    """Awslambdaric sends a traceback of a thousand lines in a header."""
+    run = workplace.call("def handler(*_):\n    return handler(*_)\n")
+
+    assert run.code == 9
+    assert json.loads(run.output)["errorType"] == "RecursionError"
+
+
+def test_answer_that_only_python_takes_for_json(workplace: Workplace) -> None:
+    """`NaN` is passed on as Lambda does it, and is a text in the document of `--json`."""
+    run = workplace.call("def handler(*_):\n    return float('nan')\n", "--json")
+
+    assert json.loads(run.output)["invocations"][0]["answer"] == "NaN"
+
+
 def test_handler_that_is_not_there(workplace: Workplace) -> None:
     """A handler in a module that the zip does not contain is told from a missing package."""
     run = workplace.call(ECHO, name="ap.handler")
