@@ -76,9 +76,11 @@ def test_there_are_workflows() -> None:
 
 @pytest.mark.parametrize("workflow", _WORKFLOWS, ids=lambda path: path.stem)
 def test_workflow_runs_targets_of_make(workflow: Path) -> None:
-    """What a workflow does can be done by everybody in the same way."""
-    runs = re.findall(r"^\s+(?:- )?run: (.+)$", workflow.read_text("utf-8"), re.MULTILINE)
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    """What a workflow does can be done by everybody in the same way, once make is there."""
+    runs = re.findall(
+        r"^\s+(?:- )?run: (?!apt-get )(.+)$", workflow.read_text("utf-8"), re.MULTILINE
+    )
+    targets = re.findall(r"^([a-z0-9]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
 
     assert runs
     assert {tuple(run.split()[:2]) for run in runs} <= {("make", target) for target in targets}
