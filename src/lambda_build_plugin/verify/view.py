@@ -118,13 +118,19 @@ class ArtifactView:
     source: Callable[[str], bytes | None] = field(default=lambda _: None)
     """The source of a module whose bytecode alone ships, by its path; None where nobody has it."""
 
+    _names: dict[str, dict[str, list[str]]] = field(
+        init=False, default_factory=dict, compare=False, repr=False
+    )
+    """What `names` has found, which several checks ask for."""
+
     def names(self, root: str) -> Mapping[str, list[str]]:
         """Map what lies directly in a root to the paths of its files, or of it as a file."""
-        found: dict[str, list[str]] = {}
-        for path in self.sizes:
-            if path.startswith(root):
-                found.setdefault(path[len(root) :].partition("/")[0], []).append(path)
-        return found
+        if root not in self._names:
+            found = self._names[root] = {}
+            for path in self.sizes:
+                if path.startswith(root):
+                    found.setdefault(path[len(root) :].partition("/")[0], []).append(path)
+        return self._names[root]
 
 
 def shipped(metadata: bytes) -> Shipped:
