@@ -110,13 +110,13 @@ class LambdaBuildError(Exception):
         return printable("\n".join((*parts, "", f"hint: {_indented(self.hint, 6)}")))
 
     @property
-    def lines(self) -> tuple[str, ...]:
+    def why_lines(self) -> tuple[str, ...]:
         """The reason as it was given, or in one piece if somebody has added to it."""
         return self._lines if self.why == "\n".join(self._lines) else (self.why,)
 
     def why_shown(self, *, verbose: bool) -> str:
         """Write the reason; `verbose` also shows the end of a long list."""
-        return "\n".join(cut(self.lines, verbose=verbose)) if len(self.lines) > 1 else self.why
+        return "\n".join(cut(self.why_lines, verbose=verbose))
 
 
 class SettingsError(LambdaBuildError):

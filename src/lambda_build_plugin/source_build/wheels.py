@@ -195,7 +195,7 @@ def _build_local(name: str, folder: Path, context: BuildContext) -> Wheel:
         try:
             built = build_wheel(source, context)
         except SourceBuildError as error:
-            _write_note(place, {"failure": [error.what, *error.lines], "hint": error.hint})
+            _write_note(place, {"failure": [error.what, *error.why_lines], "hint": error.hint})
             raise
         return _share(built, place)
 
