@@ -325,7 +325,7 @@ hint: make one with the tool that the project uses:
       pipenv:    pipenv lock
       pip-tools: pip-compile --generate-hashes -o requirements.txt pyproject.toml (on Linux, \
 because it locks only for the system that it runs on)
-      or name a lock that is somewhere else: lambda-build --lock PATH
+      or name a lock that is somewhere else with the setting `lock` (`--lock PATH`)
 """,
     )
 

@@ -67,7 +67,7 @@ class MalformedHandlerError(VerificationError):
             why="the runtime takes the part before the last dot as the name of the module",
             hint=_HINT
             if dotted == handler or not HANDLER.fullmatch(dotted)
-            else f"write a dot for the colon: `{dotted}`",
+            else f"write a dot instead of the colon: `{dotted}`",
         )
 
 
