@@ -165,12 +165,24 @@ def _flag(row: Option) -> str:
 def _options(parser: argparse.ArgumentParser) -> str:
     """List the arguments and options of a parser, in the groups of its help."""
     usage = " ".join((parser.prog, "[options]", *_positionals(parser)))
-    lines = [f"`{usage}`", "", _sentence(" ".join((parser.description or "").split()))]
+    lines = [f"`{usage}`", "", _described(parser.description or "")]
     for group in parser._action_groups:  # noqa: SLF001 - argparse has no public list
         actions = [each for each in group._group_actions if each.option_strings]  # noqa: SLF001
         if actions:
             lines += ["", f"| {group.title} | |", "|---|---|", *map(_option_row, actions)]
     return "\n".join(lines)
+
+
+def _described(text: str) -> str:
+    """Spell a description in Markdown; columns of words and their meanings become a list."""
+    parts = []
+    for part in text.split("\n\n"):
+        joined = re.sub(r"\n +", " ", part)
+        if rows := re.findall(r"^(\S+)  +(.+)$", joined, re.MULTILINE):
+            parts.append("\n".join(f"- `{word}`: {_cell(meaning)}" for word, meaning in rows))
+        else:
+            parts.append(_sentence(" ".join(part.split())))
+    return "\n\n".join(parts)
 
 
 def _positionals(parser: argparse.ArgumentParser) -> Iterator[str]:
