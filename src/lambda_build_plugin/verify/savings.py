@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Saving", "heavy_folders", "possible_savings"]
 
 _SDK_ALONE = SDK_HEADS | {"s3transfer", "jmespath"}
-"""Packages of the AWS SDK that hardly anything else requires."""
+"""Packages of the AWS SDK that few other packages require."""
 
 _DEPTH = 2  # a package, and a folder in it
 _WORTH_TELLING = 1 << 16  # bytes
@@ -35,7 +35,7 @@ class Saving(NamedTuple):
     """As it is written in `pyproject.toml`."""
 
     size: int
-    """Bytes, not compressed."""
+    """Uncompressed bytes."""
 
 
 def possible_savings(tree: StagedTree) -> tuple[Saving, ...]:
