@@ -106,7 +106,7 @@ class BytecodeOversizeError(VerificationError):
             f"Lambda requires less than {size_text(UNZIPPED_LIMIT)}",
             why=f"bytecode takes at least {_LEAST_SHARE:.1f} times the space of its sources",
             hint="leave files out with `exclude` or `exclude-presets`, or build without bytecode"
-            + ("" if only else "; `bytecode-only` ships no sources beside it"),
+            + ("" if only else "; `bytecode-only` ships it without the sources"),
         )
 
 
