@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.frontends.cli_parser import add_folders, add_options, make_parser
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from lambda_build_plugin.frontends.session import Session
     from lambda_build_plugin.projects.listing import Listing
@@ -40,7 +41,7 @@ _ENGINES = ("github", "gitlab")
 _MOST_JOBS = {"github": 256, "gitlab": 200}
 """https://docs.github.com/actions/reference/limits, https://docs.gitlab.com/ci/yaml/"""
 
-_NOT_HERE = frozenset({"json", "report", "strict", "offline", "cache-dir", "jobs"})
+_NOT_HERE = frozenset({"html", "json", "report", "strict", "offline", "cache-dir", "jobs"})
 """Options of a build that change neither what is built nor where it goes."""
 
 
@@ -168,8 +169,9 @@ def _changed(
     from lambda_build_plugin.projects.changes import Changes
     from lambda_build_plugin.system.repository import Repository
 
-    folder = plans.artifacts[0].project.folder
-    repository = Repository.around(folder, since, session.host.environ)
+    # Not that of any project, which may be a submodule.
+    folder = os.path.commonpath([each.project.folder.resolve() for each in plans.artifacts])
+    repository = Repository.around(Path(folder), since, session.host.environ)
     changes = Changes(repository=repository, planner=plans.planner, paths=repository.changed())
     unseen = changes.unseen(plans.artifacts)
     if unseen and not session.quiet:

@@ -189,7 +189,7 @@ class UnlockedRequirementError(LockError):
     """Lines of a requirements file do not pin a version."""
 
     def __init__(self, path: Path, lines: Sequence[str], *, remedy: str = _COMPILE) -> None:
-        self.path, self.lines = path, tuple(lines)
+        self.path = path
         pin = "pin every line with `==`"
         if any("git+" in line for line in lines):
             pin += ", and repositories with a commit (`…@` and its 40 digits)"
