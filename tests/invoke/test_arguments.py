@@ -40,7 +40,7 @@ def test_all_mistakes_are_reported(bare_workplace: Workplace) -> None:
     for text in (
         "none.zip: file not found",
         "--event: is not JSON",
-        "--timeout: is `x`: use a number up to 900",
+        "--timeout: is `x`: use a number above 0 and up to 900",
         "--memory: is `0`: use a whole number from 1 to 32768",
         "--repeat: is `-1`",
         "--env: is not of the form KEY=VALUE",
@@ -57,6 +57,10 @@ def test_all_mistakes_are_reported(bare_workplace: Workplace) -> None:
     [
         (("--http", "--handler", "app.handler"), "--http: needs `--listen`"),
         ((), "nothing says which handler to call"),
+        (("--event", "NaN"), "--event: is not JSON: `NaN` is not a JSON value"),
+        (("--event", '{"a": Infinity}'), "--event: is not JSON: `Infinity` is not a JSON value"),
+        (("--event", '"\udcff"'), "--event: is not JSON: 'utf-8' codec can't decode"),
+        (("--env", "A=\udcff", "--event", "{"), "--event: is not JSON"),
         (("--artifact", "x"), "--artifact: is for a project, and a zip is one artifact"),
         (("--handler", "a.b", "--event", "none.json"), "there is no such file either"),
         (("--handler", "a.b", "--env", f"A={'x' * 5000}"), "Lambda accepts 4,096"),

@@ -11,6 +11,7 @@ from lambda_build_plugin.config.value_reader import ValueReader
 from lambda_build_plugin.config.workspace import find_projects
 from lambda_build_plugin.frontends.cli import print_error, write_output
 from lambda_build_plugin.frontends.session import Shown
+from lambda_build_plugin.frontends.terminal import moves
 from lambda_build_plugin.frontends.terminal_projects import ProjectsTerminal
 from lambda_build_plugin.lock.formats import DEFAULT_NAMES
 from lambda_build_plugin.projects.build import build_projects
@@ -62,7 +63,11 @@ def build_several(
     reporter = (
         ProjectsReporter()
         if session.quiet
-        else ProjectsTerminal(sys.stderr, verbose=session.verbose)
+        else ProjectsTerminal(
+            sys.stderr,
+            verbose=session.verbose,
+            live=moves(sys.stderr, session.host.environ),
+        )
     )
     with reporter.live():
         results = build_projects(

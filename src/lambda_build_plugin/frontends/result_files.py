@@ -79,7 +79,7 @@ def write_result(file: Path, text: str) -> None:
         file.write_text(text, encoding="utf-8")  # a pipe or a terminal cannot be replaced
         return
     with moved_in(file) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="\n")  # the same on every system
 
 
 def check_page(file: Path) -> None:

@@ -26,7 +26,7 @@ from lambda_build_plugin.frontends.result_files import (
     check_result_file,
     write_result,
 )
-from lambda_build_plugin.frontends.terminal import TerminalReporter
+from lambda_build_plugin.frontends.terminal import TerminalReporter, moves
 from lambda_build_plugin.lock.errors import NotLockedError, StaleLockError
 from lambda_build_plugin.lock.formats import DEFAULT_NAMES
 from lambda_build_plugin.pipeline.host import read_host
@@ -113,7 +113,7 @@ class Session:
         """Choose how to show progress; with `plain`, no line is overwritten."""
         if self.quiet:
             return Reporter()
-        live = stream.isatty() and not plain
+        live = not plain and moves(stream, self.host.environ)
         return TerminalReporter(stream, verbose=self.verbose, live=live)
 
     def check_result_files(self, artifacts: Sequence[Settings]) -> None:

@@ -124,6 +124,7 @@ class ArtifactBuild:
         """
         host = settings.host
         folder = Path(tempfile.mkdtemp(dir=run.folder))
+        run.reporter.artifact(" ".join(filter(None, (settings.project.name, settings.artifact))))
         return cls(
             settings=settings,
             run=run,

@@ -30,17 +30,25 @@ _ESCAPES = re.compile(r"^/|[\\\0]|^[^/]*:|(?:^|/)\.{1,2}(?:/|$)|//")
 _METHODS = {12: "bzip2", 14: "lzma", 93: "zstd"}
 _PROGRAMS = ("bin/", "extensions/")
 
+_PRIVATE = "can only be read by its owner"
+_PRIVATE_HINT = (
+    "; a function runs as another user than the owner of its files: `chmod -R a+rX` before `zip`, "
+    "and with Python's `zipfile`, `write` a file or set `ZipInfo.external_attr`, since "
+    "`writestr(name, ...)` chooses 0600"
+)
+
 
 class UnpackableZipError(VerificationError):
     """The zip has members that Lambda cannot unpack, or that a function cannot read."""
 
     def __init__(self, problems: Mapping[str, Sequence[str]]) -> None:
         self.problems = {problem: tuple(names) for problem, names in problems.items()}
+        private = any(problem.startswith(_PRIVATE) for problem in problems)
         super().__init__(
             "Lambda cannot use this zip",
             why=[f"{problem}: {listed(names)}" for problem, names in problems.items()],
             hint="make it again with stored or deflated members, relative paths, and modes 0644 "
-            "and 0755",
+            "and 0755" + (_PRIVATE_HINT if private else ""),
         )
 
 
@@ -95,7 +103,7 @@ def _failures(info: zipfile.ZipInfo) -> Iterator[str]:
     mode = info.external_attr >> 16
     if info.create_system == _UNIX and not is_folder(info) and not is_link(info):
         if not mode & stat.S_IROTH:
-            yield f"can only be read by its owner (mode {stat.S_IMODE(mode):04o})"
+            yield f"{_PRIVATE} (mode {stat.S_IMODE(mode):04o})"
         if stat.S_IFMT(mode) not in {0, stat.S_IFREG}:
             yield "is neither a file nor a folder"
 
