@@ -162,7 +162,7 @@ def _reporting_errors(builder: LambdaBuilder) -> Iterator[None]:
 def _message_for_hatch(error: LambdaBuildError, *, verbose: bool) -> str:
     return error.text(verbose=verbose).replace(
         "`lambda-build --help` lists the options and their values",
-        f"set them in [{_TABLE}], [tool.lambda-build], or the environment as LAMBDA_BUILD_<KEY>",
+        f"settings are read from [{_TABLE}], [tool.lambda-build] and LAMBDA_BUILD_<KEY>",
     )
 
 

@@ -75,8 +75,9 @@ class LockNotFoundError(LockError):
             hint="\n".join(
                 (
                     *(_elsewhere(folder, *each) for each in nearby),
-                    *_how_to_lock(row),
-                    "or name a lock that is somewhere else: lambda-build --lock PATH",
+                    # Somebody in the wrong folder needs no list of all tools.
+                    *(() if nearby and not declared else _how_to_lock(row)),
+                    "or name a lock that is somewhere else with the setting `lock` (`--lock PATH`)",
                     *(() if declared else (nothing,)),
                 )
             ),

@@ -32,7 +32,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 
 
 class LibraryFinder:
-    """Finds libraries as the dynamic linker does, as far as names and folders tell."""
+    """Finds libraries as the dynamic linker does, as far as that follows from names and folders."""
 
     def __init__(
         self, artifact: ArtifactView, beside: Sequence[ArtifactView], files: Mapping[str, Elf]
@@ -51,7 +51,7 @@ class LibraryFinder:
     def missing(self, path: str, elf: Elf) -> Iterator[tuple[str, str]]:
         """Yield the libraries that a file needs and the linker does not find.
 
-        Each comes with a folder of the artifact that has a file of that name, or with nothing.
+        Each comes with a folder of the artifact that contains a file of that name, if there is one.
         """
         for name in elf.needed:
             if name in PRESENT_LIBRARIES or self._is_found(name, self._folders[path]):
@@ -78,7 +78,7 @@ class LibraryFinder:
                     yield folder
 
     def _searched_folders(self, files: Mapping[str, Elf]) -> dict[str, frozenset[str]]:
-        """Gather for each file the folders in which its libraries are looked for.
+        """Collect the folders in which the libraries of each file are looked for.
 
         Those of the files that load it count as well: DT_RPATH is inherited, and a library
         that one of them has already loaded is not looked for again.

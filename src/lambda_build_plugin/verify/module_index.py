@@ -1,4 +1,4 @@
-"""The files of an artifact and its layers → which modules an import would find, and where."""
+"""The files of an artifact and its layers → the modules that an import finds, and their places."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ModuleIndex:
         return artifacts[0].index if len(artifacts) == 1 else cls(artifacts)
 
     def __init__(self, artifacts: Sequence[ArtifactView]) -> None:
-        """Look at the names of all files.
+        """Collect the names of all files.
 
         A package is found before a module of the same name, and machine code before source
         (https://docs.python.org/3/reference/import.html#the-path-based-finder).
@@ -95,9 +95,9 @@ class ModuleIndex:
     def missing(self, dotted: str) -> str:
         """Name the first part of a dotted name that cannot be imported; empty if all can be.
 
-        What a package outside of the project contains is its own affair: it may create modules
-        at run time. Only folders without an `__init__` and the project's own packages contain
-        just what is in the artifact.
+        A package outside of the project may create modules at run time. Only folders without an
+        `__init__`, and the project's own packages, are known to contain exactly what is in the
+        artifact.
         """
         name = ""
         for part in dotted.split("."):

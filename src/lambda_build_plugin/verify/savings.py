@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["possible_savings"]
 
 _SDK_ALONE = SDK_HEADS | {"s3transfer", "jmespath"}
-"""Packages of the AWS SDK that hardly anything else requires."""
+"""Packages of the AWS SDK that few other packages require."""
 
 _DATA = {
     "googleapiclient/discovery_cache/documents/": "if the function discovers APIs by network",

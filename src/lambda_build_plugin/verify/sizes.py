@@ -90,7 +90,7 @@ class OversizeError(VerificationError):
 
 
 def _amount(size: int) -> str:
-    """Write a number of bytes; a few of them are told exactly."""
+    """Write a number of bytes; small numbers are exact."""
     if size >= _FEW:
         return size_text(size)
     return f"{size} byte{'' if size == 1 else 's'}"
@@ -103,7 +103,7 @@ def _sizes_of(what: str, sizes: Sequence[tuple[str, int]]) -> Iterator[str]:
 
 
 def _remedies(over: int, savings: Sequence[Saving]) -> str:
-    """Say what would bring an artifact under the limit; layers count against the same one."""
+    """Say what would bring an artifact under the limit, which includes layers."""
     further = (
         "leave out what the function does not need (`exclude`), or deploy a container image; "
         "layers do not help, because they count, too"
@@ -152,7 +152,7 @@ class TooManyEntriesError(VerificationError):
 
 
 class EmptyArtifactError(VerificationError):
-    """The artifact would hold nothing; Lambda takes no empty zip."""
+    """The artifact would be empty, which Lambda does not accept."""
 
     def __init__(self, *, layer: bool) -> None:
         super().__init__(
@@ -169,8 +169,8 @@ def check_tree(
     """Check a tree against Lambda's limits, and return warnings.
 
     Args:
-        tree: What is to be written.
-        layer: Whether it is one.
+        tree: What will be written.
+        layer: Whether the artifact is a layer.
         beside: Unzipped bytes of other artifacts that a function has, by their labels.
 
     Raises:
@@ -200,10 +200,10 @@ def check_wheels(sizes: Mapping[str, int]) -> None:
     """Refuse wheels that need not be fetched to know that they are too large.
 
     Args:
-        sizes: Bytes of each wheel as the lock tells them, by what to call it.
+        sizes: Bytes of each wheel according to the lock, by the name to show.
 
     Raises:
-        OversizeWheelsError: Together they are larger than they may be unzipped.
+        OversizeWheelsError: Together they are larger than the limit for unzipped files.
     """
     size = sum(sizes.values())
     if size >= UNZIPPED_LIMIT:
@@ -217,7 +217,7 @@ def is_large(*, unzipped: int, zipped: int) -> bool:
 
 
 def doubtful_size(unzipped: int, *, together: bool = False) -> tuple[str, ...]:
-    """Warn of a size in bytes that is close to the limit: layers count, too."""
+    """Warn about a size in bytes that is close to the limit: layers count, too."""
     if unzipped > UNZIPPED_LIMIT * _DOUBTFUL:
         others = " together with the other artifacts" if together else ""
         return (f"unzipped size{others} is {unzipped / UNZIPPED_LIMIT:.1%} of Lambda's limit",)
@@ -225,7 +225,7 @@ def doubtful_size(unzipped: int, *, together: bool = False) -> tuple[str, ...]:
 
 
 def large_zip(zipped: int) -> tuple[str, ...]:
-    """Warn of a zip, in bytes, that has to go another way."""
+    """Warn about a zip, in bytes, that is too large for a direct upload."""
     if zipped >= ZIPPED_LIMIT:
         return (
             f"the zip has {zipped:,} bytes; a zip of {ZIPPED_LIMIT:,} bytes or more must be "

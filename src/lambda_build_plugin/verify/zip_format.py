@@ -55,11 +55,11 @@ class UnpackableZipError(VerificationError):
 def check_format(
     infos: Sequence[zipfile.ZipInfo], link_of: Callable[[zipfile.ZipInfo], str]
 ) -> Findings:
-    """Look at the directory of a zip.
+    """Check the directory of a zip.
 
     Args:
         infos: Its members.
-        link_of: Reads where a symbolic link points to.
+        link_of: Reads the target of a symbolic link.
     """
     failures: defaultdict[str, list[str]] = defaultdict(list)
     doubts: defaultdict[str, list[str]] = defaultdict(list)
@@ -83,12 +83,12 @@ def check_format(
 
 
 def is_folder(info: zipfile.ZipInfo) -> bool:
-    """Tell whether a member is a folder; `ZipInfo.is_dir` fails on one without a name."""
+    """Check whether a member is a folder; `ZipInfo.is_dir` fails on one without a name."""
     return info.filename.endswith("/")
 
 
 def is_link(info: zipfile.ZipInfo) -> bool:
-    """Tell whether a member is a symbolic link."""
+    """Check whether a member is a symbolic link."""
     return info.create_system == _UNIX and stat.S_ISLNK(info.external_attr >> 16)
 
 
@@ -123,7 +123,7 @@ def _doubts(info: zipfile.ZipInfo) -> Iterator[str]:
 
 
 def _doubled(infos: Iterable[zipfile.ZipInfo]) -> Iterator[tuple[str, list[str]]]:
-    """Find what cannot be in one folder together."""
+    """Find members that cannot exist together in one folder."""
     counts = Counter(info.filename for info in infos)
     if twice := sorted(name for name, count in counts.items() if count > 1):
         yield "is present more than once", [f"`{excerpt(name)}`" for name in twice]
@@ -132,7 +132,7 @@ def _doubled(infos: Iterable[zipfile.ZipInfo]) -> Iterator[tuple[str, list[str]]
 
 
 def _folders(names: Iterable[str]) -> set[str]:
-    """Name every folder that something lies in, or that is there itself; without a slash."""
+    """Name every folder that contains something or is a member itself; without a slash."""
     folders: set[str] = set()
     for name in names:
         parent = name.rstrip("/") if name.endswith("/") else posixpath.dirname(name)
@@ -143,7 +143,7 @@ def _folders(names: Iterable[str]) -> set[str]:
 
 
 def _link(name: str, target: str, places: AbstractSet[str]) -> tuple[str, bool]:
-    """Judge a symbolic link; True where it leads nowhere."""
+    """Check a symbolic link; True if it leads nowhere."""
     place = posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
     if target.startswith("/") or place.startswith(".."):
         return "is a symbolic link that leaves the artifact", True
