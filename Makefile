@@ -26,12 +26,13 @@ BUILD := $(BIN)/uv build --quiet --build-constraints locks/builds.txt --require-
 # Some cases of large matrices, which say little when the others pass, wait for `make nightly`.
 EACH_TIME := not nightly
 # What the version of a dependency can change: the rooms that use one, and whole builds.
-LOWEST_TESTS ?= $(addprefix tests/,commands config fetch frontends/test_cli.py invoke lock \
+LOWEST_TESTS ?= $(addprefix tests/,commands config fetch frontends/test_cli.py invoke lock page \
 	pipeline/test_build.py properties runtime selection source_build stage verify wheel)
 # The tests that `make built` runs: those of all that a user can start.
 DOORS ?= tests/frontends tests/commands
 
-.PHONY: help demo test lint types hosts unit lowest nightly arm64 newest examples dist built docs site reference session release fuzz bench bench-monorepo lock clean
+.PHONY: help demo test lint types hosts unit lowest nightly arm64 newest examples action dist built
+.PHONY: docs site reference session release fuzz bench bench-monorepo lock clean
 
 help:
 	@echo "make demo    build fixtures/projects/quickstart for python3.13 on arm64"
@@ -145,6 +146,11 @@ $(DOCS_STAMP): $(STAMP) locks/docs.txt
 
 docs: $(DOCS_STAMP)
 	$(DOCS)/$(PROGRAMS)/sphinx-build --quiet --fresh-env --write-all --fail-on-warning --keep-going docs .cache/docs
+
+# The outputs of the action of this repository, which its workflow hands over as variables.
+action:
+	test "$$(openssl dgst -sha256 -binary "$$ZIP" | openssl base64 -A)" = "$$SHA256"
+	test "$$CHANGED" = true
 
 # What GitHub Pages takes.
 site: docs

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,8 +67,8 @@ def command_line_page(page: str) -> str:
     Args:
         page: The page as it is, for what people have written in it.
     """
-    made = {"## `lambda-build`": _options(cli._parser())}  # noqa: SLF001 - the parser of the tool
-    for name, module in cli._COMMANDS.items():  # noqa: SLF001
+    made = {"## `lambda-build`": _options(cli.make_root_parser())}
+    for name, module in cli.COMMANDS.items():
         made[f"## `lambda-build {name}`"] = _options(importlib.import_module(module).parser())
     return _renewed(page, made)
 
@@ -165,12 +166,23 @@ def _flag(row: Option) -> str:
 def _options(parser: argparse.ArgumentParser) -> str:
     """List the arguments and options of a parser, in the groups of its help."""
     usage = " ".join((parser.prog, "[options]", *_positionals(parser)))
-    lines = [f"`{usage}`", "", _sentence(" ".join((parser.description or "").split()))]
+    lines = [f"`{usage}`", "", *_description(parser.description or "")]
     for group in parser._action_groups:  # noqa: SLF001 - argparse has no public list
         actions = [each for each in group._group_actions if each.option_strings]  # noqa: SLF001
         if actions:
             lines += ["", f"| {group.title} | |", "|---|---|", *map(_option_row, actions)]
     return "\n".join(lines)
+
+
+def _description(text: str) -> Iterator[str]:
+    """Write a text of `--help` in Markdown: paragraphs, and lists of words with explanations."""
+    for is_list, group in groupby(text.splitlines(), lambda line: line.startswith("  ")):
+        if is_list:
+            yield ""
+            yield from (re.sub(r"^ +(\S+) +", r"- `\1`: ", line) for line in group)
+        else:
+            paragraphs = "\n".join(group).strip("\n").split("\n\n")
+            yield "\n\n".join(_sentence(" ".join(each.split())) for each in paragraphs)
 
 
 def _positionals(parser: argparse.ArgumentParser) -> Iterator[str]:

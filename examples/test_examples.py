@@ -509,26 +509,31 @@ def test_the_steps_of_the_action(
     for name in ("python", "lambda-build"):
         (place / name).symlink_to(deploy.python.with_name(name))
 
-    def outputs(step: str, **variables: str) -> dict[str, str]:
-        file = tmp_path / step
+    folders = {
+        "MESSAGES": str(tmp_path / "messages"),
+        "PLACE": str(place.parent),
+        "REPORT": str(tmp_path / "report.json"),
+    }
+    file = tmp_path / "outputs"
+
+    def runs(step: str, *, check: bool, **variables: str) -> str:
+        inputs = {"PROJECT": "service", "ARTIFACT": "", "RUNTIME": "", "ARCHITECTURE": ""}
         file.unlink(missing_ok=True)
-        workplace.runs(
+        ran = workplace.runs(
             ".",
             *("bash", "-e", "-o", "pipefail", "-c", steps[step]["run"]),
-            environ={"GITHUB_OUTPUT": str(file), **variables},
+            check=check,
+            environ={"GITHUB_OUTPUT": str(file), **folders, **inputs, **variables},
         )
+        assert (ran.returncode == 0) is check
+        return ran.stderr
+
+    def outputs(step: str, **variables: str) -> dict[str, str]:
+        runs(step, check=True, **variables)
         lines = file.read_text(encoding="utf-8").splitlines()
         return dict(line.split("=", 1) for line in lines)
 
-    made = outputs(
-        "build",
-        PLACE=str(place.parent),
-        REPORT=str(tmp_path / "report.json"),
-        PROJECT="service",
-        ARTIFACT="api",
-        RUNTIME="",
-        ARCHITECTURE="",
-    )
+    made = outputs("build", ARTIFACT="api")
     assert made["sha256"] == built["api"]
     assert code_sha256(workplace.folder / made["zip"]) == built["api"]
     assert made["handler"] == "index.handler"
@@ -541,7 +546,15 @@ def test_the_steps_of_the_action(
             *("--role", role, "--handler", "index.handler", "--zip-file", f"fileb://{zipped}"),
         )
         assert outputs("compare", FUNCTION=name, BUILT=made["sha256"]) == {"changed": changed}
+    assert outputs("compare", FUNCTION="none", BUILT=made["sha256"]) == {"changed": "true"}
     assert {output.split(".")[-1] for output in action["outputs"]} <= {*made, "changed"}
+
+    assert "2 artifacts were built" in runs("build", check=False)
+    assert "there is no artifact `--json`" in runs("build", check=False, ARTIFACT="--json")
+    assert "/--version is not a folder" in runs("build", check=False, PROJECT="--version")
+    assert "aws: error" in runs(
+        "compare", check=False, FUNCTION="same", BUILT="", AWS_ENDPOINT_URL="http://127.0.0.1:1"
+    )
 
 
 def test_gitlab(workplace: Workplace, deploy: Host) -> None:

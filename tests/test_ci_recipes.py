@@ -226,3 +226,12 @@ def test_make_builds_what_has_changed(makefile: Path) -> None:
 
     bash(makefile, "make changed")
     assert zips(makefile) == ["payments"]
+
+
+def test_inputs_of_the_action_are_no_script() -> None:
+    """A value of an input reaches the shell as a variable, so it cannot be a command."""
+    text = (PAGE.parents[2] / "action.yml").read_text(encoding="utf-8")
+    scripts = re.findall(r"^ +run: \|\n((?:        .*\n|\n)+)", text, flags=re.MULTILINE)
+
+    assert len(scripts) == text.count("run: ")
+    assert [script for script in scripts if "${{" in script] == []

@@ -21,7 +21,7 @@ from lambda_build_plugin.commands import caching, foreign_sources, inspected_zip
 from lambda_build_plugin.config.project import Project
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.fetch import errors as fetch_failures
-from lambda_build_plugin.frontends import session
+from lambda_build_plugin.frontends import extras, result_files
 from lambda_build_plugin.invoke import feasible, runtime_packages
 from lambda_build_plugin.invoke.answers import Failure, explained
 from lambda_build_plugin.invoke.function import Function
@@ -144,7 +144,12 @@ def a_package(*filenames: str) -> LockedPackage:
 SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     errors.SettingsError: lambda: errors.SettingsError(["--runtime: is `3`"]),
     cross.NoZigError: cross.NoZigError,
-    session.ReportFileError: lambda: session.ReportFileError(PATH, "is a folder"),
+    extras.MissingExtraError: lambda: extras.MissingExtraError(
+        "--sbom", library="cyclonedx-python-lib", extra="sbom"
+    ),
+    result_files.ReportFileError: lambda: result_files.ReportFileError(
+        PATH, "is a folder", option="report"
+    ),
     # lock
     foreign_sources.ForeignSourceError: lambda: foreign_sources.ForeignSourceError(
         PROJECT, [foreign_sources.Foreign(tool="poetry", line="demo names the path `demo`")]

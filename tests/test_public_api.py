@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin import BuildReport, InspectionReport, Settings
 
-DESIGN = Path(__file__).parents[1] / "docs" / "design.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "python.md"
 
 _TWO_ARTIFACTS = """
 [tool.lambda-build.artifacts.one]
@@ -186,7 +186,7 @@ def test_the_example_in_the_design_runs(
     project: Path, environ: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The example builds a project, and prints where the zip is."""
-    example = DESIGN.read_text("utf-8").partition("```python\n")[2].partition("```")[0]
+    example = PAGE.read_text("utf-8").partition("```python\n")[2].partition("```")[0]
     monkeypatch.chdir(project.parent)
 
     result = subprocess.run(

@@ -64,14 +64,23 @@ def test_changelog_without_the_version_is_refused(changelog: str, tmp_path: Path
 
 def test_there_are_workflows() -> None:
     """The rules below are about something."""
-    assert [path.stem for path in _WORKFLOWS] == ["docs", "fuzz", "nightly", "release", "test"]
+    assert [path.stem for path in _WORKFLOWS] == [
+        "docs",
+        "examples",
+        "fuzz",
+        "nightly",
+        "release",
+        "test",
+    ]
 
 
 @pytest.mark.parametrize("workflow", _WORKFLOWS, ids=lambda path: path.stem)
 def test_workflow_runs_targets_of_make(workflow: Path) -> None:
-    """What a workflow does can be done by everybody in the same way."""
-    runs = re.findall(r"^\s+(?:- )?run: (.+)$", workflow.read_text("utf-8"), re.MULTILINE)
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    """What a workflow does can be done by everybody in the same way, once make is there."""
+    runs = re.findall(
+        r"^\s+(?:- )?run: (?!apt-get )(.+)$", workflow.read_text("utf-8"), re.MULTILINE
+    )
+    targets = re.findall(r"^([a-z0-9]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
 
     assert runs
     assert {tuple(run.split()[:2]) for run in runs} <= {("make", target) for target in targets}
@@ -83,7 +92,8 @@ def test_workflow_uses_actions_as_they_are_known(workflow: Path) -> None:
     uses = re.findall(r"uses: (\S+)", workflow.read_text("utf-8"))
 
     assert uses
-    assert [action for action in uses if not re.fullmatch(r"[^@]+@[0-9a-f]{40}", action)] == []
+    others = [action for action in uses if action != "./"]  # which is the action of this repository
+    assert [action for action in others if not re.fullmatch(r"[^@]+@[0-9a-f]{40}", action)] == []
 
 
 @pytest.mark.parametrize("workflow", _WORKFLOWS, ids=lambda path: path.stem)

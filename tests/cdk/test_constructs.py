@@ -1,4 +1,7 @@
-"""The constructs in a CDK app, through the real CDK; it is slow to start, so in few processes."""
+"""The constructs in a CDK app, through the real CDK; it is slow to start, so in few processes.
+
+Its packages have 430 MB, so this is for `make nightly`; `test_without_node.py` runs each time.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.index,
+    pytest.mark.nightly,
     pytest.mark.skipif(shutil.which("node") is None, reason="CDK runs in Node.js"),
 ]
 
@@ -163,6 +167,9 @@ MORE = """
     )
 
     # What does not work.
+    function("NoOption", bundling={"assetExcludes": ["notes.txt"]})
+    function("OfAnotherModule", bundling=aws_cdk.BundlingOptions(
+        image=aws_cdk.DockerImage.from_registry("x")))
     function("WrongHandler", handler="handle")
     function("WrongModule", entry="uv")
     function("NoIndex", index="index.pyc")
@@ -532,6 +539,8 @@ def test_the_examples_of_the_alpha_module(more: Template) -> None:
 @pytest.mark.parametrize(
     ("construct", "what"),
     [
+        ("NoOption", "bundling: `assetExcludes` is not an option; did you mean `asset_excludes`?"),
+        ("OfAnotherModule", "bundling: is of the type `aws_cdk.BundlingOptions`"),
         ("WrongHandler", "the handler `index.handle` is not defined"),
         ("WrongModule", "the handler `index.handler` is not in the artifact"),
         ("NoIndex", "`index` is `index.pyc`: write the path of a `.py` file from `entry`"),

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -135,6 +136,41 @@ def test_settings_are_strings(workplace: Workplace) -> None:
         assert "dep/__init__.py" not in archive.namelist()
 
 
+def test_warnings_are_not_in_the_answer(workplace: Workplace) -> None:
+    """They are on stderr, where Terraform does not look after success."""
+    project = workplace.folder / "function"
+    text = (project / "requirements.txt").read_text(encoding="utf-8")
+    (project / "requirements.txt").write_text(text.split(" --hash")[0], encoding="utf-8")
+
+    ran = workplace.asks({"project": "../function", "runtime": "python3.13"})
+
+    assert ran.returncode == 0
+    assert json.loads(ran.stdout)["runtime"] == "python3.13"
+    assert ran.stderr.startswith("warning: ")
+
+
+def test_a_project_that_unpacks_can_be_planned_twice(workplace: Workplace) -> None:
+    """A data source is read at each plan, and `unpacked` wants an empty folder each time."""
+    (workplace.folder / "function" / "pyproject.toml").write_text(
+        '[tool.lambda-build]\nunpacked = "files"\nruntime = "python3.13"\n', encoding="utf-8"
+    )
+
+    assert workplace.gets(project="../function") == workplace.gets(project="../function")
+    assert not (workplace.folder / "function" / "files").exists()
+
+
+def test_data_sources_are_read_at_once(workplace: Workplace) -> None:
+    """Processes that write one zip at the same time all give its hash, and leave it whole."""
+    query = {"project": "../function", "runtime": "python3.13"}
+    with ThreadPoolExecutor(4) as pool:
+        answers = [*pool.map(lambda _: workplace.gets(**query), range(4))]
+
+    zipped = workplace.folder / "module" / answers[0]["filename"]
+    sha256 = hashlib.sha256(zipped.read_bytes()).hexdigest()
+    assert [each["sha256"] for each in answers] == [sha256] * 4
+    assert [path.name for path in zipped.parent.iterdir()] == [zipped.name]
+
+
 def test_function_and_layer_of_one_project(workplace: Workplace) -> None:
     """A data source for each artifact; one that is provided for comes alone."""
     (workplace.folder / "function" / "pyproject.toml").write_text(_ARTIFACTS)
@@ -172,6 +208,9 @@ def test_several_artifacts_at_once(workplace: Workplace) -> None:
         pytest.param({"strict": True}, "strict: must be a string", id="no string"),
         pytest.param({"groups": ["a"]}, "groups: must be a string", id="list of names"),
         pytest.param({"runtim": "x"}, "runtim: is not a setting; did you mean", id="unknown"),
+        pytest.param({"environ": "x"}, "environ: cannot be set in a query", id="keyword of ours"),
+        pytest.param({"unpacked": "x"}, "unpacked: cannot be set in a query", id="no zip"),
+        pytest.param({"report": "-"}, "report: cannot be set in a query", id="another report"),
         pytest.param({"runtime": "python2.7"}, "runtime: is `python2.7`", id="runtime"),
         pytest.param({"project": "../none"}, "", id="no folder"),
         pytest.param(

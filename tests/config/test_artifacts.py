@@ -311,13 +311,12 @@ def test_all_mistakes_at_once() -> None:
     [
         pytest.param(
             PATTERN,
-            "--artifact: there is no artifact `ap`, `x`; the artifacts are `api`, `deps`, `worker`",
+            "there is no artifact `ap`, `x`; the artifacts are `api`, `deps`, `worker`",
             id="others are there",
         ),
         pytest.param(
             {},
-            "--artifact: there is no artifact `ap`, `x`; "
-            "the project has no [tool.lambda-build.artifacts]",
+            "there is no artifact `ap`, `x`; the project has no [tool.lambda-build.artifacts]",
             id="none is there",
         ),
     ],

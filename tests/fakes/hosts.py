@@ -4,8 +4,8 @@ They are made with uv from the configured package index and kept below `.cache/t
 so a test that asks for one bears the mark `index`. What is installed is what the locks of
 the repository say; `make newest` alone takes what is newest (see `fakes.locks`).
 
-`python -m fakes.hosts` makes all of them, so that workers need not wait for each other,
-or make the same one twice.
+`python -m fakes.hosts` makes all that tests use each time, so that workers need not wait for
+each other, or make the same one twice.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ _VARIABLES = {
         "POETRY_DATA_DIR": "{home}/poetry-data",
         "POETRY_KEYRING_ENABLED": "false",
     },
+    "selenium": {"SE_AVOID_STATS": "true", "SE_OFFLINE": "true"},
     "ziglang": {},
 }
 """What keeps a host in its user's home."""
@@ -260,7 +261,8 @@ def _python_of(folder: Path) -> Path:
 
 
 def _tree() -> Iterator[bytes]:
-    files = (path for path in (ROOT / "src").rglob("*") if path.suffix in {".py", ".typed"})
+    parts = {".css", ".html", ".js", ".py", ".txt", ".typed"}
+    files = (path for path in (ROOT / "src").rglob("*") if path.suffix in parts)
     files_of_build = (ROOT / name for name in ("pyproject.toml", "README.md", "hatch_build.py"))
     for path in (*files_of_build, *sorted(files)):
         yield f"{path.relative_to(ROOT)}\n".encode()
@@ -290,7 +292,7 @@ def _a_users_environment(name: str, home: Path) -> dict[str, str]:
 
 
 def _make_all() -> None:
-    """Make every environment that there is a lock of: with the plugin, those without it first."""
+    """Make every environment that tests use each time: those without the plugin first."""
     our_wheel()
     for with_plugin in (False, True):
         with ThreadPoolExecutor(os.cpu_count()) as pool:

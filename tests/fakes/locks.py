@@ -78,9 +78,9 @@ def host_lock(requirements: tuple[str, ...], *, with_plugin: bool) -> Path | Non
 
 
 def hosts() -> list[tuple[str, ...]]:
-    """List the requirements of every host that tests use."""
+    """List the requirements of every host that tests use each time."""
     tables = _host_tables().values()
-    return [tuple(table["requires"]) for table in tables if "examples_only" not in table]
+    return [tuple(table["requires"]) for table in tables if "on_demand" not in table]
 
 
 def requirements_of(name: str) -> tuple[str, ...]:

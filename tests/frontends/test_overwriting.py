@@ -96,6 +96,44 @@ def test_refused_report(project: Path, environ: dict[str, str], name: str, probl
     assert content(project) == before
 
 
+@pytest.mark.parametrize("name", ["notes.md", "src/demo/__init__.py", "data.json", "local.zip"])
+def test_failed_build_replaces_no_other_file(
+    project: Path, environ: dict[str, str], name: str
+) -> None:
+    """The document of a failure is held to the same, although the build has not begun."""
+    before = content(project)
+
+    run = run_lambda_build("--runtime", "no", "--report", name, cwd=project, environ=environ)
+
+    assert run.code == 2
+    assert content(project) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("prod.txt", "is one of the project's own files"),
+        ("notes.md", "already exists and is not a page of lambda-build"),
+        ("data.json", "already exists and is not a page of lambda-build"),
+        ("a.zip", "is also the path of the artifact"),
+        ("report.json", "is also the file of --report"),
+        ("notes.md/page.html", "is not a writable folder"),
+    ],
+)
+def test_refused_page(project: Path, environ: dict[str, str], name: str, problem: str) -> None:
+    """What is not an earlier page is not replaced by one, and the build does not begin."""
+    options = ("--lock", "prod.txt", "-o", "a.zip", "--report", "report.json", "--html", name)
+    before = content(project)
+
+    run = run_lambda_build(*options, cwd=project, environ=environ)
+
+    assert (run.code, run.output) == (2, "")
+    assert f"error: --html: `{project / name}` " in run.errors
+    assert problem in run.errors
+    (project / "report.json").unlink()  # it says why the build failed
+    assert content(project) == before
+
+
 @pytest.mark.parametrize("old", ["artifact", "another zip", "cut-off zip", "nothing"])
 def test_replaced_output(project: Path, environ: dict[str, str], old: str) -> None:
     """An older zip is replaced, and so is an empty file."""

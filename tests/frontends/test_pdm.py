@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fakes.hosts import our_wheel
 from fakes.index import FakeIndex
+from fakes.pages import views_of
 from fakes.pdm_hosts import NEWEST, OLDEST, WITH_BACKEND, pdm_host
 from fakes.wheels import FakeWheel, a_wheel
 
@@ -301,6 +302,15 @@ def test_group_adds_to_those_of_the_table(user: User) -> None:
     pyproject.write_text(pyproject.read_text() + table)
 
     assert names(user.builds(*ARM, "-G", "dev")) == MAIN | {"markdown", "pytest", "uvloop"}
+
+
+def test_page_shows_the_build(user: User) -> None:
+    """`--html` writes what the report says."""
+    report = user.builds(*ARM, "--html", "page.html")
+
+    (view,) = views_of(user.project / "page.html")
+    assert view["size"] == report["size"]
+    assert {row["name"] for row in view["packages"]} == names(report) | {"app"}
 
 
 def test_artifacts_of_the_project(user: User) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes.index import FakeIndex
+from fakes.pages import views_of
 from fakes.poetry_hosts import NEWEST, OLDEST, our_wheel, poetry_host
 from fakes.wheels import FakeWheel, a_wheel
 
@@ -351,6 +352,15 @@ def test_artifacts_of_the_project(user: User) -> None:
         "deps": {"numpy", "orjson", "pydantic", "pydantic-core"},
         "api": {"markdown"},
     }
+
+
+def test_page_shows_the_build(user: User) -> None:
+    """`--html` writes what the report says."""
+    report = user.builds(*ARM, "--html", "page.html")
+
+    (view,) = views_of(user.project / "page.html")
+    assert view["size"] == report["size"]
+    assert {row["name"] for row in view["packages"]} == names(report) | {"app"}
 
 
 def test_repeated_architecture(user: User) -> None:

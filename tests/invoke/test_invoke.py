@@ -500,11 +500,37 @@ def test_bytecode_without_sources(workplace: Workplace) -> None:
 
 # --- nothing is left behind -------------------------------------------------------------
 
+HIDING = """\
+import os
+def handler(event, context):
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        os.chdir("/")
+        pid = os.fork()
+        if pid:
+            os.write(writing, str(pid).encode())
+            os._exit(0)
+        os.closerange(0, 100)
+        os.execve("/bin/sleep", ["sleep", "300"], {})
+    return int(os.read(reading, 100))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who started what")
+def test_daemon_that_hides_ends_with_the_function(workplace: Workplace) -> None:
+    """A daemon without environment, files, and working directory of the function is found."""
+    run = workplace.call(HIDING)
+
+    assert run.code == 0
+    assert gone(lambda: runs(int(run.output)))
+
+
 FORKING = """\
 import os, subprocess, sys
 def handler(event, context):
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"],
-        start_new_session=True)
+        start_new_session=True, env={})
     if event:
         with open(event, "w") as file:
             file.write(f"{os.getpid()} {child.pid}\\n")

@@ -319,7 +319,7 @@ def test_older_version_that_would_load(tmp_path: Path, environ: dict[str, str]) 
     with FakeIndex(versions) as index:
         run = run_lambda_build(cwd=app, environ={**environ, "UV_DEFAULT_INDEX": index.url})
 
-    assert "or lock an older version that has such a wheel, such as lib 0.9;" in run.errors
+    assert "or lock an older version that has such a wheel, such as lib 0.9, " in run.errors
 
 
 @pytest.mark.parametrize("tag", ["py2-none-any", f"{_CPYTHON}-win_amd64"])

@@ -94,6 +94,22 @@ def signed_by_user(world: World) -> Cache:
     return Cache(world.cache, key=read_key(state, cache=world.cache))
 
 
+def test_plan_knows_what_would_make_the_zip_smaller(world: World) -> None:
+    """The report of a large artifact says so each time, without looking into the wheels again."""
+    incompressible = hashlib.shake_128(b"noise").digest(27 << 20)
+    tests: dict[str, bytes | str] = {
+        "large/tests/test_a.py": "",
+        "large/tests/data.bin": incompressible,
+    }
+    lock(world, ONE, TWO, a_wheel("large", "1.0", files=tests, compression=0))
+
+    (first, _), (again, planned) = built(world), built(world)
+
+    assert planned
+    assert first["savings"] == again["savings"]
+    assert [each["setting"] for each in first["savings"]] == ['exclude-presets = ["tests"]']
+
+
 @pytest.mark.parametrize(
     "settings",
     [

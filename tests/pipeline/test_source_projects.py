@@ -239,6 +239,7 @@ def test_report(tmp_path: Path) -> None:
         "file": "",
         "sha256": "",
         "built_by": "",
+        "compiled_by": "",
         "source": "local",
         "unzipped": 6,
         "zipped": 6,

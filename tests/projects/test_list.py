@@ -459,6 +459,7 @@ def test_lock_that_is_new(root: Path) -> None:
         (("--json", "--matrix"), "--json: does not go together with --matrix", ""),
         (("--matrix", "circle"), "circle is not a folder", ""),
         (("--report", "x.json"), "there is no option `--report`", ""),
+        (("--html", "x.html"), "there is no option `--html`", ""),
     ],
 )
 def test_mistakes(root: Path, arguments: tuple[str, ...], told: str, hint: str) -> None:

@@ -51,6 +51,12 @@ option:
             id="meson",
         ),
         pytest.param(
+            "Trying pkg-config --exists mysqlclient\nCommand 'pkg-config --exists mysqlclient' "
+            "returned non-zero exit status 1.",
+            "`mysqlclient`",
+            id="mysqlclient",
+        ),
+        pytest.param(
             "error[E0463]: can't find crate for `core`\n  |\n  = note: the `aarch64-unknown-linux-"
             "gnu` target may not be installed\n  = help: consider downloading the target",
             "no standard library for aarch64-unknown-linux-gnu",

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import platform
+import subprocess
 import sys
 import zipfile
 from dataclasses import dataclass, replace
@@ -15,14 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from fakes.locks import CACHE
 from fakes.projects import a_project, run_lambda_build
 from fakes.wheels import an_sdist
 from fakes.zig import a_cache, zig_folder
 
 from lambda_build_plugin.config.settings import CrossCompile
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
-from lambda_build_plugin.source_build.cross import remedy
-from lambda_build_plugin.system.interpreters import Interpreter
+from lambda_build_plugin.source_build.cross import find_cross_compiler, remedy
+from lambda_build_plugin.source_build.cross_files import write_cross_files
+from lambda_build_plugin.system.interpreters import Interpreter, find_interpreters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -255,3 +258,46 @@ def test_on_other_systems_zig_is_no_remedy() -> None:
     target = Target(runtime=RUNTIMES[_RUNTIME], architecture=Architecture.X86_64)
 
     assert remedy(CrossCompile.AUTO, target, here, environ={"PATH": os.devnull}) == ""
+
+
+def test_all_pythons_of_a_version_give_the_same_headers(tmp_path: Path) -> None:
+    """Debian's, which keeps them in several folders, pyenv's and uv's lead to the same code."""
+    target = Target(runtime=RUNTIMES[_RUNTIME], architecture=Architecture.ARM64)
+    environ = environment(tmp_path / "cache")
+    objects = []
+    for number, python in enumerate(
+        find_interpreters(sys.version_info[:2], environ=environ, home=Path.home())
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        compiler = find_cross_compiler(
+            CrossCompile.ALWAYS,
+            target,
+            python,
+            environ=environ,
+            cache_dir=CACHE / "zig" / "headers",
+        )
+        if compiler is None or not (include_of(python) / "Python.h").is_file():
+            continue
+        files = write_cross_files(compiler, python, folder, hidden=(tmp_path,))
+        source, made = folder / "_fast.c", folder / "_fast.o"
+        source.write_text(_C, encoding="utf-8")
+        include = f"-I{include_of(python)}"
+        subprocess.run(
+            [files.programs / "cc", "-DNDEBUG", include, "-c", source, "-o", made],
+            env={**environ, **files.variables},
+            check=True,
+        )
+        objects.append(made.read_bytes())
+
+    assert objects
+    assert set(objects) == {objects[0]}
+
+
+def include_of(python: Interpreter) -> Path:
+    """Ask a Python for the folder of its headers."""
+    code = "import sysconfig; print(sysconfig.get_path('include'))"
+    ran = subprocess.run(
+        [python.path, "-I", "-c", code], capture_output=True, check=True, text=True
+    )
+    return Path(ran.stdout.strip())

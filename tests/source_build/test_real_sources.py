@@ -28,6 +28,7 @@ from fakes.locks import CACHE, ROOT
 from fakes.zig import a_cache, zig_folder
 
 from lambda_build_plugin.runtime.target import RUNTIMES, Glibc
+from lambda_build_plugin.system.interpreters import find_interpreters
 
 pytestmark = [
     pytest.mark.index,
@@ -122,7 +123,7 @@ class Built:
 def _built(runtime: str, arch: str, scratch: Path) -> Built:
     """Build all sources for one target, as a user would who has the extra."""
     project = scratch / "demo"
-    project.mkdir(parents=True)
+    project.mkdir(parents=True)  # so that what has failed is not built once more
     # Newer wheels of numpy, which contourpy needs, ask for a newer glibc than python3.11 has.
     listed = ["numpy<2.3", *(f"{name}{version}" for name, version in _SOURCES.items())]
     (project / "pyproject.toml").write_text(
@@ -171,16 +172,15 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def built(request: pytest.FixtureRequest, scratch: Path) -> Built:
     """Give the artifact of each target."""
     runtime, arch = request.param
-    _skip_without_python(runtime.removeprefix("python"))
+    _skip_without_python(runtime)
     return _built(runtime, arch, scratch / f"{runtime}-{arch}")
 
 
-def _skip_without_python(version: str) -> None:
-    if version == _OWN.removeprefix("python"):
-        return
-    ran = subprocess.run(["uv", "python", "find", version], capture_output=True, check=False)
-    if ran.returncode:
-        pytest.skip(f"there is no Python {version} here to build with")
+def _skip_without_python(runtime: str) -> None:
+    python = RUNTIMES[runtime].python
+    found = find_interpreters(python, environ=os.environ, home=Path.home())
+    if not any(each.loads_like(python) for each in found):
+        pytest.skip(f"there is no Python for {runtime} here to build with")
 
 
 def test_each_source_is_compiled_by_zig(built: Built) -> None:

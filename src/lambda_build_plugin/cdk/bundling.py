@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from aws_cdk import AssetHashType
 
+from lambda_build_plugin.config.spelling import nearest
 from lambda_build_plugin.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 __all__ = [
@@ -45,6 +47,20 @@ _OF_DOCKER = (
 
 _OF_CONSTRUCT = ("architecture", "handler", "layout", "output", "runtime", "unpacked")
 """Settings that follow from the construct."""
+
+_OF_OPTIONS = {
+    "artifact": "artifact",
+    "bytecode": "bytecode",
+    "exclude": "asset_excludes",
+    "exclude_presets": "exclude_presets",
+    "hooks": "command_hooks",
+    "layer_prefix": "output_path_suffix",
+    "provided": "provided",
+}
+"""Settings that are options, too, and the names of these."""
+
+_LISTS = ("asset_excludes", "exclude_presets", "provided")
+_DICTIONARIES = ("build_args", "environment", "settings")
 
 _INDEX_VARIABLE = re.compile(r"(?:PIP|UV)_\w+|(?:HTTPS?|ALL|NO)_PROXY", re.IGNORECASE)
 """Variables that say where packages come from; the alpha module has them as `build_args`."""
@@ -130,8 +146,32 @@ Bundling: TypeAlias = "BundlingOptions | Mapping[str, Any] | None"
 
 
 def bundling_options(given: Bundling) -> BundlingOptions:
-    """Get the options, however they are given."""
-    return given if isinstance(given, BundlingOptions) else BundlingOptions(**(given or {}))
+    """Get the options, however they are given.
+
+    Raises:
+        SettingsError: They are those of another module, or some do not exist.
+    """
+    if isinstance(given, BundlingOptions):
+        return given
+    if given is not None and not isinstance(given, Mapping):
+        raise SettingsError(
+            [f"bundling: is of the type `{type(given).__module__}.{type(given).__qualname__}`"],
+            hint="write the options as lambda_build_plugin.cdk.BundlingOptions(...), or as a "
+            "dictionary",
+        )
+    names = [each.name for each in fields(BundlingOptions)]
+    if unknown := [str(name) for name in given or () if name not in names]:
+        raise SettingsError(
+            [f"bundling: `{name}` is not an option{_meant(name, names)}" for name in unknown],
+            hint="settings of [tool.lambda-build] that have no option of their own can be written "
+            "into the option `settings`",
+        )
+    return BundlingOptions(**(given or {}))
+
+
+def _meant(name: str, names: Sequence[str]) -> str:
+    close = nearest(name, names)
+    return "" if close is None else f"; did you mean `{close}`?"
 
 
 def check_bundling(options: BundlingOptions) -> None:
@@ -143,26 +183,58 @@ def check_bundling(options: BundlingOptions) -> None:
     if problems := [*_problems(options)]:
         raise SettingsError(
             problems,
-            hint="remove these options; `command_hooks` runs commands on this machine, and "
-            "`environment` has variables for the build",
+            hint="remove or correct these options; `command_hooks` runs commands on this "
+            "machine, and `environment` has variables for the build",
         )
 
 
 def _problems(options: BundlingOptions) -> Iterator[str]:
+    yield from (wrong := [*_wrong_types(options)])
+    if not wrong:
+        yield from _senseless(options)
+
+
+def _wrong_types(options: BundlingOptions) -> Iterator[str]:
+    for name in _LISTS:
+        value = getattr(options, name)
+        # A string is a sequence of strings, too: each of its letters.
+        if isinstance(value, str):
+            yield f'bundling: `{name}` must be a list of strings, such as ["{value}"]'
+    for name in _DICTIONARIES:
+        value = getattr(options, name)
+        if value is not None and not isinstance(value, Mapping):
+            yield f"bundling: `{name}` must be a dictionary"
+        elif name != "settings":
+            for key, text in (value or {}).items():
+                if not isinstance(text, str):
+                    yield f"bundling: `{name}` contains `{key}`, whose value must be a string"
+
+
+def _senseless(options: BundlingOptions) -> Iterator[str]:
     for name in _OF_DOCKER:
         if getattr(options, name) is not None:
             yield f"bundling: `{name}` is an option of Docker, and nothing is built in a container"
     for name in options.build_args or ():
         if not _INDEX_VARIABLE.fullmatch(name):
             yield f"bundling: `build_args` contains `{name}`, but there is no image to build"
-    for name in options.settings or ():
-        if name in _OF_CONSTRUCT:
-            yield f"bundling: `settings` contains `{name}`, which is set by the construct"
+    yield from _wrong_settings(options)
     if options.asset_hash_type == AssetHashType.SOURCE:
         yield (
             "bundling: `asset_hash_type` is SOURCE, but the hash is always that of the zip, "
             "which is the same as long as nothing in it changes"
         )
+
+
+def _wrong_settings(options: BundlingOptions) -> Iterator[str]:
+    for name in options.settings or ():
+        key = name.replace("-", "_")
+        option = _OF_OPTIONS.get(key)
+        if key in _OF_CONSTRUCT:
+            yield f"bundling: `settings` contains `{name}`, which is set by the construct"
+        elif key == "environ":
+            yield f"bundling: `settings` contains `{name}`, which is not a setting"
+        elif option == "artifact" or (option and getattr(options, option) is not None):
+            yield f"bundling: `settings` contains `{name}`: use the option `{option}`"
 
 
 def environment_of(options: BundlingOptions) -> dict[str, str]:
@@ -193,13 +265,34 @@ def _listed(values: Sequence[str] | None) -> list[str] | None:
 
 
 def _hooks(hooks: ICommandHooks, entry: Path) -> dict[str, list[str]]:
-    before = list(hooks.before_bundling(str(entry), _NOT_YET))
+    before = _commands(hooks, "before_bundling", entry, _NOT_YET)
     if any(_NOT_YET in command for command in before):
         raise SettingsError(
             ["bundling: a command of `before_bundling` uses `output_dir`, which is not there yet"],
             hint="write into `input_dir`, or return the command from `after_bundling`",
         )
-    after = list(hooks.after_bundling(str(entry), _STAGE))
+    after = _commands(hooks, "after_bundling", entry, _STAGE)
     # One shell for all, as in the alpha module: a `cd` counts for the commands that follow.
     lists = {"before-build": before, "after-stage": after}
     return {name: [" && ".join(commands)] for name, commands in lists.items() if commands}
+
+
+def _commands(hooks: ICommandHooks, method: str, entry: Path, output_dir: str) -> list[str]:
+    """Ask for the commands.
+
+    Raises:
+        SettingsError: The method does not exist, or does not return a list.
+    """
+    ask = getattr(hooks, method, None)
+    if ask is None:
+        raise SettingsError(
+            [f"bundling: `command_hooks` has no method `{method}`"],
+            hint="write both methods; they return lists of commands, which may be empty",
+        )
+    commands = ask(str(entry), output_dir)
+    if isinstance(commands, str):
+        raise SettingsError(
+            [f"bundling: `{method}` returns a string instead of a list of commands"],
+            hint=f'return ["{commands}"]',
+        )
+    return list(commands or ())

@@ -21,13 +21,8 @@ from aws_cdk import Annotations, Stack, Stage
 from aws_cdk import aws_lambda as lambda_
 
 import lambda_build_plugin
-from lambda_build_plugin.cdk.bundling import (
-    bundling_options,
-    check_bundling,
-    environment_of,
-    keywords_of,
-)
-from lambda_build_plugin.cdk.request import Request, read_settings
+from lambda_build_plugin.cdk.bundling import check_bundling, environment_of, keywords_of
+from lambda_build_plugin.cdk.request import Request, name_of, read_settings
 from lambda_build_plugin.config.settings import Contents, Layout
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.stage.source_files import NoCodeError
@@ -101,11 +96,11 @@ class LambdaBuild:
         request = Request(
             entry=entry,
             layout=Layout.FUNCTION,
-            runtime=runtime.name,
-            architecture=(architecture or lambda_.Architecture.X86_64).name,
+            runtime=name_of(runtime, lambda_.Runtime),
+            architecture=name_of(architecture or lambda_.Architecture.X86_64, lambda_.Architecture),
             handler=handler,
             is_handler_needed=False,
-            bundling=bundling_options(bundling),
+            bundling=bundling,
         )
         return _shown_code(scope, build(scope, request))
 
@@ -130,9 +125,9 @@ class LambdaBuild:
         request = Request(
             entry=entry,
             layout=Layout.LAYER,
-            runtime=runtime.name if runtime else None,
-            architecture=architecture.name if architecture else None,
-            bundling=bundling_options(bundling),
+            runtime=name_of(runtime, lambda_.Runtime) if runtime else None,
+            architecture=name_of(architecture, lambda_.Architecture) if architecture else None,
+            bundling=bundling,
         )
         return _shown_code(scope, build(scope, request))
 
@@ -163,7 +158,7 @@ def build(scope: Construct, request: Request) -> Built:
         report = _build_once(request, _folder(scope))
     except LambdaBuildError as error:
         return Built(problem=error)
-    return Built(report=report, asset_hash=request.bundling.asset_hash)
+    return Built(report=report, asset_hash=request.options.asset_hash)
 
 
 def _no_code(scope: Construct) -> lambda_.Code:
@@ -197,7 +192,7 @@ def _build_once(request: Request, folder: Path) -> BuildReport:
     Raises:
         LambdaBuildError: With the reason and how to fix it.
     """
-    options = request.bundling
+    options = request.options
     check_bundling(options)
     entry = Path(request.entry).absolute()
     depends_on = [

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from aws_cdk import aws_lambda as lambda_
 
-from lambda_build_plugin.cdk.bundling import bundling_options
 from lambda_build_plugin.cdk.code import build, show
-from lambda_build_plugin.cdk.request import Request
+from lambda_build_plugin.cdk.request import Request, name_of
 from lambda_build_plugin.config.settings import Layout
 
 if TYPE_CHECKING:
@@ -55,11 +54,11 @@ class PythonFunction(lambda_.Function):  # type: ignore[misc]
         request = Request(
             entry=entry,
             layout=Layout.FUNCTION,
-            runtime=runtime.name,
-            architecture=architecture.name,
+            runtime=name_of(runtime, lambda_.Runtime),
+            architecture=name_of(architecture, lambda_.Architecture),
             index=index,
             handler=handler,
-            bundling=bundling_options(bundling),
+            bundling=bundling,
         )
         built = build(scope, request)
         super().__init__(

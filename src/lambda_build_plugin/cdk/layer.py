@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from aws_cdk import aws_lambda as lambda_
 
-from lambda_build_plugin.cdk.bundling import bundling_options
 from lambda_build_plugin.cdk.code import Built, build, show
-from lambda_build_plugin.cdk.request import Request
+from lambda_build_plugin.cdk.request import Request, name_of
 from lambda_build_plugin.config.settings import Layout
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture
@@ -55,10 +54,12 @@ class PythonLayerVersion(lambda_.LayerVersion):  # type: ignore[misc]
         bundling: Bundling = None,
         **props: Any,
     ) -> None:
-        request = Request(entry=entry, layout=Layout.LAYER, bundling=bundling_options(bundling))
+        request = Request(entry=entry, layout=Layout.LAYER, bundling=bundling)
         named = _Targets(
-            runtimes=[each.name for each in compatible_runtimes or ()],
-            architectures=[each.name for each in compatible_architectures or ()],
+            runtimes=[name_of(each, lambda_.Runtime) for each in compatible_runtimes or ()],
+            architectures=[
+                name_of(each, lambda_.Architecture) for each in compatible_architectures or ()
+            ],
         )
         built, targets = _build_for_all(scope, request, named)
         super().__init__(
@@ -116,11 +117,11 @@ def _compatible(
     runtimes, architectures = [report["runtime"]], [report["architecture"]]
     files = [package["file"] for package in report["packages"]]
     is_pure = all(file.endswith(_ANY) for file in files if file)
-    if is_pure and request.bundling.command_hooks is None:
+    if is_pure and request.options.command_hooks is None:
         runtimes = [each.name for each in RUNTIMES.values() if not each.preview]
         architectures = [each.value for each in Architecture]
-    settings = {**(request.bundling.settings or {}), "only_binary": True}
-    cautious = replace(request, bundling=replace(request.bundling, settings=settings))
+    settings = {**(request.options.settings or {}), "only_binary": True}
+    cautious = replace(request, bundling=replace(request.options, settings=settings))
 
     def is_same(runtime: str, architecture: str) -> bool:
         built = build(scope, replace(cautious, runtime=runtime, architecture=architecture))

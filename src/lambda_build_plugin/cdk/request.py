@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import lambda_build_plugin
-from lambda_build_plugin.cdk.bundling import BundlingOptions, environment_of, keywords_of
+from lambda_build_plugin.cdk.bundling import bundling_options, environment_of, keywords_of
 from lambda_build_plugin.config.settings import Form, Layout
 from lambda_build_plugin.errors import SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lambda_build_plugin.cdk.bundling import Bundling, BundlingOptions
     from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.config.settings import Settings
 
-__all__ = ["Request", "read_settings"]
+__all__ = ["Request", "name_of", "read_settings"]
 
 _DEFAULT_INDEX, _DEFAULT_HANDLER = "index.py", "handler"
 _DECLARATIONS = ("pyproject.toml", "setup.py", "setup.cfg", "Pipfile", "requirements.in")
@@ -43,7 +44,16 @@ class Request:
     is_handler_needed: bool = True
     """Whether there has to be a handler, so that one is taken by default."""
 
-    bundling: BundlingOptions = field(default_factory=BundlingOptions)
+    bundling: Bundling = None
+
+    @property
+    def options(self) -> BundlingOptions:
+        """The options of `bundling`.
+
+        Raises:
+            SettingsError: They are not there, or not given as options.
+        """
+        return bundling_options(self.bundling)
 
     @property
     def target(self) -> dict[str, Any]:
@@ -58,7 +68,7 @@ def read_settings(request: Request, entry: Path, output: str) -> list[Settings]:
     Raises:
         SettingsError: With every mistake.
     """
-    options = request.bundling
+    options = request.options
     names = [options.artifact] if options.artifact else []
     environ = {**os.environ, **environment_of(options)}
 
@@ -84,6 +94,20 @@ def read_settings(request: Request, entry: Path, output: str) -> list[Settings]:
         replace(each, unpacked=None, project=_with_dependencies(each.project))
         for each in (*providers, chosen)
     ]
+
+
+def name_of(value: Any, kind: type) -> str:
+    """Get the name of a runtime or an architecture.
+
+    Raises:
+        TypeError: It is something else, such as the name itself.
+    """
+    if not isinstance(value, kind):
+        given = type(value).__name__
+        message = f"{value!r} must be a value of aws_lambda.{kind.__name__}, not of {given}"
+        raise TypeError(message)
+    name: str = value.name  # type: ignore[attr-defined]
+    return name
 
 
 def _with_dependencies(project: Project) -> Project:

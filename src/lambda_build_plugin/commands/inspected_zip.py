@@ -31,6 +31,7 @@ from lambda_build_plugin.verify.view import is_layer as looks_like_layer
 from lambda_build_plugin.verify.zip_format import is_folder, is_link
 from lambda_build_plugin.verify.zip_structure import read_structure
 from lambda_build_plugin.wheel.file import BROKEN_ZIP
+from lambda_build_plugin.wheel.licences import licence
 from lambda_build_plugin.wheel.machine_code import Examiner
 from lambda_build_plugin.wheel.members import DamagedMemberError, MemberReader, member_of
 from lambda_build_plugin.wheel.record import record_rows
@@ -289,6 +290,13 @@ class InspectedZip:
                 package["unzipped"] += info.file_size
                 package["zipped"] += info.compress_size
         return [by_owner[shown] for shown in sorted(by_owner)]
+
+    def licences(self) -> Mapping[str, str]:
+        """Read the licence of each distribution, by its name and version as a person reads them."""
+        return {
+            each.shown: licence(self._read(f"{folder}/METADATA"))
+            for folder, each in self._metadata.items()
+        }
 
     def _read(self, name: str) -> bytes:
         info = self._files[name]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from lambda_build_plugin.errors import SettingsError, excerpt
 from lambda_build_plugin.pipeline.build import build_all
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.report import BuildReport
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["answer", "read_query"]
 
 _TRY = 'to try it by hand: echo \'{"project": "."}\' | lambda-build terraform'
+
+_NOT_HERE = ("environ", "json", "report", "unpacked")
+"""What is no setting, or means another output than the zip."""
 
 
 def read_query(text: str) -> dict[str, str]:
@@ -52,13 +56,16 @@ def read_query(text: str) -> dict[str, str]:
     return given
 
 
-def answer(query: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+def answer(
+    query: Mapping[str, str], environ: Mapping[str, str], warn: Callable[[str], None]
+) -> dict[str, str]:
     """Build what a query asks for, and describe it for `aws_lambda_function`.
 
     Args:
         query: `project` (a folder, by default the current one), `artifact`, `cache_dir`, and
             settings, with `_` for `-`; the setting `project` is spelled `project_as`.
         environ: Environment variables.
+        warn: Is called with each warning of the build, before the answer is there.
 
     Returns:
         `filename` (from the current folder), `source_code_hash` (base64), `sha256`
@@ -73,11 +80,24 @@ def answer(query: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, st
     cache_dir = rest.pop("cache_dir", None)
     if "project_as" in rest:
         rest["project"] = rest.pop("project_as")
+    _check_keys(rest)
     names = [artifact] if artifact else []
     settings = load_all_settings(folder, *names, environ=environ, cache_dir=cache_dir, **rest)
     _check_there_is_one(settings, names)
+    # A folder that the project names would be there already at the next plan.
+    reports = build_all([replace(each, unpacked=None) for each in settings])
+    for warning in dict.fromkeys(each for report in reports for each in report["warnings"]):
+        warn(warning)
     # What provides for the artifact comes before it.
-    return _described(build_all(settings)[-1], settings[-1].host.cwd)
+    return _described(reports[-1], settings[-1].host.cwd)
+
+
+def _check_keys(query: Mapping[str, str]) -> None:
+    if wrong := [key for key in query if key in _NOT_HERE]:
+        raise SettingsError(
+            [f"{key}: cannot be set in a query" for key in wrong],
+            hint="remove it: the result of a data source is one zip and what is known of it",
+        )
 
 
 def _check_there_is_one(settings: Sequence[Settings], names: Sequence[str]) -> None:

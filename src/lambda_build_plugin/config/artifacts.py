@@ -113,7 +113,7 @@ def _layer(project: Project, name: str) -> SettingsSource:
 
 def _unknown(names: Sequence[str], there: Iterable[str]) -> str:
     asked = quoted(names)
-    return f"--artifact: there is no artifact {asked}; {_listing(there)}"
+    return f"there is no artifact {asked}; {_listing(there)}"
 
 
 def _listing(names: Iterable[str]) -> str:

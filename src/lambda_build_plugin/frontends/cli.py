@@ -17,7 +17,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.frontends.cli_parser import add_folders, add_options, make_parser
+from lambda_build_plugin.frontends.cli_parser import (
+    SUMMARIES,
+    add_folders,
+    add_root_options,
+    make_parser,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +33,7 @@ if TYPE_CHECKING:
 
     _Run: TypeAlias = Callable[[argparse.Namespace, Mapping[str, str]], int]
 
-__all__ = ["entry_point", "main", "print_error", "write_output"]
+__all__ = ["COMMANDS", "entry_point", "main", "make_root_parser", "print_error", "write_output"]
 
 _UNWRITABLE = 7
 _SIGNALLED = 128
@@ -37,7 +42,7 @@ _SIGNALLED = 128
 _CLEANUP_SECONDS = 0.9
 """How long an interrupted build may clean up before the process ends anyway."""
 
-_COMMANDS = {
+COMMANDS = {
     "cache": "lambda_build_plugin.frontends.cli_cache",
     "diff": "lambda_build_plugin.frontends.cli_diff",
     "init": "lambda_build_plugin.frontends.cli_init",
@@ -60,18 +65,19 @@ _WILDCARDS = frozenset("*?[")
 
 _DESCRIPTION = """\
 Turn a locked Python project into an AWS Lambda zip: exactly the locked
-dependencies, with the files that fit the runtime and architecture, from any host."""
+dependencies, with the files that fit the runtime and architecture, from any host.
+
+commands (`lambda-build COMMAND --help` explains each of them):"""
 
 _EPILOG = """\
-commands: `lambda-build init` writes the settings; `lambda-build lock` makes a lock for all
-Lambda targets; `lambda-build inspect ZIP` checks any zip as a build checks its own;
-`lambda-build diff A.zip B.zip` shows the differences between two artifacts;
-`lambda-build invoke` runs the function on this machine; `lambda-build list` says what there
-is to build, and what has changed; `lambda-build cache` measures the cache and makes it smaller;
-`lambda-build terraform` builds for a data source of Terraform.
+examples:
+  lambda-build --runtime python3.13 --arch arm64
+  lambda-build --exclude-preset tests --bytecode-only --handler app.main.handler
+  lambda-build services/api services/jobs --report report.json
 
-The options for target, contents and output (except --json and --report) can also be set in
-[tool.lambda-build] of pyproject.toml, or in the environment as LAMBDA_BUILD_<KEY>.
+Options for target, contents and output can also be set in [tool.lambda-build] of
+pyproject.toml, or in the environment as LAMBDA_BUILD_<KEY>, except for --json, --report,
+--html and --sbom.
 A flag wins over the environment, and the environment over the table.
 
 exit codes: 0 done; 2 settings or usage; 3 lock; 4 no file for the target; 5 fetch;
@@ -91,6 +97,7 @@ class _Arguments(argparse.Namespace):
     """The parsed arguments; those of `OPTIONS` are read by their key."""
 
     folders: list[str]
+    print_completion: str | None
     workspace: bool
     fail_fast: bool
     quiet: bool
@@ -197,9 +204,9 @@ def _answered(error: LambdaBuildError, arguments: argparse.Namespace) -> int:
 
 def _command(argv: Sequence[str]) -> tuple[argparse.ArgumentParser, _Run, Sequence[str]]:
     """Choose the command by the first argument, and return its parser, function and arguments."""
-    if not argv or argv[0] not in _COMMANDS:
-        return _parser(), _run, argv
-    module = importlib.import_module(_COMMANDS[argv[0]])
+    if not argv or argv[0] not in COMMANDS:
+        return make_root_parser(), _run, argv
+    module = importlib.import_module(COMMANDS[argv[0]])
     return module.parser(), module.run, argv[1:]
 
 
@@ -211,18 +218,22 @@ def _check_usage(
     Raises:
         SettingsError: It says what may be meant.
     """
-    word = argv[0] if argv and argv[0] not in _COMMANDS else ""
+    word = argv[0] if argv and argv[0] not in COMMANDS else ""
     if unknown or (word.isascii() and word.isalpha()):
         from lambda_build_plugin.frontends.cli_usage import check_command, check_options
 
         if word.isascii() and word.isalpha():
-            check_command(word, _COMMANDS)
+            check_command(word, COMMANDS)
         check_options(unknown, parser)
 
 
 def print_error(text: str) -> None:
     """Write to standard error, if it can still be written."""
+    from lambda_build_plugin.frontends.colour import coloured, shows_colours
+
     try:
+        if shows_colours(sys.stderr, os.environ):
+            text = coloured(text)
         print(text, file=sys.stderr, flush=True)
     except OSError:
         _discard(sys.stderr)
@@ -248,12 +259,15 @@ def _discard(stream: TextIO) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _parser() -> argparse.ArgumentParser:
-    from lambda_build_plugin import __version__
-
-    parser = make_parser(description=_DESCRIPTION, epilog=_EPILOG)
-    parser.add_argument("--version", action="version", version=f"lambda-build {__version__}")
-    add_options(parser)
+def make_root_parser() -> argparse.ArgumentParser:
+    """Make the parser of `lambda-build` without a command."""
+    commands = "\n".join(f"  {name:<9}  {text}" for name, text in SUMMARIES.items())
+    parser = make_parser(
+        usage="%(prog)s [options] [PROJECT_DIR ...]\n       %(prog)s COMMAND [options]",
+        description=f"{_DESCRIPTION}\n{commands}",
+        epilog=_EPILOG,
+    )
+    add_root_options(parser)
     several = add_folders(
         parser, "build", "default: the current folder; several projects are built in one run"
     )
@@ -262,21 +276,26 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="stop at the first project that fails; default: build all others",
     )
-    parser.add_argument(
-        "-q", "--quiet", action="store_true", help="print errors only (and the report of --json)"
-    )
-    parser.add_argument("-v", "--verbose", action="store_true", help="show each step")
     return parser
 
 
+def _print_completion(shell: str) -> int:
+    from lambda_build_plugin.frontends.cli_completion import completion_script
+
+    script = completion_script(shell, COMMANDS)
+    return write_output(lambda: sys.stdout.write(script))
+
+
 def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
+    arguments = _Arguments(**vars(found))
+    if arguments.print_completion is not None:
+        return _print_completion(arguments.print_completion)
     from lambda_build_plugin.config.artifacts import read_artifacts
     from lambda_build_plugin.config.project import read_project
     from lambda_build_plugin.config.sources import environment_source, table_source
     from lambda_build_plugin.frontends.session import Session
     from lambda_build_plugin.pipeline.build import build_all
 
-    arguments = _Arguments(**vars(found))
     session = Session.of(vars(arguments), environ, quiet=arguments.quiet, verbose=arguments.verbose)
     host = session.host
     folders = [host.cwd / folder for folder in arguments.folders]
@@ -289,7 +308,7 @@ def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     project = read_project(folders[0])
     sources = [session.flags(), environment_source(host), table_source(project)]
     artifacts = read_artifacts(project, sources, host, wanted=session.artifact_names)
-    session.check_report_file(artifacts)
+    session.check_result_files(artifacts)
     reporter = session.reporter(sys.stderr)
     with reporter.live():
         results = build_all(artifacts, reporter)

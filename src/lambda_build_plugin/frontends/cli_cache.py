@@ -18,11 +18,12 @@ __all__ = ["parser", "run"]
 _DESCRIPTION = """\
 Show where the cache is and what is in it, or make it smaller.
 
-dir     print the folder
-size    show how much is in it
-prune   remove what killed builds have left behind and what has not been used for 30 days,
-        or what --older-than and --max-size say; builds may run meanwhile
-clear   remove everything; refused while a build runs"""
+  dir    print the folder
+  size   show how much is in it
+  prune  remove what killed builds have left behind and what has not been used for 30 days, \
+or what --older-than and --max-size say; builds may run meanwhile
+  clear  remove everything; refused while a build runs"""
+
 
 _EPILOG = """\
 exit codes: 0 done; 2 usage; 5 the cache cannot be changed

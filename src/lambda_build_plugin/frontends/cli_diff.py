@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.frontends.cli_parser import make_parser
+from lambda_build_plugin.frontends.cli_parser import add_page, make_parser
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +30,7 @@ class _Arguments(argparse.Namespace):
     before: str
     after: str
     json: bool
+    html: str | None
     verbose: bool
 
 
@@ -39,6 +40,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("before", metavar="A.zip")
     made.add_argument("after", metavar="B.zip")
     made.add_argument("--json", action="store_true", help="print the difference as JSON (schema 1)")
+    add_page(made, "what grew and what shrank")
     made.add_argument("-v", "--verbose", action="store_true", help="list all files")
     return made
 
@@ -47,14 +49,24 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: 
     """Show the difference and return the exit code.
 
     Raises:
-        SettingsError: One of the zips cannot be read.
+        LambdaBuildError: One of the zips cannot be read, or the page cannot be written.
     """
     from lambda_build_plugin.commands.diff import as_json, as_text, compare
     from lambda_build_plugin.frontends.cli import write_output
 
     arguments = _Arguments(**vars(found))
     names = (arguments.before, arguments.after)
-    difference = compare(Path(arguments.before), Path(arguments.after))
+    before, after = Path(arguments.before), Path(arguments.after)
+    if arguments.html is not None:
+        from lambda_build_plugin.frontends.result_files import check_page
+
+        check_page(Path(arguments.html))
+    difference = compare(before, after)
+    if arguments.html is not None:
+        from lambda_build_plugin.frontends.result_files import write_page
+        from lambda_build_plugin.page.views import of_diff
+
+        write_page(Path(arguments.html), [of_diff(before, after, difference)])
     text = (
         as_json(difference)
         if arguments.json

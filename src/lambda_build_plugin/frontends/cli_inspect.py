@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from lambda_build_plugin.frontends.cli_parser import make_parser
+from lambda_build_plugin.frontends.cli_parser import add_page, make_parser
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +38,7 @@ class _Arguments(argparse.Namespace):
     handler: str | None
     layers: list[str] | None
     json: bool
+    html: str | None
     strict: bool
     verbose: bool
 
@@ -63,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
         help="the zip of a layer that the function uses; may be repeated",
     )
     made.add_argument("--json", action="store_true", help="print the report as JSON (schema 1)")
+    add_page(made, "what fills the zip")
     made.add_argument("--strict", action="store_true", help="treat warnings as errors")
     made.add_argument(
         "-v",
@@ -107,6 +109,10 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     ]
     if problems:
         raise SettingsError(problems, hint="`lambda-build inspect --help` lists the options")
+    if arguments.html is not None:
+        from lambda_build_plugin.frontends.result_files import check_page
+
+        check_page(Path(arguments.html))
     report = inspect(
         Path(arguments.zip),
         runtime=runtime,
@@ -115,6 +121,11 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
         layers=layers,
         machine=read_machine(environ),
     )
+    if arguments.html is not None:
+        from lambda_build_plugin.frontends.result_files import write_page
+        from lambda_build_plugin.page.views import of_inspection
+
+        write_page(Path(arguments.html), [of_inspection(report, layers=layers, cwd=Path.cwd())])
     text = as_json(report) if arguments.json else as_text(report, verbose=arguments.verbose)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")

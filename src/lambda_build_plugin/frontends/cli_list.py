@@ -39,7 +39,7 @@ _ENGINES = ("github", "gitlab")
 _MOST_JOBS = {"github": 256, "gitlab": 200}
 """https://docs.github.com/actions/reference/limits, https://docs.gitlab.com/ci/yaml/"""
 
-_NOT_HERE = frozenset({"json", "report", "strict", "offline", "cache-dir", "jobs"})
+_NOT_HERE = frozenset({"html", "json", "report", "strict", "offline", "cache-dir", "jobs"})
 """Options of a build that change neither what is built nor where it goes."""
 
 

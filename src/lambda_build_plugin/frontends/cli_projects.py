@@ -58,7 +58,7 @@ def build_several(
         verbose=session.verbose,
     )
     projects = read_projects(found, request)
-    session.check_report_file([each for project in projects for each in project.artifacts])
+    session.check_result_files([each for project in projects for each in project.artifacts])
     reporter = (
         ProjectsReporter()
         if session.quiet
@@ -86,13 +86,20 @@ def _jobs(session: Session) -> int | None:
 def _show(session: Session, results: Sequence[ProjectResult], *, seconds: float) -> int:
     """Write what has become of the projects; failures go to standard error."""
     warnings = warning_lines(results)
+    built = {each.project.label: each.reports for each in results}
+    reports = [report for result in results for report in result.reports]
 
     def text() -> str:
-        reports = [report for result in results for report in result.reports]
         details = [as_text(report, verbose=True) for report in reports] if session.verbose else []
         return "\n".join([*details, f"{warnings}{as_table(results, seconds=seconds)}"])
 
-    shown = Shown(document=lambda: as_json(results), text=text, warnings=warnings)
+    shown = Shown(
+        document=lambda: as_json(results),
+        text=text,
+        warnings=warnings,
+        page=(lambda: session.page(built)) if reports else None,
+        sbom=(lambda: session.sbom(reports)) if reports else None,
+    )
     code = write_output(lambda: session.write(shown, sys.stdout, sys.stderr))
     for result in results:
         if result.failure is not None:

@@ -61,8 +61,13 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     arguments = _Arguments(**vars(found))
     try:
         data = b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
-        result = answer(read_query(data.decode("utf-8", "replace")), environ)
+        result = answer(read_query(data.decode("utf-8", "replace")), environ, _warn)
     except LambdaBuildError as error:
         print(error.text(verbose=arguments.verbose), file=sys.stderr)
         return _FAILED
     return write_output(lambda: print(json.dumps(result)))
+
+
+def _warn(warning: str) -> None:
+    """Keep standard output to the answer; Terraform has this in its log (`TF_LOG`)."""
+    print(f"warning: {warning}", file=sys.stderr)

@@ -32,6 +32,7 @@ from lambda_build_plugin.config.sources import (
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.frontends.session import Session, write_failure
 from lambda_build_plugin.pipeline.build import build
+from lambda_build_plugin.pipeline.outputs import PAGE, REPORT, SBOM
 from lambda_build_plugin.source_build.errors import BackendError
 from lambda_build_plugin.source_build.source import of_project
 
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
 __all__ = ["build_zip", "checked_versions", "configured_layout", "remove_zips"]
 
 _INTERRUPTED = 130
-_REPORT = "report"
-"""The key with the file of the JSON report, for which other frontends have a flag."""
+_FILES = (REPORT.option, PAGE.option, SBOM.option)
+"""The keys with the files that tell about a build, for which other frontends have flags."""
 
 _COMMAND = "`hatch build -t lambda`"
 _TABLE = "tool.hatch.build.targets.lambda"
@@ -81,10 +82,13 @@ def checked_versions(builder: LambdaBuilder, versions: Sequence[str] | None) -> 
         chosen = _versions(builder, versions)
         session = _session(builder)
         settings = _settings(builder, session, None)
-        session.check_report_file([settings])
-        if len(chosen) > 1 and _report_file(builder):
+        session.check_result_files([settings])
+        if len(chosen) > 1 and (named := _result_files(builder)):
             raise SettingsError(
-                [f"`{_REPORT}` is a single file, but {len(chosen)} versions are requested"],
+                [
+                    f"`{key}` is a single file, but {len(chosen)} versions are requested"
+                    for key in named
+                ],
                 hint="build one version at a time: `hatch build -t lambda:layer`",
             )
         if len(chosen) > 1 and not _is_folder(builder, settings):
@@ -145,8 +149,7 @@ def _reporting_errors(builder: LambdaBuilder) -> Iterator[None]:
     try:
         yield
     except LambdaBuildError as error:
-        options = {_REPORT: _report_file(builder)}
-        write_failure(error, options, cwd=Path(builder.root), output=sys.stderr)
+        write_failure(error, _result_files(builder), cwd=Path(builder.root), output=sys.stderr)
         builder.app.abort(
             _message_for_hatch(error, verbose=builder.app.verbosity > 0), code=error.exit_code
         )
@@ -185,19 +188,19 @@ def _versions(builder: LambdaBuilder, versions: Sequence[str] | None) -> list[st
 
 
 def _session(builder: LambdaBuilder) -> Session:
-    verbosity, file = builder.app.verbosity, _report_file(builder)
-    options = {_REPORT: Path(builder.root, file)} if file else {}
+    verbosity = builder.app.verbosity
+    options = {key: Path(builder.root, file) for key, file in _result_files(builder).items()}
     return Session.of(options, os.environ, quiet=verbosity < 0, verbose=verbosity > 0)
 
 
-def _report_file(builder: LambdaBuilder) -> str:
-    """Return the file for the JSON report; empty if there is none, or it is not a text."""
+def _result_files(builder: LambdaBuilder) -> dict[str, str]:
+    """Return the files that tell about a build, by their keys, as far as they are texts."""
     try:
         table = builder.target_config
     except TypeError:  # not a table, which `_target_source` explains
         table = {}
-    file = table.get(_REPORT)
-    return file if isinstance(file, str) else ""
+    named = {key: table.get(key) for key in _FILES}
+    return {key: file for key, file in named.items() if isinstance(file, str) and file}
 
 
 def _settings(builder: LambdaBuilder, session: Session, version: str | None) -> Settings:
@@ -234,9 +237,11 @@ def _target_source(builder: LambdaBuilder, project: Project) -> SettingsSource:
             ],
             hint=f"define artifacts in [tool.lambda-build.{ARTIFACTS}]; `lambda-build` builds them",
         )
-    if not isinstance(table.get(_REPORT, ""), str):
-        raise SettingsError([f"[{_TABLE}] {_REPORT}: must be a string"], hint="name a file")
-    others = {*_HATCHLING_KEYS, _REPORT}
+    if wrong := [key for key in _FILES if not isinstance(table.get(key, ""), str)]:
+        raise SettingsError(
+            [f"[{_TABLE}] {key}: must be a string" for key in wrong], hint="name a file"
+        )
+    others = {*_HATCHLING_KEYS, *_FILES}
     return SettingsSource(
         values={key: value for key, value in table.items() if key not in others},
         spell=lambda key: f"[{_TABLE}] {key}",

@@ -10,28 +10,36 @@ import os
 import sys
 from contextlib import suppress
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from lambda_build_plugin.config.options import KEYS
 from lambda_build_plugin.config.sources import SettingsSource
-from lambda_build_plugin.errors import LambdaBuildError, SettingsError
+from lambda_build_plugin.errors import LambdaBuildError
+from lambda_build_plugin.frontends.colour import coloured, shows_colours
+from lambda_build_plugin.frontends.extras import MissingExtraError
 from lambda_build_plugin.frontends.options import OPTIONS
+from lambda_build_plugin.frontends.result_files import (
+    ReportFileError,
+    check_result_file,
+    write_result,
+)
 from lambda_build_plugin.frontends.terminal import TerminalReporter
 from lambda_build_plugin.lock.errors import NotLockedError, StaleLockError
 from lambda_build_plugin.lock.formats import DEFAULT_NAMES
 from lambda_build_plugin.pipeline.host import read_host
-from lambda_build_plugin.pipeline.outputs import report_problem
+from lambda_build_plugin.pipeline.outputs import PAGE, REPORT, SBOM, result_problem
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.report import as_json, as_text, error_as_json
-from lambda_build_plugin.system.output import moved_in
 from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from lambda_build_plugin.config.settings import Host, Settings
+    from lambda_build_plugin.pipeline.outputs import ResultKind
     from lambda_build_plugin.report import BuildReport
 
 __all__ = ["Session", "Shown", "run_command", "with_host_lock", "write_failure"]
@@ -39,17 +47,9 @@ __all__ = ["Session", "Shown", "run_command", "with_host_lock", "write_failure"]
 _INTERRUPTED = 130
 
 
-class ReportFileError(SettingsError):
-    """The report cannot be written to the file that `--report` names."""
-
-    def __init__(self, file: Path, problem: str) -> None:
-        self.file = file
-        super().__init__([f"--report: `{file}` {problem}"], hint="choose another file")
-
-
 @dataclass(frozen=True, kw_only=True)
 class Shown:
-    """The two forms of a report."""
+    """The forms of a report."""
 
     document: Callable[[], str]
     """Writes it as JSON."""
@@ -59,6 +59,12 @@ class Shown:
 
     warnings: str
     """Lines for standard error, beside the JSON document."""
+
+    page: Callable[[], str] | None
+    """Writes it as a page for the browser; None if nothing was built."""
+
+    sbom: Callable[[], str] | None
+    """Lists what is in the zips (CycloneDX); None if nothing was built."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,31 +116,23 @@ class Session:
         live = stream.isatty() and not plain
         return TerminalReporter(stream, verbose=self.verbose, live=live)
 
-    def check_report_file(self, artifacts: Sequence[Settings]) -> None:
-        """Check before the build that the report can be written to the file of `--report`.
+    def check_result_files(self, artifacts: Sequence[Settings]) -> None:
+        """Check before the build that the report, the page and the SBOM can be written.
 
         Raises:
-            ReportFileError: The path is that of an artifact, of a file of the project's, or of
-                something that is not a report; or it cannot be written.
+            MissingExtraError: The library for the SBOM is not installed.
+            ReportFileError: A file cannot be written, or two of them have the same path.
         """
-        file = self._report_file()
-        if file is None:
-            return
-        existing = next(path for path in (file, *file.parents) if os.path.lexists(path))
-        try:
-            problem = report_problem(artifacts, file)
-        except OSError as error:  # such as a name that is too long
-            problem = f"cannot be read: {error.strerror or error}"
-        if name_problem := _name_problem(file):
-            problem = f"cannot be written: {name_problem}"
-        elif (
-            not problem
-            and existing != file
-            and not (existing.is_dir() and os.access(existing, os.W_OK))
-        ):
-            problem = f"cannot be written: {existing} is not a writable folder"
-        if problem:
-            raise ReportFileError(file, problem)
+        files = self._result_files()
+        if SBOM in files and find_spec("cyclonedx") is None:
+            raise MissingExtraError("--sbom", library="cyclonedx-python-lib", extra="sbom")
+        seen: dict[str, ResultKind] = {}
+        for kind, file in files.items():
+            check_result_file(file, kind, artifacts)
+            other = seen.setdefault(os.path.realpath(file), kind)
+            if other is not kind:
+                problem = f"is also the file of --{other.option}"
+                raise ReportFileError(file, problem, option=kind.option)
 
     @property
     def artifact_names(self) -> Sequence[str]:
@@ -150,7 +148,7 @@ class Session:
         """
         from lambda_build_plugin.pipeline.build import build_all
 
-        self.check_report_file(artifacts)
+        self.check_result_files(artifacts)
         reporter = self.reporter(sys.stderr, plain=plain)
         with reporter.live():
             results = build_all(artifacts, reporter)
@@ -164,26 +162,55 @@ class Session:
                 document=lambda: as_json(results),
                 text=lambda: "\n".join(as_text(each, verbose=self.verbose) for each in results),
                 warnings="".join(f"warning: {warning}\n" for warning in warnings),
+                page=lambda: self.page({"": results}),
+                sbom=lambda: self.sbom(results),
             ),
             output,
             errors,
         )
 
     def write(self, shown: Shown, output: TextIO, errors: TextIO) -> None:
-        """Write a report as JSON or as text, as the options ask for it."""
-        if (file := self._report_file()) is not None:
-            _write_report(file, shown.document())
+        """Write a report as JSON, as text and as a page, as the options ask for it."""
+        texts = {REPORT: shown.document, PAGE: shown.page, SBOM: shown.sbom}
+        for kind, file in self._result_files().items():
+            if (text := texts[kind]) is not None:
+                write_result(file, text())
         if self.options.get("json"):
             # Standard output contains nothing but the report, for the program that reads it.
             if not self.quiet:
                 _write(errors, shown.warnings)
             _write(output, shown.document())
         elif not self.quiet:
-            _write(output, shown.text())
+            plain = shown.text()
+            is_coloured = shows_colours(output, self.host.environ)
+            _write(output, coloured(plain) if is_coloured else plain)
 
-    def _report_file(self) -> Path | None:
-        named = self.options.get("report")
-        return None if named is None else self.host.cwd / str(named)
+    def page(self, results: Mapping[str, Sequence[BuildReport]]) -> str:
+        """Show what was built on one page, by the labels of the projects."""
+        from lambda_build_plugin.page.render import render
+        from lambda_build_plugin.page.views import of_build
+
+        return render(
+            [
+                of_build(report, label, cwd=self.host.cwd)
+                for label, reports in results.items()
+                for report in reports
+            ]
+        )
+
+    def sbom(self, results: Sequence[BuildReport]) -> str:
+        """List what is in the zips."""
+        from lambda_build_plugin.commands.sbom import sbom
+
+        return sbom(results, epoch=self.host.environ.get("SOURCE_DATE_EPOCH"))
+
+    def _result_files(self) -> dict[ResultKind, Path]:
+        """Give the files that the options name for the report and the page."""
+        return {
+            kind: self.host.cwd / str(named)
+            for kind in (REPORT, PAGE, SBOM)
+            if (named := self.options.get(kind.option)) is not None
+        }
 
 
 def write_failure(
@@ -201,25 +228,15 @@ def write_failure(
         OSError: Standard output cannot be written. A file that cannot is passed over, since
             it may be the reason for the failure.
     """
-    if (named := options.get("report")) and not isinstance(error, ReportFileError):
+    cannot = isinstance(error, ReportFileError) and error.option == REPORT.option
+    if (named := options.get(REPORT.option)) and not cannot:
         file = cwd / str(named)
         # What is there and is not a report is not ours; that may be what the error is about.
         with suppress(OSError):
-            if not report_problem((), file):
-                _write_report(file, error_as_json(error))
+            if not result_problem((), file, REPORT):
+                write_result(file, error_as_json(error))
     if options.get("json"):
         _write(output, error_as_json(error))
-
-
-def _name_problem(file: Path) -> str:
-    """Say why the system does not accept a path, such as too long a name; empty if it does."""
-    try:
-        file.lstat()
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
-    except OSError as error:
-        return error.strerror or str(error)
-    return ""
 
 
 def _write(stream: TextIO, text: str) -> None:
@@ -227,14 +244,6 @@ def _write(stream: TextIO, text: str) -> None:
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()
-
-
-def _write_report(file: Path, text: str) -> None:
-    if file.exists() and not file.is_file():
-        file.write_text(text, encoding="utf-8")  # a pipe or a terminal cannot be replaced
-        return
-    with moved_in(file) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 # --- frontends inside a host ----------------------------------------------------------

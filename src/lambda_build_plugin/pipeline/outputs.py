@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.lock.formats import DEFAULT_NAMES
 from lambda_build_plugin.system.output import OutputError
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from lambda_build_plugin.config.settings import Settings
 
-__all__ = ["check_outputs", "check_zip", "report_problem"]
+__all__ = ["PAGE", "REPORT", "SBOM", "ResultKind", "check_outputs", "check_zip", "result_problem"]
 
 _OWN_NAMES = frozenset(
     {*DEFAULT_NAMES, "Pipfile", "hatch.toml", "pyproject.toml", "setup.cfg", "setup.py", "uv.toml"}
@@ -32,6 +33,9 @@ _OWN = "it is one of the project's own files"
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 
 _LARGEST_REPORT = 1 << 26  # bytes
+
+_GENERATOR = b'<meta name="generator" content="lambda-build">'
+_HEAD_OF_PAGE = 1 << 10  # bytes
 
 
 def check_outputs(settings: Settings) -> None:
@@ -81,7 +85,7 @@ def _zip_problem(settings: Settings, path: Path) -> tuple[str, str]:
         return _OWN, "choose another name with `--output`"
     if path.exists() and not path.is_file():
         return "it is a device or a pipe, and a zip cannot be moved there", "name a file"
-    if not path.exists() or _is_empty(path, settings, suffix=".zip"):
+    if not path.exists() or _is_empty(path, settings.project.root, suffix=".zip"):
         return "", ""
     if path.suffix == ".whl" or not _is_zip(path):
         kind = "a wheel" if path.suffix == ".whl" else "not a zip"
@@ -101,11 +105,10 @@ def _is_input(path: Path, settings: Settings) -> bool:
     )
 
 
-def _is_empty(path: Path, settings: Settings, *, suffix: str) -> bool:
+def _is_empty(path: Path, project: Path, *, suffix: str) -> bool:
     """Tell whether nothing is lost with a file; an empty file of the project's has a meaning."""
     return path.stat().st_size == 0 and (
-        path.suffix == suffix
-        or not Path(os.path.realpath(path)).is_relative_to(settings.project.root.resolve())
+        path.suffix == suffix or not Path(os.path.realpath(path)).is_relative_to(project.resolve())
     )
 
 
@@ -132,8 +135,26 @@ def _check_folder(path: Path) -> None:
         )
 
 
-def report_problem(artifacts: Sequence[Settings], file: Path) -> str:
-    """Say why the report cannot be written to a file; empty if it can.
+@dataclass(frozen=True, kw_only=True)
+class ResultKind:
+    """A kind of file that tells about a build, beside the artifact."""
+
+    option: str
+    """The key of the option that names the file."""
+
+    noun: str
+    suffix: str
+    is_one: Callable[[Path], bool]
+    """Tells whether a file is an earlier one of this kind."""
+
+
+def result_problem(artifacts: Sequence[Settings], file: Path, kind: ResultKind) -> str:
+    """Say why a result cannot be written to a file; empty if it can.
+
+    Args:
+        artifacts: What is built; empty if that is not known, or nothing is.
+        file: Where the result is to go.
+        kind: What it is.
 
     Raises:
         OSError: The file cannot be read.
@@ -150,20 +171,39 @@ def report_problem(artifacts: Sequence[Settings], file: Path) -> str:
         return "is a folder"
     if file.name in _OWN_NAMES or any(_is_input(file, settings) for settings in artifacts):
         return "is one of the project's own files"
-    is_free = not file.is_file() or all(
-        _is_empty(file, settings, suffix=".json") for settings in artifacts
-    )
-    if not is_free and not _is_report(file):
-        return "already exists and is not a report of lambda-build"
-    return ""
+    folders = [settings.project.root for settings in artifacts] or [Path.cwd()]
+    if not file.is_file() or all(_is_empty(file, each, suffix=kind.suffix) for each in folders):
+        return ""
+    return "" if kind.is_one(file) else f"already exists and is not {kind.noun} of lambda-build"
 
 
 def _is_report(file: Path) -> bool:
     """Tell whether a file contains what `--json` and `--report` write."""
+    return "schema" in _document(file)
+
+
+def _is_sbom(file: Path) -> bool:
+    """Tell whether a file contains what `--sbom` writes, or another SBOM of CycloneDX."""
+    return _document(file).get("bomFormat") == "CycloneDX"
+
+
+def _document(file: Path) -> dict[str, object]:
+    """Read a JSON document; empty if the file contains something else."""
     if file.stat().st_size > _LARGEST_REPORT:
-        return False
+        return {}
     try:
         found = json.loads(file.read_bytes())
     except (ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and "schema" in found
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _is_page(file: Path) -> bool:
+    """Tell whether a file is a page that `--html` has written, by its generator."""
+    with file.open("rb") as stream:
+        return _GENERATOR in stream.read(_HEAD_OF_PAGE)
+
+
+REPORT = ResultKind(option="report", noun="a report", suffix=".json", is_one=_is_report)
+SBOM = ResultKind(option="sbom", noun="an SBOM", suffix=".json", is_one=_is_sbom)
+PAGE = ResultKind(option="html", noun="a page", suffix=".html", is_one=_is_page)

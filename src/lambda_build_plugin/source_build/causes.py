@@ -36,6 +36,7 @@ _MISSING = tuple(
         r"No package '(?P<name>[\w.+-]+)' found",
         r"Package '?(?P<name>[\w.+-]+)'?(?:, required by [^\n]{0,80}?,)? (?:was |is )?not found",
         r"Dependency ['\"]?(?P<name>[\w.+-]+)['\"]? not found",
+        r"pkg-config --exists (?P<name>[\w.+-]+)' returned non-zero",
         r"Could NOT find (?P<name>\w+)",
         r"command '(?P<name>[^'\n]+)' failed: No such file",
         r"unable to execute '(?P<name>[^'\n]+)'",

@@ -48,6 +48,7 @@ print(json.dumps({
     "folders": [sysconfig.get_path(name) for name in names]
     + [sysconfig.get_config_var(name) or "" for name in ("INCLUDEPY", "CONFINCLUDEPY")],
     "config": sysconfig.get_config_h_filename(),
+    "multiarch": sysconfig.get_config_var("MULTIARCH") or "",
 }))
 """
 """Asks a Python where its headers are."""
@@ -119,7 +120,8 @@ def write_cross_files(
 def _headers(interpreter: Interpreter, folder: Path) -> dict[str, str]:
     """Copy the headers of a Python; return the folders that they stand for.
 
-    Debian keeps `pyconfig.h` apart, and its own names the folder of this architecture.
+    Debian has a `pyconfig.h` for each architecture, and one that includes that of the target's,
+    which need not be installed here.
     """
     command = [str(interpreter.path), "-I", "-S", "-c", _PROBE]
     answer = finished(command, environ=without_python_variables(os.environ))
@@ -127,10 +129,16 @@ def _headers(interpreter: Interpreter, folder: Path) -> dict[str, str]:
     try:
         found = json.loads(answer.stdout)
         shutil.copytree(found["folders"][0], folder, dirs_exist_ok=True)
-        shutil.copyfile(found["config"], folder / "pyconfig.h")
+        shutil.copyfile(_config(Path(found["config"]), found["multiarch"]), folder / "pyconfig.h")
     except (OSError, ValueError, shutil.Error):
         return {}  # there are none here: the compiler says that Python.h is missing
     return {os.path.normpath(name): str(folder) for name in found["folders"] if name}
+
+
+def _config(path: Path, multiarch: str) -> Path:
+    """Return the `pyconfig.h` that says something itself."""
+    own = path.parent.parent / multiarch / path.parent.name / path.name
+    return own if multiarch and own.is_file() else path
 
 
 def _write_programs(folder: Path, interpreter: Interpreter, plan: Path) -> Path:

@@ -251,7 +251,8 @@ def _same(package: LockedPackage, wheel: Wheel, version: Version | None) -> Whee
 def _once(key: str, kind: str, context: BuildContext, make: Callable[[], Wheel]) -> Wheel:
     """Return a wheel from the cache, or make it and keep it there."""
     python = context.interpreter
-    compiler = str(context.cross_compiler or "")
+    cross = context.cross_compiler
+    compiler = f"{cross} {cross.cpu}" if cross is not None else ""
     parts = (_FORMAT, key, str(context.target), str(python), python.platform, compiler)
     full_key = "\n".join(parts)
     with context.cache.alone(full_key):

@@ -146,8 +146,9 @@ def _found(artifact: ArtifactView, module: str) -> str | None:
     for stem in (f"{module}/__init__", module):
         parent = stem.rpartition("/")[0]
         depth = len(parent) + 1 if parent else 0
+        start = f"{stem}."
         for path in artifact.sizes:
-            if path.startswith(f"{stem}.") and path.endswith(".so") and "/" not in path[depth:]:
+            if path.startswith(start) and path.endswith(".so") and "/" not in path[depth:]:
                 return path
         for path in (f"{stem}.py", f"{stem}.pyc"):
             if path in artifact.sizes:
@@ -180,7 +181,7 @@ def _meant_elsewhere(handler: str, artifacts: Sequence[ArtifactView]) -> list[st
     """Find modules that may have been meant: deeper or higher, or spelled a little otherwise."""
     wanted, _, name = handler.rpartition(".")
     wanted = re.sub(r"[./]+", ".", wanted).strip(".")
-    modules = ModuleIndex(artifacts).modules
+    modules = ModuleIndex.of(artifacts).modules
     last = wanted.rpartition(".")[2]
     close = _close_matches(wanted, modules, n=_MOST_MEANT)
     likely = [

@@ -52,7 +52,7 @@ def check_imports(artifact: ArtifactView, target: Target) -> Findings:
     editable: list[str] = []
     warnings: list[str] = []
     for root in artifact.roots:
-        for name, paths in sorted(artifact.names(root).items()):
+        for name, paths in sorted(artifact.names[root].items()):
             if _EDITABLE.fullmatch(name):
                 editable.append(_shown(artifact, paths[0]))
             elif name.endswith(".pth") and paths == [root + name]:

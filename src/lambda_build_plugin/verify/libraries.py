@@ -37,7 +37,7 @@ class LibraryFinder:
     def __init__(
         self, artifact: ArtifactView, beside: Sequence[ArtifactView], files: Mapping[str, Elf]
     ) -> None:
-        """Look at the names of all files.
+        """Look at what the files say.
 
         Args:
             artifact: What is checked.
@@ -45,12 +45,7 @@ class LibraryFinder:
             files: The ELF files of the artifact that can be loaded, by their paths.
         """
         self._mount = _mount(artifact)
-        self._names: defaultdict[str, set[str]] = defaultdict(set)
-        for each in (artifact, *beside):
-            mount = _mount(each)
-            for path in each.sizes:
-                folder, _, name = f"{mount}/{path}".rpartition("/")
-                self._names[folder].add(name)
+        self._paths = [(f"{_mount(each)}/", each.sizes) for each in (artifact, *beside)]
         self._folders = self._searched_folders(files)
 
     def missing(self, path: str, elf: Elf) -> Iterator[tuple[str, str]]:
@@ -61,20 +56,26 @@ class LibraryFinder:
         for name in elf.needed:
             if name in PRESENT_LIBRARIES or self._is_found(name, self._folders[path]):
                 continue
+            elsewhere = min(self._folders_with(name), default=None)
             yield (
                 name,
-                next(
-                    (
-                        folder.removeprefix(self._mount).strip("/") + "/"
-                        for folder, names in sorted(self._names.items())
-                        if name in names
-                    ),
-                    "",
-                ),
+                "" if elsewhere is None else elsewhere.removeprefix(self._mount).strip("/") + "/",
             )
 
     def _is_found(self, name: str, folders: AbstractSet[str]) -> bool:
-        return any(name in self._names.get(folder, ()) for folder in (*_LIBRARY_PATH, *folders))
+        return any(self._exists(f"{folder}/{name}") for folder in (*_LIBRARY_PATH, *folders))
+
+    def _exists(self, file: str) -> bool:
+        return any(
+            file.startswith(mount) and file[len(mount) :] in paths for mount, paths in self._paths
+        )
+
+    def _folders_with(self, name: str) -> Iterator[str]:
+        for mount, paths in self._paths:
+            for path in paths:
+                folder, _, file = f"{mount}{path}".rpartition("/")
+                if file == name:
+                    yield folder
 
     def _searched_folders(self, files: Mapping[str, Elf]) -> dict[str, frozenset[str]]:
         """Gather for each file the folders in which its libraries are looked for.

@@ -42,6 +42,11 @@ class Module(NamedTuple):
 class ModuleIndex:
     """All modules of an artifact and its layers, in the order of `sys.path`."""
 
+    @classmethod
+    def of(cls, artifacts: Sequence[ArtifactView]) -> ModuleIndex:
+        """Index some artifacts; that of a single one is made once."""
+        return artifacts[0].index if len(artifacts) == 1 else cls(artifacts)
+
     def __init__(self, artifacts: Sequence[ArtifactView]) -> None:
         """Look at the names of all files.
 
@@ -58,34 +63,34 @@ class ModuleIndex:
 
     def _add(self, artifact: ArtifactView, root: str) -> None:
         found: dict[str, tuple[int, str]] = {}
-        folders: set[str] = set()
+        packages: dict[str, str] = {}
         for path in artifact.sizes:
             if not path.startswith(root):
                 continue
             folder, _, file = path[len(root) :].rpartition("/")
-            if folder not in folders:
-                folders.add(folder)
-                self._add_folders(folder)
+            package = packages.get(folder)
+            if package is None:
+                package = packages[folder] = self._add_folders(folder)
             stem, _, ending = file.partition(".")
             rank = _RANKS.get(ending, _MACHINE_CODE if ending.endswith("so") else 0)
             if not rank:
                 continue
-            package = folder.replace("/", ".")
             is_package = stem == "__init__"
             name = package if is_package else f"{package}.{stem}" if package else stem
             rank += _PACKAGE if is_package else 0
             if name and rank > found.get(name, (0, ""))[0]:
                 found[name] = rank, path
         for name, (rank, path) in found.items():
-            is_package = rank > _PACKAGE
-            module = Module(name=name, path=path, artifact=artifact, is_package=is_package)
-            self.modules.setdefault(name, module)
+            if name not in self.modules:
+                self.modules[name] = Module(name, path, artifact, rank > _PACKAGE)
 
-    def _add_folders(self, folder: str) -> None:
-        name = folder.replace("/", ".")
+    def _add_folders(self, folder: str) -> str:
+        """Remember a folder and those that it is in; return its dotted name."""
+        dotted = name = folder.replace("/", ".")
         while name and name not in self.folders:
             self.folders.add(name)
             name = name.rpartition(".")[0]
+        return dotted
 
     def missing(self, dotted: str) -> str:
         """Name the first part of a dotted name that cannot be imported; empty if all can be.

@@ -165,13 +165,14 @@ class _Project:
         self.artifact = artifacts[0]
         self.target = target
         self._notes = notes
-        self.index = ModuleIndex(artifacts)
+        self.index = ModuleIndex.of(artifacts)
         # What was found in each own module, by its dotted name.
         self.facts: dict[str, ModuleFacts] = {}
         self.sources: dict[str, bytes] = {}
         self.problems: dict[str, SyntaxProblem] = {}
-        for name, module in sorted(self.index.modules.items()):
-            if module.is_own and all(map(str.isidentifier, name.split("."))):
+        own = (each for each in self.index.modules.items() if each[1].is_own)
+        for name, module in sorted(own):
+            if all(map(str.isidentifier, name.split("."))):
                 self._read(module)
 
     def keep_notes(self) -> None:
@@ -394,7 +395,7 @@ class _Project:
         return any(facts.changes_imports for facts in self.facts.values()) or any(
             name.endswith(".pth") and not _HARMLESS_PTH.fullmatch(name)
             for root in artifact.roots
-            for name in artifact.names(root)
+            for name in artifact.names[root]
         )
 
     def _shown(self, places: Sequence[_Missing], surroundings: Surroundings) -> str:

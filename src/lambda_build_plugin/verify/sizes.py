@@ -7,7 +7,7 @@ where MB means 1024 x 1024 bytes.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lambda_build_plugin.errors import VerificationError
 from lambda_build_plugin.runtime.limits import MOST_ENTRIES, UNZIPPED_LIMIT, ZIPPED_LIMIT, size_text
@@ -17,21 +17,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from lambda_build_plugin.stage.tree import StagedTree
-    from lambda_build_plugin.verify.savings import Saving
 
 __all__ = [
     "EmptyArtifactError",
     "OversizeError",
     "OversizeWheelsError",
+    "Saving",
     "TooManyEntriesError",
     "check_tree",
     "check_wheels",
     "doubtful_size",
+    "is_large",
     "large_zip",
 ]
 
 _DOUBTFUL = 0.95
 _FEW = 1 << 10  # bytes
+
+
+class Saving(NamedTuple):
+    """A setting that leaves something out."""
+
+    setting: str
+    """As it is written in `pyproject.toml`."""
+
+    size: int
+    """Bytes, not compressed."""
+
+    condition: str = ""
+    """When it can be used, such as `if the function calls only S3`; empty if nothing is known
+    that would speak against it."""
 
 
 class OversizeError(VerificationError):
@@ -95,7 +110,11 @@ def _remedies(over: int, savings: Sequence[Saving]) -> str:
     )
     if not savings:
         return further
-    listed = ", ".join(f"`{setting}` saves {size_text(size)}" for setting, size in savings)
+    listed = ", ".join(
+        f"`{each.setting}` saves {size_text(each.size)}"
+        + f" {each.condition}" * bool(each.condition)
+        for each in savings
+    )
     saved = sum(saving.size for saving in savings)
     if saved >= over:
         return f"{listed}: that is enough" + (" together" if len(savings) > 1 else "")
@@ -164,7 +183,8 @@ def check_tree(
     size = tree.size + sum((beside or {}).values())
     if size >= UNZIPPED_LIMIT:
         # Not loaded for an artifact that fits.
-        from lambda_build_plugin.verify.savings import heavy_folders, possible_savings
+        from lambda_build_plugin.verify.folders import heavy_folders
+        from lambda_build_plugin.verify.savings import possible_savings
 
         raise OversizeError(
             tree.size,
@@ -189,6 +209,11 @@ def check_wheels(sizes: Mapping[str, int]) -> None:
     if size >= UNZIPPED_LIMIT:
         ordered = sorted(sizes.items(), key=lambda item: (-item[1], item[0]))
         raise OversizeWheelsError(size, ordered[:MOST_LISTED])
+
+
+def is_large(*, unzipped: int, zipped: int) -> bool:
+    """Tell whether a zip takes more than half of what Lambda allows, in bytes."""
+    return unzipped * 2 > UNZIPPED_LIMIT or zipped * 2 > ZIPPED_LIMIT
 
 
 def doubtful_size(unzipped: int, *, together: bool = False) -> tuple[str, ...]:

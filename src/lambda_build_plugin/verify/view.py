@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from contextlib import ExitStack
 from dataclasses import field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
@@ -17,6 +18,7 @@ from lambda_build_plugin.stage.contents import contents
 from lambda_build_plugin.stage.packed import Packed
 from lambda_build_plugin.stage.tree import LAYER_FILES
 from lambda_build_plugin.values import dataclass
+from lambda_build_plugin.verify.module_index import ModuleIndex
 from lambda_build_plugin.verify.zip_format import is_folder
 from lambda_build_plugin.wheel.file import read_text
 from lambda_build_plugin.wheel.machine_code import Examiner
@@ -118,19 +120,20 @@ class ArtifactView:
     source: Callable[[str], bytes | None] = field(default=lambda _: None)
     """The source of a module whose bytecode alone ships, by its path; None where nobody has it."""
 
-    _names: dict[str, dict[str, list[str]]] = field(
-        init=False, default_factory=dict, compare=False, repr=False
-    )
-    """What `names` has found, which several checks ask for."""
+    @cached_property
+    def index(self) -> ModuleIndex:
+        """The modules in it."""
+        return ModuleIndex((self,))
 
-    def names(self, root: str) -> Mapping[str, list[str]]:
-        """Map what lies directly in a root to the paths of its files, or of it as a file."""
-        if root not in self._names:
-            found = self._names[root] = {}
+    @cached_property
+    def names(self) -> Mapping[str, Mapping[str, list[str]]]:
+        """By root, map what lies directly in it to the paths of its files, or of it as a file."""
+        found: dict[str, dict[str, list[str]]] = {root: {} for root in self.roots}
+        for root, names in found.items():
             for path in self.sizes:
                 if path.startswith(root):
-                    found.setdefault(path[len(root) :].partition("/")[0], []).append(path)
-        return self._names[root]
+                    names.setdefault(path[len(root) :].partition("/")[0], []).append(path)
+        return found
 
 
 def shipped(metadata: bytes) -> Shipped:
