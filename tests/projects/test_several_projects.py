@@ -104,7 +104,7 @@ def alone(mixed: Path) -> Mapping[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("jobs", ["1", "2", "5"])
+@pytest.mark.parametrize("jobs", ["1", "2"])
 def test_same_as_alone(mixed: Path, alone: Mapping[str, Any], jobs: str) -> None:
     """Reports and bytes are those of single runs, and do not depend on the number of workers."""
     folders = sorted((mixed / "functions").iterdir())
