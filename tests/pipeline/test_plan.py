@@ -17,6 +17,7 @@ from fakes.wheels import a_wheel
 from fakes.worlds import World
 
 from lambda_build_plugin.commands.api import load_all_settings, load_settings
+from lambda_build_plugin.errors import VerificationError
 from lambda_build_plugin.pipeline.build import build_all
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.system.cache import Cache
@@ -311,6 +312,25 @@ def test_processes_share_a_plan(world: World) -> None:
     _, planned = built(world)
     assert planned
     assert world.output.read_bytes() == outputs[0].read_bytes()
+
+
+def test_artifacts_of_the_same_content_have_their_own_handlers(world: World) -> None:
+    """What is known of a zip is shared, and the handler of each artifact is looked for in it."""
+    del world.environ["LAMBDA_BUILD_OUTPUT"]
+    pyproject = world.project / "pyproject.toml"
+    text = pyproject.read_text()
+    built(world)
+
+    def run(handler: str) -> None:
+        pyproject.write_text(
+            f"{text}[tool.lambda-build.artifacts.a]\nhandler = 'two.x'\n"
+            f"[tool.lambda-build.artifacts.b]\nhandler = '{handler}'\n"
+        )
+        build_all(load_all_settings(world.project, environ=world.environ))
+
+    run("two.x")
+    with pytest.raises(VerificationError, match=r"`two\.missing`"):
+        run("two.missing")
 
 
 def test_artifacts_share_what_is_written(world: World) -> None:
