@@ -42,7 +42,7 @@ help:
 	@echo "make session  record the terminal session in the README anew"
 	@echo "make reference  write the settings and the command line, as the code has them, into docs/"
 	@echo "make nightly every case of every test, on the locked dependencies and on the lowest"
-	@echo "make arm64   compile sources of the index for arm64, and use them under qemu"
+	@echo "make arm64   compile sources of the index for arm64, and use them and a function under qemu"
 	@echo "make newest  all tests with the newest of everything, whatever the locks say"
 	@echo "make examples  run the examples with real deploy tools, which need Node.js"
 	@echo "make fuzz    search each parser for inputs that it does not answer, for a minute each"
@@ -102,7 +102,7 @@ nightly: $(STAMP) $(LOWEST_STAMP)
 # `make nightly` runs these as well. What is skipped says why: qemu-user-static, root and apt
 # are needed, and a Python of the version that apt has.
 arm64: $(STAMP)
-	$(BIN)/pytest -v tests/source_build/test_real_sources.py
+	$(BIN)/pytest -v tests/source_build/test_real_sources.py tests/invoke/test_arm64.py
 
 # Made anew each time, its hosts included: what is newest changes without notice.
 newest: $(STAMP)

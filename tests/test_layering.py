@@ -238,7 +238,17 @@ def test_pipeline_loads_nothing_that_most_builds_do_not_need() -> None:
     loaded = set(json.loads(result.stdout))
 
     assert own(loaded) & LATE == set()
-    assert loaded & {"configparser", "difflib", "installer", "packaging.licenses"} == set()
+    assert (
+        loaded
+        & {
+            "configparser",
+            "difflib",
+            "importlib.metadata",
+            "installer",
+            "packaging.licenses",
+        }
+        == set()
+    )
 
 
 def test_console_script_loads_nothing_before_it_has_to() -> None:

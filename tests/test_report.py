@@ -20,6 +20,7 @@ from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
 from lambda_build_plugin.selection.left_out import LeftOut
 from lambda_build_plugin.stage.filters import Excluded
 from lambda_build_plugin.stage.tree import Distribution, Entry, StagedTree
+from lambda_build_plugin.verify.sizes import Saving
 from lambda_build_plugin.wheel.file import Wheel
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def _made(
     lock: str | None = None,
     left_out: Sequence[LeftOut] = (),
     excluded: Sequence[Excluded] = (),
+    savings: Sequence[Saving] = (),
     warnings: Sequence[str] = (),
 ) -> BuildReport:
     host = Host(
@@ -122,6 +124,7 @@ def _made(
             lock=Path(lock) if lock else None,
             left_out=left_out,
             excluded=excluded,
+            savings=savings,
             warnings=warnings,
             seconds={"lock": 0.25, "archive": 0.123456},
         )
@@ -196,6 +199,8 @@ def test_make() -> None:
                 "files": 2,
             },
         ],
+        "folders": [],
+        "savings": [],
         "layer_files": [],
         "left_out": [{"name": "colorama", "version": "0.4.6", "reason": "its marker is false"}],
         "excluded": [
@@ -263,8 +268,7 @@ Built /project/demo.zip
   numpy 1.0   100.0 MB
   demo 1.0     10.0 KB  (built from source by hatchling 1.27.0)
 
-Left out
-  colorama 0.4.6: its marker is false
+Left out: colorama 0.4.6 (`-v` says why)
 
 warning: beware
 0.37 s
@@ -319,25 +323,97 @@ def test_left_out_without_version() -> None:
     """A source that is left out before anybody knows its version has its name alone."""
     made = a_report(left_out=[LeftOut(name="local", version="", reason="its marker is false")])
 
-    assert "\n  local: its marker is false\n" in as_text(made)
+    assert "\nLeft out: local (`-v` says why)\n" in as_text(made)
+    assert "\n  local: its marker is false\n" in as_text(made, verbose=True)
 
 
-def test_long_list_of_what_is_left_out_is_cut_unless_verbose() -> None:
-    """The lock of an environment may have hundreds of packages."""
+def test_what_is_left_out_is_one_line_unless_verbose() -> None:
+    """The lock of an environment may have hundreds of packages, and few people ask for them."""
     left_out = [LeftOut(name=f"a{number:02}", version="1", reason="why") for number in range(30)]
     made = _made(StagedTree(entries=(), distributions=(), prefix=""), 0, left_out=left_out)
 
-    assert "\n  a09 1: why\n  and 20 more, `-v` lists all\n\n" in as_text(made)
+    assert "\nLeft out: a00 1, a01 1, a02 1, a03 1 and 26 more (`-v` says why)\n\n" in as_text(made)
+    assert "\nLeft out\n  a00 1: why\n" in as_text(made, verbose=True)
     assert "\n  a29 1: why\n\n" in as_text(made, verbose=True)
 
 
 def test_excluded() -> None:
-    """A line for each rule that leaves files out says what it saved."""
+    """A line for each rule that has left out files says what it saved."""
     tree = StagedTree(entries=(), distributions=(), prefix="")
+    in_vain = Excluded(kind="preset", rule="docs", files=0, unzipped=0)
 
-    text = as_text(_made(tree, 700, excluded=_EXCLUDED))
+    text = as_text(_made(tree, 700, excluded=[*_EXCLUDED, in_vain]))
 
     assert "\nExcluded\n  preset tests: 3 files, 2.0 KB\n  *.rs: 1 file, 0.0 KB\n\n" in text
+
+
+def test_rules_without_effect_are_not_listed() -> None:
+    """If no rule has left out anything, there is no list."""
+    tree = StagedTree(entries=(), distributions=(), prefix="")
+    in_vain = Excluded(kind="preset", rule="docs", files=0, unzipped=0)
+
+    assert "Excluded" not in as_text(_made(tree, 700, excluded=[in_vain]))
+
+
+def a_large_tree(size: int, *, prefix: str = "") -> StagedTree:
+    """Make a tree whose bytes are mostly in two folders; `size` is that of the first."""
+    owner = canonicalize_name("numpy")
+    files = {
+        "numpy.libs/openblas.so": size,
+        "numpy/__init__.py": 1_000,
+        "numpy/_core/data.bin": size // 2,
+        "numpy/_core/more/data.bin": size // 4,
+        "numpy/small/a.bin": 10,
+        "single.py": 10,
+    }
+    return StagedTree(
+        entries=tuple(
+            Entry(f"{prefix}{path}", owner, b"", "sha256=", bytes_)
+            for path, bytes_ in files.items()
+        ),
+        distributions=(_a_distribution("numpy"),),
+        prefix=prefix,
+    )
+
+
+@pytest.mark.parametrize("prefix", ["", "python/"])
+def test_largest_folders(prefix: str) -> None:
+    """Folders that are a tenth of a large artifact are listed, also those beside a package."""
+    made = _made(a_large_tree(20 << 20, prefix=prefix), 700)
+
+    assert made["folders"] == [
+        {"path": "numpy.libs/", "unzipped": 20 << 20},
+        {"path": "numpy/_core/", "unzipped": 15 << 20},
+    ]
+    assert (
+        "\nLargest folders\n  numpy.libs/     20.0 MB\n  numpy/_core/    15.0 MB\n\n"
+    ) in as_text(made)
+
+
+def test_folders_of_a_small_artifact_are_not_listed() -> None:
+    """Nobody needs to know what fills a few MB."""
+    assert _made(a_large_tree(2 << 20), 700)["folders"] == []
+
+
+def test_savings() -> None:
+    """What would make it smaller is listed with what it saves, and when it can be used."""
+    savings = [
+        Saving("provided = ['boto3']", 30 << 20),
+        Saving("bytecode-only = true", 5 << 20, "if so"),
+    ]
+
+    made = _made(a_large_tree(2 << 20), 700, savings=savings)
+
+    assert made["savings"][1] == {
+        "setting": "bytecode-only = true",
+        "unzipped": 5 << 20,
+        "condition": "if so",
+    }
+    assert (
+        "\nCould be smaller: what these settings would save\n"
+        "  provided = ['boto3']    30.0 MB\n"
+        "  bytecode-only = true     5.0 MB  if so\n\n"
+    ) in as_text(made)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ import zipfile
 import zlib
 from contextlib import ExitStack
 from dataclasses import field
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -123,15 +124,13 @@ def write_archive(
         _Output(file, hashes_packed=hashes_packed) as output,
     ):
         reader, opened = MemberReader(wheels), _OpenWheels(wheels)
-        for entry in tree.entries:
-            if isinstance(entry.data, Packed):
-                data = entry.data
-                central.append(_with_offset(data.record, output.offset))
-                output.write_packed(data.head)
-                if data.length:
-                    output.copy_packed(opened.file(data.wheel), data.start, data.length)
-                compressed.append(data.compressed)
-            else:
+        for is_packed, entries in groupby(tree.entries, key=_is_packed):
+            if is_packed:
+                run: list[Packed] = [entry.data for entry in entries]  # type: ignore[misc]
+                central += map(_with_offset, run, output.copy_packed(run, opened))
+                compressed += [data.compressed for data in run]
+                continue
+            for entry in entries:
                 packed = _packed(entry, reader)
                 header = _local_header(entry, packed, date)
                 central.append(_central_header(entry, header, output.offset))
@@ -139,7 +138,7 @@ def write_archive(
                 output.write(*packed.chunks)
                 compressed.append(packed.size)
         start, count = output.offset, len(central)
-        output.write(*central)
+        output.write(b"".join(central))
         output.write(_END.pack(b"PK\x05\x06", 0, 0, count, count, output.offset - start, start, 0))
     return Written(
         path=path,
@@ -169,8 +168,13 @@ def _central_header(entry: Entry, local: bytes, offset: int) -> bytes:
     return packed + name
 
 
-def _with_offset(record: bytes | memoryview, offset: int) -> bytes:
+def _with_offset(data: Packed, offset: int) -> bytes:
+    record = data.record
     return b"".join((record[:_WITHOUT_OFFSET], _OFFSET.pack(offset), record[_CENTRAL.size :]))
+
+
+def _is_packed(entry: Entry) -> bool:
+    return isinstance(entry.data, Packed)
 
 
 def packed_files(
@@ -224,13 +228,10 @@ class _OpenWheels:
     def __init__(self, stack: ExitStack) -> None:
         stack.callback(self._close)
         self._files: dict[Path, FileIO] = {}
-        self._last: tuple[Path, FileIO] | None = None
 
     def file(self, wheel: Path) -> FileIO:
-        """Open a wheel, if it is not open."""
-        if self._last is None or self._last[0] is not wheel:
-            self._last = (wheel, self._files.get(wheel) or self._open(wheel))
-        return self._last[1]
+        """Open a wheel, if it is not open; it stays open until others are asked for."""
+        return self._files.get(wheel) or self._open(wheel)
 
     def _open(self, wheel: Path) -> FileIO:
         if len(self._files) == _MOST_OPEN:
@@ -276,7 +277,7 @@ class _Output:
         self._buffer = self._free.get()
         self._view = memoryview(self._buffer)
         self._size = 0
-        self.offset = 0
+        self._handed_over = 0
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -293,6 +294,11 @@ class _Output:
             raise self._failure
 
     @property
+    def offset(self) -> int:
+        """Bytes that were written so far."""
+        return self._handed_over + self._size
+
+    @property
     def digest(self) -> bytes:
         return self._hash.digest()
 
@@ -306,17 +312,39 @@ class _Output:
         for part in parts:
             self._put(part)
 
-    def write_packed(self, part: bytes | memoryview) -> None:
-        """Write bytes that an earlier archive has packed."""
-        self._switch(is_packed=True)
-        self._put(part)
+    def copy_packed(self, run: Iterable[Packed], wheels: _OpenWheels) -> list[int]:
+        """Write files that an earlier archive has packed; where a wheel is cut off, write less.
 
-    def copy_packed(self, file: FileIO, start: int, length: int) -> None:
-        """Write a piece of a file that an earlier archive has packed.
+        There are thousands of them, and most are small, so that what is done for each counts.
 
-        Where the file is shorter than it was, less is written.
+        Returns:
+            The offset of each file.
         """
         self._switch(is_packed=True)
+        offsets: list[int] = []
+        wheel, file = None, None
+        view, size = self._view, self._size
+        for head, _, source, start, length, _ in run:
+            offsets.append(self._handed_over + size)
+            if length and source is not wheel:
+                wheel, file = source, wheels.file(source)
+            end = size + len(head)
+            if end + length <= _BLOCK:
+                view[size:end] = head
+                size = end
+                if file is not None and length:
+                    file.seek(start)
+                    size += file.readinto(view[end : end + length]) or 0
+                continue
+            self._size = size
+            self._put(head)
+            if file is not None and length:
+                self._copy(file, start, length)
+            view, size = self._view, self._size
+        self._size = size
+        return offsets
+
+    def _copy(self, file: FileIO, start: int, length: int) -> None:
         file.seek(start)
         while length:
             if self._size == _BLOCK:
@@ -325,7 +353,6 @@ class _Output:
             if not count:
                 return
             self._size += count
-            self.offset += count
             length -= count
 
     def _switch(self, *, is_packed: bool) -> None:
@@ -336,7 +363,6 @@ class _Output:
             self._is_packed = is_packed
 
     def _put(self, part: bytes | memoryview) -> None:
-        self.offset += len(part)
         while len(part) > _BLOCK - self._size:
             room = _BLOCK - self._size
             self._view[self._size :] = part[:room]
@@ -350,6 +376,7 @@ class _Output:
         if self._failure is not None:
             raise self._failure
         self._filled.put(_Block(self._buffer, self._size, self._is_packed))
+        self._handed_over += self._size
         self._buffer = self._free.get()
         self._view = memoryview(self._buffer)
         self._size = 0

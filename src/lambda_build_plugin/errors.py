@@ -109,10 +109,14 @@ class LambdaBuildError(Exception):
             parts.append(f"  why: {_indented(self.why_shown(verbose=verbose), 7)}")
         return printable("\n".join((*parts, "", f"hint: {_indented(self.hint, 6)}")))
 
+    @property
+    def why_lines(self) -> tuple[str, ...]:
+        """The reason as it was given, or in one piece if somebody has added to it."""
+        return self._lines if self.why == "\n".join(self._lines) else (self.why,)
+
     def why_shown(self, *, verbose: bool) -> str:
         """Write the reason; `verbose` also shows the end of a long list."""
-        is_listed = self.why == "\n".join(self._lines)  # or somebody has added to it
-        return "\n".join(cut(self._lines, verbose=verbose)) if is_listed else self.why
+        return "\n".join(cut(self.why_lines, verbose=verbose))
 
 
 class SettingsError(LambdaBuildError):

@@ -20,6 +20,9 @@ __all__ = ["Clock", "Reporter"]
 class Reporter:
     """Hear of each step and stay silent."""
 
+    def artifact(self, label: str) -> None:
+        """The build of an artifact begins; the label names it among those of the run."""
+
     def stage(self, name: str) -> None:
         """A stage of the pipeline begins, such as `lock`, `fetch` or `archive`."""
 
@@ -28,6 +31,9 @@ class Reporter:
 
     def fetching(self, *, files: int) -> None:
         """So many files are wanted."""
+
+    def announced(self, size: int) -> None:
+        """`size` bytes are about to come over the network."""
 
     def received(self, size: int) -> None:
         """`size` more bytes came over the network."""

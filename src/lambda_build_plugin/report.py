@@ -13,6 +13,7 @@ from lambda_build_plugin.errors import cut, printable
 from lambda_build_plugin.runtime.limits import UNZIPPED_LIMIT, ZIPPED_LIMIT, size_text
 from lambda_build_plugin.stage.tree import LAYER_FILES
 from lambda_build_plugin.values import dataclass
+from lambda_build_plugin.verify.folders import heavy_folders
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.selection.left_out import LeftOut
     from lambda_build_plugin.stage.filters import Excluded
     from lambda_build_plugin.stage.tree import StagedTree
+    from lambda_build_plugin.verify.sizes import Saving
 
 __all__ = [
     "BuildReport",
@@ -32,10 +34,12 @@ __all__ = [
     "ErrorReport",
     "ExcludedReport",
     "FailedReport",
+    "FolderReport",
     "LayerFileReport",
     "LeftBehindReport",
     "LeftOutReport",
     "PackageReport",
+    "SavingReport",
     "SizeReport",
     "as_json",
     "as_text",
@@ -50,6 +54,9 @@ __all__ = [
 SCHEMA = 1
 _BAR = 24
 _LISTED = 8
+_NOT_SMALL = 10 << 20  # bytes
+_LARGE_PART = 0.1
+_NAMED = 4
 
 
 class SizeReport(TypedDict):
@@ -105,6 +112,26 @@ class ExcludedReport(TypedDict):
     unzipped: int
 
 
+class FolderReport(TypedDict):
+    """A folder inside a package that makes up a tenth of the artifact or more."""
+
+    path: str
+    unzipped: int
+
+
+class SavingReport(TypedDict):
+    """A setting that would make the artifact smaller."""
+
+    setting: str
+    """As it is written in the table of settings."""
+
+    unzipped: int
+    """Bytes that it would leave out."""
+
+    condition: str
+    """When the function can do without them; empty if nothing speaks against it."""
+
+
 class LeftBehindReport(TypedDict):
     """A file or folder of a project that ships as source, and that stays behind."""
 
@@ -146,6 +173,12 @@ class BuildReport(TypedDict):
     """Base64, as Lambda shows it and Terraform's `source_code_hash` compares it."""
 
     packages: list[PackageReport]
+    folders: list[FolderReport]
+    """The largest folders inside packages, the largest first; empty for a small artifact."""
+
+    savings: list[SavingReport]
+    """Found out only if the zip takes more than half of what Lambda allows."""
+
     layer_files: list[LayerFileReport]
     left_out: list[LeftOutReport]
     excluded: list[ExcludedReport]
@@ -181,6 +214,7 @@ class BuildResult:
     lock: Path | None
     left_out: Sequence[LeftOut]
     excluded: Sequence[Excluded] = ()
+    savings: Sequence[Saving] = ()
     warnings: Sequence[str]
     seconds: Mapping[str, float]
     """By stage."""
@@ -203,6 +237,11 @@ def make(result: BuildResult) -> BuildReport:
         sha256=written.sha256.hex(),
         code_sha256=base64.b64encode(written.sha256).decode(),
         packages=_packages(tree, written),
+        folders=_folders(tree),
+        savings=[
+            SavingReport(setting=each.setting, unzipped=each.size, condition=each.condition)
+            for each in result.savings
+        ],
         layer_files=[
             LayerFileReport(path=entry.path, unzipped=entry.size, zipped=compressed)
             for entry, compressed in zip(tree.entries, written.compressed, strict=True)
@@ -261,6 +300,8 @@ def as_text(report: BuildReport, *, verbose: bool = False) -> str:
         *size_lines(report["size"], report["code_sha256"]),
         "",
         *_package_lines(report["packages"], verbose=verbose),
+        *_folder_lines(report["folders"]),
+        *_saving_lines(report["savings"]),
         *_layer_file_lines(report["layer_files"], verbose=verbose),
         *_left_out_lines(report["left_out"], verbose=verbose),
         *_excluded_lines(report["excluded"]),
@@ -361,6 +402,18 @@ def _packages(tree: StagedTree, written: Written) -> list[PackageReport]:
     return sorted(by_owner.values(), key=lambda package: (package["name"], package["version"]))
 
 
+def _folders(tree: StagedTree) -> list[FolderReport]:
+    """List the folders inside packages that are large parts of a tree that is not small."""
+    size = tree.size
+    if size < _NOT_SMALL:
+        return []
+    return [
+        FolderReport(path=path, unzipped=unzipped)
+        for path, unzipped in heavy_folders(tree, _LISTED)
+        if unzipped >= size * _LARGE_PART
+    ]
+
+
 def _bar(size: int, limit: int) -> str:
     filled = min(_BAR, round(_BAR * size / limit))
     return (
@@ -402,6 +455,30 @@ def _note(package: PackageReport) -> str:
     return f"  (built from source{by}{compiled})"
 
 
+def _folder_lines(folders: Sequence[FolderReport]) -> list[str]:
+    return _size_table(
+        "Largest folders", [(each["path"], each["unzipped"], "") for each in folders]
+    )
+
+
+def _saving_lines(savings: Sequence[SavingReport]) -> list[str]:
+    return _size_table(
+        "Could be smaller: what these settings would save",
+        [(each["setting"], each["unzipped"], each["condition"]) for each in savings],
+    )
+
+
+def _size_table(title: str, rows: Sequence[tuple[str, int, str]]) -> list[str]:
+    if not rows:
+        return []
+    width = max(len(label) for label, _, _ in rows)
+    lines = [
+        f"  {label:<{width}}  {size_text(size):>9}  {remark}".rstrip()
+        for label, size, remark in rows
+    ]
+    return [title, *lines, ""]
+
+
 def _layer_file_lines(files: Sequence[LayerFileReport], *, verbose: bool) -> list[str]:
     if not files:
         return []
@@ -410,25 +487,27 @@ def _layer_file_lines(files: Sequence[LayerFileReport], *, verbose: bool) -> lis
 
 
 def _left_out_lines(left_out: Sequence[LeftOutReport], *, verbose: bool) -> list[str]:
+    """Name what is left out in one line, or list it with its reasons."""
     if not left_out:
         return []
-    lines = [
-        # A source without a known version is shown by its name only.
-        f"{' '.join(filter(None, (item['name'], item['version'])))}: {item['reason']}"
-        for item in left_out
-    ]
-    return ["Left out", *(f"  {line}" for line in cut(lines, verbose=verbose)), ""]
+    # A source without a known version is shown by its name only.
+    names = [" ".join(filter(None, (item["name"], item["version"]))) for item in left_out]
+    if verbose:
+        reasons = (item["reason"] for item in left_out)
+        listed = (f"  {name}: {reason}" for name, reason in zip(names, reasons, strict=True))
+        return ["Left out", *listed, ""]
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return [f"Left out: {', '.join(names[:_NAMED])}{more} (`-v` says why)", ""]
 
 
 def _excluded_lines(excluded: Sequence[ExcludedReport]) -> list[str]:
-    if not excluded:
-        return []
     lines = [
         f"  {'preset ' if item['kind'] == 'preset' else ''}{item['rule']}: {item['files']:,} "
         f"file{'' if item['files'] == 1 else 's'}, {size_text(item['unzipped'])}"
         for item in excluded
+        if item["files"]
     ]
-    return ["Excluded", *lines, ""]
+    return ["Excluded", *lines, ""] if lines else []
 
 
 def _left_behind_lines(left_behind: Sequence[LeftBehindReport], *, verbose: bool) -> list[str]:

@@ -12,7 +12,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 "$here/make_python.sh" "$folder"
 folder=$(cd "$folder" && pwd)
 
-"${LAMBDA_BUILD:-lambda-build}" invoke "$here/../../fixtures/projects/quickstart" \
+rm -rf "$folder/quickstart"
+cp -R "$here/../../fixtures/projects/quickstart" "$folder/quickstart"
+"${LAMBDA_BUILD:-lambda-build}" invoke "$folder/quickstart" \
     --runtime python3.11 --arch arm64 \
     --python "$folder/usr/bin/python3.11" --qemu-sysroot "$folder" \
     --timeout 300 --memory 512 |

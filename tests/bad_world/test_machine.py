@@ -116,6 +116,7 @@ def test_full_output(world: World, tmp_path: Path) -> None:
 
         assert (run.code, run.output) == (7, "")
         assert run.errors.startswith(f"error: cannot write {old}\n  why: {NO_SPACE}\n")
+        assert "hint: make room there" in run.errors
         assert [path.name for path in disk.iterdir()] == ["artifact.zip"]
         assert old.read_bytes() == EMPTY_ZIP
 

@@ -191,7 +191,7 @@ def test_prune_leaves_a_running_build_alone(world: World, index: FakeIndex) -> N
     build = world.start()
     while not world.parts():
         assert build.poll() is None
-    pruned, cleared = cache(world, "prune", "--max-size", "0B"), cache(world, "clear")
+    pruned, cleared = cache(world, "prune", "--max-size", "0"), cache(world, "clear")
     assert build.poll() is None
     output, errors = build.communicate(timeout=60)
 

@@ -840,10 +840,10 @@ def test_python_version_above_that_the_project_excludes() -> None:
 @pytest.mark.parametrize(
     ("handler", "advice"),
     [
-        ("app:handler", "write a dot for the colon: `app.handler`"),
-        ("my_app.app:handler", "write a dot for the colon: `my_app.app.handler`"),
-        ("my_app/app.py:handler", "write a dot for the colon: `my_app/app.handler`"),
-        ("app.py::handler", "write a dot for the colon: `app.handler`"),
+        ("app:handler", "write a dot instead of the colon: `app.handler`"),
+        ("my_app.app:handler", "write a dot instead of the colon: `my_app.app.handler`"),
+        ("my_app/app.py:handler", "write a dot instead of the colon: `my_app/app.handler`"),
+        ("app.py::handler", "write a dot instead of the colon: `app.handler`"),
         ("./app.handler", "did you mean `app.handler`?"),
         ("app.handler()", "did you mean `app.handler`?"),
     ],

@@ -693,7 +693,8 @@ def test_unknown_digests_are_one_error(world: World) -> None:
         packages = [an_unnamed(WHEEL), a_package("other", unnamed=an_unnamed(OTHER).unnamed)]
         error = failure(lambda: world.fetcher(index.url).named(packages, TARGET))
         assert error.why == (
-            f"cannot find demo 1.0:\n  {index.url}: listed with other digests\n"
+            f"cannot find the locked files of demo 1.0:\n"
+            f"  {index.url}: listed with other digests\n"
             f"cannot find other 1.0:\n  {index.url}: not listed"
         )
 

@@ -297,13 +297,15 @@ def test_defect(
 
 
 def test_wrong_hash_in_requirements(workplace: Workplace) -> None:
-    """Where only digests are locked, a file with another one is not the file."""
+    """The version is there with other digests: what helps most users is to lock again."""
     workplace.put("requirements.wrong-hash.txt")
 
     code, errors = workplace.refusal()
 
-    assert (code, errors.splitlines()[0]) == (5, "error: cannot find pinned 1.0")
-    assert "listed with other digests" in errors
+    what, why, _, hint = errors.splitlines()
+    assert (code, what) == (5, "error: cannot find the locked files of pinned 1.0")
+    assert why.endswith(": listed with other digests")
+    assert hint.startswith("hint: lock again if its files were meant to change; if the locked ")
 
 
 def test_no_lock_at_all(workplace: Workplace) -> None:
@@ -323,7 +325,7 @@ hint: make one with the tool that the project uses:
       pipenv:    pipenv lock
       pip-tools: pip-compile --generate-hashes -o requirements.txt pyproject.toml (on Linux, \
 because it locks only for the system that it runs on)
-      or name a lock that is somewhere else: lambda-build --lock PATH
+      or name a lock that is somewhere else with the setting `lock` (`--lock PATH`)
 """,
     )
 

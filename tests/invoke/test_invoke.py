@@ -247,7 +247,17 @@ FAILURES = {
 }
 
 
-@pytest.mark.parametrize(("code", "kind", "message", "hint"), FAILURES.values(), ids=FAILURES)
+RARE = {"at-import", "exit-at-import", "no-handler", "syntax", "exit"}
+"""Failures that say little when the others are as they should be."""
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "message", "hint"),
+    [
+        pytest.param(*each, id=name, marks=[pytest.mark.nightly] if name in RARE else [])
+        for name, each in FAILURES.items()
+    ],
+)
 def test_failures_are_lambdas(
     workplace: Workplace, code: str, kind: str, message: str, hint: str
 ) -> None:
@@ -263,6 +273,21 @@ def test_failures_are_lambdas(
     assert message in answer["errorMessage"]
     assert f"error: the function failed: {kind}\n" in run.errors
     assert hint in run.errors.rpartition("\nhint: ")[2]
+
+
+def test_deep_recursion_is_an_error_like_others(workplace: Workplace) -> None:
+    """Awslambdaric sends a traceback of a thousand lines in a header."""
+    run = workplace.call("def handler(*_):\n    return handler(*_)\n")
+
+    assert run.code == 9
+    assert json.loads(run.output)["errorType"] == "RecursionError"
+
+
+def test_answer_that_only_python_takes_for_json(workplace: Workplace) -> None:
+    """`NaN` is passed on as Lambda does it, and is a text in the document of `--json`."""
+    run = workplace.call("def handler(*_):\n    return float('nan')\n", "--json")
+
+    assert json.loads(run.output)["invocations"][0]["answer"] == "NaN"
 
 
 def test_handler_that_is_not_there(workplace: Workplace) -> None:
@@ -409,7 +434,14 @@ def test_layers_in_their_order(workplace: Workplace) -> None:
     assert run.output == "[1, 2, 1]\n"
 
 
-@pytest.mark.parametrize("name", ["1st.handler", "src/handlers/x.handler", "ns.sub.app.handler"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "1st.handler",
+        "src/handlers/x.handler",
+        pytest.param("ns.sub.app.handler", marks=pytest.mark.nightly),
+    ],
+)
 def test_forms_of_handlers(workplace: Workplace, name: str) -> None:
     """A handler may lie in a folder, or in a file that Python could not import by a statement."""
     module = name.rpartition(".")[0].replace(".", "/")
@@ -500,11 +532,37 @@ def test_bytecode_without_sources(workplace: Workplace) -> None:
 
 # --- nothing is left behind -------------------------------------------------------------
 
+HIDING = """\
+import os
+def handler(event, context):
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        os.chdir("/")
+        pid = os.fork()
+        if pid:
+            os.write(writing, str(pid).encode())
+            os._exit(0)
+        os.closerange(0, 100)
+        os.execve("/bin/sleep", ["sleep", "300"], {})
+    return int(os.read(reading, 100))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells who started what")
+def test_daemon_that_hides_ends_with_the_function(workplace: Workplace) -> None:
+    """A daemon without environment, files, and working directory of the function is found."""
+    run = workplace.call(HIDING)
+
+    assert run.code == 0
+    assert gone(lambda: runs(int(run.output)))
+
+
 FORKING = """\
 import os, subprocess, sys
 def handler(event, context):
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"],
-        start_new_session=True)
+        start_new_session=True, env={})
     if event:
         with open(event, "w") as file:
             file.write(f"{os.getpid()} {child.pid}\\n")
@@ -525,7 +583,10 @@ def test_children_of_the_handler_end_with_it(workplace: Workplace) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows who left the session")
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGKILL, signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.nightly)],
+)
 def test_nothing_is_left_of_a_killed_command(workplace: Workplace, number: int) -> None:
     """Whatever ends the command ends the function, and removes the folder."""
     note = workplace.folder / "note"

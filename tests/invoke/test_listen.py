@@ -152,6 +152,7 @@ def test_asynchronous_and_dry(client: Client) -> None:
     ("path", "body", "headers", "status", "kind"),
     [
         (INVOKE, b"{", {}, 400, "InvalidRequestContentException"),
+        (INVOKE, b"NaN", {}, 400, "InvalidRequestContentException"),
         (INVOKE, b"{}", {"X_Amz_Client_Context": "%"}, 400, "InvalidRequestContentException"),
         (INVOKE, b"{}", {"X_Amz_Invocation_Type": "X"}, 400, "InvalidParameterValueException"),
         (INVOKE, b"1" * (6 * 1024 * 1024 + 1), {}, 413, "RequestTooLargeException"),
@@ -167,6 +168,17 @@ def test_refused_requests(
     response, _ = client.ask(path, body, **headers)
 
     assert (response.status, response.getheader("X-Amzn-ErrorType")) == (status, kind)
+
+
+@pytest.mark.parametrize("path", [INVOKE, "/my/path"])
+def test_client_that_goes_away_in_a_request(client: Client, path: str) -> None:
+    """A part of a body is no event, though it may be JSON."""
+    with socket.create_connection((client.connection.host, client.connection.port), 30) as raw:
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n"
+        raw.sendall(head.encode() + b"[1]")
+        raw.shutdown(socket.SHUT_WR)
+
+        assert raw.recv(100) == b""
 
 
 def test_function_url(client: Client) -> None:

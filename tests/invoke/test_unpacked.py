@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,6 +54,17 @@ def test_large_members_are_whole(tmp_path: Path) -> None:
     unpack_function(a_zip(tmp_path / "f.zip", {"data": content}), tmp_path / "task")
 
     assert (tmp_path / "task" / "data").read_bytes() == content
+
+
+def test_member_that_only_its_owner_can_read(tmp_path: Path) -> None:
+    """What `ZipFile.writestr` makes of a name cannot be read on Lambda; the remedy is told."""
+    with zipfile.ZipFile(tmp_path / "f.zip", "w") as archive:
+        archive.writestr("app.py", "x = 1\n")
+
+    with pytest.raises(VerificationError, match=r"mode 0600\): `app\.py`") as raised:
+        unpack_function(tmp_path / "f.zip", tmp_path / "task")
+
+    assert "`ZipInfo.external_attr`" in str(raised.value.hint)
 
 
 def test_damaged_member(tmp_path: Path) -> None:

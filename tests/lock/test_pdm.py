@@ -11,6 +11,7 @@ from fakes.wheels import a_wheel
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.config.project import read_project
+from lambda_build_plugin.config.tables import read_toml
 from lambda_build_plugin.lock.errors import (
     ExcludedTargetError,
     InvalidLockError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from lambda_build_plugin.config.tables import Table
     from lambda_build_plugin.lock.model import Lock, LockedPackage
 
 _A = "sha256:" + "a" * 64
@@ -145,6 +147,32 @@ def test_member_of_a_workspace(tmp_path: Path, dependencies: str, expected: list
     lock = read_lock(tmp_path / "pdm.lock", read_project(tmp_path / "app"), {}, lock_is_fresh=True)
 
     assert chosen(lock) == expected
+
+
+def test_members_share_what_is_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock is parsed once for all members, and again after another program has written it."""
+    parsed: list[Path] = []
+
+    def noted(path: Path) -> Table:
+        parsed.append(path)
+        return read_toml(path)
+
+    monkeypatch.setattr("lambda_build_plugin.lock.pdm.read_toml", noted)
+    root = '[tool.pdm.workspace]\nmembers = ["app", "other"]\n'
+    for name in ("app", "other"):
+        (tmp_path / name).mkdir()
+        text = f'[project]\nname = "{name}"\nversion = "1"\ndependencies = ["lib"]\n'
+        (tmp_path / name / "pyproject.toml").write_text(text, encoding="utf-8")
+    members, found = (a_member("app"), a_member("other")), []
+    for version in ("1.0", "2.0.1"):
+        a_lock(tmp_path, *members, entry("lib", version=version), pyproject=root)
+        for name in ("app", "other"):
+            project = read_project(tmp_path / name)
+            lock = read_lock(tmp_path / "pdm.lock", project, {}, lock_is_fresh=True)
+            found += chosen(lock)
+
+    assert found == ["lib 1.0", "lib 1.0", "lib 2.0.1", "lib 2.0.1"]
+    assert parsed == [tmp_path / "pdm.lock"] * 2
 
 
 # --- which packages of a flat lock ----------------------------------------------------

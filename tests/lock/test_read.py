@@ -152,7 +152,7 @@ hint: make one with the tool that the project uses:
       pipenv:    pipenv lock
       pip-tools: pip-compile --generate-hashes -o requirements.txt pyproject.toml (on Linux, \
 because it locks only for the system that it runs on)
-      or name a lock that is somewhere else: lambda-build --lock PATH"""
+      or name a lock that is somewhere else with the setting `lock` (`--lock PATH`)"""
 
 
 def test_no_lock_says_how_each_tool_makes_one(tmp_path: Path) -> None:
@@ -222,6 +222,8 @@ def test_wrong_folder_says_where_the_project_is(
     found = caught.value.hint.splitlines()
     assert [line for line in found if line.startswith("there is a")] == lines
     assert found[: len(lines)] == lines
+    # The list of all tools would hide what helps here.
+    assert ("make one with the tool that the project uses:" in found) == (not lines)
 
 
 @pytest.mark.parametrize(
@@ -230,6 +232,18 @@ def test_wrong_folder_says_where_the_project_is(
         pytest.param("[tool.poetry.group.dev]\n", "poetry, which the project uses: `poetry lock`"),
         pytest.param("[tool.pdm]\n", "pdm, which the project uses: `pdm lock`"),
         pytest.param("[tool.uv]\n", "uv, which the project uses: `uv lock`"),
+        pytest.param(
+            "[tool.hatch.build.targets.lambda]\n",
+            "hatch, which the project uses: `lambda-build lock`",
+        ),
+        pytest.param(
+            "[tool.hatch.envs.default]\n[tool.hatch.build.targets.wheel]\n",
+            "hatch, which the project uses: `lambda-build lock`",
+        ),
+        pytest.param(
+            "[tool.hatch.build.targets.wheel]\n[tool.uv]\n",
+            "uv, which the project uses: `uv lock`",
+        ),
         pytest.param(
             '[build-system]\nrequires = []\nbuild-backend = "poetry.core.masonry.api"\n',
             "poetry, which the project uses: `poetry lock`",
@@ -245,7 +259,7 @@ def test_no_lock_names_the_one_tool_of_the_project(tmp_path: Path, text: str, co
 
     assert caught.value.hint.splitlines() == [
         f"make one with {command}",
-        "or name a lock that is somewhere else: lambda-build --lock PATH",
+        "or name a lock that is somewhere else with the setting `lock` (`--lock PATH`)",
     ]
 
 

@@ -523,7 +523,10 @@ def test_builds_without_isolation_are_warned_of(tmp_path: Path, environ: dict[st
 
     run = run_lambda_build(cwd=app, environ=environ)
 
-    assert (run.code, "lib was built in isolation, although uv is told" in run.output) == (0, True)
+    assert (run.code, "lib was built in isolation, although uv is configured" in run.output) == (
+        0,
+        True,
+    )
 
 
 def test_secrets_stay_out_of_other_peoples_builds(tmp_path: Path, environ: dict[str, str]) -> None:

@@ -119,7 +119,7 @@ def test_no_file_is_locked(world: World) -> None:
         run = world.build()
     assert run.code == 5
     assert run.errors.startswith(
-        "error: cannot find demo 1.0\n"
+        "error: cannot find the locked files of demo 1.0\n"
         f"  why: {index.url}: listed without digests\n"
         f"       {index.url}: {NATIVE.filename} is sha256:{NATIVE.sha256}\n"
         f"       {index.url}: {PURE.filename} is sha256:{PURE.sha256}\n"

@@ -17,6 +17,7 @@ from fakes.wheels import a_wheel
 from fakes.worlds import World
 
 from lambda_build_plugin.commands.api import load_all_settings, load_settings
+from lambda_build_plugin.errors import VerificationError
 from lambda_build_plugin.pipeline.build import build_all
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.system.cache import Cache
@@ -92,6 +93,22 @@ def signed_by_user(world: World) -> Cache:
     """Open the cache with the key of the user."""
     state = world.folder / "home" / "state" / "lambda-build"
     return Cache(world.cache, key=read_key(state, cache=world.cache))
+
+
+def test_plan_knows_what_would_make_the_zip_smaller(world: World) -> None:
+    """The report of a large artifact says so each time, without looking into the wheels again."""
+    incompressible = hashlib.shake_128(b"noise").digest(27 << 20)
+    tests: dict[str, bytes | str] = {
+        "large/tests/test_a.py": "",
+        "large/tests/data.bin": incompressible,
+    }
+    lock(world, ONE, TWO, a_wheel("large", "1.0", files=tests, compression=0))
+
+    (first, _), (again, planned) = built(world), built(world)
+
+    assert planned
+    assert first["savings"] == again["savings"]
+    assert [each["setting"] for each in first["savings"]] == ['exclude-presets = ["tests"]']
 
 
 @pytest.mark.parametrize(
@@ -295,6 +312,25 @@ def test_processes_share_a_plan(world: World) -> None:
     _, planned = built(world)
     assert planned
     assert world.output.read_bytes() == outputs[0].read_bytes()
+
+
+def test_artifacts_of_the_same_content_have_their_own_handlers(world: World) -> None:
+    """What is known of a zip is shared, and the handler of each artifact is looked for in it."""
+    del world.environ["LAMBDA_BUILD_OUTPUT"]
+    pyproject = world.project / "pyproject.toml"
+    text = pyproject.read_text()
+    built(world)
+
+    def run(handler: str) -> None:
+        pyproject.write_text(
+            f"{text}[tool.lambda-build.artifacts.a]\nhandler = 'two.x'\n"
+            f"[tool.lambda-build.artifacts.b]\nhandler = '{handler}'\n"
+        )
+        build_all(load_all_settings(world.project, environ=world.environ))
+
+    run("two.x")
+    with pytest.raises(VerificationError, match=r"`two\.missing`"):
+        run("two.missing")
 
 
 def test_artifacts_share_what_is_written(world: World) -> None:

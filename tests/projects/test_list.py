@@ -351,6 +351,20 @@ def test_code_behind_a_link(root: Path) -> None:
     assert touched(root) == ["b"]
 
 
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_project_that_is_a_submodule(root: Path, name: str) -> None:
+    """A submodule is a part of the repository, whatever git is configured to show of it."""
+    a_git_repository(root / "functions" / "a").commit()
+    git = FakeRepository(root)
+    git.run("rm", "-r", "--quiet", "--cached", "functions/a")
+    git.run("add", "functions/a")
+    git.commit()
+    git.run("config", "diff.ignoreSubmodules", "all")
+    write(f"functions/{name}/src/{name}/new.py")(root)
+
+    assert touched(root) == [name]
+
+
 def test_commands_may_read_any_file(root: Path) -> None:
     """With `before-build`, documents count, and so do scripts that it names elsewhere."""
     write("tools/generate.sh")(root)

@@ -104,7 +104,7 @@ def alone(mixed: Path) -> Mapping[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("jobs", ["1", "2", "5"])
+@pytest.mark.parametrize("jobs", ["1", "2"])
 def test_same_as_alone(mixed: Path, alone: Mapping[str, Any], jobs: str) -> None:
     """Reports and bytes are those of single runs, and do not depend on the number of workers."""
     folders = sorted((mixed / "functions").iterdir())
@@ -371,6 +371,24 @@ def test_files_are_fetched_once(tmp_path: Path) -> None:
         files = [each.path for each in index.requests if each.path.endswith(".whl")]
     assert run.code == 0, run.errors
     assert sorted(Path(path).name for path in files) == [ONE.filename, TWO.filename]
+
+
+def test_library_that_cannot_be_built_is_tried_once(tmp_path: Path) -> None:
+    """All projects that need it fail for the same reason, which was found out once."""
+    root = a_repository(tmp_path)
+    library = a_counting_library(root, "common")
+    with (library / "hatch_build.py").open("a") as file:
+        file.write('        raise RuntimeError("the database is closed")\n')
+    for number in range(3):
+        a_poetry_function(root, f"f{number}", library)
+
+    run = ran(root, "--workspace", "--jobs", "2", "--json")
+
+    failures = json.loads(run.output)["failures"]
+    assert (run.code, len(failures), names(root)) == (6, 3, [])
+    assert len({failure["why"] for failure in failures}) == 1
+    assert "the database is closed" in failures[0]["why"]
+    assert (root / "count").read_text() == "built\n"
 
 
 POETRY_CORE = """\

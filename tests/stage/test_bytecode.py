@@ -388,9 +388,10 @@ def test_broken_interpreter(tmp_path: Path) -> None:
 @pytest.mark.parametrize("runtime", [r for r in RUNTIMES.values() if r.python >= (3, 10)], ids=str)
 def test_every_runtime(tmp_path: Path, runtime: Runtime) -> None:
     """Another Python than the one that runs us compiles what it can load, always the same."""
+    host = a_host(tmp_path)
     try:
         python = find_interpreter(
-            runtime.python, environ=os.environ, home=Path.home(), need="the test"
+            runtime.python, environ=host.environ, home=host.home, need="the test"
         )
     except NoInterpreterError as error:
         pytest.skip(error.what)

@@ -398,9 +398,7 @@ def test_command_line(tmp_path: Path) -> None:
     assert (
         "Excluded\n"
         "  preset stubs: 1 file, 0.0 KB\n"
-        "  preset docs: 0 files, 0.0 KB\n"
         "  __init__.py: 1 file, 0.0 KB\n"
-        "  *.rs: 0 files, 0.0 KB\n"
         "\n"
         "warning: `*.rs` of `exclude` matches nothing\n"
     ) in run.output

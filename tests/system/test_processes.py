@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,6 +72,32 @@ def is_gone(pid: int) -> bool:
             return True
         time.sleep(0.05)
     return False
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no signals to send")
+def test_signal_while_a_program_starts_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal between the start of a program and its watch leaves no program behind."""
+    start, started = subprocess.Popen, []
+
+    def start_and_signal(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        process = start(command, **options)
+        if command[0] == "sleep":
+            started.append(process.pid)
+            signal.raise_signal(signal.SIGTERM)
+        return process
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess, "Popen", start_and_signal)
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            finished(["sleep", "1000"], environ=ENVIRON)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert is_gone(started[0])
 
 
 def test_program_that_is_absent_is_told() -> None:

@@ -255,4 +255,4 @@ def test_function_that_was_meant(handler: str, source: str, found: str | None) -
 @pytest.mark.parametrize("handler", ["my_project.app:handler", "my_project.app.py:handler"])
 def test_colon_in_a_handler(handler: str) -> None:
     """The form of entry points is not that of Lambda."""
-    assert meant(handler, {}) == "write a dot for the colon: `my_project.app.handler`"
+    assert meant(handler, {}) == "write a dot instead of the colon: `my_project.app.handler`"

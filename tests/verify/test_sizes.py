@@ -225,6 +225,32 @@ def test_what_would_bring_it_under(further: list[Entry], size: int, hint: str) -
     assert oversize(an_entry("big/a.bin", size, owner="big"), *further).hint == hint
 
 
+@pytest.mark.parametrize(
+    ("further", "saving"),
+    [
+        pytest.param(
+            [
+                an_entry("big/b.py", 1_048_576, owner="big"),
+                an_entry("big/__pycache__/b.cpython-313.pyc", 10, owner="big"),
+                an_entry("big/not_compiled.py", 3_145_728, owner="big"),
+            ],
+            "`bytecode-only = true` saves 1.0 MB if tracebacks need no lines of code",
+            id="sources beside bytecode",
+        ),
+        pytest.param(
+            [an_entry("pyarrow/include/arrow/a.h", 2_097_152, owner="pyarrow")],
+            '`exclude = ["/pyarrow/include/"]` saves 2.0 MB',
+            id="heavy folder",
+        ),
+    ],
+)
+def test_what_else_would_make_it_smaller(further: list[Entry], saving: str) -> None:
+    """Sources that ship beside their bytecode, and folders that functions hardly need."""
+    hint = oversize(an_entry("big/a.bin", _LIMIT, owner="big"), *further).hint
+
+    assert hint.partition(", which is not enough")[0] == saving
+
+
 def test_biggest_adds_up() -> None:
     """The size of a distribution is that of all its files."""
     entries = [

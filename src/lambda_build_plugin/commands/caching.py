@@ -217,7 +217,7 @@ class CacheInUseError(FetchError):
         super().__init__(
             f"cannot clear the cache at {cache}",
             why="a build that runs uses it",
-            hint="wait for its end, or run `lambda-build cache prune`, which may run beside builds",
+            hint="wait for it, or run `lambda-build cache prune`, which is safe during a build",
         )
 
 

@@ -67,7 +67,7 @@ class ForeignSourceError(LockError):
             f"`lambda-build lock` cannot lock {project.name}: uv would take packages from "
             "elsewhere than the project says",
             why=[f"- {item.line}" for item in found],
-            hint=f"{own}tell uv the same with [tool.uv.sources], [[tool.uv.index]] or "
+            hint=f"{own}configure the same for uv with [tool.uv.sources], [[tool.uv.index]] or "
             "`override-dependencies`",
         )
 

@@ -450,7 +450,7 @@ def guess_runtime(zips: Sequence[InspectedZip]) -> tuple[Runtime, str]:
     newest = newest_admitted(admitted)
     if newest is not None:
         return newest, "guessed: the newest that all packages admit"
-    return newest_admitted(None) or RUNTIMES["python3.13"], "guessed: the zip does not tell"
+    return newest_admitted(None) or RUNTIMES["python3.13"], "guessed: nothing in the zip shows it"
 
 
 def _runtimes_served(artifacts: Sequence[ArtifactView]) -> list[set[str]]:

@@ -351,6 +351,16 @@ TABLE = (
         of_frontend=True,
     ),
     Option(
+        "sbom",
+        ("sbom",),
+        "output",
+        "FILE",
+        "list what is in the zip as CycloneDX 1.6 in JSON, which the extra `sbom` makes possible",
+        in_table=False,
+        in_environment=False,
+        of_frontend=True,
+    ),
+    Option(
         "offline",
         ("offline",),
         "files and network",

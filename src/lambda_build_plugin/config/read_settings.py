@@ -239,7 +239,7 @@ def _handler(reader: ValueReader) -> str | None:
     handler = reader.text("handler")
     meant = _without_entry_point_syntax(handler or "")
     if handler and meant != handler and HANDLER.fullmatch(meant):
-        colon = "write a dot for the colon: " if ":" in handler else "did you mean "
+        colon = "write a dot instead of the colon: " if ":" in handler else "did you mean "
         end = "" if ":" in handler else "?"
         reader.problem("handler", f"is `{handler}`; {colon}`{meant}`{end}")
     elif handler and (not HANDLER.fullmatch(handler) or len(handler) > _LONGEST_HANDLER):

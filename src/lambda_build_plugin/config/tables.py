@@ -20,7 +20,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Table", "TableError", "is_nested_deeply", "parse_toml", "read_toml"]
+__all__ = ["Table", "TableError", "is_nested_deeply", "parse_toml", "read_toml", "stamp_of"]
 
 _T = TypeVar("_T")
 
@@ -63,6 +63,16 @@ def read_toml(path: Path) -> Table:
     except UnicodeDecodeError as error:
         raise TableError(path.name, f"is not UTF-8 text ({error.reason})") from error
     return parse_toml(text, at=path.name)
+
+
+def stamp_of(path: Path) -> tuple[int, int, int]:
+    """Get what another version of a file would differ in, for what is kept while it is the same.
+
+    Raises:
+        OSError: The file cannot be read.
+    """
+    status = path.stat()
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def parse_toml(text: str, *, at: str) -> Table:

@@ -20,8 +20,10 @@ def read_size(text: str) -> int:
         Bytes. As in all reports, and in Lambda's documents, 1 MB are 1024 x 1024 bytes.
 
     Raises:
-        ValueError: It is something else; a number needs its unit.
+        ValueError: It is something else; every number but 0 needs its unit.
     """
+    if text == "0":
+        return 0
     match = _SIZE.fullmatch(text)
     if match is None:
         raise ValueError(f"`{text}` is not a size such as `500MB` or `2GB`")

@@ -43,20 +43,46 @@ class DigestMismatchError(FetchError):
         )
 
 
+_PLACES = (
+    "add that index where your tool keeps its sources ([[tool.poetry.source]], "
+    "[[tool.pdm.source]], uv.toml, pip.conf, --extra-index-url in the requirements file)"
+)
+_GONE_HINT = f"if it is on another index, {_PLACES}; if it was deleted, lock again"
+# Most often a package was uploaded anew under its old version, or a digest was mistyped.
+_OTHERS_HINT = (
+    "lock again if its files were meant to change; if the locked ones are on another index, "
+    f"{_PLACES}"
+)
+
+
 class FileGoneError(FetchError):
     """None of the indexes that may serve a package has the locked file."""
 
     def __init__(
-        self, filename: str, asked: Sequence[str], *, failed: Sequence[FetchError] = ()
+        self,
+        filename: str,
+        asked: Sequence[str],
+        *,
+        failed: Sequence[FetchError] = (),
+        has_others: bool = False,
     ) -> None:
+        """Say where the file was looked for.
+
+        Args:
+            filename: The file, or the package and its version.
+            asked: A line for each location.
+            failed: Why locations could not be read.
+            has_others: Whether the version was found, only with other files than the locked ones.
+        """
         self.filename, self.asked = filename, tuple(asked)
+        if failed:
+            hint = "\n".join(dict.fromkeys(error.hint for error in failed))
+        else:
+            hint = _OTHERS_HINT if has_others else _GONE_HINT
         super().__init__(
-            f"cannot find {filename}",
+            f"cannot find {'the locked files of ' if has_others else ''}{filename}",
             why=self.asked or "no index and no --find-links location is configured",
-            hint="\n".join(dict.fromkeys(error.hint for error in failed))
-            or "if it is on another index, add that index where your tool keeps its "
-            "sources ([[tool.poetry.source]], [[tool.pdm.source]], uv.toml, pip.conf, "
-            "--extra-index-url in the requirements file); if it was deleted, lock again",
+            hint=hint,
         )
 
 

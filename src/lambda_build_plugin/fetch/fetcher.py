@@ -249,6 +249,7 @@ class Fetcher:
 
     def _counted(self, response: Response) -> Iterator[bytes]:
         received = 0
+        self._reporter.announced(response.announced_size)
         for chunk in response.chunks():
             self._reporter.received(len(chunk))
             received += len(chunk)

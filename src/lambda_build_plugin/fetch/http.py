@@ -115,6 +115,10 @@ class _Watch:
                 return
 
 
+_MOST_DIGITS = 15
+"""Of a size that a server announces; Python refuses to read thousands of them."""
+
+
 class Response:
     """A response whose body is being received."""
 
@@ -125,6 +129,10 @@ class Response:
         """The address after all redirects, without credentials."""
 
         self.content_type = raw.headers.get("Content-Type", "").lower()
+
+        size = raw.headers.get("Content-Length", "")
+        self.announced_size = int(size) if size.isdecimal() and len(size) <= _MOST_DIGITS else 0
+        """Bytes of the body, as the server says; 0 if it does not."""
 
     def read(self) -> bytes:
         """Receive the whole body, and undo its content encoding.

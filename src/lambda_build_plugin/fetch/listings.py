@@ -149,6 +149,7 @@ class Listings:
 
         def parse(response: Response) -> Page:
             body = response.read()
+            self._reporter.announced(len(body))
             self._reporter.received(len(body))
             with _reporting_page(location.shown):
                 return Page(body, url=response.url, content_type=response.content_type)

@@ -55,6 +55,9 @@ class _Search:
 
     failed: list[FetchError] = field(default_factory=list)
 
+    has_others: bool = False
+    """Whether a location lists the version, with other digests than the locked ones."""
+
     @classmethod
     def of(cls, package: LockedPackage) -> _Search:
         return cls(package, {file.digest for file in package.unnamed if file.digest})
@@ -135,7 +138,7 @@ class Names:
         is_sure = not search.candidates
         tried = [] if is_sure else self._try_candidates(search, target)
         if not search.names and tried:
-            raise FileGoneError(str(package), [*search.asked, *tried])
+            raise FileGoneError(str(package), [*search.asked, *tried], has_others=True)
         if not search.names:  # no candidate loads on the target, which the selection explains
             return with_files(package, search.candidates)
         self._cache.keep_note(_NOTES, keys[0] if is_sure else keys[1], search.names)
@@ -162,7 +165,7 @@ class Names:
                 raise NotCachedError(str(package), are_lists=True)
             raise failed_locations(str(package), search.asked, search.failed)
         if not search.names and not search.candidates:
-            raise FileGoneError(str(package), search.asked)
+            raise FileGoneError(str(package), search.asked, has_others=search.has_others)
         return search
 
     def _search_in(self, listing: Listing, location: Location, search: _Search) -> None:
@@ -181,6 +184,7 @@ class Names:
         unsure = [link for link in namesakes if not _is_comparable(link, search.package)]
         for link in unsure:
             search.unsure.setdefault(link.filename, (link, location))
+        search.has_others = search.has_others or bool(namesakes)
         known = "listed with other digests" if namesakes else "not listed"
         search.asked.append(f"{location.shown}: {'listed without digests' if unsure else known}")
 

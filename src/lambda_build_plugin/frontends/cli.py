@@ -76,8 +76,8 @@ examples:
   lambda-build services/api services/jobs --report report.json
 
 Options for target, contents and output can also be set in [tool.lambda-build] of
-pyproject.toml, or in the environment as LAMBDA_BUILD_<KEY>, except for --json, --report
-and --html.
+pyproject.toml, or in the environment as LAMBDA_BUILD_<KEY>, except for --json, --report,
+--html and --sbom.
 A flag wins over the environment, and the environment over the table.
 
 exit codes: 0 done; 2 settings or usage; 3 lock; 4 no file for the target; 5 fetch;
@@ -229,7 +229,11 @@ def _check_usage(
 
 def print_error(text: str) -> None:
     """Write to standard error, if it can still be written."""
+    from lambda_build_plugin.frontends.colour import coloured, shows_colours
+
     try:
+        if shows_colours(sys.stderr, os.environ):
+            text = coloured(text)
         print(text, file=sys.stderr, flush=True)
     except OSError:
         _discard(sys.stderr)

@@ -20,17 +20,17 @@ Show where the cache is and what is in it, or make it smaller.
 
   dir    print the folder
   size   show how much is in it
-  prune  remove what killed builds have left behind and what has not been used for 30 days, \
-or what --older-than and --max-size say; builds may run meanwhile
-  clear  remove everything; refused while a build runs"""
+  prune  remove what killed builds have left behind, and what has not been used for 30 days \
+(or what --older-than and --max-size say); builds may run at the same time
+  clear  remove everything; refused while a build is running"""
 
 
 _EPILOG = """\
 exit codes: 0 done; 2 usage; 5 the cache cannot be changed
 
-The folder is that of --cache-dir, else of LAMBDA_BUILD_CACHE_DIR, else the user's cache folder.
-Only files that lambda-build has put there are counted and removed. 1 GB is 1024 MB, as in all
-reports. When a file was last used is known to the hour."""
+The folder comes from --cache-dir, then from LAMBDA_BUILD_CACHE_DIR, and is otherwise a folder of
+the user. Only files that lambda-build has put there are counted and removed. 1 GB is 1024 MB, as
+in all reports. The time of the last use is known to the hour."""
 
 _ACTIONS = ("dir", "size", "prune", "clear")
 
@@ -54,13 +54,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--older-than",
         metavar="TIME",
-        help="prune: remove what has not been used for so long, such as 12h, 30d or 2w",
+        help="prune: remove what has not been used for this time, such as 12h, 30d or 2w",
     )
     made.add_argument(
         "--max-size",
         metavar="SIZE",
-        help="prune: remove what was not used for longest until the rest is no larger than, "
-        "such as, 500MB or 2GB",
+        help="prune: remove what has been unused for the longest time, until the rest is no "
+        "larger than this, such as 500MB or 2GB",
     )
     made.add_argument("--json", action="store_true", help="size: print it as JSON (schema 1)")
     made.add_argument(

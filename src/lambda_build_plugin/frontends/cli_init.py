@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["parser", "run"]
 
 _DESCRIPTION = """\
-Write [tool.lambda-build] into pyproject.toml: the runtime, the architecture and the
-handler, each as named or found by looking. A table that is already there stays as it is."""
+Write [tool.lambda-build] into pyproject.toml, with the runtime, the architecture and the
+handler. What you do not name is looked for in the project. An existing table is not changed."""
 
 
 class _Arguments(argparse.Namespace):

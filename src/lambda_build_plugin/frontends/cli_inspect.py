@@ -70,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
         "-v",
         "--verbose",
         action="store_true",
-        help="show long lists whole, and tracebacks of unexpected failures",
+        help="show long lists in full, and tracebacks of unexpected failures",
     )
     return made
 

@@ -31,9 +31,9 @@ _LONGEST = 900  # seconds
 _HINT = "`lambda-build invoke --help` lists the options"
 
 _DESCRIPTION = """\
-Run a function on this machine as Lambda would, without Docker: the zip is unpacked into a
-read-only folder, layers beside it, and AWS's runtime interface client calls the handler in the
-Python of the runtime, with the environment variables of Lambda and nothing of yours. A project
+Run a function on this machine as Lambda would, without Docker. The zip and its layers are
+unpacked into read-only folders, and AWS's runtime interface client calls the handler in the
+runtime's version of Python, with Lambda's environment variables and none of your own. A project
 is built first. The answer is written to standard output, and the log to standard error."""
 
 _EPILOG = """\
@@ -42,8 +42,8 @@ examples:
   lambda-build invoke dist/package.zip --handler app.handler --event event.json
   lambda-build invoke --listen 9000 --http
 
-exit codes: 0 answered; 9 the function failed; and those of `lambda-build`, if it could not be
-built or cannot run here"""
+exit codes: 0 the function answered; 9 it failed; those of `lambda-build` if it cannot be built
+or cannot run here"""
 
 
 class _Arguments(argparse.Namespace):

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.frontends.cli_parser import add_folders, add_options, make_parser
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from lambda_build_plugin.frontends.session import Session
     from lambda_build_plugin.projects.listing import Listing
@@ -22,15 +23,17 @@ __all__ = ["parser", "run"]
 _DESCRIPTION = """\
 List what `lambda-build` with the same folders and options would build, without building it:
 folder, project, artifact and target, and with --json also the output, the lock, and the
-folders and files whose change can change the artifact."""
+folders and files that can change the artifact."""
 
 _EPILOG = """\
 --changed-since compares the files as they are, committed or not, with the commit at which REV
-and HEAD have parted. Of a lock, what is selected for the artifact is compared, not the text.
+and HEAD diverged. For a lock, it compares what is selected for the artifact, not the text.
 
---shards balances by the sizes of the locked files; a file whose size the lock does not say
-counts 1 MB. The result depends on the lock alone, so it is the same on each machine. It may be
-empty, also as a matrix: see `docs/how-to/ci.md`.
+--shards balances the jobs by the sizes of the locked files. A file whose size is not in the lock
+counts as 1 MB. The result depends on the lock alone, so it is the same on every machine.
+
+If nothing has changed, the list is empty, and so is the matrix, which GitHub and GitLab refuse:
+"Build in CI" in the documentation shows how to handle that.
 
 exit codes: 0 done, also if nothing is listed; 2 settings or usage, or no such REV; 3 lock"""
 
@@ -64,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
         nargs="?",
         const=_ENGINES[0],
         metavar="{github,gitlab}",
-        help="print the matrix of a CI service as one line of JSON; default: github",
+        help="print the matrix of a CI service as one line of JSON; without a name, of github",
     )
     made.add_argument(
         "--changed-since", metavar="REV", help="list only what differs from a revision of git"
@@ -166,8 +169,9 @@ def _changed(
     from lambda_build_plugin.projects.changes import Changes
     from lambda_build_plugin.system.repository import Repository
 
-    folder = plans.artifacts[0].project.folder
-    repository = Repository.around(folder, since, session.host.environ)
+    # Not that of any project, which may be a submodule.
+    folder = os.path.commonpath([each.project.folder.resolve() for each in plans.artifacts])
+    repository = Repository.around(Path(folder), since, session.host.environ)
     changes = Changes(repository=repository, planner=plans.planner, paths=repository.changed())
     unseen = changes.unseen(plans.artifacts)
     if unseen and not session.quiet:

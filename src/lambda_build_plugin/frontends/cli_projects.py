@@ -11,6 +11,7 @@ from lambda_build_plugin.config.value_reader import ValueReader
 from lambda_build_plugin.config.workspace import find_projects
 from lambda_build_plugin.frontends.cli import print_error, write_output
 from lambda_build_plugin.frontends.session import Shown
+from lambda_build_plugin.frontends.terminal import moves
 from lambda_build_plugin.frontends.terminal_projects import ProjectsTerminal
 from lambda_build_plugin.lock.formats import DEFAULT_NAMES
 from lambda_build_plugin.projects.build import build_projects
@@ -62,7 +63,11 @@ def build_several(
     reporter = (
         ProjectsReporter()
         if session.quiet
-        else ProjectsTerminal(sys.stderr, verbose=session.verbose)
+        else ProjectsTerminal(
+            sys.stderr,
+            verbose=session.verbose,
+            live=moves(sys.stderr, session.host.environ),
+        )
     )
     with reporter.live():
         results = build_projects(
@@ -87,9 +92,9 @@ def _show(session: Session, results: Sequence[ProjectResult], *, seconds: float)
     """Write what has become of the projects; failures go to standard error."""
     warnings = warning_lines(results)
     built = {each.project.label: each.reports for each in results}
+    reports = [report for result in results for report in result.reports]
 
     def text() -> str:
-        reports = [report for result in results for report in result.reports]
         details = [as_text(report, verbose=True) for report in reports] if session.verbose else []
         return "\n".join([*details, f"{warnings}{as_table(results, seconds=seconds)}"])
 
@@ -97,7 +102,8 @@ def _show(session: Session, results: Sequence[ProjectResult], *, seconds: float)
         document=lambda: as_json(results),
         text=text,
         warnings=warnings,
-        page=(lambda: session.page(built)) if any(built.values()) else None,
+        page=(lambda: session.page(built)) if reports else None,
+        sbom=(lambda: session.sbom(reports)) if reports else None,
     )
     code = write_output(lambda: session.write(shown, sys.stdout, sys.stderr))
     for result in results:

@@ -32,7 +32,7 @@ from lambda_build_plugin.config.sources import (
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.frontends.session import Session, write_failure
 from lambda_build_plugin.pipeline.build import build
-from lambda_build_plugin.pipeline.outputs import PAGE, REPORT
+from lambda_build_plugin.pipeline.outputs import PAGE, REPORT, SBOM
 from lambda_build_plugin.source_build.errors import BackendError
 from lambda_build_plugin.source_build.source import of_project
 
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 __all__ = ["build_zip", "checked_versions", "configured_layout", "remove_zips"]
 
 _INTERRUPTED = 130
-_FILES = (REPORT.option, PAGE.option)
-"""The keys with the files of the report and of the page, for which other frontends have flags."""
+_FILES = (REPORT.option, PAGE.option, SBOM.option)
+"""The keys with the files that tell about a build, for which other frontends have flags."""
 
 _COMMAND = "`hatch build -t lambda`"
 _TABLE = "tool.hatch.build.targets.lambda"
@@ -162,7 +162,7 @@ def _reporting_errors(builder: LambdaBuilder) -> Iterator[None]:
 def _message_for_hatch(error: LambdaBuildError, *, verbose: bool) -> str:
     return error.text(verbose=verbose).replace(
         "`lambda-build --help` lists the options and their values",
-        f"set them in [{_TABLE}], [tool.lambda-build], or the environment as LAMBDA_BUILD_<KEY>",
+        f"settings are read from [{_TABLE}], [tool.lambda-build] and LAMBDA_BUILD_<KEY>",
     )
 
 
@@ -194,7 +194,7 @@ def _session(builder: LambdaBuilder) -> Session:
 
 
 def _result_files(builder: LambdaBuilder) -> dict[str, str]:
-    """Return the files for the report and the page, by their keys, as far as they are texts."""
+    """Return the files that tell about a build, by their keys, as far as they are texts."""
     try:
         table = builder.target_config
     except TypeError:  # not a table, which `_target_source` explains

@@ -21,7 +21,7 @@ __all__ = ["ReportFileError", "check_page", "check_result_file", "write_page", "
 
 
 class ReportFileError(SettingsError):
-    """A result cannot be written to the file that `--report` or `--html` names."""
+    """A result cannot be written to the file that `--report`, `--html` or `--sbom` names."""
 
     def __init__(self, file: Path, problem: str, *, option: str) -> None:
         self.file = file
@@ -79,7 +79,7 @@ def write_result(file: Path, text: str) -> None:
         file.write_text(text, encoding="utf-8")  # a pipe or a terminal cannot be replaced
         return
     with moved_in(file) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="\n")  # the same on every system
 
 
 def check_page(file: Path) -> None:

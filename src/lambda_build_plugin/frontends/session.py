@@ -10,6 +10,7 @@ import os
 import sys
 from contextlib import suppress
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -17,17 +18,19 @@ from typing import TYPE_CHECKING, TextIO
 from lambda_build_plugin.config.options import KEYS
 from lambda_build_plugin.config.sources import SettingsSource
 from lambda_build_plugin.errors import LambdaBuildError
+from lambda_build_plugin.frontends.colour import coloured, shows_colours
+from lambda_build_plugin.frontends.extras import MissingExtraError
 from lambda_build_plugin.frontends.options import OPTIONS
 from lambda_build_plugin.frontends.result_files import (
     ReportFileError,
     check_result_file,
     write_result,
 )
-from lambda_build_plugin.frontends.terminal import TerminalReporter
+from lambda_build_plugin.frontends.terminal import TerminalReporter, moves
 from lambda_build_plugin.lock.errors import NotLockedError, StaleLockError
 from lambda_build_plugin.lock.formats import DEFAULT_NAMES
 from lambda_build_plugin.pipeline.host import read_host
-from lambda_build_plugin.pipeline.outputs import PAGE, REPORT, result_problem
+from lambda_build_plugin.pipeline.outputs import PAGE, REPORT, SBOM, result_problem
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.report import as_json, as_text, error_as_json
 from lambda_build_plugin.values import dataclass
@@ -59,6 +62,9 @@ class Shown:
 
     page: Callable[[], str] | None
     """Writes it as a page for the browser; None if nothing was built."""
+
+    sbom: Callable[[], str] | None
+    """Lists what is in the zips (CycloneDX); None if nothing was built."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,20 +113,26 @@ class Session:
         """Choose how to show progress; with `plain`, no line is overwritten."""
         if self.quiet:
             return Reporter()
-        live = stream.isatty() and not plain
+        live = not plain and moves(stream, self.host.environ)
         return TerminalReporter(stream, verbose=self.verbose, live=live)
 
     def check_result_files(self, artifacts: Sequence[Settings]) -> None:
-        """Check before the build that the report and the page can be written to their files.
+        """Check before the build that the report, the page and the SBOM can be written.
 
         Raises:
-            ReportFileError: One of them cannot, or both have the same path.
+            MissingExtraError: The library for the SBOM is not installed.
+            ReportFileError: A file cannot be written, or two of them have the same path.
         """
         files = self._result_files()
+        if SBOM in files and find_spec("cyclonedx") is None:
+            raise MissingExtraError("--sbom", library="cyclonedx-python-lib", extra="sbom")
+        seen: dict[str, ResultKind] = {}
         for kind, file in files.items():
             check_result_file(file, kind, artifacts)
-        if len({os.path.realpath(file) for file in files.values()}) < len(files):
-            raise ReportFileError(files[PAGE], "is also the file of --report", option=PAGE.option)
+            other = seen.setdefault(os.path.realpath(file), kind)
+            if other is not kind:
+                problem = f"is also the file of --{other.option}"
+                raise ReportFileError(file, problem, option=kind.option)
 
     @property
     def artifact_names(self) -> Sequence[str]:
@@ -151,6 +163,7 @@ class Session:
                 text=lambda: "\n".join(as_text(each, verbose=self.verbose) for each in results),
                 warnings="".join(f"warning: {warning}\n" for warning in warnings),
                 page=lambda: self.page({"": results}),
+                sbom=lambda: self.sbom(results),
             ),
             output,
             errors,
@@ -158,7 +171,7 @@ class Session:
 
     def write(self, shown: Shown, output: TextIO, errors: TextIO) -> None:
         """Write a report as JSON, as text and as a page, as the options ask for it."""
-        texts = {REPORT: shown.document, PAGE: shown.page}
+        texts = {REPORT: shown.document, PAGE: shown.page, SBOM: shown.sbom}
         for kind, file in self._result_files().items():
             if (text := texts[kind]) is not None:
                 write_result(file, text())
@@ -168,7 +181,9 @@ class Session:
                 _write(errors, shown.warnings)
             _write(output, shown.document())
         elif not self.quiet:
-            _write(output, shown.text())
+            plain = shown.text()
+            is_coloured = shows_colours(output, self.host.environ)
+            _write(output, coloured(plain) if is_coloured else plain)
 
     def page(self, results: Mapping[str, Sequence[BuildReport]]) -> str:
         """Show what was built on one page, by the labels of the projects."""
@@ -183,11 +198,17 @@ class Session:
             ]
         )
 
+    def sbom(self, results: Sequence[BuildReport]) -> str:
+        """List what is in the zips."""
+        from lambda_build_plugin.commands.sbom import sbom
+
+        return sbom(results, epoch=self.host.environ.get("SOURCE_DATE_EPOCH"))
+
     def _result_files(self) -> dict[ResultKind, Path]:
         """Give the files that the options name for the report and the page."""
         return {
             kind: self.host.cwd / str(named)
-            for kind in (REPORT, PAGE)
+            for kind in (REPORT, PAGE, SBOM)
             if (named := self.options.get(kind.option)) is not None
         }
 

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from lambda_build_plugin.errors import printable
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.runtime.limits import size_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-__all__ = ["TerminalReporter"]
+__all__ = ["TerminalReporter", "moves"]
 
 _CLEAR = "\r\x1b[K"
+
+_BETWEEN_COUNTS = 0.1
+"""Seconds between two updates of what has been downloaded; each chunk would be one too many."""
+
+
+def moves(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Tell whether a line may be overwritten: on a terminal that can, before a person's eyes.
+
+    Services for continuous integration set `CI`, and some of them give a terminal.
+    """
+    return stream.isatty() and environ.get("TERM") != "dumb" and not environ.get("CI")
 
 
 class TerminalReporter(Reporter):
@@ -25,7 +39,13 @@ class TerminalReporter(Reporter):
         self._verbose = verbose
         self._live = live
         self._lock = threading.Lock()
-        self._expected = self._done = self._received = 0
+        self._artifact = ""
+        self._expected = self._done = self._announced = self._received = 0
+        self._counted_at = 0.0
+
+    def artifact(self, label: str) -> None:
+        """Name the artifact in the line from now on."""
+        self._artifact = label
 
     def stage(self, name: str) -> None:
         """Show the stage."""
@@ -41,10 +61,19 @@ class TerminalReporter(Reporter):
         with self._lock:
             self._expected += files
 
+    def announced(self, size: int) -> None:
+        """Count the bytes as expected."""
+        with self._lock:
+            self._announced += size
+
     def received(self, size: int) -> None:
-        """Show how much has been downloaded."""
+        """Show how much has been downloaded, ten times a second at most."""
         with self._lock:
             self._received += size
+            now = time.monotonic()
+            if now - self._counted_at < _BETWEEN_COUNTS:
+                return
+            self._counted_at = now
         self._draw(self._fetch_line())
 
     def fetched(self, filename: str, *, cached: bool) -> None:
@@ -72,7 +101,10 @@ class TerminalReporter(Reporter):
                 self._stream.flush()
 
     def _fetch_line(self) -> str:
-        return f"fetch {self._done}/{self._expected} files, {size_text(self._received)}"
+        # A server need not say how much it sends.
+        total = size_text(max(self._announced, self._received))
+        files = f"{self._done} of {self._expected} files"
+        return f"fetch {files}, {size_text(self._received)} of {total}"
 
     def _line(self, text: str) -> None:
         with self._lock:
@@ -82,6 +114,8 @@ class TerminalReporter(Reporter):
     def _draw(self, text: str) -> None:
         if not self._live:
             return
+        line = f"{self._artifact}: {text}" if self._artifact else text
+        width = shutil.get_terminal_size().columns  # only one line can be cleared
         with self._lock:
-            self._stream.write(f"{_CLEAR}{text}")
+            self._stream.write(f"{_CLEAR}{printable(line)[: width - 1]}")
             self._stream.flush()

@@ -20,7 +20,7 @@ __all__ = ["ProjectsTerminal"]
 
 _UP_AND_CLEAR = "\x1b[{lines}A\r\x1b[J"
 
-_STEPS = frozenset({"stage", "building", "fetching", "fetched", "received"})
+_STEPS = frozenset({"stage", "building", "fetching", "fetched", "announced", "received"})
 
 
 class ProjectsTerminal(ProjectsReporter):
@@ -29,10 +29,10 @@ class ProjectsTerminal(ProjectsReporter):
     Without a terminal, only what single builds write is written, with the project's name.
     """
 
-    def __init__(self, stream: TextIO, *, verbose: bool) -> None:
+    def __init__(self, stream: TextIO, *, verbose: bool, live: bool) -> None:
         self._stream = stream
         self._verbose = verbose
-        self._is_live = stream.isatty()
+        self._is_live = live
         self._lines: dict[str, str] = {}
         """What is shown for each project that is being built."""
         self._waiting: list[str] = []

@@ -233,8 +233,9 @@ def _remedy(failure: Failure, function: Function, modules: Collection[str]) -> s
         "in the function's configuration",
         "Function.ResponseSizeTooLarge": "return less; a common way is to put the data into S3 and "
         "return a link to it",
-        "Runtime.ExitError": "the process of the function has ended: by `os._exit`, a signal, or "
-        "a crash in machine code",
+        "Runtime.ExitError": "the process of the function has ended: by `sys.exit`, a signal, a "
+        "crash in machine code, or what awslambdaric does not catch, such as an answer that UTF-8 "
+        "cannot encode",
     }
     return remedies.get(kind, "the log above has the traceback")
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
+import os
 import re
 from dataclasses import field
 from typing import TYPE_CHECKING, BinaryIO
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from lambda_build_plugin.errors import excerpt
 from lambda_build_plugin.invoke.function import MAX_PAYLOAD
 from lambda_build_plugin.invoke.invoke_api import Address
+from lambda_build_plugin.invoke.json_values import json_problem
 from lambda_build_plugin.invoke.variables import MAX_SIZE, read_variables
 from lambda_build_plugin.values import dataclass
 
@@ -38,7 +39,9 @@ class Reader:
         except ValueError:
             value = math.nan
         if not 0 < value <= most:
-            self.problems.append(f"{option}: is `{excerpt(text)}`: use a number up to {most:g}")
+            self.problems.append(
+                f"{option}: is `{excerpt(text)}`: use a number above 0 and up to {most:g}"
+            )
             return 1
         return value
 
@@ -57,7 +60,7 @@ class Reader:
         if text == "-":
             content = stdin.read()
         elif text.lstrip()[:1] in {"{", "[", '"'} or not self._is_file(text):
-            content = text.encode()
+            content = text.encode("utf-8", "surrogateescape")
         else:
             origin = f"--event: {text}"
             content = self._content("--event", text)
@@ -65,7 +68,7 @@ class Reader:
             self.problems.append(
                 f"{origin}: has {len(content):,} bytes, and Lambda accepts {MAX_PAYLOAD:,}"
             )
-        if problem := _json_problem(content):
+        if problem := json_problem(content):
             meant = "" if origin != "--event" or text == "-" else "; there is no such file either"
             self.problems.append(f"{origin}: is not JSON: {problem}{meant}")
         return content
@@ -90,7 +93,7 @@ class Reader:
                 text.splitlines(), origin=file, problems=self.problems, is_file=True
             )
         found |= read_variables(given, origin="--env", problems=self.problems, is_file=False)
-        size = sum(len(name.encode()) + len(value.encode()) for name, value in found.items())
+        size = sum(len(os.fsencode(text)) for pair in found.items() for text in pair)
         if size > MAX_SIZE:
             self.problems.append(
                 f"the environment variables have {size:,} bytes, and Lambda accepts {MAX_SIZE:,}"
@@ -127,11 +130,3 @@ def file_problem(path: Path) -> str:
         return "is a folder" if path.is_dir() else "file not found"
     except (OSError, ValueError) as error:  # such as a name that is too long
         return getattr(error, "strerror", None) or str(error)
-
-
-def _json_problem(content: bytes) -> str:
-    try:
-        json.loads(content)
-    except (ValueError, RecursionError) as error:
-        return str(error)
-    return ""

@@ -192,10 +192,11 @@ def _glibc_warnings(target: Target, python: Python, files: list[str]) -> list[st
     expected = target.runtime.glibc
     if glibc == expected:
         return []
-    difference = "newer: code that needs it would fail on Lambda" if glibc > expected else "older"
+    difference = "newer" if glibc > expected else "older"
+    effect = ": code that needs it runs here, but fails on Lambda" if glibc > expected else ""
     return [
-        f"this machine has glibc {glibc} and {target.runtime.name} has {expected}; "
-        f"the one here is {difference}"
+        f"the glibc of this machine ({glibc}) is {difference} than that of "
+        f"{target.runtime.name} ({expected}){effect}"
     ]
 
 

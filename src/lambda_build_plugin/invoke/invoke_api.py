@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.invoke.function import MAX_PAYLOAD
 from lambda_build_plugin.invoke.function_url import HttpRequest, answer_of, event_of
+from lambda_build_plugin.invoke.json_values import json_problem
 from lambda_build_plugin.invoke.server import Conversation, Server
 from lambda_build_plugin.values import dataclass
 
@@ -167,7 +168,7 @@ class _Conversation(Conversation):
         elif len(payload) > (_MOST_ASYNCHRONOUS if kind == "Event" else MAX_PAYLOAD):
             text = f"{len(payload)} byte payload is too large for the {kind} invocation type"
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "RequestTooLargeException", text)
-        elif problem := _json_problem(payload):
+        elif problem := json_problem(payload):
             text = f"Could not parse request body into json: {problem}"
             self._refuse(HTTPStatus.BAD_REQUEST, "InvalidRequestContentException", text)
         elif (context := self._client_context()) is None:
@@ -251,7 +252,7 @@ class _Conversation(Conversation):
         return False
 
     def _body(self) -> bytes | None:
-        """Read the body; None if that is refused."""
+        """Read the body; None if that is refused, or if the client went away before its end."""
         if "Transfer-Encoding" in self.headers:
             self.close_connection = True
             text = "The request needs a Content-Length"
@@ -260,7 +261,11 @@ class _Conversation(Conversation):
         text = self.headers.get("Content-Length", "0")
         size = int(text) if text.isascii() and text.isdecimal() else -1
         if 0 <= size <= 2 * MAX_PAYLOAD:
-            return self.rfile.read(size)
+            body = self.rfile.read(size)
+            if len(body) == size:
+                return body
+            self.close_connection = True  # nobody is there to read a reply
+            return None
         self.close_connection = True
         message = f"Request must be smaller than {MAX_PAYLOAD} bytes for the Invoke operation"
         self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "RequestTooLargeException", message)
@@ -274,11 +279,3 @@ class _Conversation(Conversation):
         body = json.dumps({"Type": "User", "Message": message, "message": message}).encode()
         headers = [("Content-Type", "application/json"), ("X-Amzn-ErrorType", error_type)]
         self.reply(status, body, [*headers, *self._ids(str(uuid.uuid4()))])
-
-
-def _json_problem(payload: bytes) -> str:
-    try:
-        json.loads(payload)
-    except (ValueError, RecursionError) as error:
-        return str(error)
-    return ""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, TypedDict
+
+from lambda_build_plugin.invoke.json_values import read_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,6 +83,6 @@ def _invocation(result: Result) -> InvocationReport:
 
 def _value(payload: bytes) -> object:
     try:
-        return json.loads(payload)
-    except ValueError:
+        return read_json(payload)
+    except (ValueError, RecursionError):
         return payload.decode("utf-8", "backslashreplace")

@@ -11,13 +11,15 @@ import json
 import re
 import threading
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from lambda_build_plugin.invoke.function import MAX_PAYLOAD
 from lambda_build_plugin.invoke.server import Conversation, Server
 from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
+    from io import BufferedIOBase
+
     from typing_extensions import Self
 
 __all__ = ["Answer", "Event", "RuntimeApi"]
@@ -28,8 +30,6 @@ _POLL = 0.05  # seconds until the server notices that it has to end
 _SILENCE = 30  # seconds for a client that stops in the middle of a request
 _MOST_READ = 64 * MAX_PAYLOAD
 """Bytes of a body that are read at all, to reply that it is too large."""
-
-_ERROR_TYPE = "Lambda-Runtime-Function-Error-Type"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,9 +179,35 @@ class _Server(Server):
     api: RuntimeApi
 
 
+class _ShortLines:
+    """A request whose lines end where `http.server` would refuse them as too long.
+
+    awslambdaric sends the cause of a failure as a header of up to a megabyte, which a deep
+    recursion needs. Nothing reads it here.
+    """
+
+    def __init__(self, file: BufferedIOBase) -> None:
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def readline(self, limit: int = -1) -> bytes:
+        """Read a line, and skip the rest of one that is too long."""
+        line = rest = self._file.readline(limit)
+        while 0 < limit <= len(rest) and not rest.endswith(b"\n"):
+            rest = self._file.readline(limit)
+        return line if line is rest else line[: limit - 3] + b"\r\n"
+
+
 class _Conversation(Conversation):
     server: _Server
     timeout = None  # `next` may take as long as nothing is invoked
+
+    def setup(self) -> None:
+        """Prepare for headers that are longer than `http.server` accepts."""
+        super().setup()
+        self.rfile = cast("BufferedIOBase", _ShortLines(self.rfile))
 
     def do_GET(self) -> None:  # noqa: N802 - `http.server` looks it up
         if self.path != f"{_API}/invocation/next":

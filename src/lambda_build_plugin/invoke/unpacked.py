@@ -94,7 +94,7 @@ def unpack_function(artifact: Path, folder: Path) -> Facts:
                 [f"{artifact} is a layer, which has no handler"],
                 hint="name the zip of a function, and the layer with `--layer`",
             )
-        return _unpack(artifact, found, folder)
+        return _unpack(artifact, archive, found, folder)
 
 
 def make_read_only(folder: Path) -> None:
@@ -114,11 +114,11 @@ def unpack_layers(layers: Sequence[Path], folder: Path) -> list[Facts]:
     for layer in layers:
         with opened_zip(layer) as archive:
             found = InspectedZip(layer, archive, is_layer=True, examine=False)
-            facts.append(_unpack(layer, found, folder))
+            facts.append(_unpack(layer, archive, found, folder))
     return facts
 
 
-def _unpack(path: Path, found: InspectedZip, folder: Path) -> Facts:
+def _unpack(path: Path, archive: zipfile.ZipFile, found: InspectedZip, folder: Path) -> Facts:
     """Unpack a zip whose members are all known to have a place below the folder."""
     raised(check_format(found.infos, found.link))
     if found.unzipped >= UNZIPPED_LIMIT:
@@ -131,7 +131,7 @@ def _unpack(path: Path, found: InspectedZip, folder: Path) -> Facts:
     # The largest first and dealt out in turn, so that all threads have the same to do.
     files.sort(key=lambda info: -info.file_size)
     count = min(os.cpu_count() or 1, _THREADS)
-    parts = [_Part(path, files[start::count], folder) for start in range(count)]
+    parts = [_Part(path, archive, files[start::count], folder) for start in range(count)]
     map_in_threads(_Part.unpack, parts, threads=count)
     if damages := [*found.damages, *(text for part in parts for text in part.damages)]:
         raise DamagedZipError(sorted(damages))
@@ -154,8 +154,15 @@ def _tops(names: Iterable[str]) -> Iterator[str]:
 class _Part:
     """Some members of a zip, which one thread unpacks."""
 
-    def __init__(self, path: Path, infos: Sequence[zipfile.ZipInfo], folder: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        archive: zipfile.ZipFile,
+        infos: Sequence[zipfile.ZipInfo],
+        folder: Path,
+    ) -> None:
         self._path = path
+        self._archive = archive  # threads may share it: it has a lock, and each member a place
         self._infos = infos
         self._folder = folder
         self.code: dict[str, Identity] = {}
@@ -164,13 +171,10 @@ class _Part:
 
     def unpack(self) -> None:
         """Write the files, each with the mode that it has on Lambda."""
-        with (
-            raising(lambda problem: UnreadableZipError(self._path, problem)),
-            zipfile.ZipFile(self._path) as archive,
-        ):
+        with raising(lambda problem: UnreadableZipError(self._path, problem)):
             for info in self._infos:
                 try:
-                    self._unpack_member(archive, info)
+                    self._unpack_member(self._archive, info)
                 except (zipfile.BadZipFile, EOFError) as error:
                     self.damages.append(f"`{info.filename}` cannot be read: {error}")
 
@@ -195,7 +199,9 @@ class _Part:
 
     def _notice(self, name: str, content: bytes) -> None:
         if name.endswith(".py"):
-            self.imported.update(match.decode() for match in _IMPORT.findall(content))
+            # Few modules name the SDK at all, and the expression takes longer to say so.
+            if any(module in content for module in _SDK):
+                self.imported.update(match.decode() for match in _IMPORT.findall(content))
         elif name.endswith(".pyc"):
             self.imported.update(match.decode() for match in _IN_BYTECODE.findall(content))
         elif not name.endswith(NO_CODE) and (found := identify(content[:HEAD])):

@@ -75,8 +75,9 @@ class LockNotFoundError(LockError):
             hint="\n".join(
                 (
                     *(_elsewhere(folder, *each) for each in nearby),
-                    *_how_to_lock(row),
-                    "or name a lock that is somewhere else: lambda-build --lock PATH",
+                    # Somebody in the wrong folder needs no list of all tools.
+                    *(() if nearby and not declared else _how_to_lock(row)),
+                    "or name a lock that is somewhere else with the setting `lock` (`--lock PATH`)",
                     *(() if declared else (nothing,)),
                 )
             ),
@@ -188,7 +189,7 @@ class UnlockedRequirementError(LockError):
     """Lines of a requirements file do not pin a version."""
 
     def __init__(self, path: Path, lines: Sequence[str], *, remedy: str = _COMPILE) -> None:
-        self.path, self.lines = path, tuple(lines)
+        self.path = path
         pin = "pin every line with `==`"
         if any("git+" in line for line in lines):
             pin += ", and repositories with a commit (`…@` and its 40 digits)"

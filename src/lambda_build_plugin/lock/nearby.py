@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.lock.formats import DEFAULT_NAMES, FORMATS
 
 if TYPE_CHECKING:
@@ -94,4 +95,16 @@ def format_of_tool(project: Project) -> LockFormat | None:
     found = {name for name, used in tools.items() if used}
     backend = project.build_system.backend
     found |= {name for start, name in _BACKENDS.items() if backend.startswith(start)}
+    # hatchling alone says nothing: uv's projects use it, too.
+    if not found and _is_for_hatch(project):
+        found = {"pylock.toml"}
     return FORMATS[found.pop()] if len(found) == 1 else None
+
+
+def _is_for_hatch(project: Project) -> bool:
+    """Tell whether the project configures what only Hatch reads."""
+    try:
+        hatch = project.tool.table("hatch")
+        return "envs" in hatch or "lambda" in hatch.table("build").table("targets")
+    except TableError:  # whatever it is, it is not what Hatch reads
+        return False

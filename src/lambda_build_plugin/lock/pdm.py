@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from lambda_build_plugin.config.tables import Table, TableError, read_toml
+from lambda_build_plugin.config.tables import Table, TableError, read_toml, stamp_of
 from lambda_build_plugin.lock import fields, pdm_freshness, pdm_sources
 from lambda_build_plugin.lock.errors import (
     MissingHashError,
@@ -69,7 +70,13 @@ def read(path: Path, context: Context) -> Lock:
         LockError: It cannot be read, has an unknown version, is out of date, or lacks digests.
     """
     with well_formed(path, remedy=_REMEDY):
-        return _Reader(path, read_toml(path), context).lock()
+        return _Reader(path, _parsed(path, stamp_of(path)), context).lock()
+
+
+@lru_cache(maxsize=1)
+def _parsed(path: Path, _stamp: tuple[int, int, int]) -> Table:
+    """Parse a lock once for all members of a workspace, and again if the file has changed."""
+    return read_toml(path)
 
 
 class _Reader:

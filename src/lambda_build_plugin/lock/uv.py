@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 
 from lambda_build_plugin import urls
 from lambda_build_plugin.config.build_policy import BuildPolicy
-from lambda_build_plugin.config.tables import TableError, read_toml
+from lambda_build_plugin.config.tables import TableError, read_toml, stamp_of
 from lambda_build_plugin.lock import fields
 from lambda_build_plugin.lock.errors import (
     MissingHashError,
@@ -70,9 +70,7 @@ def read(path: Path, context: Context) -> Lock:
         LockError: It cannot be read, does not contain the project, or is out of date.
     """
     with well_formed(path, remedy=_REMEDY):
-        status = path.stat()
-        stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
-        return _Reader(path, _document(path, stamp), context).lock()
+        return _Reader(path, _document(path, stamp_of(path)), context).lock()
 
 
 def is_workspace(folder: Path, _project: Project) -> bool:

@@ -5,13 +5,12 @@ Only what the distributions themselves say is known (`Requires-Dist`), evaluated
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
 
-from lambda_build_plugin.selection.graph import holds, parsed_requirements
+from lambda_build_plugin.selection.graph import extras_in_markers, holds, parsed_requirements
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from lambda_build_plugin.verify.view import Shipped
 
 __all__ = ["chains"]
-
-_EXTRA = re.compile(r"""extra\s*==\s*["']([^"']+)""")
 
 
 def chains(
@@ -104,9 +101,7 @@ class _Walk:
         return (*self._found[needer], f"{needer}[{extra}]" if extra else needer)
 
     def _extras(self, name: NormalizedName) -> list[str]:
-        markers = (str(each.marker) for each in self._requirements[name] if each.marker)
-        found = {canonicalize_name(extra) for text in markers for extra in _EXTRA.findall(text)}
-        return sorted(found)
+        return sorted(extras_in_markers(self._requirements[name]))
 
     def _needs(
         self, needer: NormalizedName, extra: str

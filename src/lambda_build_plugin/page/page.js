@@ -163,7 +163,7 @@
     const kind = view.kind === "diff" ? (delta > 0 ? "grew" : delta < 0 ? "shrank" : "none") : `c${colour}`;
     const button = element("button", {
       type: "button", tabIndex: -1, title: described(node),
-      className: `tile ${kind} d${depth}${node.isFile ? " file" : ""}${opens ? " open" : ""}${query ? (node.matches ? (node.isFile ? " hit" : "") : " dim") : ""}`,
+      className: `tile ${kind} d${depth}${node.isFile ? " file" : ""}${opens ? " open" : ""}${query ? (node.matches ? (opens ? "" : " hit") : " dim") : ""}`,
       "aria-label": `${described(node)}${node.isFile ? "" : ", folder"}`,
     });
     const style = button.style;

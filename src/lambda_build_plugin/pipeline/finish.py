@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.pipeline.staging import StagedArtifact
     from lambda_build_plugin.report import BuildReport
+    from lambda_build_plugin.stage.tree import StagedTree
+    from lambda_build_plugin.verify.sizes import Saving
 
 __all__ = ["finish"]
 
@@ -71,7 +73,8 @@ def finish(
         written = _write(artifact, staged, temporary, dependencies.plan)
         changed = run.outputs.compare(temporary)
     expected = _expect(artifact, dependencies)
-    warnings += _verify(artifact, dependencies, staged, written, expected)
+    savings = _find_savings(staged.tree, written, dependencies.plan)
+    warnings += _verify(artifact, dependencies, staged, written, expected, savings)
     if settings.strict and warnings:
         raise StrictError(warnings)
     _register(artifact, staged, written, expected)
@@ -87,6 +90,7 @@ def finish(
             lock=lock.path if lock else None,
             left_out=dependencies.left_out,
             excluded=staged.excluded,
+            savings=savings,
             warnings=warnings,
             seconds=artifact.clock.seconds,
         )
@@ -114,6 +118,16 @@ def _write(
     for wheel, sha256, shown in tree.archives:
         check_unchanged(wheel, sha256, shown=shown)
     return written
+
+
+def _find_savings(tree: StagedTree, written: Written, plan: Plan | None) -> Sequence[Saving]:
+    """Find what would make a large zip smaller; a plan remembers it, as it does not change."""
+    if plan is not None or not sizes.is_large(unzipped=tree.size, zipped=written.size):
+        return plan.savings if plan else ()
+    # Not loaded for a small zip.
+    from lambda_build_plugin.verify.savings import possible_savings
+
+    return possible_savings(tree)
 
 
 def _check_own_provider(settings: Settings, output: Path) -> None:
@@ -174,6 +188,7 @@ def _verify(
     staged: StagedArtifact,
     written: Written,
     expected: Word,
+    savings: Sequence[Saving],
 ) -> Sequence[str]:
     """Read the zip again, check it against the tree and the target, and return the warnings.
 
@@ -181,7 +196,10 @@ def _verify(
         VerificationError: With every check that fails.
     """
     settings = artifact.settings
-    with artifact.clock.stage("verify"), _looking(staged, written, dependencies.plan) as shown:
+    with (
+        artifact.clock.stage("verify"),
+        _looking(artifact, staged, written, dependencies.plan) as shown,
+    ):
         findings = check_contents(
             _with_source_project(shown, artifact, staged),
             settings.target,
@@ -194,30 +212,41 @@ def _verify(
             artifact.run.reporter.note(note)
         warnings = (*sizes.large_zip(written.size), *raised(findings))
         if dependencies.can_have_plan:
-            keep_plan(artifact, staged.tree, written, shown)
+            keep_plan(artifact, staged.tree, written, shown, savings)
     return warnings
 
 
 @contextmanager
 def _looking(
-    staged: StagedArtifact, written: Written, plan: Plan | None
+    artifact: ArtifactBuild, staged: StagedArtifact, written: Written, plan: Plan | None
 ) -> Iterator[view.ArtifactView]:
     """Read the zip again and compare it with the tree; yield what is in it."""
     if plan is not None:
         check_directory(written)
-        yield view.packed_artifact(
-            staged.tree,
-            written,
-            staged.machine_code,
-            code=plan.code,
-            distributions=plan.distributions,
-        )
+        yield _planned_view(artifact, staged, written, plan)
         return
     with read_again(written.path) as archive:
         check_archive(staged.tree, archive)
         yield view.artifact_of(
             staged.tree, archive, staged.machine_code, before=staged.with_sources
         )
+
+
+def _planned_view(
+    artifact: ArtifactBuild, staged: StagedArtifact, written: Written, plan: Plan
+) -> view.ArtifactView:
+    """Look at a planned zip; artifacts of a run that have the same content share the view."""
+    views = artifact.run.views
+    key = (written.sha256, tuple(each.wheel for each in staged.tree.distributions))
+    if key not in views:
+        views[key] = view.packed_artifact(
+            staged.tree,
+            written,
+            staged.machine_code,
+            code=plan.code,
+            distributions=plan.distributions,
+        )
+    return views[key]
 
 
 def _with_source_project(

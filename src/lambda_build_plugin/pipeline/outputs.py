@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.config.settings import Settings
 
-__all__ = ["PAGE", "REPORT", "ResultKind", "check_outputs", "check_zip", "result_problem"]
+__all__ = ["PAGE", "REPORT", "SBOM", "ResultKind", "check_outputs", "check_zip", "result_problem"]
 
 _OWN_NAMES = frozenset(
     {*DEFAULT_NAMES, "Pipfile", "hatch.toml", "pyproject.toml", "setup.cfg", "setup.py", "uv.toml"}
@@ -179,13 +179,23 @@ def result_problem(artifacts: Sequence[Settings], file: Path, kind: ResultKind) 
 
 def _is_report(file: Path) -> bool:
     """Tell whether a file contains what `--json` and `--report` write."""
+    return "schema" in _document(file)
+
+
+def _is_sbom(file: Path) -> bool:
+    """Tell whether a file contains what `--sbom` writes, or another SBOM of CycloneDX."""
+    return _document(file).get("bomFormat") == "CycloneDX"
+
+
+def _document(file: Path) -> dict[str, object]:
+    """Read a JSON document; empty if the file contains something else."""
     if file.stat().st_size > _LARGEST_REPORT:
-        return False
+        return {}
     try:
         found = json.loads(file.read_bytes())
     except (ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and "schema" in found
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _is_page(file: Path) -> bool:
@@ -195,4 +205,5 @@ def _is_page(file: Path) -> bool:
 
 
 REPORT = ResultKind(option="report", noun="a report", suffix=".json", is_one=_is_report)
+SBOM = ResultKind(option="sbom", noun="an SBOM", suffix=".json", is_one=_is_sbom)
 PAGE = ResultKind(option="html", noun="a page", suffix=".html", is_one=_is_page)

@@ -25,6 +25,7 @@ from lambda_build_plugin.stage.packed import Packed, as_bytes, from_bytes
 from lambda_build_plugin.stage.tree import Dispute, Distribution, StagedTree
 from lambda_build_plugin.system.hashes import Digest
 from lambda_build_plugin.values import dataclass
+from lambda_build_plugin.verify.sizes import Saving
 from lambda_build_plugin.verify.view import shipped_from_note
 from lambda_build_plugin.wheel.machine_code import as_note, from_note
 
@@ -76,6 +77,9 @@ class Plan:
 
     distributions: tuple[Shipped, ...]
     """What the metadata of the distributions says."""
+
+    savings: tuple[Saving, ...] = ()
+    """What would have made the zip smaller; empty if it was not large."""
 
     def with_project(self, project: StagedTree) -> StagedTree:
         """Add the project's own files to those of the dependencies.
@@ -143,6 +147,7 @@ def _read_plan(note: bytes, wheels: Sequence[Wheel], prefix: str) -> Plan:
         top_names=frozenset(facts["top-names"]),
         code=from_note(facts["code"]),
         distributions=tuple(map(shipped_from_note, facts["distributions"])),
+        savings=tuple(Saving(*each) for each in facts.get("savings", ())),
     )
 
 
@@ -207,7 +212,11 @@ def _own_digest(tree: StagedTree) -> str:
 
 
 def keep_plan(
-    artifact: ArtifactBuild, tree: StagedTree, written: Written, shown: ArtifactView
+    artifact: ArtifactBuild,
+    tree: StagedTree,
+    written: Written,
+    shown: ArtifactView,
+    savings: Sequence[Saving] = (),
 ) -> None:
     """Note the plan of a verified zip, unless a local folder has one in common with a wheel.
 
@@ -216,6 +225,7 @@ def keep_plan(
         tree: What was written.
         written: The zip.
         shown: What verification has found out about it.
+        savings: What would make it smaller; found out only if it is large.
     """
     cache = artifact.context.cache
     if cache.warnings:  # nothing can be kept
@@ -237,6 +247,7 @@ def keep_plan(
         ],
         "top-names": sorted(top_names),
         "code": as_note({path: code for path, code in shown.code.items() if path not in own_paths}),
+        "savings": savings,
         "distributions": [each.as_note() for each in shown.distributions if each.name not in own],
     }
     packed = packed_files(tree, written, without=own, facts=facts)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.selection.provided import Provider
     from lambda_build_plugin.system.output import Outputs
     from lambda_build_plugin.system.sharing import SharedFolder
+    from lambda_build_plugin.verify.view import ArtifactView
     from lambda_build_plugin.wheel.file import Wheel
 
 __all__ = ["ArtifactBuild", "Run", "settings_policy"]
@@ -68,6 +69,9 @@ class Run:
 
     written: dict[tuple[str, str], Written] = field(default_factory=dict)
     """Finished zips by their plan and their other files, for artifacts with the same content."""
+
+    views: dict[tuple[bytes, tuple[Wheel, ...]], ArtifactView] = field(default_factory=dict)
+    """What planned zips hold, by their sha256 and the wheels in them."""
 
     hooks: set[tuple[Command, ...]] = field(default_factory=set)
     """The `before-build` commands that have run."""
@@ -120,6 +124,7 @@ class ArtifactBuild:
         """
         host = settings.host
         folder = Path(tempfile.mkdtemp(dir=run.folder))
+        run.reporter.artifact(" ".join(filter(None, (settings.project.name, settings.artifact))))
         return cls(
             settings=settings,
             run=run,

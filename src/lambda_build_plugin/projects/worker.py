@@ -193,6 +193,9 @@ class _Telling(Reporter):
     def fetching(self, *, files: int) -> None:
         self._tell("fetching", files=files)
 
+    def announced(self, size: int) -> None:
+        self._tell("announced", size)
+
     def received(self, size: int) -> None:
         with self._counting:
             self._received += size

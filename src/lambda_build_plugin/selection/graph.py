@@ -8,6 +8,7 @@ the metadata of wheels.
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections import deque
 from typing import TYPE_CHECKING
@@ -26,7 +27,17 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.runtime.target import Target
 
-__all__ = ["ASKED", "extras_of", "holds", "pruned", "reachable", "requirements_of"]
+__all__ = [
+    "ASKED",
+    "extras_in_markers",
+    "extras_of",
+    "holds",
+    "pruned",
+    "reachable",
+    "requirements_of",
+]
+
+_EXTRA = re.compile(r"""extra\s*==\s*["']([^"']+)""")
 
 ASKED = "the project"
 """Who requires the roots."""
@@ -152,6 +163,12 @@ def pruned(
 
 def _with_extras(name: NormalizedName, extras: Iterable[str]) -> Requirement:
     return Requirement(f"{name}[{','.join(sorted(filter(None, extras)))}]")
+
+
+def extras_in_markers(requirements: Iterable[Requirement]) -> frozenset[NormalizedName]:
+    """List the extras that markers ask for."""
+    texts = (str(each.marker) for each in requirements if each.marker)
+    return frozenset(canonicalize_name(extra) for text in texts for extra in _EXTRA.findall(text))
 
 
 def holds(requirement: Requirement, target: Target, extras: frozenset[str]) -> bool:

@@ -118,7 +118,7 @@ def policy_warnings(policy: BuildPolicy, wheels: Iterable[Wheel]) -> Iterator[st
     for wheel in built:
         if not policy.not_isolated.isdisjoint({ALL, wheel.name}):
             yield (
-                f"{wheel.name} was built in isolation, although uv is told not to "
+                f"{wheel.name} was built in isolation, although uv is configured not to "
                 "(`no-build-isolation`): name what its build needs in "
                 "`[tool.uv.extra-build-dependencies]`"
             )

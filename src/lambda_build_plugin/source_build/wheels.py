@@ -20,6 +20,7 @@ from zipfile import BadZipFile
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
+from lambda_build_plugin.errors import SourceBuildError
 from lambda_build_plugin.source_build.attempts import build_wheel
 from lambda_build_plugin.source_build.compatibility import holds_code, requires_python
 from lambda_build_plugin.source_build.errors import (
@@ -50,7 +51,7 @@ _FORMAT = "3"
 """The version of what is kept in the cache; to be raised if wheels are built differently."""
 
 _NOTE = "wheel.json"
-"""The file that makes a wheel complete which the builds of a run share."""
+"""The file that makes a wheel complete which the builds of a run share; or their failure."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -176,7 +177,11 @@ def included(path: Path, context: BuildContext) -> Wheel:
 
 
 def _build_local(name: str, folder: Path, context: BuildContext) -> Wheel:
-    """Build one of the user's folders, or take its wheel from an earlier build of the run."""
+    """Build one of the user's folders, or take its wheel from an earlier build of the run.
+
+    Raises:
+        SourceBuildError: It cannot be built; this is found out once a run as well.
+    """
     source, shared = local_source(name, folder), context.shared
     if shared is None:
         return build_wheel(source, context)
@@ -185,14 +190,29 @@ def _build_local(name: str, folder: Path, context: BuildContext) -> Wheel:
     parts = ("local", str(source.root), str(context.target), settings.key, compiler, *passed)
     key = "\n".join(parts)
     with shared.alone(key) as place:
-        return _read_shared(place) or _share(build_wheel(source, context), place)
+        if (wheel := _read_shared(place)) is not None:
+            return wheel
+        try:
+            built = build_wheel(source, context)
+        except SourceBuildError as error:
+            _write_note(place, {"failure": [error.what, *error.why_lines], "hint": error.hint})
+            raise
+        return _share(built, place)
 
 
 def _read_shared(place: Path) -> Wheel | None:
+    """Get the wheel that an earlier build of the run has made; None if there was none.
+
+    Raises:
+        SourceBuildError: The earlier build has failed, so this one would fail as well.
+    """
     try:
         note = json.loads((place / _NOTE).read_bytes())
     except FileNotFoundError:
         return None
+    if "failure" in note:
+        what, *lines = note["failure"]
+        raise SourceBuildError(what, why=lines, hint=note["hint"])
     wheel = Wheel.of(place / note["filename"], sha256=note["sha256"], source="local")
     return replace(wheel, built_by=note["built_by"], compiled_by=note["compiled_by"])
 
@@ -203,11 +223,15 @@ def _share(wheel: Wheel, place: Path) -> Wheel:
     shared = replace(wheel, path=place / wheel.filename)
     shutil.move(wheel.path, shared.path)
     names = ("filename", "sha256", "built_by", "compiled_by")
-    note = {name: getattr(wheel, name) for name in names}
+    _write_note(place, {name: getattr(wheel, name) for name in names})
+    return shared
+
+
+def _write_note(place: Path, note: Mapping[str, object]) -> None:
+    place.mkdir(exist_ok=True)
     unfinished = place / f"{_NOTE}.part"
     unfinished.write_text(json.dumps(note), encoding="utf-8")
     unfinished.replace(place / _NOTE)
-    return shared
 
 
 def _same(package: LockedPackage, wheel: Wheel, version: Version | None) -> Wheel:

@@ -1,9 +1,9 @@
 """`StagedTree` → the same with bytecode, compiled by the Python that the runtime has.
 
-Lambda's file system cannot be written, so that without bytecode every cold start
-compiles all that it imports. What is added are unchecked hash-based files (PEP 552):
-they hold no time, and nobody reads the source to believe them. In each, the source lies
-where Lambda unpacks it, below `/var/task` or `/opt`.
+Lambda's file system is read-only, so without bytecode every cold start compiles everything that it
+imports. The files are unchecked hash-based ones (PEP 552): they contain no timestamp, and Python
+does not compare them with their source. The path of the source in each of them is the one at which
+Lambda unpacks it, below `/var/task` or `/opt`.
 
 One process compiles one distribution, its files in their order and with a fixed hash
 seed: what CPython writes depends on what it has compiled before. The result is kept
@@ -58,9 +58,9 @@ _ROOT, _LAYER_ROOT = "/var/task/", "/opt/"
 _LEAST_SHARE = 1.0
 """Bytes of bytecode for one byte of source.
 
-50 MB of sources of 25 packages gave 1.26 for 3.13: 0.8 for one that is half comments, 1.4
-for pandas and numpy. It is on the low side because only a certain failure is told before
-compiling; what is too large afterwards is refused as any artifact is.
+50 MB of sources of 25 packages gave 1.26 for 3.13: 0.8 for one that is half comments, 1.4 for
+pandas and numpy. It is on the low side, because only a certain failure may end the build before
+compiling; what is too large afterwards is refused like any artifact.
 """
 
 _LENGTH = struct.Struct(">I")
@@ -106,7 +106,7 @@ class BytecodeOversizeError(VerificationError):
             f"Lambda requires less than {size_text(UNZIPPED_LIMIT)}",
             why=f"bytecode takes at least {_LEAST_SHARE:.1f} times the space of its sources",
             hint="leave files out with `exclude` or `exclude-presets`, or build without bytecode"
-            + ("" if only else "; `bytecode-only` ships no sources beside it"),
+            + ("" if only else "; `bytecode-only` ships it without the sources"),
         )
 
 
@@ -129,7 +129,7 @@ class _Batch:
     owner: str
     sources: tuple[Entry, ...]
     key: str
-    """Names everything that the result depends on."""
+    """A string of everything that the result depends on."""
 
     @property
     def size(self) -> int:
@@ -211,7 +211,7 @@ def _batches(
     interpreter: Interpreter,
     root: str,
 ) -> list[_Batch]:
-    """Gather the modules by their owners, those whose owner ships none left out."""
+    """Gather the modules by their owners, without those whose owner ships none."""
     wanted = {module.owner for module in modules}
     found = {entry.path: entry for entry in (*full.entries, *tree.entries) if _is_module(entry)}
     by_owner: defaultdict[str, list[Entry]] = defaultdict(list)
@@ -234,7 +234,7 @@ def _batches(
 
 
 class _Compiler:
-    """Starts interpreters, a distribution each, and ends them all when the build ends."""
+    """Starts an interpreter for each distribution, and ends them all when the build ends."""
 
     def __init__(
         self,
@@ -281,7 +281,7 @@ class _Compiler:
                 process.kill()
 
     def _members(self, batch: _Batch) -> Mapping[str, Member]:
-        """Get the bytecode of one distribution, from the cache where it is there and sound."""
+        """Get the bytecode of one distribution, from the cache if it is there and sound."""
         note = self._cache.note(_NOTES, batch.key) or {}
         digest = Digest(note.get("zip", ""))
         if _DIGEST.fullmatch(digest) and (kept := self._cache.find(digest)):
@@ -317,9 +317,9 @@ class _Compiler:
                 raise CompilerError(batch.owner, self._interpreter, problem) from error
 
     def _process(self, errors: IO[bytes]) -> subprocess.Popen[bytes]:
-        """Start the interpreter, alone: without site, user and environment.
+        """Start the interpreter in isolation: without site, user folder and environment.
 
-        Not with `-I`: it would not heed the hash seed either.
+        Not with `-I`, which would also ignore the hash seed.
         """
         with self._lock:
             if self._ended:
@@ -360,7 +360,7 @@ def _members_of(file: Path) -> dict[str, Member]:
 
 
 def _exactly(stream: IO[bytes], size: int) -> bytes:
-    """Read so many bytes.
+    """Read exactly this many bytes.
 
     Raises:
         EOFError: The stream ends before.

@@ -1,12 +1,12 @@
 """`StagedTree` and what the user wants to leave out → a smaller tree whose RECORDs are true.
 
-Rules are asked in this order, and the last one that matches a file decides: the
-presets, the lines of `exclude` (where `!` takes a file back in), the lines of `include`.
-All look at the path below the import root, so that a layer needs no other rules than
-a function; what lies outside of it (`bin/` of a layer) is known by its path in the zip.
+Rules are applied in this order, and the last one that matches a file decides: the presets, the
+lines of `exclude` (where `!` takes a file back in), the lines of `include`. All of them see the
+path below the import root, so the same rules work for layers and functions; files outside of it
+(`bin/` of a layer) have their path in the zip.
 
-The metadata of a distribution (`*.dist-info`) is not touched by a rule that does not
-name it: `importlib.metadata` is how packages find their version and their plugins.
+The metadata of a distribution (`*.dist-info`) is only touched by rules that name it:
+`importlib.metadata` is how packages find their version and their plugins.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Filtered:
 
     tree: StagedTree
     excluded: tuple[Excluded, ...] = ()
-    """One for each rule that leaves out, in their order."""
+    """One for each rule that leaves files out, in their order."""
 
     warnings: tuple[str, ...] = ()
 
@@ -61,7 +61,7 @@ def filtered(
     exclude: Sequence[str] = (),
     include: Sequence[str] = (),
 ) -> Filtered:
-    """Leave out what the rules say; lines are such that `parse_pattern` accepts."""
+    """Leave out what the rules match; all lines must be valid for `parse_pattern`."""
     paths = [_below(tree.prefix, entry) for entry in tree.entries]
     rules = [*preset_rules(presets, tree, paths), *_patterns(exclude, include)]
     if not rules:

@@ -1,9 +1,9 @@
 """The user's own commands: before the project is built, and in the staged folder.
 
-For commands in the staged folder, the tree is written as files and read again: files that
-a command did not touch are still copied from their wheel; those that it changed, added or
-removed ship accordingly, and each RECORD lists them. It is up to the commands whether such
-a build is reproducible.
+For commands in the staged folder, the tree is written as files and read again: files that a command
+did not touch are still copied from their wheel; those that it changed, added or removed ship
+accordingly, and each RECORD lists them. Whether such a build is reproducible depends on the
+commands.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _read_back(tree: StagedTree, folder: Path, settings: Settings) -> StagedTree
 
 
 def _with_owner(tree: StagedTree, settings: Settings) -> StagedTree:
-    """Let the project own new files even if it ships no files itself."""
+    """Make the project the owner of new files, even if it ships no files itself."""
     project = settings.project
     if tree.project is not None or any(d.wheel.name == project.name for d in tree.distributions):
         return tree
@@ -164,7 +164,7 @@ def _entry(file: PlainFile, before: Entry | None, owner: str) -> Entry:
     digest, size = digest_of_file(file.place)
     if before is None:
         return Entry(file.path, owner, file.place, digest, size, file.executable)
-    # Windows has no such modes, so a command cannot have changed one there.
+    # Windows has no such modes, so commands cannot change them there.
     executable = before.executable if os.name == "nt" else file.executable
     if before.digest == digest:
         return before._replace(executable=executable)

@@ -29,7 +29,7 @@ def imported_tests(files: Mapping[str, PlainFile], walk: ProjectWalk) -> list[Pl
 
     Args:
         files: What ships, by path below the folder from which modules are imported.
-        walk: What was met on the way there.
+        walk: The walk that found them.
 
     Raises:
         UnfitFileError: Such a file cannot ship.
@@ -50,7 +50,7 @@ def imported_tests(files: Mapping[str, PlainFile], walk: ProjectWalk) -> list[Pl
 
 
 def _place_of(path: str, tests: Mapping[str, Path]) -> Path | None:
-    """Find the file of a path among the tests, whole folders of them included."""
+    """Find the file of a path among the tests, including whole folders of tests."""
     if path in tests:
         return tests[path]
     parts = path.split("/")
@@ -73,7 +73,7 @@ def _imported_paths(file: PlainFile, words: set[str]) -> Iterator[str]:
 
 
 def imports_of(place: Path, path: str, *, words: set[str]) -> list[str]:
-    """List the modules that a module names in its imports, wherever in it they are.
+    """List the modules that a module names in its imports, anywhere in the file.
 
     Args:
         place: The module's file.

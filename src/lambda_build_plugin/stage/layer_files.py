@@ -1,11 +1,11 @@
-"""Files of the user's own at the root of a layer: `bin/`, `lib/`, `extensions/`, a wrapper script.
+"""The user's own files at the root of a layer: `bin/`, `lib/`, `extensions/`, a wrapper script.
 
 Lambda unpacks a layer to /opt, where `bin/` is on PATH, `lib/` is on LD_LIBRARY_PATH,
 `extensions/` is searched for external extensions, and `AWS_LAMBDA_EXEC_WRAPPER` names a
 script at any path. https://docs.aws.amazon.com/lambda/latest/dg/packaging-layers.html
 
-A file or folder keeps its own name; of a folder that was written with a slash at its end, the
-contents go to the root. These are the rules of rsync, so no table of targets is needed.
+A file or folder keeps its own name; the contents of a folder that is written with a slash at its
+end go to the root. These are the rules of rsync, so no table of destinations is needed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["LayerFilesError", "with_layer_files"]
 
 _NO_CONTENT = frozenset({".git", ".hg", ".svn", ".DS_Store", "Thumbs.db", "__pycache__"})
-"""Names in folders that the machine has put there, not the user."""
+"""Names that the machine puts into folders, not the user."""
 
 
 class LayerFilesError(StageError):
@@ -46,7 +46,7 @@ def with_layer_files(tree: StagedTree, settings: Settings) -> StagedTree:
 
     Raises:
         SettingsError: A path does not exist.
-        StageError: A file cannot ship, or something else is at its place.
+        StageError: A file cannot ship, or another file has its path.
     """
     entries = {entry.path: entry for entry in tree.entries}
     for item in settings.layer_files:
@@ -142,7 +142,7 @@ def _collision(item: LayerFiles, entry: Entry, other: Entry) -> LayerFilesError:
 
 
 def _check_names(entries: Mapping[str, Entry]) -> None:
-    """Refuse what no system can unpack: a file where a folder must be, a name that is too long."""
+    """Refuse what cannot be unpacked: a file where a folder must be, a name that is too long."""
     own = [entry for entry in entries.values() if entry.owner == LAYER_FILES]
     check_folders(entries)
     check_names(own)

@@ -1,8 +1,8 @@
 """Lay one wheel out: where an installer puts each of its files.
 
-https://packaging.python.org/en/latest/specifications/binary-distribution-format/ says how.
-The library `installer` could do it, but loads `email` and more, which would take longer
-than all of the layout.
+https://packaging.python.org/en/latest/specifications/binary-distribution-format/ says how. The
+library `installer` could do this, but it loads `email` and more, which would take longer than the
+layout itself.
 """
 
 from __future__ import annotations
@@ -48,15 +48,16 @@ _PARTS_BELOW_DATA = 2  # the scheme, and at least a file name
 _VERSION = "1."  # of the format, with any minor version
 
 _DIGEST = re.compile(r"sha256=[A-Za-z0-9_-]{43}")
-"""URL-safe base64 of 32 bytes, without padding: what RECORD gets here, too. A digest in another
-spelling is taken anew from the bytes."""
+"""URL-safe base64 of 32 bytes, without padding, as RECORD gets it here, too. If a digest is spelled
+in another way, it is computed again from the bytes.
+"""
 
 
 def lay_out(wheel: Wheel) -> WheelLayout:
-    """Find out where the files of a wheel lie once it is installed.
+    """Find out where an installer puts the files of a wheel.
 
     Raises:
-        StageError: It is broken or escapes.
+        StageError: The wheel is broken, or a path leads out of it.
     """
     with opened(wheel) as archive:
         source = _WheelSource(wheel, archive)
@@ -101,7 +102,7 @@ class _WheelSource:
             )
 
     def check_scripts(self) -> None:
-        """Refuse scripts that would lie elsewhere, although none ships."""
+        """Refuse scripts with paths that lead elsewhere, although no script ships."""
         if f"{self.dist_info}/entry_points.txt" not in self._members:
             return
         try:
@@ -121,7 +122,7 @@ class _WheelSource:
             )
 
     def entries(self) -> Iterator[Entry]:
-        """Yield what the wheel brings, without what a function has no use for."""
+        """Yield the files of the wheel, without those that a function has no use for."""
         record = self._read_dist_info("RECORD").decode("utf-8")
         rows = {row[0]: row for row in record_rows(record)}
         skipped = {f"{self.dist_info}/{name}" for name in ("RECORD", *_SIGNATURES)}
@@ -145,7 +146,7 @@ class _WheelSource:
         """Say by which scheme a member is installed, and where.
 
         Raises:
-            ValueError: It lies in a `.data` folder where it does not belong.
+            ValueError: It is in a `.data` folder in which it does not belong.
         """
         head, *rest = name.split("/")
         if not head.endswith(".data"):
@@ -162,7 +163,7 @@ class _WheelSource:
         return scheme, "/".join(rest[1:])
 
     def _is_data_dir(self, folder: str) -> bool:
-        """Tell whether a `.data` folder names this distribution, however it spells it."""
+        """Check whether a `.data` folder names this distribution, in any spelling."""
         if folder == self._data:
             return True
         name, _, version = folder.removesuffix(".data").rpartition("-")
@@ -187,7 +188,7 @@ class _WheelSource:
 
 
 def _script_names(text: str) -> Iterator[str]:
-    """Yield the names of scripts, also from a file that breaks its format elsewhere."""
+    """Yield the names of scripts, even if the file is invalid elsewhere."""
     section = ""
     for line in map(str.strip, text.splitlines()):
         name, equals, _ = line.partition("=")

@@ -1,7 +1,7 @@
 """Keep the layouts of wheels in the cache, so that each wheel is laid out once.
 
-A layout is a fact about the bytes of a wheel and its file name, and is noted by them. The
-cache vouches for its notes: each one is signed with the key of the user.
+A layout is a fact about the bytes of a wheel and its file name, and is noted by them. Notes in the
+cache can be trusted: each one is signed with the user's key.
 """
 
 from __future__ import annotations

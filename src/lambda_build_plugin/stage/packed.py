@@ -1,9 +1,9 @@
 """Files of wheels in the form in which an earlier artifact had them, as a note in the cache.
 
-For a set of wheels the zip is always the same but for the project's own files. So the local
-headers, the records of the central directory, and the places of the data in the wheels are
-noted together, with the sha256 of all these bytes in their order: whoever copies them again
-and gets this digest has proved every byte, and need not hash or open the wheels before.
+For a given set of wheels, the zip is always the same except for the project's own files. So the
+local headers, the records of the central directory, and the places of the data in the wheels are
+noted together, with the sha256 of all these bytes in their order: whoever copies them again and
+gets this digest has verified every byte, and does not have to hash or open the wheels first.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _LENGTHS = struct.Struct("<2Q")
 
 
 class Packed(NamedTuple):
-    """One file as it lies in the zip."""
+    """One file as it is stored in the zip."""
 
     head: bytes | memoryview
-    """The local header, and after it the data unless that is copied from a wheel."""
+    """The local header, followed by the data unless that is copied from a wheel."""
 
     record: bytes | memoryview
     """Its record in the central directory, with any offset."""
@@ -36,7 +36,7 @@ class Packed(NamedTuple):
     wheel: Path
     start: int
     length: int
-    """Where the rest of the data lies in the wheel: zero bytes if the head has all of it."""
+    """Where the rest of the data is in the wheel: zero bytes if `head` has all of it."""
 
     compressed: int
     """Bytes of the data in the zip."""
@@ -49,10 +49,10 @@ class PackedFiles(NamedTuple):
     """Sorted by path. Their digests are not known, only that of all bytes together."""
 
     sha256: bytes
-    """Of the local headers and data of all files, in their order."""
+    """Digest of the local headers and data of all files, in their order."""
 
     facts: Mapping[str, Any]
-    """What else is known about these files, in the terms of JSON."""
+    """What else is known about these files, as JSON values."""
 
 
 def as_bytes(packed: PackedFiles, wheels: Sequence[Path], owners: Sequence[str]) -> bytes:
@@ -61,7 +61,7 @@ def as_bytes(packed: PackedFiles, wheels: Sequence[Path], owners: Sequence[str])
     Args:
         packed: The files.
         wheels: The wheels from which data is copied.
-        owners: Who brings files.
+        owners: The distributions that the files belong to.
     """
     data: list[Packed] = [entry.data for entry in packed.entries if isinstance(entry.data, Packed)]
     text = json.dumps(
@@ -85,11 +85,11 @@ def as_bytes(packed: PackedFiles, wheels: Sequence[Path], owners: Sequence[str])
 
 
 def from_bytes(note: bytes, wheels: Sequence[Path], owners: Sequence[str]) -> PackedFiles:
-    """Read a note that the cache vouches for.
+    """Read a note whose signature the cache has checked.
 
     Args:
         note: What `as_bytes` has written.
-        wheels: The same wheels in the same order, where they lie now.
+        wheels: The same wheels in the same order, with their current paths.
         owners: The same owners in the same order.
     """
     text_length, heads_length = _LENGTHS.unpack_from(note)

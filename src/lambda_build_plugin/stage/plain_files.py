@@ -1,4 +1,4 @@
-"""One file on the disk → `PlainFile`, if it can ship under its name on every system."""
+"""One file on disk → `PlainFile`, if it can ship under a name that every system accepts."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class LinkedFolders:
 
 
 class FolderWalk:
-    """Goes through a folder and yields every file of it; what links point to is copied."""
+    """Walks a folder and yields every file in it; links ship as copies of what they point to."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class FolderWalk:
 
         Args:
             homes: Resolved folders in which links may end.
-            outside: Makes the error about a link that ends elsewhere, of its path and its end.
+            outside: Makes the error about a link that ends elsewhere, from its path and its target.
             passed_over: Names of files and folders that are left out.
         """
         self._homes = homes
@@ -109,15 +109,15 @@ class FolderWalk:
 
 
 def real_place(place: Path) -> Path:
-    """Follow all links; a link that leads to itself is its own end, and no error."""
+    """Follow all links; a link to itself is returned as it is, without an error."""
     return Path(os.path.realpath(place))
 
 
 def plain_file(place: Path, path: str) -> PlainFile:
-    """Look at one file that is to ship under a path; of a link, at what it points to.
+    """Look at one file that will ship under a path, or at the target of a link.
 
     Raises:
-        UnfitFileError: It is none, or its name is not one for every system.
+        UnfitFileError: It is not a file, or its name does not work on every system.
     """
     try:
         mode = place.stat().st_mode
@@ -133,7 +133,7 @@ def plain_file(place: Path, path: str) -> PlainFile:
 
 
 def _check_name(path: str) -> None:
-    """Refuse a name that is another one, or none, where the zip is unpacked."""
+    """Refuse a name that would be changed, or impossible, where the zip is unpacked."""
     try:
         path.encode("utf-8")
     except UnicodeEncodeError as error:
@@ -143,5 +143,5 @@ def _check_name(path: str) -> None:
 
 
 def _is_executable(mode: int) -> bool:
-    """Tell whether the owner may run a file; Windows knows no such thing."""
+    """Check whether the owner may execute a file; always false on Windows."""
     return os.name != "nt" and bool(mode & stat.S_IXUSR)

@@ -28,7 +28,7 @@ _DOC_FOLDERS = frozenset({"doc", "docs", "examples"})
 _TEST_MODULE = re.compile(r"test_.*\.py|.*_test\.py|conftest\.py")
 
 _TEST_HELPER = re.compile(r"test_(util|helper|case|support).*\.py")
-"""Modules that are called like tests and imported by others."""
+"""Modules that have names like tests but are imported by others."""
 
 _MODULES = (".py", ".so")
 
@@ -38,7 +38,7 @@ _DOC = re.compile(
     r"([-_.].*)?\.(md|rst)",
     re.IGNORECASE,
 )
-"""Names of documents that people read. Others are data: scikit-learn reads `iris.rst`."""
+"""Names of documents for people. Others are data: scikit-learn reads `iris.rst`."""
 
 _PACKAGE_FILE = re.compile(r"__init__\.(py|pyc|.*\.so)")
 
@@ -71,12 +71,12 @@ def preset_rules(
 def _tests(tree: StagedTree, paths: Sequence[str]) -> Callable[[str], bool]:
     """Match tests below the top level: modules by their name, and the data of suites.
 
-    A suite is a folder `test` or `tests` that directly holds test modules: `django/test`,
-    which holds none, is a part of Django that applications import. In a suite all goes
-    but the modules that are no tests: `numpy.testing` imports one of
-    `numpy/_core/tests`. Outside of suites a name may deceive: `scipy.stats` imports
-    its `_bws_test`, a statistical one. What others speak of stays there. The top level
-    is left alone: what lies there is what a distribution wants to be imported by.
+    A suite is a folder `test` or `tests` that directly contains test modules: `django/test`, which
+    contains none, is a part of Django that applications import. Everything in a suite is left out
+    except modules that are not tests: `numpy.testing` imports one of `numpy/_core/tests`. Outside
+    of suites a name may be misleading: `scipy.stats` imports its `_bws_test`, which is a
+    statistical test. So modules that others name stay there. The top level is left alone, because
+    it contains the names by which a distribution is imported.
     """
     suites = set()
     for path in paths:
@@ -107,11 +107,11 @@ def _tests(tree: StagedTree, paths: Sequence[str]) -> Callable[[str], bool]:
 
 
 def _used(tree: StagedTree, paths: Sequence[str], doubtful: AbstractSet[str]) -> AbstractSet[str]:
-    """Find the doubtful modules that others of their distribution speak of by name.
+    """Find the doubtful modules that other modules of their distribution name.
 
-    Those are the modules that stay, but for those in folders of tests. A word counts
-    wherever it stands, since names of modules to be imported also stand in strings.
-    pytest alone loads a `conftest.py`.
+    Only modules that stay, and are not in folders of tests, are searched for these names. A word
+    counts wherever it is, since names of modules to import also occur in strings. pytest alone
+    loads a `conftest.py`.
     """
     by_path = dict(zip(paths, tree.entries, strict=True))
     waiting: defaultdict[str, set[str]] = defaultdict(set)
@@ -136,7 +136,7 @@ def _used(tree: StagedTree, paths: Sequence[str], doubtful: AbstractSet[str]) ->
 
 
 def _speaks_for_itself(path: str) -> bool:
-    """Tell whether a file is a module that neither is a test nor lies among tests."""
+    """Check whether a file is a module that is neither a test nor among tests."""
     *folders, name = path.split("/")
     return (
         name.endswith(".py")
@@ -150,7 +150,7 @@ def _stem(path: str) -> str:
 
 
 def _speaks_of(name: str, text: bytes) -> bool:
-    """Tell whether a word stands in a source; most do not even hold its letters."""
+    """Check whether a word occurs in a source; most do not even contain its letters."""
     word = name.encode()
     return word in text and bool(re.search(rb"\b%b\b" % re.escape(word), text))
 
@@ -160,17 +160,17 @@ def _is_test(name: str) -> bool:
 
 
 def _and_above(folder: str) -> Iterator[str]:
-    """Yield a folder and those that it lies in."""
+    """Yield a folder and its parents."""
     while folder:
         yield folder
         folder = folder.rpartition("/")[0]
 
 
 def _stubs(tree: StagedTree) -> Callable[[str], bool]:
-    """Match type stubs (PEP 561): `*.pyi`, and whole packages that are called `*-stubs`.
+    """Match type stubs (PEP 561): `*.pyi`, and whole packages named `*-stubs`.
 
-    `py.typed` stays: it is empty. Where lazy-loader ships, `__init__.pyi` stay: its
-    `attach_stub` reads them at run time to know what a package holds.
+    `py.typed` stays: it is empty. If lazy-loader ships, `__init__.pyi` files stay: its
+    `attach_stub` reads them at run time to find out what a package contains.
     """
     read_later = any(item.wheel.name == "lazy-loader" for item in tree.distributions)
 
@@ -186,10 +186,10 @@ def _stubs(tree: StagedTree) -> Callable[[str], bool]:
 def _docs(paths: Sequence[str]) -> Callable[[str], bool]:
     """Match documents that no program reads.
 
-    Those are the folders `doc`, `docs` and `examples` below the top level without a
-    package in them (`botocore/docs` is one), and read-mes, lists of changes and their
-    like (`*.md`, `*.rst`) at the root or directly in a package. Licences stay, and so
-    do documents in folders of data: they may be templates.
+    These are the folders `doc`, `docs` and `examples` below the top level without a package in them
+    (`botocore/docs` is one), and readmes, changelogs and the like (`*.md`, `*.rst`) at the root or
+    directly in a package. Licences stay, and so do documents in folders of data: they may be
+    templates.
     """
     packages = {
         folder

@@ -38,7 +38,7 @@ _ENVIRONMENT_FOLDER = "it is an environment"
 _OF_BUILD = "it belongs to the build, or ships as a wheel"
 
 _NEVER = frozenset({".git", ".hg", ".svn", ".bzr", "CVS", "__pycache__"})
-"""Folders, or files, that no pattern brings back."""
+"""Folders and files that no pattern can include."""
 
 _ENVIRONMENTS = ("pyvenv.cfg", "conda-meta")
 """What marks a virtual environment (PEP 405), and one of conda or pixi."""
@@ -155,7 +155,7 @@ node_modules/
 /uv.lock
 /uv.toml
 """
-"""What a function has no use for; `docs/how-to/source-projects.md` lists the same."""
+"""Files that a function has no use for; `docs/how-to/source-projects.md` lists the same."""
 
 _TESTS = """
 test/
@@ -168,14 +168,14 @@ conftest.py
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What the user says of the files that ship."""
+    """What the user says about the files that ship."""
 
     include: tuple[str, ...] = ()
     """Patterns over archive paths; they win over everything else."""
 
     exclude: tuple[str, ...] = ()
     handler: str | None = None
-    """As `package.module.function`; tells whether `src` itself is a package."""
+    """As `package.module.function`; it shows whether `src` itself is a package."""
 
     apart: frozenset[Path] = frozenset()
     """Absolute places that never ship: the output, local packages that ship as wheels."""
@@ -199,21 +199,21 @@ class _Folder:
     """Whether a link on the way leads to it."""
 
     ignored: bool = False
-    """Whether all that is in it stays behind, unless a pattern names it."""
+    """Whether everything in it stays behind, unless a pattern names it."""
 
 
 _Specs: TypeAlias = "tuple[tuple[Path, GitIgnoreSpec], ...]"
-"""Patterns, each with the folder that they are relative to; the first that answers counts."""
+"""Patterns, each with the folder that they are relative to; the first match counts."""
 
 
 @dataclass(slots=True)
 class ProjectWalk:
-    """Goes through folders and decides for each file."""
+    """Walks folders and decides for each file."""
 
     root: Path
     choice: Choice
     left_behind: dict[str, LeftBehind] = field(init=False, default_factory=dict)
-    """What was met and does not ship, by path; a folder as a whole."""
+    """What was found and does not ship, by path; a folder as a whole."""
 
     _defaults: GitIgnoreSpec = field(init=False)
     _tests: GitIgnoreSpec = field(init=False)
@@ -233,7 +233,7 @@ class ProjectWalk:
     def files(
         self, folder: Path, path: str, *, home: Path | None = None, by_default: bool = True
     ) -> Iterator[PlainFile]:
-        """Yield what ships of a folder; `by_default` is false where it has to be named."""
+        """Yield what ships from a folder; `by_default` is false if files have to be named."""
         homes = (self.root, home) if home else (self.root,)
         place = real_place(folder)
         start = _Folder(
@@ -266,7 +266,7 @@ class ProjectWalk:
         return BY_DEFAULT if ignored else self._reason_by_default(place, path)
 
     def _reason_by_user(self, path: str) -> str | None:
-        """Ask the user's patterns; None if none of them matches."""
+        """Apply the user's patterns; None if none of them matches."""
         for spec, answer in ((self._include, True), (self._exclude, False)):
             found = spec.check_file(path).include
             if found is not None:
@@ -349,14 +349,14 @@ class ProjectWalk:
 
     @property
     def _may_bring_back(self) -> bool:
-        """Whether a pattern may name something in a folder that stays behind."""
+        """Whether a pattern may match something in a folder that stays behind."""
         return bool(self.choice.include) or any(p.startswith("!") for p in self.choice.exclude)
 
     def _is_named(self, path: str) -> bool:
         return path in self._by_name
 
     def _reason_apart(self, place: Path) -> str:
-        """Say why nothing brings a file or folder back; empty if something may."""
+        """Say why a file or folder can never ship; empty if it can."""
         if place.name in _NEVER or place in self.choice.apart:
             return _OF_BUILD
         if place.is_dir() and any((place / name).exists() for name in _ENVIRONMENTS):
@@ -364,7 +364,7 @@ class ProjectWalk:
         return ""
 
     def _is_ignored(self, place: Path, suffix: str) -> bool:
-        """Ask the `.gitignore` files from the nearest up, as git does (gitignore(5))."""
+        """Apply the `.gitignore` files, the nearest first, as git does (gitignore(5))."""
         for folder, spec in self._specs_for(place.parent):
             found = spec.check_file(place.relative_to(folder).as_posix() + suffix).include
             if found is not None:
@@ -372,9 +372,9 @@ class ProjectWalk:
         return False
 
     def _specs_for(self, folder: Path) -> _Specs:
-        """Get what counts for the entries of a folder: up to the top of its repository.
+        """Get the patterns for the entries of a folder, up to the top of its repository.
 
-        Where there is no repository, what lies above the project is none of its business.
+        Without a repository, files above the project do not count.
         """
         if folder not in self._specs:
             own = tuple(
@@ -391,7 +391,7 @@ class ProjectWalk:
 
 
 def _is_output_folder(place: Path) -> bool:
-    """Tell whether a project below the first one writes what it builds to a folder."""
+    """Check whether a nested project writes its builds to a folder."""
     return place.name in _OUTPUT_FOLDERS and any(
         (place.parent / name).is_file() for name in _PROJECT_FILES
     )
@@ -410,7 +410,7 @@ def _outside(path: str, real: Path) -> UnfitFileError:
 
 
 def _spec(file: Path) -> GitIgnoreSpec | None:
-    """Read a file of patterns; as git does, pass over a line that is none."""
+    """Read a file of patterns; invalid lines are skipped, as git does."""
     try:
         text = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError:

@@ -40,7 +40,7 @@ def with_entries(tree: StagedTree, entries: Iterable[Entry]) -> StagedTree:
         tree,
         entries=tuple(found[path] for path in sorted(found)),
         distributions=tuple(distributions),
-        # With a file that is gone goes what was doubtful about it; bytecode may stand for it.
+        # Doubts about a file end when the file is gone; bytecode may replace it.
         disputes=tuple(
             dispute
             for dispute in tree.disputes
@@ -52,9 +52,9 @@ def with_entries(tree: StagedTree, entries: Iterable[Entry]) -> StagedTree:
 def _updated(
     record: Entry, owned: Sequence[Entry], entries: Mapping[str, Entry], prefix: str
 ) -> Entry:
-    if not isinstance(record.data, bytes):  # brought by something else than staging
+    if not isinstance(record.data, bytes):  # from something other than staging
         return record
-    # It was written by `stage` or here, so that nothing in it is to be doubted.
+    # It was written by `stage` or here, so it is valid.
     rows = {
         path: (digest, size)
         for path, digest, size in record_rows(record.data.decode("utf-8"))
@@ -75,7 +75,7 @@ def _absolute(path: str, prefix: str) -> str:
 
 
 def _relative(path: str, prefix: str) -> str:
-    """Do the contrary: what lies above the prefix, as scripts of a layer, begins with `../`."""
+    """Do the reverse: paths above the prefix, such as scripts of a layer, begin with `../`."""
     return path.removeprefix(prefix) if path.startswith(prefix) else posixpath.relpath(path, prefix)
 
 

@@ -1,9 +1,8 @@
-"""The commands of the distributions → `bin/`, to be run by the interpreter of Lambda.
+"""The commands of the distributions → `bin/`, for Lambda's interpreter.
 
-Staging leaves them behind, since a function calls none. Here they come from the
-wheels again: what `console_scripts` declare (entry points specification), the files
-that `.data/scripts` and `.data/data/bin` hold. In a layer they lie at the top of the zip:
-Lambda has `/opt/bin` on its PATH
+Staging leaves them out, since functions rarely call them. Here they are taken from the wheels: what
+`console_scripts` declare (entry points specification), and the files in `.data/scripts` and
+`.data/data/bin`. In a layer they are at the top of the zip: Lambda has `/opt/bin` on its PATH
 (https://docs.aws.amazon.com/lambda/latest/dg/packaging-layers.html).
 """
 
@@ -33,11 +32,11 @@ if TYPE_CHECKING:
 __all__ = ["with_scripts"]
 
 _FOLDER = "bin/"
-_PYTHON = "#!python"  # also `#!pythonw`: what has to be replaced (wheel specification)
+_PYTHON = "#!python"  # also `#!pythonw`, which is replaced, too (wheel specification)
 _BROKEN = (AssertionError, FormatError, UnicodeDecodeError, ValueError)
-"""What installer raises where `entry_points.txt` is none."""
+"""What installer raises if `entry_points.txt` is invalid."""
 
-# Our own and not installer's, whose text is not the same in each of its versions.
+# Our own, because the text of installer's differs between its versions.
 _TEMPLATE = """\
 #!{interpreter}
 import sys
@@ -54,12 +53,12 @@ if __name__ == "__main__":
 
 
 def with_scripts(tree: StagedTree, runtime: Runtime) -> StagedTree:
-    """Add the scripts of all distributions, as files that can be run.
+    """Add the scripts of all distributions, as executable files.
 
-    Where two bring one path, the later by name wins, as elsewhere in the tree.
+    If two have the same path, the one whose distribution sorts later wins, as elsewhere.
 
     Raises:
-        StageError: A wheel cannot be read, or a script lies where a folder has to be.
+        StageError: A wheel cannot be read, or a script has the path of a folder.
     """
     interpreter = f"/var/lang/bin/{runtime.name}"
     entries = {entry.path: entry for entry in tree.entries}
@@ -126,7 +125,7 @@ def _file(
     path: str,
     interpreter: str,
 ) -> Entry:
-    """Take a script as it is, but for the first line of one that asks for Python."""
+    """Take a script as it is, except for a first line that asks for Python."""
     wheel, content = distribution.wheel, archive.read(info)
     if not content.startswith(_PYTHON.encode()):
         data = member_of(wheel.path, info)
@@ -137,7 +136,7 @@ def _file(
 
 
 def _declared(text: bytes, prefix: str, interpreter: str) -> Mapping[str, str]:
-    """Write the script of each entry point; those for a desktop have no use here."""
+    """Write the script of each entry point; those for desktops are of no use here."""
     scripts = {}
     try:
         for name, module, attribute, section in parse_entrypoints(text.decode("utf-8")):

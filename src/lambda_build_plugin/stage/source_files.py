@@ -1,9 +1,9 @@
 """The files of a project that ships as source → `PlainProject`.
 
-Modules are imported from the project's folder, from its `src`, or from where
-`[tool.poetry] packages` says. Version control, environments, caches, tools, tests and what
-git ignores stay behind; `exclude` and then `include` override that. A test that a module
-imports is code, and ships. Nothing is executed.
+Modules are imported from the project's folder, from its `src`, or from the places in `[tool.poetry]
+packages`. Version control, environments, caches, files of tools, tests and what git ignores stay
+behind; `exclude` and then `include` override that. A test that a module imports is code, so it
+ships. Nothing is executed.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def plain_project(project: Project, choice: Choice) -> PlainProject:
     """Choose the files of a project.
 
     Raises:
-        StageError: A link leaves the project, a name cannot be written, or nothing is left.
-        SettingsError: `[tool.poetry] packages` is not what Poetry says.
+        StageError: A link leads out of the project, a name is impossible, or nothing is left.
+        SettingsError: `[tool.poetry] packages` is not valid for Poetry.
     """
     walk = ProjectWalk(project.root, choice)
     files: dict[str, PlainFile] = {}
@@ -72,7 +72,7 @@ def plain_project(project: Project, choice: Choice) -> PlainProject:
 
 
 def _found(project: Project, choice: Choice, walk: ProjectWalk) -> Iterator[PlainFile]:
-    """Yield the files from where modules are imported, then what else `include` names."""
+    """Yield the files below the import root, then other files that `include` names."""
     root = project.root
     if packages := project.tool.table("poetry").tables("packages"):
         for table in packages:
@@ -87,9 +87,9 @@ def _found(project: Project, choice: Choice, walk: ProjectWalk) -> Iterator[Plai
 
 
 def _has_code_in_src(root: Path, choice: Choice, walk: ProjectWalk) -> bool:
-    """Tell whether modules are imported from `src`: it has some, and the folder has none.
+    """Check whether modules are imported from `src`: it has some, and the folder has none.
 
-    A handler below `src` says that `src` is a package itself.
+    A handler below `src` means that `src` itself is a package.
     """
     source = root / "src"
     if (choice.handler or "").replace("/", ".").startswith("src."):
@@ -100,12 +100,12 @@ def _has_code_in_src(root: Path, choice: Choice, walk: ProjectWalk) -> bool:
 
 
 def _is_root(source: Path) -> bool:
-    """Tell whether modules lie in a folder, or packages; one may be without `__init__.py`."""
+    """Check whether a folder contains modules or packages, which may lack an `__init__.py`."""
     return any(source.glob("*.py")) or any(source.glob("*/*.py"))
 
 
 def _modules(folder: Path) -> Iterator[Path]:
-    """Yield the modules and packages that lie in a folder."""
+    """Yield the modules and packages in a folder."""
     for place in folder.iterdir():
         if (place.suffix == ".py" and place.is_file()) or (place / "__init__.py").is_file():
             yield place

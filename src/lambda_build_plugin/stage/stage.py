@@ -58,7 +58,7 @@ def stage(
     project: PlainProject | None = None,
     layout_of: Callable[[Wheel], WheelLayout] = lay_out,
 ) -> StagedTree:
-    """Lay the wheels out under a prefix, and the files of the project over them.
+    """Lay out the wheels under a prefix, and then the files of the project on top of them.
 
     If two wheels contain the same path, the wheel whose name sorts later wins, whatever
     order they are given in; the project's own file wins over both.
@@ -70,7 +70,7 @@ def stage(
         layout_of: Lays out one wheel, or gets its layout from the cache.
 
     Raises:
-        StageError: A wheel is broken or escapes, or a file cannot be read.
+        StageError: A wheel is broken, a path leads out of the artifact, or a file cannot be read.
     """
     entries: dict[str, Entry] = {}
     claims: defaultdict[str, list[Entry]] = defaultdict(list)
@@ -151,7 +151,7 @@ def _collisions(
 
 
 def same_but_for_case(entries: Mapping[str, Entry]) -> Iterator[Dispute]:
-    """Yield paths that differ only in case: Lambda keeps both, other systems lose one."""
+    """Yield paths that differ only in case: Lambda keeps both files, other systems lose one."""
     seen: dict[str, Entry] = {}
     for path in sorted(entries):
         entry = entries[path]

@@ -1,9 +1,8 @@
 """Warn of code under version control that stays behind.
 
-A `.gitignore` often has a line such as `lib/` that was meant for something else. git tracks
-files in it all the same if they were added, so the author does not notice, but a build
-leaves them out. They do not ship by themselves, because the same files without a repository
-have to give the same bytes.
+A `.gitignore` often has a line such as `lib/` that was meant for something else. git still tracks
+files there if they were added, so the author does not notice, but a build leaves them out. They do
+not ship automatically, because the same files without a repository have to give the same bytes.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ _PATIENCE = 10
 def tracked_code_warnings(project: PlainProject, settings: Settings) -> Iterator[str]:
     """Yield a warning for each file and folder with tracked modules that stays behind.
 
-    Without a repository, or without git, nothing is known, and nothing is said.
+    Without a repository or without git, there are no warnings.
     """
     suspects = [item for item in project.left_behind if _may_be_code(item)]
     if not suspects:
@@ -59,7 +58,7 @@ def _counted(count: int) -> str:
 
 
 def _may_be_code(item: LeftBehind) -> bool:
-    """Tell whether something could be imported, and is not left out for a good reason."""
+    """Check whether something could be imported and is not left out for a good reason."""
     name = item.path.rstrip("/").rpartition("/")[2]
     if item.path.endswith("/"):
         return name.isidentifier() and item.reason in {BY_DEFAULT, BY_GITIGNORE}

@@ -1,4 +1,4 @@
-"""The staged tree: what will lie where in the artifact, and where its bytes are."""
+"""The staged tree: which file goes where in the artifact, and where its bytes are."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 LAYER_FILES = "`layer-files`"
-"""What entries that this setting adds name as their owner: no distribution can be called so."""
+"""The owner of entries that this setting adds: no distribution can have this name."""
 
 _LONGEST_NAME = 255  # bytes of UTF-8
 
@@ -45,12 +45,12 @@ _MOST_IN_A_NAME = f"and a name of a file or a folder may have {_LONGEST_NAME}"
 
 _MOST_IN_A_PATH = f"and may have {_LONGEST_PATH:,} below /var/task"
 
-_SHORT = 63  # characters, of four bytes at most: nothing in such a path is too long
+_SHORT = 63  # characters of at most four bytes: no part of a shorter path is too long
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlainFile:
-    """One file that ships as it lies on the disk."""
+    """One file that ships as it is on disk."""
 
     path: str
     """Below the folder from which modules are imported, with slashes."""
@@ -66,7 +66,7 @@ class LeftBehind:
     """A file or a whole folder of a source project that does not ship."""
 
     path: str
-    """Below the folder from which modules are imported; of a folder with a slash at its end."""
+    """Below the folder from which modules are imported; with a slash at the end for a folder."""
 
     place: Path
     reason: str
@@ -81,11 +81,11 @@ class PlainProject:
     version: str | None = None
     files: tuple[PlainFile, ...] = ()
     left_behind: tuple[LeftBehind, ...] = ()
-    """What lies beside the files and does not ship, sorted by path."""
+    """What is next to these files and does not ship, sorted by path."""
 
     @property
     def owner(self) -> str:
-        """What its entries name as their owner: no distribution can be called so."""
+        """The owner of its entries: no distribution can have this name."""
         return f"the project {self.name}"
 
 
@@ -125,13 +125,13 @@ class Distribution:
 
 @dataclass(frozen=True, kw_only=True)
 class WheelLayout:
-    """What one wheel brings, and where it is to lie."""
+    """The files of one wheel, and where they go."""
 
     dist_info: str
     """Name of its metadata folder."""
 
     entries: tuple[Entry, ...]
-    """By paths below the folder from which modules are imported; all are members of it."""
+    """Members of the wheel, by their paths below the folder from which modules are imported."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +151,7 @@ class StagedTree:
 
     distributions: tuple[Distribution, ...]
     prefix: str
-    """Where the importable files lie; empty, or with a slash at its end."""
+    """The folder of the importable files; empty, or with a slash at its end."""
 
     project: PlainProject | None = None
     disputes: tuple[Dispute, ...] = ()
@@ -236,5 +236,5 @@ class LongNameError(StageError):
 
 
 def same(one: Entry, other: Entry) -> bool:
-    """Tell whether two entries have the same content."""
+    """Check whether two entries have the same content."""
     return one.digest == other.digest and one.size == other.size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from contextlib import contextmanager, suppress
@@ -246,7 +247,9 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(path, error.strerror or str(error)) from error
+        is_full = error.errno == errno.ENOSPC
+        hint = "make room there, or choose another place" if is_full else ""
+        raise OutputError(path, error.strerror or str(error), hint=hint) from error
 
 
 @contextmanager

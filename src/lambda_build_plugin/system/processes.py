@@ -7,17 +7,23 @@ import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+import threading
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["finished", "kill", "watched"]
+__all__ = ["finished", "kill", "running"]
 
-_KILL_GROUP = 'read line || kill -9 "-$1"'
+_READ_GROUP = 'read group; [ "$group" != 0 ] || group=\n'
+_KILL_GROUP = 'read line || [ -z "$group" ] || kill -9 "-$group"'
 """At the end of the pipe without a line, end the group of processes."""
+
+_ENDING = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
 
 
 def finished(
@@ -46,21 +52,15 @@ def finished(
     # Into files: a pipe would be waited for as long as a child in the background has it,
     # such as the connection that ssh keeps for the next time.
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-        with subprocess.Popen(
+        with running(
             command,
             cwd=cwd,
             env=environ,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output if together else errors,
-            start_new_session=True,
         ) as process:
-            try:
-                with watched(process):
-                    process.wait(timeout)
-            except BaseException:
-                kill(process)
-                raise
+            process.wait(timeout)
         texts = []
         for file in (output, errors):
             file.seek(0)
@@ -69,33 +69,90 @@ def finished(
 
 
 @contextmanager
-def watched(
-    process: subprocess.Popen[bytes], script: str = _KILL_GROUP, *arguments: str
-) -> Iterator[None]:
-    """Let a second process end the first one if this one is killed and cannot do so.
+def running(
+    command: Sequence[str | Path], script: str = _KILL_GROUP, *arguments: str, **options: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a program; an exception in the `with` block ends it, and so does our own end.
 
-    The second one waits for a line in a pipe that only this process can write to, and which
-    the system closes when this process ends. Windows has no groups of processes to end.
+    A second process, the watcher, waits for lines in a pipe that only this process can write
+    to, and which the system closes when this process ends. It is there before the program, and
+    a signal that comes while the program starts is handled when both are known. Windows has no
+    groups of processes to end.
 
     Args:
-        process: The first process, which leads a session.
-        script: What the second one does, for `sh`: it reads a line and, without one, cleans up.
-        arguments: Of the script, after the number of the group.
+        command: The program and its arguments.
+        script: What the watcher does, for `sh`, when `$group` is the group of the program: it
+            reads a line and, without one, cleans up.
+        arguments: Of the script.
+        options: Of `subprocess.Popen`; the program gets a session of its own.
+
+    Raises:
+        OSError: It cannot be started.
     """
+    process = None
+    with ExitStack() as stack:
+        try:
+            with _signals_held():
+                tell = stack.enter_context(_watching(script, arguments))
+                process = subprocess.Popen(command, start_new_session=True, **options)
+                tell(process.pid)
+            yield process
+        except BaseException:
+            if process is not None:
+                kill(process)
+            raise
+
+
+@contextmanager
+def _watching(script: str, arguments: Sequence[str]) -> Iterator[Callable[[int], None]]:
+    """Start a watcher, and give what tells it the group of processes."""
     if sys.platform == "win32":
-        yield
+        yield lambda _: None
         return
     reading, writing = os.pipe()  # not inherited by other programs
-    watcher = _watcher((script, "lambda-build-watch", str(process.pid), *arguments), reading)
+    lines = ["0", "done"]
+
+    def tell(group: int) -> None:
+        lines.pop(0)
+        with suppress(OSError):
+            os.write(writing, f"{group}\n".encode())
+
     try:
-        yield
+        watcher = _watcher((f"{_READ_GROUP}{script}", "lambda-build-watch", *arguments), reading)
+    finally:
+        os.close(reading)
+    try:
+        yield tell
     finally:
         with suppress(OSError):
-            os.write(writing, b"done\n")
+            os.write(writing, "".join(f"{line}\n" for line in lines).encode())
         os.close(writing)
-        os.close(reading)
         if watcher is not None:
             watcher.wait()
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let signals that Python handles wait until the end of the `with` block.
+
+    Their handlers raise exceptions, which would leave a program behind that nobody knows yet.
+    They are not blocked for the system, since programs would inherit that.
+    """
+    if threading.current_thread() is not threading.main_thread():  # which alone handles them
+        yield
+        return
+    arrived: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in _ENDING}
+    held = {number: handler for number, handler in handlers.items() if callable(handler)}
+    try:
+        for number in held:
+            signal.signal(number, lambda each, _: arrived.append(each))
+        yield
+    finally:
+        for number, handler in held.items():
+            signal.signal(number, handler)
+        for number in arrived:
+            signal.raise_signal(number)
 
 
 def _watcher(script: Sequence[str], reading: int) -> subprocess.Popen[bytes] | None:

@@ -82,8 +82,10 @@ class Repository:
         Raises:
             SettingsError: Git fails.
         """
+        # The user's configuration may hide what has changed in submodules.
+        options = ("--name-only", "--no-renames", "--ignore-submodules=none", "-z")
         names = {
-            *self._listed("diff", "--name-only", "--no-renames", "-z", self.base),
+            *self._listed("diff", *options, self.base),
             *self._listed("ls-files", "--others", "--exclude-standard", "-z"),
         }
         changed = {self.root / name for name in names}

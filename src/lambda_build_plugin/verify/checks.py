@@ -36,7 +36,7 @@ def check_contents(
         artifact: A function or a layer.
         target: Where it is to run.
         word: What the user has decided about its distributions.
-        handler: As the runtime is told; None if there is none to check.
+        handler: The handler as the function is configured with it; None if there is none to check.
         beside: Layers that are used together with it.
         surroundings: What is known about modules that are not in it; nothing by default.
     """

@@ -1,8 +1,8 @@
 """Check that the requirements of every shipped distribution are met.
 
-Each `Requires-Dist` of each distribution is evaluated for the target (PEP 508), with
-the extras that the user or another distribution asks for. A lock that was made for one
-machine, or by hand, shows here.
+Each `Requires-Dist` of each distribution is evaluated for the target (PEP 508), with the extras
+that the user or another distribution asks for. This finds locks that were made for one machine
+only, or by hand.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ __all__ = ["UnmetRequirementsError", "Word", "check_closure"]
 
 @dataclass(frozen=True, kw_only=True)
 class Word:
-    """What the user has said of the set of distributions."""
+    """What the user has said about the set of distributions."""
 
     extras: Mapping[NormalizedName, frozenset[NormalizedName]] = field(default_factory=dict)
-    """Asked for by hand, by distribution."""
+    """Extras that the user asked for, by distribution."""
 
     left_out: frozenset[str] = frozenset()
     """Distributions that are provided, or not wanted."""
 
     doubtful: frozenset[str] = frozenset()
-    """Distributions whose absence is told, and no failure."""
+    """Distributions whose absence is reported, but is no failure."""
 
     on_their_own: frozenset[str] = frozenset()
-    """Distributions whose requirements are somebody else's to bring."""
+    """Distributions whose requirements others have to provide."""
 
 
 class UnmetRequirementsError(VerificationError):
@@ -72,14 +72,14 @@ def check_closure(
 ) -> Findings:
     """Check that the requirements of all distributions are met.
 
-    A version that is outside of what was asked for is a warning: a lock may override
-    what metadata says, and metadata is often too strict.
+    A version outside of the required range is a warning: a lock may override metadata, and metadata
+    is often too strict.
 
     Args:
         distributions: What ships.
-        target: For which markers are evaluated.
-        word: What the user wants otherwise.
-        beside: What is there as well, from layers.
+        target: What markers are evaluated for.
+        word: What the user wants to differ.
+        beside: Distributions in layers, which are there as well.
     """
     there = {each.name: each for each in (*beside, *distributions)}
     unmet: list[str] = []
@@ -107,7 +107,7 @@ def check_closure(
 def _needs(
     distributions: Sequence[Shipped], target: Target, word: Word
 ) -> Iterator[tuple[Shipped, Requirement]]:
-    """Yield each requirement that holds for the target, with the one that has it."""
+    """Yield each requirement that applies to the target, with the distribution that has it."""
     by_name = {each.name: each for each in distributions}
     extras: defaultdict[NormalizedName, set[NormalizedName]] = defaultdict(set)
     for name, asked in word.extras.items():
@@ -134,7 +134,7 @@ def _needs(
 def _holding(
     lines: Iterable[str], target: Target, extras: set[NormalizedName]
 ) -> Iterator[Requirement]:
-    """Yield the requirements that hold; lines that are none (PEP 508) ask for nothing."""
+    """Yield the requirements that apply; invalid lines (PEP 508) are skipped."""
     asked_for = frozenset(extras)
     for line in lines:
         if not extras and _is_of_an_extra(line):
@@ -148,6 +148,6 @@ def _holding(
 
 
 def _is_of_an_extra(line: str) -> bool:
-    """Tell without parsing that a marker can hold with an extra alone: most lines are such."""
+    """Check without parsing whether a marker can only be true with an extra, as most are."""
     marker = line.partition(";")[2]
     return "extra ==" in marker and " or " not in marker and "!=" not in marker

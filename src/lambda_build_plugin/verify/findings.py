@@ -1,4 +1,4 @@
-"""What the checks give: failures, which end a build, and warnings, which do not."""
+"""The results of the checks: failures, which end a build, and warnings, which do not."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Findings:
     errors: tuple[VerificationError, ...] = ()
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    """What may well be intended, for those who ask for it with `--verbose`."""
+    """What may well be intended; shown only with `--verbose`."""
 
 
 class SeveralFailuresError(VerificationError):
-    """More than one check has failed; all are told."""
+    """More than one check has failed; lists all failures."""
 
     def __init__(self, errors: Sequence[VerificationError]) -> None:
         self.errors = tuple(errors)
@@ -53,7 +53,7 @@ class SeveralFailuresError(VerificationError):
 
 
 def together(*findings: Findings) -> Findings:
-    """Put the findings of several checks into one."""
+    """Combine the findings of several checks."""
     return Findings(
         errors=tuple(error for each in findings for error in each.errors),
         warnings=tuple(warning for each in findings for warning in each.warnings),
@@ -62,10 +62,10 @@ def together(*findings: Findings) -> Findings:
 
 
 def raised(findings: Findings) -> tuple[str, ...]:
-    """Give the warnings where nothing has failed.
+    """Return the warnings if nothing has failed.
 
     Raises:
-        VerificationError: Something has; the only failure, or all in one.
+        VerificationError: Something has failed; the only failure, or all of them in one.
     """
     if len(findings.errors) > 1:
         raise SeveralFailuresError(findings.errors)
@@ -75,7 +75,7 @@ def raised(findings: Findings) -> tuple[str, ...]:
 
 
 def listed(items: Sequence[str], most: int = 3) -> str:
-    """Name the first few of several things, and how many more there are."""
+    """Name the first few of several things, and say how many more there are."""
     rest = len(items) - most
     return ", ".join(items[:most]) + (f" and {rest} more" if rest > 0 else "")
 

@@ -1,9 +1,9 @@
 """Source code → whether a version of Python can compile it, and its syntax tree.
 
-The running Python parses with the grammar of the target (`feature_version` of `ast.parse`),
-and compiles, which finds what a grammar does not: `return` outside of a function, or a
-misplaced `await`. Nothing is run. If the running Python is older than the target and
-rejects a module, the module may be right all the same: then the problem is not `certain`.
+The running Python parses with the grammar of the target (`feature_version` of `ast.parse`), and
+compiles, which finds what a grammar does not: `return` outside of a function, or a misplaced
+`await`. Nothing is run. If the running Python is older than the target and rejects a module, the
+module may still be right: then the problem is not `certain`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _WRONG_IN_ALL = re.compile(
     r"'(return|yield|yield from|await|async with|async for|break|continue)' outside .*"
     r"|'(break|continue)' not .*|.* null bytes"
 )
-"""Messages of CPython about what no version allows."""
+"""CPython's messages about code that no version allows."""
 
 # Tokens that the tokenizer has since it knows PEP 701.
 _F_STRING_START = getattr(tokenize, "FSTRING_START", -1)
@@ -57,7 +57,7 @@ class SyntaxProblem:
 
 
 class ParsedSource(NamedTuple):
-    """What the running Python makes of a module."""
+    """The result of parsing a module with the running Python."""
 
     tree: ast.Module | None = None
     """None if it cannot be parsed."""
@@ -71,8 +71,8 @@ def parse_source(source: bytes, python: tuple[int, int], *, compiles: bool = Tru
     Args:
         source: The content of the file; it may declare its encoding (PEP 263).
         python: The major and minor version.
-        compiles: Whether to look for what shows only when it is compiled; it takes as long
-            again as parsing.
+        compiles: Whether to compile it as well, for errors that parsing does not find; this doubles
+            the time.
     """
     is_older = sys.version_info[:2] < python
     tree = None
@@ -94,14 +94,14 @@ def parse_source(source: bytes, python: tuple[int, int], *, compiles: bool = Tru
 
 
 def _is_wrong_in_all(error: SyntaxError) -> bool:
-    """Tell whether no version of Python, however new, compiles what one rejects."""
+    """Check whether code that one version rejects is an error in every version of Python."""
     return isinstance(error, IndentationError) or bool(_WRONG_IN_ALL.fullmatch(error.msg))
 
 
 def _newer_syntax(
     tree: ast.Module, source: bytes, python: tuple[int, int]
 ) -> Iterator[SyntaxProblem]:
-    """Yield what is too new for a version, and that `feature_version` does not find."""
+    """Yield what is too new for a version but is not found by `feature_version`."""
     if python < _STARRED_ANNOTATIONS <= sys.version_info[:2] and b"*" in source:
         for node in ast.walk(tree):
             if isinstance(node, ast.arg) and isinstance(node.annotation, ast.Starred):
@@ -117,7 +117,7 @@ def _newer_syntax(
 
 
 def _newer_f_strings(source: bytes) -> Iterator[tuple[int, str]]:
-    """Yield the line and the kind of what an f-string could not contain before Python 3.12.
+    """Yield the line and kind of everything that an f-string could not contain before Python 3.12.
 
     https://docs.python.org/3/whatsnew/3.12.html#pep-701-syntactic-formalization-of-f-strings
     """
@@ -134,7 +134,7 @@ def _newer_f_strings(source: bytes) -> Iterator[tuple[int, str]]:
 
 
 def _newer_in_expression(token: tokenize.TokenInfo, quotes: list[str]) -> str:
-    """Say what of a token could not be in an expression; `quotes` are those around it."""
+    """Say what in a token could not be in an expression; `quotes` are those around it."""
     if token.type == tokenize.COMMENT:
         return "a comment"
     if token.type == tokenize.NL and len(quotes[0]) == 1:

@@ -2,7 +2,7 @@
 
 It splits the setting at the last dot, refuses a module that is built into Python,
 imports the module with `/` read as `.`, and takes the attribute. Nothing is imported
-here: the module is looked for as the import system would, and its source is parsed.
+here: the module is looked for in the same way as the import system does, and its source is parsed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
 
 _HINT = "check the setting `handler` (--handler): `package.module.function`"
 _REACHES_AROUND = frozenset({"eval", "exec", "globals", "locals", "setattr", "vars", "__dict__"})
-"""With these a module can define names that its text does not show."""
+"""With these, a module can define names that do not appear in its source."""
 
 _MOST_MEANT = 3  # names in a hint
 _MOST_TRIED = 20  # modules that are parsed for one
@@ -58,7 +58,7 @@ class HandlerError(VerificationError):
 
 
 class MalformedHandlerError(VerificationError):
-    """The handler is not of the form that the runtime reads."""
+    """The handler does not have the form that the runtime reads."""
 
     def __init__(self, handler: str) -> None:
         dotted = re.sub(r"(?:\.py)?:", ".", handler)
@@ -67,7 +67,7 @@ class MalformedHandlerError(VerificationError):
             why="the runtime takes the part before the last dot as the name of the module",
             hint=_HINT
             if dotted == handler or not HANDLER.fullmatch(dotted)
-            else f"write a dot for the colon: `{dotted}`",
+            else f"write a dot instead of the colon: `{dotted}`",
         )
 
 
@@ -107,11 +107,11 @@ def _hint_of(meant: Sequence[str]) -> str:
 def check_handler(
     artifact: ArtifactView, handler: str, target: Target, *, beside: Sequence[ArtifactView] = ()
 ) -> Findings:
-    """Look for the module, and in it for the name.
+    """Look for the module, and for the name in it.
 
     Args:
         artifact: The function.
-        handler: As the runtime is to be told.
+        handler: As the function is configured.
         target: Whose Python it is.
         beside: Layers, in the order of `sys.path`.
     """
@@ -146,8 +146,9 @@ def _found(artifact: ArtifactView, module: str) -> str | None:
     for stem in (f"{module}/__init__", module):
         parent = stem.rpartition("/")[0]
         depth = len(parent) + 1 if parent else 0
+        start = f"{stem}."
         for path in artifact.sizes:
-            if path.startswith(f"{stem}.") and path.endswith(".so") and "/" not in path[depth:]:
+            if path.startswith(start) and path.endswith(".so") and "/" not in path[depth:]:
                 return path
         for path in (f"{stem}.py", f"{stem}.pyc"):
             if path in artifact.sizes:
@@ -158,7 +159,7 @@ def _found(artifact: ArtifactView, module: str) -> str | None:
 def _check_name(
     artifact: ArtifactView, path: str, handler: str, *, beside: Sequence[ArtifactView]
 ) -> Findings:
-    """Look for the name in the source; without the source, nothing can be told."""
+    """Look for the name in the source; without the source, nothing can be known."""
     name = handler.rpartition(".")[2]
     cannot_tell = f"cannot tell whether the handler `{handler}` is defined in `{path}`:"
     tree = _parsed(artifact, path)
@@ -177,10 +178,10 @@ def _check_name(
 
 
 def _meant_elsewhere(handler: str, artifacts: Sequence[ArtifactView]) -> list[str]:
-    """Find modules that may have been meant: deeper or higher, or spelled a little otherwise."""
+    """Find modules that may have been meant: deeper or higher, or with a similar spelling."""
     wanted, _, name = handler.rpartition(".")
     wanted = re.sub(r"[./]+", ".", wanted).strip(".")
-    modules = ModuleIndex(artifacts).modules
+    modules = ModuleIndex.of(artifacts).modules
     last = wanted.rpartition(".")[2]
     close = _close_matches(wanted, modules, n=_MOST_MEANT)
     likely = [
@@ -200,7 +201,7 @@ def _meant_elsewhere(handler: str, artifacts: Sequence[ArtifactView]) -> list[st
 
 
 def _similar(name: str, tree: ast.Module) -> list[str]:
-    """List functions that may have been meant: of a similar name, or that take a context."""
+    """List functions that may have been meant: with a similar name, or with a context parameter."""
     functions = [
         node for node in tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
     ]
@@ -232,7 +233,7 @@ def _parsed(artifact: ArtifactView, path: str) -> ast.Module | str:
 
 
 def _bound(node: ast.AST) -> Iterator[str]:
-    """Yield the names that running a module binds in it; `*` for those of another one."""
+    """Yield the names that a module binds when it runs; `*` for those from another module."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         yield node.name
         yield from _declared_global(node)
@@ -279,6 +280,6 @@ def _reaches_around(tree: ast.Module) -> bool:
 
 def _close_matches(word: str, names: Iterable[str], *, n: int) -> list[str]:
     """List the names that are most similar to a word."""
-    import difflib  # a handler that is there needs no guesses
+    import difflib  # a handler that exists needs no guesses
 
     return difflib.get_close_matches(word, list(names), n=n, cutoff=_SIMILAR)

@@ -24,12 +24,12 @@ __all__ = ["EditableError", "check_imports", "check_pythons"]
 _MODULE = re.compile(r"(?P<name>[^.]+)\.(py|pyc|.*so)")
 _EDITABLE = re.compile(r"__editable__.*|_{2,}editable_{2,}.*|.*\.egg-link")
 _HARMLESS = re.compile(r"distutils-precedence\.pth|.*-nspkg\.pth")
-"""Of setuptools: a switch that is off, and packages that share a namespace, which need it."""
+"""From setuptools: a switch that is off by default, and namespace packages, which need it."""
 
 _LARGEST_PTH = 1 << 16  # bytes
 
 _OF_ONE_PYTHON = re.compile(r"python/lib/(?P<name>python3\.\d+)/site-packages/")
-"""Where a layer keeps what is for one Python alone.
+"""Where a layer keeps packages for one Python version only.
 
 https://docs.aws.amazon.com/lambda/latest/dg/packaging-layers.html#packaging-layers-paths
 """
@@ -48,11 +48,11 @@ class EditableError(VerificationError):
 
 
 def check_imports(artifact: ArtifactView, target: Target) -> Findings:
-    """Look at what lies directly on `sys.path`."""
+    """Check what is directly on `sys.path`."""
     editable: list[str] = []
     warnings: list[str] = []
     for root in artifact.roots:
-        for name, paths in sorted(artifact.names(root).items()):
+        for name, paths in sorted(artifact.names[root].items()):
             if _EDITABLE.fullmatch(name):
                 editable.append(_shown(artifact, paths[0]))
             elif name.endswith(".pth") and paths == [root + name]:
@@ -67,7 +67,7 @@ def check_imports(artifact: ArtifactView, target: Target) -> Findings:
 
 
 def check_pythons(artifact: ArtifactView, target: Target) -> Findings:
-    """Look whether a layer has folders for other Pythons, and none for that of the target."""
+    """Check whether a layer has folders for other Pythons, but none for the target's."""
     if "" in artifact.roots:
         return Findings()
     found = {
@@ -90,7 +90,7 @@ def _shown(artifact: ArtifactView, path: str) -> str:
 
 
 def _module(root: str, name: str, paths: Sequence[str]) -> str:
-    """Name what an import would find here: a folder without `__init__` comes after all others."""
+    """Name what an import would find here; a folder without `__init__` comes last."""
     if paths == [root + name]:
         match = _MODULE.fullmatch(name)
         return match["name"] if match else ""

@@ -32,12 +32,12 @@ https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
 
 
 class LibraryFinder:
-    """Finds libraries as the dynamic linker does, as far as names and folders tell."""
+    """Finds libraries as the dynamic linker does, as far as that follows from names and folders."""
 
     def __init__(
         self, artifact: ArtifactView, beside: Sequence[ArtifactView], files: Mapping[str, Elf]
     ) -> None:
-        """Look at the names of all files.
+        """Look at what the files say.
 
         Args:
             artifact: What is checked.
@@ -45,39 +45,40 @@ class LibraryFinder:
             files: The ELF files of the artifact that can be loaded, by their paths.
         """
         self._mount = _mount(artifact)
-        self._names: defaultdict[str, set[str]] = defaultdict(set)
-        for each in (artifact, *beside):
-            mount = _mount(each)
-            for path in each.sizes:
-                folder, _, name = f"{mount}/{path}".rpartition("/")
-                self._names[folder].add(name)
+        self._paths = [(f"{_mount(each)}/", each.sizes) for each in (artifact, *beside)]
         self._folders = self._searched_folders(files)
 
     def missing(self, path: str, elf: Elf) -> Iterator[tuple[str, str]]:
         """Yield the libraries that a file needs and the linker does not find.
 
-        Each comes with a folder of the artifact that has a file of that name, or with nothing.
+        Each comes with a folder of the artifact that contains a file of that name, if there is one.
         """
         for name in elf.needed:
             if name in PRESENT_LIBRARIES or self._is_found(name, self._folders[path]):
                 continue
+            elsewhere = min(self._folders_with(name), default=None)
             yield (
                 name,
-                next(
-                    (
-                        folder.removeprefix(self._mount).strip("/") + "/"
-                        for folder, names in sorted(self._names.items())
-                        if name in names
-                    ),
-                    "",
-                ),
+                "" if elsewhere is None else elsewhere.removeprefix(self._mount).strip("/") + "/",
             )
 
     def _is_found(self, name: str, folders: AbstractSet[str]) -> bool:
-        return any(name in self._names.get(folder, ()) for folder in (*_LIBRARY_PATH, *folders))
+        return any(self._exists(f"{folder}/{name}") for folder in (*_LIBRARY_PATH, *folders))
+
+    def _exists(self, file: str) -> bool:
+        return any(
+            file.startswith(mount) and file[len(mount) :] in paths for mount, paths in self._paths
+        )
+
+    def _folders_with(self, name: str) -> Iterator[str]:
+        for mount, paths in self._paths:
+            for path in paths:
+                folder, _, file = f"{mount}{path}".rpartition("/")
+                if file == name:
+                    yield folder
 
     def _searched_folders(self, files: Mapping[str, Elf]) -> dict[str, frozenset[str]]:
-        """Gather for each file the folders in which its libraries are looked for.
+        """Collect the folders in which the libraries of each file are looked for.
 
         Those of the files that load it count as well: DT_RPATH is inherited, and a library
         that one of them has already loaded is not looked for again.

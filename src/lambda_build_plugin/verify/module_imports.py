@@ -1,7 +1,7 @@
-"""The syntax tree of a module → what it imports, and whether that happens whenever it is imported.
+"""The syntax tree of a module → what it imports, and whether it always does.
 
-What runs is read from the statements alone: conditions on the version of Python and on the
-platform are answered for the target, and all others may go either way.
+What runs is read from the statements alone: conditions on the Python version and the platform are
+evaluated for the target, and all others may be true or false.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _Python: TypeAlias = tuple[int, int]
 
 
 class Certainty(enum.IntEnum):
-    """How sure it is that an import runs, and that its failure ends the import of the module."""
+    """How certain it is that an import runs, and that its failure ends the import of the module."""
 
     DEFERRED = 0
     """It is inside a function."""
@@ -113,7 +113,7 @@ def read_module(
 def _imports(
     node: ast.Import | ast.ImportFrom, certainty: Certainty, package: str
 ) -> Iterator[Import]:
-    """Yield the modules that a statement imports; a relative one beyond the top yields none."""
+    """Yield the modules that a statement imports; none for a relative import beyond the top."""
     if isinstance(node, ast.Import):
         for alias in node.names:
             yield Import(module=alias.name, line=node.lineno, certainty=certainty)
@@ -142,7 +142,7 @@ def _import_statements(
 
 
 def _blocks(node: ast.stmt, python: _Python) -> Iterator[tuple[Iterable[ast.stmt], Certainty]]:
-    """Yield the blocks of a statement, and how sure it is that they run."""
+    """Yield the blocks of a statement, and how certain it is that they run."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
         yield node.body, Certainty.DEFERRED
     elif isinstance(node, ast.ClassDef):
@@ -183,7 +183,7 @@ def _attempts(node: ast.Try) -> Iterator[tuple[Iterable[ast.stmt], Certainty]]:
 
 
 def _catches(handler: ast.ExceptHandler) -> bool:
-    """Tell whether a handler catches a failed import, as far as its names tell."""
+    """Check whether a handler catches a failed import, as far as its names show."""
     if handler.type is None:
         return True
     types = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
@@ -204,7 +204,7 @@ def _name_of(node: ast.expr) -> str:
 
 
 def _truth(test: ast.expr, python: _Python) -> bool | None:
-    """Answer a condition for the target; None if that needs more than its version and system."""
+    """Evaluate a condition for the target; None if that takes more than its version and system."""
     truth: bool | None = None
     if isinstance(test, ast.Constant):
         truth = bool(test.value)
@@ -224,7 +224,7 @@ def _truth(test: ast.expr, python: _Python) -> bool | None:
 
 
 def _combined(test: ast.BoolOp, python: _Python) -> bool | None:
-    """Answer `and` and `or`: one part that is known may decide."""
+    """Evaluate `and` and `or`: one known part may decide."""
     decides = isinstance(test.op, ast.Or)
     truths = [_truth(value, python) for value in test.values]
     if decides in truths:
@@ -264,7 +264,7 @@ def _constant(node: ast.expr) -> object:
 
 
 def _known_values(python: _Python) -> Mapping[str, object]:
-    """Name what Lambda's Python says of itself."""
+    """Name what Lambda's Python says about itself."""
     return {
         "__name__": "a module that is imported",
         "os.name": "posix",
@@ -285,7 +285,7 @@ def _known_values(python: _Python) -> Mapping[str, object]:
 
 
 def _changes_imports(node: ast.AST) -> bool:
-    """Tell whether something may change what can be imported."""
+    """Check whether something may change what can be imported."""
     if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
         return node.value.id == "sys" and node.attr in _PATH_ATTRIBUTES
     if isinstance(node, ast.ImportFrom):

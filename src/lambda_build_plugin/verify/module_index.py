@@ -1,4 +1,4 @@
-"""The files of an artifact and its layers → which modules an import would find, and where."""
+"""The files of an artifact and its layers → the modules that an import finds, and their places."""
 
 from __future__ import annotations
 
@@ -42,8 +42,13 @@ class Module(NamedTuple):
 class ModuleIndex:
     """All modules of an artifact and its layers, in the order of `sys.path`."""
 
+    @classmethod
+    def of(cls, artifacts: Sequence[ArtifactView]) -> ModuleIndex:
+        """Index some artifacts; that of a single one is made once."""
+        return artifacts[0].index if len(artifacts) == 1 else cls(artifacts)
+
     def __init__(self, artifacts: Sequence[ArtifactView]) -> None:
-        """Look at the names of all files.
+        """Collect the names of all files.
 
         A package is found before a module of the same name, and machine code before source
         (https://docs.python.org/3/reference/import.html#the-path-based-finder).
@@ -58,41 +63,41 @@ class ModuleIndex:
 
     def _add(self, artifact: ArtifactView, root: str) -> None:
         found: dict[str, tuple[int, str]] = {}
-        folders: set[str] = set()
+        packages: dict[str, str] = {}
         for path in artifact.sizes:
             if not path.startswith(root):
                 continue
             folder, _, file = path[len(root) :].rpartition("/")
-            if folder not in folders:
-                folders.add(folder)
-                self._add_folders(folder)
+            package = packages.get(folder)
+            if package is None:
+                package = packages[folder] = self._add_folders(folder)
             stem, _, ending = file.partition(".")
             rank = _RANKS.get(ending, _MACHINE_CODE if ending.endswith("so") else 0)
             if not rank:
                 continue
-            package = folder.replace("/", ".")
             is_package = stem == "__init__"
             name = package if is_package else f"{package}.{stem}" if package else stem
             rank += _PACKAGE if is_package else 0
             if name and rank > found.get(name, (0, ""))[0]:
                 found[name] = rank, path
         for name, (rank, path) in found.items():
-            is_package = rank > _PACKAGE
-            module = Module(name=name, path=path, artifact=artifact, is_package=is_package)
-            self.modules.setdefault(name, module)
+            if name not in self.modules:
+                self.modules[name] = Module(name, path, artifact, rank > _PACKAGE)
 
-    def _add_folders(self, folder: str) -> None:
-        name = folder.replace("/", ".")
+    def _add_folders(self, folder: str) -> str:
+        """Remember a folder and those that it is in; return its dotted name."""
+        dotted = name = folder.replace("/", ".")
         while name and name not in self.folders:
             self.folders.add(name)
             name = name.rpartition(".")[0]
+        return dotted
 
     def missing(self, dotted: str) -> str:
         """Name the first part of a dotted name that cannot be imported; empty if all can be.
 
-        What a package outside of the project contains is its own affair: it may create modules
-        at run time. Only folders without an `__init__` and the project's own packages contain
-        just what is in the artifact.
+        A package outside of the project may create modules at run time. Only folders without an
+        `__init__`, and the project's own packages, are known to contain exactly what is in the
+        artifact.
         """
         name = ""
         for part in dotted.split("."):

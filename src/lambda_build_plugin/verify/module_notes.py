@@ -1,7 +1,7 @@
-"""What was found in the project's modules, by the digest of each, so that it is found once.
+"""Notes about the project's modules, by the digest of each, so that each is parsed only once.
 
-A note can only say that a module is right or wrong and what it imports. Nothing of it reaches
-the artifact: a note that was forged hides a warning, and no more.
+A note only says whether a module is valid and what it imports. Nothing in it reaches the artifact:
+the worst that a forged note can do is to hide a warning.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class ModuleNotes:
     """The notes about the modules of one project."""
 
     def __init__(self, cache: Cache, project: str) -> None:
-        """Take the cache, and what to call the project: another of that name only costs time."""
+        """Take the cache and a name for the project; two projects of one name only cost time."""
         self.cache = cache
         self.project = project
         self._known: Mapping[str, str] | None = None
@@ -63,7 +63,7 @@ class ModuleNotes:
         return found
 
     def add(self, key: str, found: FoundModule) -> None:
-        """Take what was found in a module that was not known."""
+        """Remember what was found in a new module."""
         self._used[key] = _as_note(found)
 
     def keep(self) -> None:
@@ -94,7 +94,7 @@ def _from_note(text: str) -> FoundModule:
     """Read a note.
 
     Raises:
-        ValueError, TypeError, LookupError: It is not one.
+        ValueError, TypeError, LookupError: The note is not valid.
     """
     problem, facts = json.loads(text)
     return FoundModule(

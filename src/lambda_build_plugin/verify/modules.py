@@ -1,8 +1,8 @@
 """Check that the project's modules can be compiled and find what they import.
 
-All modules of the project and of local packages are parsed, and their imports are followed
-from the handler on. "No module named …" is the commonest error of a Lambda function, and
-it shows only when the function starts. Nothing is run or imported here.
+All modules of the project and of local packages are parsed, and their imports are followed from the
+handler on. "No module named …" is the most common error of a Lambda function, and it only appears
+when the function starts. Nothing is run or imported here.
 """
 
 from __future__ import annotations
@@ -59,17 +59,17 @@ def _cannot_compile(_sources: Sequence[bytes]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """What lies around the artifact, as far as its modules are concerned."""
+    """What is known about modules outside of the artifact."""
 
     where: Callable[[str], str] = _nowhere
     """Says where a top-level module is that does not ship, to complete "it is not in the
     artifact"; empty if that is not known."""
 
     provides: Callable[[str], bool] = _never
-    """Tells whether a package that was left out on purpose has a top-level module."""
+    """Checks whether a package that was left out on purpose has a top-level module."""
 
     has_unnamed_layers: bool = False
-    """Whether packages are installed next to the artifact that nothing names."""
+    """Whether unknown packages are installed next to the artifact."""
 
     has_unknown_packages: bool = False
     """Whether packages were left out whose modules are not known: one of them may have what
@@ -86,7 +86,6 @@ class BrokenModuleError(VerificationError):
     """A module of the project cannot be compiled by the runtime's Python."""
 
     def __init__(self, lines: Sequence[str], target: Target) -> None:
-        self.lines = tuple(lines)
         count = "a module" if len(lines) == 1 else f"{len(lines)} modules"
         super().__init__(
             f"{count} of the project cannot be compiled by Python {_version(target)}",
@@ -124,7 +123,7 @@ def check_modules(
         artifact: A function or a layer.
         target: Whose Python compiles and imports them.
         surroundings: What lies around the artifact.
-        handler: As the runtime is told; None if there is none, or it is not known.
+        handler: As the function is configured; None if there is no handler, or it is not known.
         beside: Layers, in the order of `sys.path`.
     """
     if not artifact.own:
@@ -165,13 +164,14 @@ class _Project:
         self.artifact = artifacts[0]
         self.target = target
         self._notes = notes
-        self.index = ModuleIndex(artifacts)
+        self.index = ModuleIndex.of(artifacts)
         # What was found in each own module, by its dotted name.
         self.facts: dict[str, ModuleFacts] = {}
         self.sources: dict[str, bytes] = {}
         self.problems: dict[str, SyntaxProblem] = {}
-        for name, module in sorted(self.index.modules.items()):
-            if module.is_own and all(map(str.isidentifier, name.split("."))):
+        own = (each for each in self.index.modules.items() if each[1].is_own)
+        for name, module in sorted(own):
+            if all(map(str.isidentifier, name.split("."))):
                 self._read(module)
 
     def keep_notes(self) -> None:
@@ -191,7 +191,7 @@ class _Project:
             self.facts[module.name] = found.facts
 
     def _noted(self, module: Module, source: bytes) -> FoundModule:
-        """Look a module up, or parse it; a small one is parsed in less time."""
+        """Look up a module, or parse it; parsing a small one is faster than a note."""
         notes = self._notes
         if notes is None or len(source) < _SMALL_SOURCE:
             return self._parsed(module, source)
@@ -215,7 +215,7 @@ class _Project:
         return FoundModule(problem=parsed.problem, facts=facts)
 
     def reached(self, handler: str) -> frozenset[str]:
-        """Name the own modules that are imported whenever the handler is, itself included."""
+        """Name the project's modules that are imported whenever the handler is."""
         todo = [handler.rpartition(".")[0].replace("/", ".")]
         found: set[str] = set()
         while todo:
@@ -230,8 +230,8 @@ class _Project:
     def broken_packages(self, reached: Iterable[str], surroundings: Surroundings) -> Iterator[str]:
         """Warn of packages with a module that the handler imports and that cannot be compiled.
 
-        Only packages that do not say which Pythons they are for (Requires-Python) are looked
-        at: an installer takes these for any Python, and parsing all others would cost too much.
+        Only packages without Requires-Python are checked: installers take these for any Python, and
+        parsing all others would take too long.
         """
         unsure = {each.shown for each in self.artifact.distributions if not each.requires_python}
         if not unsure:
@@ -264,7 +264,7 @@ class _Project:
             )
 
     def _is_of(self, module: Module, packages: Collection[str]) -> bool:
-        """Tell whether a module of the artifact comes with one of some foreign packages."""
+        """Check whether a module of the artifact belongs to one of these third-party packages."""
         return (
             module.artifact is self.artifact
             and not module.is_own
@@ -272,7 +272,7 @@ class _Project:
         )
 
     def check_syntax(self, surroundings: Surroundings, reached: frozenset[str] | None) -> Findings:
-        """Tell which modules cannot be compiled; the target's Python decides what is uncertain."""
+        """Report modules that cannot be compiled; the target's Python decides uncertain cases."""
         problems = self._settled(self.problems, surroundings)
         errors: list[str] = []
         warnings: list[str] = []
@@ -307,7 +307,7 @@ class _Project:
         return settled
 
     def _told_by_older_python(self, texts: Sequence[str]) -> Iterator[str]:
-        """Warn of what a Python that is older than the target cannot judge."""
+        """Warn about modules that a Python older than the target cannot judge."""
         if texts:
             version = _version(self.target)
             yield (
@@ -317,13 +317,13 @@ class _Project:
             )
 
     def _may_be_data(self, name: str) -> bool:
-        """Tell whether a module lies in a folder without `__init__`, as templates do."""
+        """Check whether a module is in a folder without `__init__`, as templates are."""
         return any(
             each not in self.index.modules for each in _with_parents(name.rpartition(".")[0])
         )
 
     def check_imports(self, surroundings: Surroundings, reached: frozenset[str] | None) -> Findings:
-        """Tell which imports find nothing."""
+        """Report imports that find nothing."""
         failing: dict[str, list[_Missing]] = defaultdict(list)
         doubtful: dict[str, list[_Missing]] = defaultdict(list)
         notes: list[str] = []
@@ -364,20 +364,20 @@ class _Project:
     def _needed(self, found: Import) -> Iterator[str]:
         """Yield the modules that a statement needs.
 
-        What it takes from a module may be an attribute, unless that is a folder without an
-        `__init__`: only modules can be taken from one.
+        A name that is imported from a module may be an attribute, unless the module is a folder
+        without an `__init__`, which only contains modules.
         """
         yield found.module
         if found.module in self.index.folders and found.module not in self.index.modules:
             yield from (f"{found.module}.{name}" for name in found.names if name != "*")
 
     def _is_own(self, missing: str) -> bool:
-        """Tell whether a missing module belongs in one of the project's packages."""
+        """Check whether a missing module belongs to one of the project's packages."""
         parent = self.index.modules.get(missing.rpartition(".")[0])
         return parent is not None and parent.is_own
 
     def _is_known(self, missing: str) -> bool:
-        """Tell whether the runtime has a module that is not in the artifact."""
+        """Check whether the runtime has a module that is not in the artifact."""
         top = missing.partition(".")[0]
         python = self.target.runtime.python
         if "." not in missing:
@@ -389,12 +389,12 @@ class _Project:
         return top in RUNTIME_MODULES or (top == "distutils" and has_setuptools)
 
     def _finds_more(self) -> bool:
-        """Tell whether code or `.pth` files may make more importable than lies on `sys.path`."""
+        """Check whether code or `.pth` files may make more modules importable."""
         artifact = self.artifact
         return any(facts.changes_imports for facts in self.facts.values()) or any(
             name.endswith(".pth") and not _HARMLESS_PTH.fullmatch(name)
             for root in artifact.roots
-            for name in artifact.names(root)
+            for name in artifact.names[root]
         )
 
     def _shown(self, places: Sequence[_Missing], surroundings: Surroundings) -> str:
@@ -417,14 +417,14 @@ def _shown_problem(path: str, problem: SyntaxProblem) -> str:
 
 
 def _source(module: Module) -> bytes | None:
-    """Read a source; None where there is none, or where it is too large to be parsed."""
+    """Read a source; None if there is none, or if it is too large to be parsed."""
     if module.artifact.sizes[module.path] > LARGEST_SOURCE:
         return None
     return module.source()
 
 
 def _imported(facts: ModuleFacts) -> Iterator[str]:
-    """Yield what is imported whenever a module is; what it takes from another may be a module."""
+    """Yield what a module always imports; a name from another module may be a module."""
     for each in facts.imports:
         if each.certainty is Certainty.CERTAIN:
             yield each.module
@@ -432,7 +432,7 @@ def _imported(facts: ModuleFacts) -> Iterator[str]:
 
 
 def _with_parents(name: str) -> Iterator[str]:
-    """Yield a module and the packages that it is in: all of them are imported."""
+    """Yield a module and its parent packages: all of them are imported."""
     while name:
         yield name
         name = name.rpartition(".")[0]

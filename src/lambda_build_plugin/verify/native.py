@@ -1,8 +1,7 @@
 """Check that machine code loads in the runtime: ELF files and extension modules.
 
-What the dynamic linker and the import system do is foretold from names, headers and
-dynamic sections (System V ABI; PEP 3149 for the tags in names of extension modules).
-Nothing is run.
+What the dynamic linker and the import system do is predicted from names, headers and dynamic
+sections (System V ABI; PEP 3149 for the tags in names of extension modules). Nothing is run.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["ForeignCodeError", "check_native"]
 
 _DEVICES = frozenset({"machine 190", "machine 224", "machine 247"})
-"""CUDA, AMD GPU, BPF: code for something else than the processor, which is data here."""
+"""CUDA, AMD GPU, BPF: code that is not for the processor, and so is data here."""
 
 _TAGGED = re.compile(
     r"(?P<stem>[^.]+)\.(?P<tag>(?P<implementation>cpython|pypy|graalpy)-?"
@@ -40,16 +39,16 @@ _TAGGED = re.compile(
 """`_speedups.cpython-313-x86_64-linux-gnu.so`"""
 
 _LAUNCHER = re.compile(r"(?:cli|gui)(?:-(?:32|64|arm64))?\.exe|[tw](?:32|64|64-arm)\.exe")
-"""What setuptools and distlib (pip, virtualenv) make commands of on Windows: in each copy."""
+"""Launchers for Windows, which every copy of setuptools and distlib (pip, virtualenv) contains."""
 
 _LISTED = 3  # files of one distribution
 
 _ANY, _MODULE = "/any", "/module"
-"""Beside names of files, what may be there in a version that fits: any file, an extension."""
+"""Other than file names, what may exist in a fitting version: any file, or an extension module."""
 
 
 class ForeignCodeError(VerificationError):
-    """The artifact brings machine code that the runtime cannot load."""
+    """The artifact contains machine code that the runtime cannot load."""
 
     def __init__(self, target: Target, problems: Mapping[str, Sequence[str]]) -> None:
         self.problems = {owner: tuple(lines) for owner, lines in problems.items()}
@@ -75,15 +74,15 @@ def check_native(
 ) -> Findings:
     """Check each file with machine code against the target.
 
-    A distribution that brings files for several machines, and one that fits among them,
-    chooses by itself: its others are a warning. One for other Pythons has to have an
-    extension module that fits, and one for a newer glibc the same file in a version that
-    does: what it bundles or brings beside them proves nothing.
+    A distribution with files for several machines, of which one fits, chooses at run time: the
+    other files are a warning. With files for other Pythons, it must have an extension module that
+    fits, and with a file for a newer glibc, the same file in a version that fits: other files that
+    it bundles prove nothing.
 
     Args:
         artifact: What ships.
-        target: Where it is to load.
-        beside: Layers, which may bring libraries.
+        target: What it has to run on.
+        beside: Layers, which may contain libraries.
     """
     found = _Examined(artifact, target)
     for path, code in sorted(artifact.code.items()):
@@ -120,7 +119,7 @@ def check_native(
 
 
 class _Examined:
-    """What was found in the files of an artifact so far."""
+    """What has been found in the files of an artifact so far."""
 
     def __init__(self, artifact: ArtifactView, target: Target) -> None:
         self._artifact = artifact
@@ -131,7 +130,7 @@ class _Examined:
         self.fitting: set[tuple[str, str]] = set()
         self.lacking: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
         self.superfluous: defaultdict[str, list[str]] = defaultdict(list)
-        """Extension modules for other Pythons, each beside one that fits."""
+        """Extension modules for other Pythons, each next to one that fits."""
 
         self.loadable: list[tuple[str, str, Elf]] = []
 
@@ -173,7 +172,7 @@ def _by_owner(problems: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 def _shortages(
     loadable: Sequence[tuple[str, str, Elf]], target: Target, finder: LibraryFinder
 ) -> Iterator[str]:
-    """Yield for each distribution what the dynamic linker may not find for its files."""
+    """Yield the libraries that the dynamic linker may not find, by distribution."""
     absent: defaultdict[tuple[str, str], dict[str, list[str]]] = defaultdict(dict)
     newer: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
     for owner, path, elf in loadable:
@@ -210,7 +209,7 @@ def _needs(paths: Collection[str]) -> str:
 
 
 def _is_data(path: str, code: MachineCode) -> bool:
-    """Tell whether machine code is not for this machine, and is not meant to be."""
+    """Check whether machine code is not for this machine and is not meant to be."""
     if code.kind is Kind.PE:
         return bool(_LAUNCHER.fullmatch(posixpath.basename(path)))
     return code.elf is not None and code.elf.machine in _DEVICES
@@ -221,7 +220,7 @@ def _stem(path: str) -> str:
 
 
 def _problem(path: str, code: MachineCode, target: Target) -> str:
-    """Say why a file cannot be loaded at all; empty where it can."""
+    """Say why a file cannot be loaded at all; empty if it can."""
     if code.kind is not Kind.ELF:
         return f"is a {code.kind.value} file, not one for Linux"
     if code.elf is None:
@@ -235,7 +234,7 @@ def _problem(path: str, code: MachineCode, target: Target) -> str:
 
 
 def _too_new(code: MachineCode, target: Target) -> str:
-    """Say which glibc a file needs that the runtime does not have; empty where it has it."""
+    """Say which glibc a file needs that the runtime does not have; empty if it has it."""
     newest = newest_above(code.elf, target) if code.elf is not None else ""
     if newest.startswith("GLIBC_"):
         return f"needs {newest}, and the runtime has glibc {target.runtime.glibc}"
@@ -243,10 +242,10 @@ def _too_new(code: MachineCode, target: Target) -> str:
 
 
 def _misnamed(path: str, paths: AbstractSet[str], target: Target) -> tuple[str, str] | None:
-    """Find an extension module that the target's Python passes over for its name.
+    """Find an extension module that the target's Python ignores because of its name.
 
     Returns:
-        What is imported in its place, or nothing, and the reason.
+        What is imported instead, if anything, and the reason.
     """
     tagged = _TAGGED.fullmatch(posixpath.basename(path))
     python = "".join(map(str, target.runtime.python))

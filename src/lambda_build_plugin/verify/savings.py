@@ -1,41 +1,42 @@
-"""A tree that is too large → what would make it smaller, and by how much.
+"""A large tree → what would make it smaller, and by how much.
 
-This is computed only for an error message: presets look into the files of packages.
+This is computed only for a tree that is too large, or near that: presets look into the files of
+packages.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.settings import Preset
 from lambda_build_plugin.errors import StageError
 from lambda_build_plugin.runtime.sdk import SDK_HEADS
 from lambda_build_plugin.stage.filters import filtered
+from lambda_build_plugin.verify.sizes import Saving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lambda_build_plugin.stage.tree import StagedTree
 
-__all__ = ["Saving", "heavy_folders", "possible_savings"]
+__all__ = ["possible_savings"]
 
 _SDK_ALONE = SDK_HEADS | {"s3transfer", "jmespath"}
-"""Packages of the AWS SDK that hardly anything else requires."""
+"""Packages of the AWS SDK that few other packages require."""
 
-_DEPTH = 2  # a package, and a folder in it
+_DATA = {
+    "googleapiclient/discovery_cache/documents/": "if the function discovers APIs by network",
+    "matplotlib/mpl-data/sample_data/": "",
+    "pyarrow/include/": "",
+    "sklearn/datasets/data/": "",
+    "sklearn/datasets/images/": "",
+    "torch/include/": "",
+}
+"""Large folders that functions rarely need, and when they do not: data for examples, and headers
+for compilers."""
+
 _WORTH_TELLING = 1 << 16  # bytes
-
-
-class Saving(NamedTuple):
-    """A setting that leaves something out."""
-
-    setting: str
-    """As it is written in `pyproject.toml`."""
-
-    size: int
-    """Bytes, not compressed."""
 
 
 def possible_savings(tree: StagedTree) -> tuple[Saving, ...]:
@@ -52,13 +53,22 @@ def _savings(tree: StagedTree) -> Iterator[Saving]:
     sdk = [entry for entry in tree.entries if entry.owner in _SDK_ALONE]
     if SDK_HEADS & {entry.owner for entry in sdk}:
         yield Saving('provided = ["boto3"]', sum(entry.size for entry in sdk))
+    if sources := _compiled_sources(tree):
+        yield Saving("bytecode-only = true", sources, "if tracebacks need no lines of code")
+    for folder, condition in _DATA.items():
+        yield Saving(f'exclude = ["/{folder}"]', _size_below(tree, folder), condition)
 
 
-def heavy_folders(tree: StagedTree, most: int) -> list[tuple[str, int]]:
-    """List the largest folders inside packages by unzipped size in bytes."""
-    sizes: Counter[str] = Counter()
-    for entry in tree.entries:
-        parts = entry.path.removeprefix(tree.prefix).split("/")
-        if len(parts) > _DEPTH:
-            sizes["/".join(parts[:_DEPTH]) + "/"] += entry.size
-    return sorted(sizes.items(), key=lambda item: (-item[1], item[0]))[:most]
+def _compiled_sources(tree: StagedTree) -> int:
+    """Add up the sources that ship together with their bytecode."""
+    paths = {entry.path for entry in tree.entries if entry.path.endswith(".pyc")}
+    compiled = {
+        f"{folder}/{name.partition('.')[0]}.py"
+        for folder, _, name in (path.rpartition("/__pycache__/") for path in paths)
+    }
+    return sum(entry.size for entry in tree.entries if entry.path in compiled)
+
+
+def _size_below(tree: StagedTree, folder: str) -> int:
+    start = tree.prefix + folder
+    return sum(entry.size for entry in tree.entries if entry.path.startswith(start))

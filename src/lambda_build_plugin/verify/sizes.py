@@ -7,7 +7,7 @@ where MB means 1024 x 1024 bytes.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lambda_build_plugin.errors import VerificationError
 from lambda_build_plugin.runtime.limits import MOST_ENTRIES, UNZIPPED_LIMIT, ZIPPED_LIMIT, size_text
@@ -17,21 +17,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from lambda_build_plugin.stage.tree import StagedTree
-    from lambda_build_plugin.verify.savings import Saving
 
 __all__ = [
     "EmptyArtifactError",
     "OversizeError",
     "OversizeWheelsError",
+    "Saving",
     "TooManyEntriesError",
     "check_tree",
     "check_wheels",
     "doubtful_size",
+    "is_large",
     "large_zip",
 ]
 
 _DOUBTFUL = 0.95
 _FEW = 1 << 10  # bytes
+
+
+class Saving(NamedTuple):
+    """A setting that leaves something out."""
+
+    setting: str
+    """As it is written in `pyproject.toml`."""
+
+    size: int
+    """Bytes, not compressed."""
+
+    condition: str = ""
+    """When it can be used, such as `if the function calls only S3`; empty if nothing is known
+    that would speak against it."""
 
 
 class OversizeError(VerificationError):
@@ -75,7 +90,7 @@ class OversizeError(VerificationError):
 
 
 def _amount(size: int) -> str:
-    """Write a number of bytes; a few of them are told exactly."""
+    """Write a number of bytes; small numbers are exact."""
     if size >= _FEW:
         return size_text(size)
     return f"{size} byte{'' if size == 1 else 's'}"
@@ -88,14 +103,18 @@ def _sizes_of(what: str, sizes: Sequence[tuple[str, int]]) -> Iterator[str]:
 
 
 def _remedies(over: int, savings: Sequence[Saving]) -> str:
-    """Say what would bring an artifact under the limit; layers count against the same one."""
+    """Say what would bring an artifact under the limit, which includes layers."""
     further = (
         "leave out what the function does not need (`exclude`), or deploy a container image; "
         "layers do not help, because they count, too"
     )
     if not savings:
         return further
-    listed = ", ".join(f"`{setting}` saves {size_text(size)}" for setting, size in savings)
+    listed = ", ".join(
+        f"`{each.setting}` saves {size_text(each.size)}"
+        + f" {each.condition}" * bool(each.condition)
+        for each in savings
+    )
     saved = sum(saving.size for saving in savings)
     if saved >= over:
         return f"{listed}: that is enough" + (" together" if len(savings) > 1 else "")
@@ -133,7 +152,7 @@ class TooManyEntriesError(VerificationError):
 
 
 class EmptyArtifactError(VerificationError):
-    """The artifact would hold nothing; Lambda takes no empty zip."""
+    """The artifact would be empty, which Lambda does not accept."""
 
     def __init__(self, *, layer: bool) -> None:
         super().__init__(
@@ -150,8 +169,8 @@ def check_tree(
     """Check a tree against Lambda's limits, and return warnings.
 
     Args:
-        tree: What is to be written.
-        layer: Whether it is one.
+        tree: What will be written.
+        layer: Whether the artifact is a layer.
         beside: Unzipped bytes of other artifacts that a function has, by their labels.
 
     Raises:
@@ -164,7 +183,8 @@ def check_tree(
     size = tree.size + sum((beside or {}).values())
     if size >= UNZIPPED_LIMIT:
         # Not loaded for an artifact that fits.
-        from lambda_build_plugin.verify.savings import heavy_folders, possible_savings
+        from lambda_build_plugin.verify.folders import heavy_folders
+        from lambda_build_plugin.verify.savings import possible_savings
 
         raise OversizeError(
             tree.size,
@@ -180,10 +200,10 @@ def check_wheels(sizes: Mapping[str, int]) -> None:
     """Refuse wheels that need not be fetched to know that they are too large.
 
     Args:
-        sizes: Bytes of each wheel as the lock tells them, by what to call it.
+        sizes: Bytes of each wheel according to the lock, by the name to show.
 
     Raises:
-        OversizeWheelsError: Together they are larger than they may be unzipped.
+        OversizeWheelsError: Together they are larger than the limit for unzipped files.
     """
     size = sum(sizes.values())
     if size >= UNZIPPED_LIMIT:
@@ -191,8 +211,13 @@ def check_wheels(sizes: Mapping[str, int]) -> None:
         raise OversizeWheelsError(size, ordered[:MOST_LISTED])
 
 
+def is_large(*, unzipped: int, zipped: int) -> bool:
+    """Tell whether a zip takes more than half of what Lambda allows, in bytes."""
+    return unzipped * 2 > UNZIPPED_LIMIT or zipped * 2 > ZIPPED_LIMIT
+
+
 def doubtful_size(unzipped: int, *, together: bool = False) -> tuple[str, ...]:
-    """Warn of a size in bytes that is close to the limit: layers count, too."""
+    """Warn about a size in bytes that is close to the limit: layers count, too."""
     if unzipped > UNZIPPED_LIMIT * _DOUBTFUL:
         others = " together with the other artifacts" if together else ""
         return (f"unzipped size{others} is {unzipped / UNZIPPED_LIMIT:.1%} of Lambda's limit",)
@@ -200,7 +225,7 @@ def doubtful_size(unzipped: int, *, together: bool = False) -> tuple[str, ...]:
 
 
 def large_zip(zipped: int) -> tuple[str, ...]:
-    """Warn of a zip, in bytes, that has to go another way."""
+    """Warn about a zip, in bytes, that is too large for a direct upload."""
     if zipped >= ZIPPED_LIMIT:
         return (
             f"the zip has {zipped:,} bytes; a zip of {ZIPPED_LIMIT:,} bytes or more must be "

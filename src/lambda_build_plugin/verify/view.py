@@ -1,4 +1,4 @@
-"""A zip as the checks see it, whoever made it: paths, contents, distributions, machine code.
+"""A zip as the checks see it, whatever tool made it: paths, contents, distributions, machine code.
 
 Contents are read when a check asks for them, from the zip itself.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from contextlib import ExitStack
 from dataclasses import field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
@@ -17,6 +18,7 @@ from lambda_build_plugin.stage.contents import contents
 from lambda_build_plugin.stage.packed import Packed
 from lambda_build_plugin.stage.tree import LAYER_FILES
 from lambda_build_plugin.values import dataclass
+from lambda_build_plugin.verify.module_index import ModuleIndex
 from lambda_build_plugin.verify.zip_format import is_folder
 from lambda_build_plugin.wheel.file import read_text
 from lambda_build_plugin.wheel.machine_code import Examiner
@@ -58,7 +60,7 @@ NO_CODE = (
     *(".typed", ".xml", ".yaml", ".yml"),
     *("/INSTALLER", "/LICENSE", "/METADATA", "/RECORD", "/REQUESTED", "/WHEEL"),
 )
-"""Ends of names of files that nothing would load as machine code, whatever they hold."""
+"""Endings of file names that are never loaded as machine code, whatever the files contain."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,18 +69,18 @@ class Shipped:
 
     name: NormalizedName
     version: Version | None
-    """None where what it says is not a valid version (PEP 440)."""
+    """None if it is not a valid version (PEP 440)."""
 
     shown: str
     """Name and version as a person reads them."""
 
     requires: tuple[str, ...]
-    """Each Requires-Dist as it stands there."""
+    """Each Requires-Dist as it is in the metadata."""
 
     requires_python: str = ""
 
     def as_note(self) -> list[object]:
-        """Write it in the terms of JSON."""
+        """Write it as JSON values."""
         version = None if self.version is None else str(self.version)
         return [self.name, version, self.shown, self.requires, self.requires_python]
 
@@ -100,14 +102,14 @@ class ArtifactView:
     """A function or a layer."""
 
     sizes: Mapping[str, int]
-    """Bytes of each file, not compressed, by its path; sorted."""
+    """Uncompressed bytes of each file, by its path; sorted."""
 
     roots: tuple[str, ...]
     """Folders that are on `sys.path`, in that order: empty, or with a slash at the end."""
 
     read: Callable[[str], bytes]
     owner: Callable[[str], str]
-    """Who brought a path, as `name version`; empty where nobody says so."""
+    """The distribution that a path belongs to, as `name version`; empty if none claims it."""
 
     code: Mapping[str, MachineCode]
     distributions: tuple[Shipped, ...]
@@ -118,12 +120,19 @@ class ArtifactView:
     source: Callable[[str], bytes | None] = field(default=lambda _: None)
     """The source of a module whose bytecode alone ships, by its path; None where nobody has it."""
 
-    def names(self, root: str) -> Mapping[str, list[str]]:
-        """Map what lies directly in a root to the paths of its files, or of it as a file."""
-        found: dict[str, list[str]] = {}
-        for path in self.sizes:
-            if path.startswith(root):
-                found.setdefault(path[len(root) :].partition("/")[0], []).append(path)
+    @cached_property
+    def index(self) -> ModuleIndex:
+        """The modules in it."""
+        return ModuleIndex((self,))
+
+    @cached_property
+    def names(self) -> Mapping[str, Mapping[str, list[str]]]:
+        """By root, map what is directly in it to its own path, or the paths of its files."""
+        found: dict[str, dict[str, list[str]]] = {root: {} for root in self.roots}
+        for root, names in found.items():
+            for path in self.sizes:
+                if path.startswith(root):
+                    names.setdefault(path[len(root) :].partition("/")[0], []).append(path)
         return found
 
 
@@ -154,13 +163,13 @@ def artifact_of(
     *,
     before: StagedTree | None = None,
 ) -> ArtifactView:
-    """Look at the zip that was written of a tree.
+    """View the zip that was written from a tree.
 
     Args:
-        tree: What was to be written.
+        tree: What should have been written.
         archive: What was written.
         code_of: The machine code in the wheels, as far as it is known.
-        before: The tree with the sources, where bytecode took their place.
+        before: The tree with the sources, if bytecode replaced them.
     """
     infos = archive.NameToInfo
     shown: dict[str, str] = {
@@ -213,14 +222,14 @@ def packed_artifact(
     code: Mapping[str, MachineCode],
     distributions: Sequence[Shipped],
 ) -> ArtifactView:
-    """Look at a zip of which most files were already packed; these need not be read again.
+    """View a zip of which most files were already packed, and do not have to be read again.
 
     Args:
         tree: What was to be written.
         written: What was written.
         code_of: The machine code in the wheels of the other files.
         code: The machine code in the packed files, by path.
-        distributions: What the packed distributions say.
+        distributions: The metadata of the packed distributions.
     """
     numbers = {entry.path: number for number, entry in enumerate(tree.entries)}
     shown: dict[str, str] = {
@@ -258,7 +267,7 @@ def packed_artifact(
 
 
 def _unknown(distribution: Distribution) -> Shipped:
-    """Describe what ships without its metadata: it is there, and asks for nothing."""
+    """Describe a distribution that ships without metadata: it exists, and requires nothing."""
     wheel = distribution.wheel
     return Shipped(
         name=wheel.name, version=wheel.version, shown=f"{wheel.name} {wheel.version}", requires=()
@@ -266,10 +275,10 @@ def _unknown(distribution: Distribution) -> Shipped:
 
 
 def is_layer(paths: Collection[str]) -> bool:
-    """Tell a layer from a function by the paths of its files.
+    """Distinguish a layer from a function by the paths of its files.
 
-    A function has modules, packages or metadata at its root. A layer has them in `python/` and
-    nothing but other files beside it, or it has only programs and libraries.
+    A function has modules, packages or metadata at its root. A layer has them in `python/`, with
+    nothing but other files next to it, or it has only programs and libraries.
     """
     others = [path for path in paths if not path.startswith(_LAYER_FOLDERS)]
     if any(map(_IMPORTABLE_AT_ROOT.fullmatch, others)):
@@ -280,11 +289,11 @@ def is_layer(paths: Collection[str]) -> bool:
 
 
 def provider(artifact: Provider, target: Target) -> ArtifactView:
-    """Look at another artifact for what it provides; its own machine code was its own affair.
+    """View another artifact for what it provides; its machine code is not checked here.
 
     Args:
         artifact: What `provided-by` names.
-        target: Whose Python looks into it: a layer has two folders on its `sys.path`.
+        target: The Python that uses it: a layer has two folders on its `sys.path`.
 
     Raises:
         SettingsError: It cannot be read (any more); also later, when a file of it is read.

@@ -28,7 +28,7 @@ __all__ = ["ArtifactError", "check_archive", "check_directory", "read_again"]
 
 
 class ArtifactError(VerificationError):
-    """What was written is not what was meant: a fault of ours, or of the disk."""
+    """What was written is not what was intended: a bug of this tool, or a fault of the disk."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(
@@ -56,7 +56,7 @@ def check_directory(written: Written) -> None:
     """Compare the directory of a zip on the disk with the one that was written.
 
     Raises:
-        ArtifactError: It is another one, or cannot be read.
+        ArtifactError: It differs, or cannot be read.
     """
     size = sum(map(len, written.records))
     try:
@@ -73,7 +73,7 @@ def check_archive(tree: StagedTree, archive: zipfile.ZipFile) -> None:
     """Compare the written zip with the tree and the lock.
 
     Raises:
-        ArtifactError: Something is missing, twice there, or another one.
+        ArtifactError: Something is missing, duplicated, or different.
     """
     _check_members(tree, archive)
     for problem in _metadata_problems(tree, archive):
@@ -89,15 +89,15 @@ def _check_members(tree: StagedTree, archive: zipfile.ZipFile) -> None:
 
 
 def _metadata_problems(tree: StagedTree, archive: zipfile.ZipFile) -> Iterator[str]:
-    """Yield where the metadata folders are not exactly those of the chosen wheels.
+    """Yield differences between the metadata folders and the chosen wheels.
 
-    A name, a version or a folder too many means that something else ships than what
-    was locked (core metadata: packaging.python.org/specifications/core-metadata/).
+    An additional name, version or folder means that something else ships than what was locked (core
+    metadata: packaging.python.org/specifications/core-metadata/).
     """
     chosen = {dist.wheel.name: dist.wheel.version for dist in tree.distributions}
     bare = {dist.wheel.name for dist in tree.distributions if not dist.has_metadata}
     own = {f"{tree.prefix}{dist.dist_info}/METADATA" for dist in tree.distributions}
-    # What lies in the project's own folder, or what a hook adds, was asked for by hand.
+    # Files in the project's own folder, or from a hook, are there because the user wants them.
     by_hand = {entry.path for entry in tree.entries if isinstance(entry.data, Path)} - own
     seen: Counter[str] = Counter()
     for name in archive.namelist():

@@ -30,28 +30,36 @@ _ESCAPES = re.compile(r"^/|[\\\0]|^[^/]*:|(?:^|/)\.{1,2}(?:/|$)|//")
 _METHODS = {12: "bzip2", 14: "lzma", 93: "zstd"}
 _PROGRAMS = ("bin/", "extensions/")
 
+_PRIVATE = "can only be read by its owner"
+_PRIVATE_HINT = (
+    "; a function runs as another user than the owner of its files: `chmod -R a+rX` before `zip`, "
+    "and with Python's `zipfile`, `write` a file or set `ZipInfo.external_attr`, since "
+    "`writestr(name, ...)` chooses 0600"
+)
+
 
 class UnpackableZipError(VerificationError):
     """The zip has members that Lambda cannot unpack, or that a function cannot read."""
 
     def __init__(self, problems: Mapping[str, Sequence[str]]) -> None:
         self.problems = {problem: tuple(names) for problem, names in problems.items()}
+        private = any(problem.startswith(_PRIVATE) for problem in problems)
         super().__init__(
             "Lambda cannot use this zip",
             why=[f"{problem}: {listed(names)}" for problem, names in problems.items()],
             hint="make it again with stored or deflated members, relative paths, and modes 0644 "
-            "and 0755",
+            "and 0755" + (_PRIVATE_HINT if private else ""),
         )
 
 
 def check_format(
     infos: Sequence[zipfile.ZipInfo], link_of: Callable[[zipfile.ZipInfo], str]
 ) -> Findings:
-    """Look at the directory of a zip.
+    """Check the directory of a zip.
 
     Args:
         infos: Its members.
-        link_of: Reads where a symbolic link points to.
+        link_of: Reads the target of a symbolic link.
     """
     failures: defaultdict[str, list[str]] = defaultdict(list)
     doubts: defaultdict[str, list[str]] = defaultdict(list)
@@ -75,12 +83,12 @@ def check_format(
 
 
 def is_folder(info: zipfile.ZipInfo) -> bool:
-    """Tell whether a member is a folder; `ZipInfo.is_dir` fails on one without a name."""
+    """Check whether a member is a folder; `ZipInfo.is_dir` fails on one without a name."""
     return info.filename.endswith("/")
 
 
 def is_link(info: zipfile.ZipInfo) -> bool:
-    """Tell whether a member is a symbolic link."""
+    """Check whether a member is a symbolic link."""
     return info.create_system == _UNIX and stat.S_ISLNK(info.external_attr >> 16)
 
 
@@ -95,7 +103,7 @@ def _failures(info: zipfile.ZipInfo) -> Iterator[str]:
     mode = info.external_attr >> 16
     if info.create_system == _UNIX and not is_folder(info) and not is_link(info):
         if not mode & stat.S_IROTH:
-            yield f"can only be read by its owner (mode {stat.S_IMODE(mode):04o})"
+            yield f"{_PRIVATE} (mode {stat.S_IMODE(mode):04o})"
         if stat.S_IFMT(mode) not in {0, stat.S_IFREG}:
             yield "is neither a file nor a folder"
 
@@ -115,7 +123,7 @@ def _doubts(info: zipfile.ZipInfo) -> Iterator[str]:
 
 
 def _doubled(infos: Iterable[zipfile.ZipInfo]) -> Iterator[tuple[str, list[str]]]:
-    """Find what cannot be in one folder together."""
+    """Find members that cannot exist together in one folder."""
     counts = Counter(info.filename for info in infos)
     if twice := sorted(name for name, count in counts.items() if count > 1):
         yield "is present more than once", [f"`{excerpt(name)}`" for name in twice]
@@ -124,7 +132,7 @@ def _doubled(infos: Iterable[zipfile.ZipInfo]) -> Iterator[tuple[str, list[str]]
 
 
 def _folders(names: Iterable[str]) -> set[str]:
-    """Name every folder that something lies in, or that is there itself; without a slash."""
+    """Name every folder that contains something or is a member itself; without a slash."""
     folders: set[str] = set()
     for name in names:
         parent = name.rstrip("/") if name.endswith("/") else posixpath.dirname(name)
@@ -135,7 +143,7 @@ def _folders(names: Iterable[str]) -> set[str]:
 
 
 def _link(name: str, target: str, places: AbstractSet[str]) -> tuple[str, bool]:
-    """Judge a symbolic link; True where it leads nowhere."""
+    """Check a symbolic link; True if it leads nowhere."""
     place = posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
     if target.startswith("/") or place.startswith(".."):
         return "is a symbolic link that leaves the artifact", True

@@ -1,8 +1,8 @@
-"""A zip file → where its records contradict each other.
+"""A zip file → contradictions between its records.
 
 A program may read a zip by its directory, at the end, or by the local header in front of each
-member. Both have to tell the same, or different programs unpack different files
-(APPNOTE.TXT 4.3: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT).
+member. Both have to agree, or different programs unpack different files (APPNOTE.TXT 4.3:
+https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Structure(NamedTuple):
     """What is wrong with the records of a zip."""
 
     problems: tuple[str, ...]
-    """Sentences for people, each complete."""
+    """Complete sentences for people."""
 
     unreadable: frozenset[str]
     """Names of members whose data cannot be found."""
@@ -113,13 +113,13 @@ def _local_header(file: IO[bytes], info: zipfile.ZipInfo, size: int) -> _Header 
 
 
 def _differences(header: _Header, info: zipfile.ZipInfo) -> Iterator[str]:
-    """Yield what the local header and the directory do not agree on."""
+    """Yield differences between the local header and the directory."""
     if header.name != _encoded(info):
         yield "name"
     if header.method != info.compress_type:
         yield "method of compression"
     if header.flags & _HAS_DESCRIPTOR:
-        return  # the numbers follow the data, and nobody needs them who has the directory
+        return  # the numbers follow the data, and the directory has them, too
     if header.crc != info.CRC:
         yield "CRC"
     if _IN_ZIP64 not in {header.compressed, header.size} and (
@@ -129,7 +129,7 @@ def _differences(header: _Header, info: zipfile.ZipInfo) -> Iterator[str]:
 
 
 def _encoded(info: zipfile.ZipInfo) -> bytes:
-    """Get the name as the directory spells it."""
+    """Get the name as it is in the directory."""
     try:
         return info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8 else "cp437")
     except UnicodeEncodeError:
