@@ -294,6 +294,21 @@ def test_mistakes_are_told(tmp_path: Path, arguments: tuple[str, ...], told: str
     assert told in run.errors
 
 
+@pytest.mark.parametrize("action", ["size", "prune", "clear"])
+def test_file_is_no_cache(tmp_path: Path, action: str) -> None:
+    """Somebody who names a file by mistake is not told that it is empty."""
+    (tmp_path / "notes").write_text("mine")
+
+    run = run_lambda_build(
+        "cache",
+        *(action, "--cache-dir", "notes"),
+        cwd=tmp_path,
+        environ=quiet_environment(tmp_path / "home"),
+    )
+
+    assert (run.code, "is not a folder" in run.errors) == (2, True)
+
+
 @pytest.mark.skipif(
     not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may give files away"
 )

@@ -75,12 +75,15 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     Raises:
         LambdaBuildError: An option is wrong, or the cache cannot be changed.
     """
+    from lambda_build_plugin.errors import SettingsError
     from lambda_build_plugin.frontends.cli import write_output
     from lambda_build_plugin.pipeline.host import read_host
 
     arguments = _Arguments(**vars(found))
     limits = _limits(arguments)
     cache = read_host(environ, arguments.cache_dir).cache_dir
+    if cache.exists() and not cache.is_dir():
+        raise SettingsError([f"the cache at {cache} is not a folder"], hint="name its folder")
     text = _done(arguments, cache, limits)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
