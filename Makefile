@@ -108,7 +108,7 @@ arm64: $(STAMP)
 newest: $(STAMP)
 	rm -rf $(NEWEST) .cache/newest
 	$(PYTHON) -m venv --without-pip $(NEWEST)
-	$(INSTALL) --python $(NEWEST)/$(PROGRAMS)/python --upgrade --group test --editable '.[backends]'
+	$(INSTALL) --python $(NEWEST)/$(PROGRAMS)/python --upgrade --group test --editable '.[backends,completion,sbom]'
 	TEST_NEWEST=1 $(NEWEST)/$(PROGRAMS)/pytest -n $(JOBS) --dist worksteal
 
 # Real deploy tools, from locks/hosts and locks/npm; a nightly workflow runs it.
