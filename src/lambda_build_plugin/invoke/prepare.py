@@ -21,12 +21,11 @@ from lambda_build_plugin.invoke.unpacked import (
     unpack_layers,
 )
 from lambda_build_plugin.invoke.variables import Places
+from lambda_build_plugin.pipeline.host import open_cache
 from lambda_build_plugin.runtime.target import Architecture, Target
-from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.system.cache_use import using
 from lambda_build_plugin.system.interpreters import NoInterpreterError
 from lambda_build_plugin.system.leftovers import sweep, temporary_folder
-from lambda_build_plugin.system.note_key import read_key
 from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
@@ -189,12 +188,7 @@ def _runtime_folders(
     """Get the folders that stand for `/var/runtime`; the SDK only if it is missing."""
     scratch, facts, warnings = found
     installer = Installer(
-        cache=Cache(
-            host.cache_dir,
-            key=read_key(host.state_dir, cache=host.cache_dir),
-            spare=scratch / "cache",
-            is_optional=host.cache_is_default,
-        ),
+        cache=open_cache(host, scratch),
         environ=host.environ,
         cwd=host.cwd,
         python=python,

@@ -14,12 +14,16 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.settings import Host
 from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.system.cache import Cache
+from lambda_build_plugin.system.note_key import read_key
 from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Machine", "read_host", "read_machine"]
+    from lambda_build_plugin.system.sharing import SharedFolder
+
+__all__ = ["Machine", "open_cache", "read_host", "read_machine"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +42,23 @@ def read_machine(environ: Mapping[str, str]) -> Machine:
     except RuntimeError:
         home = Path("/")
     return Machine(today=_today(), environ=dict(environ), home=home)
+
+
+def open_cache(host: Host, scratch: Path, *, shared: SharedFolder | None = None) -> Cache:
+    """Open the cache of a machine, with the key of the user's notes.
+
+    Args:
+        host: The machine.
+        scratch: A folder for temporary files, for what the cache cannot take.
+        shared: What the builds of one run have in common.
+    """
+    return Cache(
+        host.cache_dir,
+        key=read_key(host.state_dir, cache=host.cache_dir),
+        spare=scratch / "cache",
+        is_optional=host.cache_is_default,
+        shared=shared,
+    )
 
 
 def read_host(environ: Mapping[str, str], cache_dir: str | None = None) -> Host:

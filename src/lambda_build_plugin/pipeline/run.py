@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.build_policy import ALL, BuildPolicy, format_rules
 from lambda_build_plugin.config.settings import Contents
+from lambda_build_plugin.pipeline.host import open_cache
 from lambda_build_plugin.progress import Clock
 from lambda_build_plugin.source_build.context import BuildContext
 from lambda_build_plugin.source_build.policy import read_policy
 from lambda_build_plugin.source_build.wheels import build_project
-from lambda_build_plugin.system.cache import Cache
-from lambda_build_plugin.system.note_key import read_key
 from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
@@ -131,13 +130,7 @@ class ArtifactBuild:
             context=BuildContext(
                 target=settings.target,
                 folder=folder,
-                cache=Cache(
-                    host.cache_dir,
-                    key=read_key(host.state_dir, cache=host.cache_dir),
-                    spare=folder / "cache",
-                    is_optional=host.cache_is_default,
-                    shared=run.shared,
-                ),
+                cache=open_cache(host, folder, shared=run.shared),
                 home=host.home,
                 environ=host.environ,
                 build_environment=settings.build_environment,
