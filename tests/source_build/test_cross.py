@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from fakes.extensions import a_project_with_extension
 from fakes.locks import CACHE
-from fakes.projects import a_project, run_lambda_build
-from fakes.wheels import an_sdist
+from fakes.projects import run_lambda_build
 from fakes.zig import a_cache, zig_folder
 
 from lambda_build_plugin.config.settings import CrossCompile
@@ -42,23 +42,7 @@ _RUNTIME = "python{}.{}".format(*sys.version_info)
 _OTHER = "arm64" if platform.machine() == "x86_64" else "x86_64"
 _MACHINES = {"arm64": "EM_AARCH64", "x86_64": "EM_X86_64"}
 
-_PYPROJECT = """\
-[build-system]
-requires = ["setuptools>=61"]
-build-backend = "setuptools.build_meta"
-"""
-_SETUP = """\
-from setuptools import Extension, setup
-
-setup(
-    name="fast",
-    version="1.0",
-    py_modules=["fast"],
-    ext_modules=[Extension("_fast", ["_fast.c"], libraries={libraries})],
-)
-"""
 _C = """\
-#include <Python.h>
 #include <math.h>
 
 #ifndef NDEBUG
@@ -67,10 +51,6 @@ _C = """\
 
 const char *where(void) { return __FILE__ " " __DATE__; }
 double root(double value) { return sqrt(value); }
-
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_fast", NULL, -1, NULL};
-
-PyMODINIT_FUNC PyInit__fast(void) { return PyModule_Create(&module); }
 """
 
 
@@ -115,17 +95,8 @@ def build(
     folder: Path, environ: Mapping[str, str], *arguments: str, libraries: tuple[str, ...] = ("m",)
 ) -> Run:
     """Build a project that needs an sdist with an extension in C."""
-    files = {
-        "pyproject.toml": _PYPROJECT,
-        "setup.py": _SETUP.format(libraries=list(libraries)),
-        "_fast.c": _C,
-        "fast.py": "",
-    }
-    sdist = an_sdist("fast", "1.0", files=files)
-    sdist.write_to(folder)
-    project = a_project(folder / "demo", dependencies=("fast",))
-    line = f"../{sdist.filename} --hash=sha256:{sdist.sha256}\n"
-    (project / "requirements.txt").write_text(line, encoding="utf-8")
+    options = f"libraries={list(libraries)}"
+    project = a_project_with_extension(folder, options=options, code=_C)
     return run_lambda_build("--json", *arguments, cwd=project, environ=environ)
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes.projects import a_project, run_lambda_build
-from fakes.wheels import an_sdist
+from fakes.extensions import a_project_with_extension
+from fakes.projects import run_lambda_build
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,45 +30,13 @@ pytestmark = [
     ),
 ]
 
-_PYPROJECT = """\
-[build-system]
-requires = ["setuptools>=61"]
-build-backend = "setuptools.build_meta"
-"""
-_SETUP = """\
-from setuptools import Extension, setup
-
-setup(
-    name="fast",
-    version="1.0",
-    py_modules=["fast"],
-    ext_modules=[Extension("_fast", ["_fast.c"], optional={optional})],
-)
-"""
-_C = """\
-#include <Python.h>
-
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_fast", NULL, -1, NULL};
-
-PyMODINIT_FUNC PyInit__fast(void) { return PyModule_Create(&module); }
-"""
 _OWN = "x86_64" if platform.machine() == "x86_64" else "arm64"
 _OTHER = "arm64" if _OWN == "x86_64" else "x86_64"
 
 
 def run_with(tmp_path: Path, architecture: str, *, optional: bool) -> Run:
     """Build a project that needs an sdist with an extension, for the running Python's runtime."""
-    files = {
-        "pyproject.toml": _PYPROJECT,
-        "setup.py": _SETUP.format(optional=optional),
-        "_fast.c": _C,
-        "fast.py": "",
-    }
-    sdist = an_sdist("fast", "1.0", files=files)
-    sdist.write_to(tmp_path)
-    project = a_project(tmp_path / "demo", dependencies=("fast",))
-    line = f"../{sdist.filename} --hash=sha256:{sdist.sha256}\n"
-    (project / "requirements.txt").write_text(line, encoding="utf-8")
+    project = a_project_with_extension(tmp_path, options=f"optional={optional}")
     return run_lambda_build(
         *("--json", "--runtime", "python{}.{}".format(*sys.version_info), "--arch", architecture),
         cwd=project,
