@@ -192,6 +192,7 @@ def _build_local(name: str, folder: Path, context: BuildContext) -> Wheel:
     with shared.alone(key) as place:
         if (wheel := _read_shared(place)) is not None:
             return wheel
+        place.mkdir(exist_ok=True)
         try:
             built = build_wheel(source, context)
         except SourceBuildError as error:
@@ -219,7 +220,6 @@ def _read_shared(place: Path) -> Wheel | None:
 
 def _share(wheel: Wheel, place: Path) -> Wheel:
     """Move a wheel to where other builds of the run find it; it is complete with its note."""
-    place.mkdir(exist_ok=True)
     shared = replace(wheel, path=place / wheel.filename)
     shutil.move(wheel.path, shared.path)
     names = ("filename", "sha256", "built_by", "compiled_by")
@@ -228,7 +228,6 @@ def _share(wheel: Wheel, place: Path) -> Wheel:
 
 
 def _write_note(place: Path, note: Mapping[str, object]) -> None:
-    place.mkdir(exist_ok=True)
     unfinished = place / f"{_NOTE}.part"
     unfinished.write_text(json.dumps(note), encoding="utf-8")
     unfinished.replace(place / _NOTE)
