@@ -28,6 +28,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.source_build.compatibility import (
     is_pure,
+    lacking_symbols,
     misfits,
     requires_python,
     without_machine_code,
@@ -164,7 +165,7 @@ class _Attempts:
             raise
         finally:
             _remove_compiled_files(self.root, but=before)
-        problems = self._misfits(wheel)
+        problems = self._misfits(wheel) or lacking_symbols(wheel)
         if not problems:
             return wheel, compiler
         if uncompiled and (pure := self._without_machine_code(uncompiled)):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from lambda_build_plugin.source_build.errors import NOT_COMPILED
+
 __all__ = ["Cause", "find_cause"]
 
 _PACKAGES = {
@@ -29,7 +31,8 @@ _MISSING = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         r"fatal error: '?(?P<name>[\w/.+-]+\.h(?:pp|xx)?)'?(?::| file not found| No such file)",
-        r"(?P<name>\b\w+[_-]config)\b[^\n]{0,80}?(?:not found|No such file|is required)",
+        r"(?P<name>\b(?!pkg-|python)\w+[_-]config)\b"
+        r"[^\n]{0,80}?(?:not found|No such file|is required)",
         r"(?P<name>\blib[\w.+-]+\.so[\w.]*): cannot open shared object file",
         r"cannot find -l(?P<name>[\w.+-]+)",
         r"unable to find (?:dynamic|static)? ?system library ['\"](?P<name>[\w.+-]+)",
@@ -38,6 +41,9 @@ _MISSING = tuple(
         r"Dependency ['\"]?(?P<name>[\w.+-]+)['\"]? not found",
         r"pkg-config --exists (?P<name>[\w.+-]+)' returned non-zero",
         r"Could NOT find (?P<name>\w+)",
+        r"required packages were not found:\s+- (?P<name>[\w.+-]+)",
+        r"shared or static library '(?P<name>[\w.+-]+)' not found",
+        r"header '(?P<name>[\w/.+-]+)' not found",
         r"command '(?P<name>[^'\n]+)' failed: No such file",
         r"unable to execute '(?P<name>[^'\n]+)'",
         r"can't find (?P<name>Rust compiler)",
@@ -47,6 +53,21 @@ _MISSING = tuple(
 )
 _RUST_TARGET = re.compile(
     r"can't find crate for `(?:core|std)`[^`]{0,200}`(?P<target>\w+-[\w-]+)` target may not be"
+)
+_INSTRUCTIONS = re.compile(
+    r"target architecture (?P<machine>\w+) has no LLVM CPU feature named ['\"](?P<name>[\w.-]+)"
+    r"|unknown CPU: ['\"](?P<cpu>[\w.-]+)"
+)
+_RUNS_FOR_TARGET = re.compile(
+    r"Exec format error|cannot execute binary file"
+    r"|Can not run test applications in this cross environment"
+)
+_OTHER_LANGUAGE = re.compile(
+    rf"{NOT_COMPILED}: (?P<name>\S+)|Unknown compiler\(s\): \[\['[^']*/(?P<asked>\w+)'\]\]"
+)
+_ELSEWHERE = (
+    "build a wheel on a machine like the target and name it in `include-local`, or provide the "
+    "package in a layer"
 )
 _MODULE = re.compile(r"(?:ModuleNotFoundError|ImportError): No module named '(?P<name>[\w.]+)'")
 _NO_FILES = re.compile(
@@ -86,11 +107,13 @@ def find_cause(output: str, *, is_own: bool, is_cross: bool = False) -> Cause | 
             text=f"rustc has no standard library for {match['target']}",
             hint=f"run `rustup target add {match['target']}`, or lock a version that has a wheel",
         )
+    if is_cross and (cause := _not_for_target(output, is_own=is_own)):
+        return cause
     found = [match for pattern in _MISSING if (match := pattern.search(output))]
     if found:
         # The first one is the cause, and those after it are its consequences.
         name = min(found, key=lambda match: match.start())["name"]
-        return _missing_in_target(name) if is_cross else _missing(name)
+        return _missing_in_target(name, is_own=is_own) if is_cross else _missing(name)
     if match := _MODULE.search(output):
         return _module(match["name"])
     return None
@@ -104,18 +127,41 @@ def _missing(name: str) -> Cause:
     return Cause(text=f"it cannot find `{name}`", hint=f"{hint}, or {more}")
 
 
-def _missing_in_target(name: str) -> Cause:
+def _not_for_target(output: str, *, is_own: bool) -> Cause | None:
+    """Find what zig cannot compile for a target."""
+    if match := _OTHER_LANGUAGE.search(output):
+        text = f"it calls `{match['name'] or match['asked']}`, and zig compiles only C and C++"
+        return Cause(text=text, hint=_another_way(is_own=is_own))
+    if _RUNS_FOR_TARGET.search(output):
+        text = "it runs a program that it has compiled, which is for another machine than this one"
+        return Cause(text=text, hint=_another_way(is_own=is_own))
+    if match := _INSTRUCTIONS.search(output):
+        if match["cpu"]:
+            text = f"it is to be compiled for `{match['cpu']}`, which is not a processor of it"
+        else:
+            text = f"it asks for `{match['name']}`, which no processor of {match['machine']} has"
+        first = "choose the compiler's options by `platform.machine()`" if is_own else ""
+        return Cause(text=text, hint=_another_way(first, is_own=is_own))
+    return None
+
+
+def _another_way(first: str = "", *, is_own: bool) -> str:
+    """List what helps where nothing can be compiled here."""
+    others = first or ("" if is_own else "lock a version that has a wheel")
+    return f"{others}, {_ELSEWHERE}" if others else _ELSEWHERE
+
+
+def _missing_in_target(name: str, *, is_own: bool) -> Cause:
     """Explain that a library of this machine would not be the target's."""
     if name == "Python.h":
         return _missing(name)
     wheel = _WHEELS.get(name)
     if name.endswith("Rust compiler") or name == "cargo":
         return _missing(name)
-    first = f"use {wheel}, which has wheels" if wheel else "lock a version that has a wheel"
+    first = f"use {wheel}, which has wheels" if wheel else ""
     return Cause(
         text=f"it cannot find `{name}`, and what this machine has installed is not the target's",
-        hint=f"{first}, build a wheel on a machine like the target and name it in "
-        "`include-local`, or provide the package in a layer",
+        hint=_another_way(first, is_own=is_own),
     )
 
 
