@@ -25,7 +25,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-import tomllib
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
@@ -55,6 +58,10 @@ PACKAGES = (
     *("webrtcvad",),
 )
 """Packages with C or C++ that much is downloaded, and that do not have wheels for everything."""
+
+
+_CONSTRAINTS = {"cx-oracle": ["setuptools<81"]}
+"""What packages need besides, as the message of their failed builds says."""
 
 
 def main() -> None:
@@ -107,6 +114,7 @@ def _locked(name: str, project: Path) -> dict[str, Any] | None:
         f'[project]\nname = "demo"\nversion = "1"\nrequires-python = ">=3.11,<3.15"\n'
         f'dependencies = ["{name}"]\n[tool.uv]\n'
         "environments = [\"sys_platform == 'linux' and implementation_name == 'cpython'\"]\n"
+        f"build-constraint-dependencies = {_CONSTRAINTS.get(name, [])}\n"
     )
     # Some compute their metadata with programs that are not here, such as pg_config.
     given = f'[[tool.uv.dependency-metadata]]\nname = "{name}"\nrequires-dist = []\n'
@@ -115,7 +123,8 @@ def _locked(name: str, project: Path) -> dict[str, Any] | None:
         command = [_program("uv"), "lock", "--quiet", "--project", str(project)]
         if not subprocess.run(command, capture_output=True, check=False).returncode:
             lock = tomllib.loads((project / "uv.lock").read_text(encoding="utf-8"))
-            return next(each for each in lock["package"] if each["name"] == canonicalize_name(name))
+            packages: list[dict[str, Any]] = lock["package"]
+            return next(each for each in packages if each["name"] == canonicalize_name(name))
     return None
 
 
@@ -147,11 +156,20 @@ def _built(name: str, project: Path, runtime: str, architecture: str) -> dict[st
     (project / f"{runtime}.log").write_text(ran.stderr, encoding="utf-8")
     answer = json.loads(ran.stdout)
     if ran.returncode:
-        return {"error": answer["error"]["why"].partition("\n")[0], "what": answer["error"]["what"]}
+        return {"error": _cause(answer["error"])}
     (entry,) = [
         each for each in answer["packages"] if canonicalize_name(each["name"]) == name.lower()
     ]
     return {"built_by": entry.get("built_by", ""), "compiled_by": entry.get("compiled_by", "")}
+
+
+def _cause(error: dict[str, str]) -> str:
+    """Find the cause in the message of a failed build, after the wheels that do not fit."""
+    lines = [line.strip() for line in error["why"].splitlines()]
+    end = lines.index("…") if "…" in lines else len(lines)
+    causes = [line for line in lines[:end] if line.startswith(("it ", "its build "))]
+    others = [line for line in lines[:end] if "error:" in line]
+    return next(iter([*causes, *others, error["what"]]))
 
 
 def _import_errors(name: str, project: Path, python: Path) -> str:

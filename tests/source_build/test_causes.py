@@ -44,6 +44,24 @@ option:
         ),
         pytest.param("Package cairo was not found in the pkg-config path", "`cairo`", id="pkg"),
         pytest.param("No package 'libvirt' found", "`libvirt`", id="pkg-config"),
+        pytest.param(
+            "-- Checking for module\nThe following required packages were not found:"
+            "\n\n   - libuv>=1.0",
+            "`libuv`",
+            id="CMake's pkg-config",
+        ),
+        pytest.param(
+            "../meson.build:3:28: ERROR: C shared or static library 'z' not found",
+            "`z`",
+            id="meson's library",
+        ),
+        pytest.param("ERROR: C header 'rpc/rpc.h' not found", "`rpc/rpc.h`", id="meson's header"),
+        pytest.param(
+            "WARNING: Found pkg-config '/a/pkg-config' but it is required: no\n"
+            'ERROR: Dependency "cairo" not found, tried pkgconfig',
+            "`cairo`",
+            id="pkg-config itself",
+        ),
         pytest.param("error: command 'gcc' failed: No such file or directory", "`gcc`", id="cc"),
         pytest.param(
             '../meson.build:3:9: ERROR: Dependency "cairo" not found, tried pkgconfig and cmake',
@@ -78,6 +96,57 @@ def test_causes(output: str, expected: str) -> None:
     assert cause is not None
     assert expected in cause.text
     assert cause.hint
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        pytest.param(
+            'error: target architecture aarch64 has no LLVM CPU feature named "avx2"',
+            "it asks for `avx2`, which no processor of aarch64 has",
+            id="instructions",
+        ),
+        pytest.param(
+            "error: unknown CPU: 'haswell'",
+            "it is to be compiled for `haswell`, which is not a processor of the target",
+            id="processor",
+        ),
+        pytest.param(
+            "zig does not compile what this compiler does: gfortran",
+            "it calls `gfortran`, and zig compiles only C and C++",
+            id="Fortran",
+        ),
+        pytest.param(
+            "../meson.build:1:0: ERROR: Unknown compiler(s): [['/tmp/a/programs/gfortran']]",
+            "it calls `gfortran`, and zig compiles only C and C++",
+            id="meson's Fortran",
+        ),
+        pytest.param(
+            "/bin/sh: 1: ./generate: Exec format error",
+            "it runs a program that it has compiled",
+            id="program",
+        ),
+        pytest.param(
+            "ERROR: Can not run test applications in this cross environment.",
+            "it runs a program that it has compiled",
+            id="meson's program",
+        ),
+        pytest.param(
+            "x.c:1:10: fatal error: 'ffi.h' file not found",
+            "it cannot find `ffi.h`, and what this machine has installed is not the target's",
+            id="header",
+        ),
+    ],
+)
+@pytest.mark.parametrize("is_own", [True, False])
+def test_causes_of_cross_compiling(output: str, expected: str, is_own: bool) -> None:  # noqa: FBT001
+    """What zig cannot compile for a target is named, and who has no lock is told of none."""
+    cause = find_cause(output, is_own=is_own, is_cross=True)
+
+    assert cause is not None
+    assert expected in cause.text
+    assert "`include-local`" in cause.hint
+    assert ("lock a version" in cause.hint) is not is_own
 
 
 @pytest.mark.parametrize(

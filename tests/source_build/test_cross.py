@@ -23,7 +23,7 @@ from fakes.zig import a_cache, zig_folder
 
 from lambda_build_plugin.config.settings import CrossCompile
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
-from lambda_build_plugin.source_build.cross import find_cross_compiler, remedy
+from lambda_build_plugin.source_build.cross import NoZigError, find_cross_compiler, remedy
 from lambda_build_plugin.source_build.cross_files import write_cross_files
 from lambda_build_plugin.system.interpreters import Interpreter, find_interpreters
 
@@ -209,6 +209,75 @@ def test_always_needs_zig(tmp_path: Path, cache: Path) -> None:
 
     assert run.code == 2
     assert "neither installed nor on PATH" in run.errors
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        pytest.param("echo 0.9.1", "is zig 0.9.1, and 0.13 or newer is needed", id="old"),
+        pytest.param(
+            "echo wrong >&2; exit 1", "does not say its version, but `wrong`", id="broken"
+        ),
+        pytest.param(
+            "echo I am not zig", "does not say its version, but `I am not zig`", id="other"
+        ),
+    ],
+)
+def test_an_unusable_zig_is_named(tmp_path: Path, script: str, expected: str) -> None:
+    """With `always` it is an error, and otherwise the hint says why it was not used."""
+    program = a_program(tmp_path / "bin", "zig", script)
+    environ = {"PATH": str(program.parent)}
+    target = Target(runtime=RUNTIMES["python3.11"], architecture=Architecture.ARM64)
+    here = replace(Interpreter.running(), version="3.11.4", platform="linux-x86_64")
+
+    with pytest.raises(NoZigError) as caught:
+        find_cross_compiler(
+            CrossCompile.ALWAYS, target, here, environ=environ, cache_dir=tmp_path / "cache"
+        )
+    found = find_cross_compiler(
+        CrossCompile.AUTO, target, here, environ=environ, cache_dir=tmp_path / "cache"
+    )
+
+    assert f"{program} {expected}" in str(caught.value)
+    assert found is None
+    assert f"{program} {expected}" in remedy(CrossCompile.AUTO, target, here, environ=environ)
+
+
+def test_a_program_that_cannot_be_started_is_named(tmp_path: Path) -> None:
+    """A file for another machine, for example, is found on PATH and does not start."""
+    program = a_program(tmp_path / "bin", "zig", "")
+    program.write_bytes(b"\x7fELF")
+    target = Target(runtime=RUNTIMES["python3.11"], architecture=Architecture.ARM64)
+    here = replace(Interpreter.running(), version="3.11.4", platform="linux-x86_64")
+
+    said = remedy(CrossCompile.AUTO, target, here, environ={"PATH": str(program.parent)})
+
+    assert f"{program} cannot be started" in said
+
+
+def test_a_usable_zig_further_on_path_is_taken(tmp_path: Path) -> None:
+    """A zig that is too old does not hide one that is not."""
+    a_program(tmp_path / "old", "zig", "echo 0.11.0")
+    new = a_program(tmp_path / "new", "zig", "echo 0.14.0-dev.1+0dd0c9620")
+    target = Target(runtime=RUNTIMES["python3.11"], architecture=Architecture.ARM64)
+    here = replace(Interpreter.running(), version="3.11.4", platform="linux-x86_64")
+    path = os.pathsep.join((str(tmp_path / "old"), str(new.parent)))
+
+    found = find_cross_compiler(
+        CrossCompile.ALWAYS, target, here, environ={"PATH": path}, cache_dir=tmp_path / "cache"
+    )
+
+    assert found is not None
+    assert (found.zig, found.version) == (new, "0.14.0-dev.1+0dd0c9620")
+
+
+def a_program(folder: Path, name: str, script: str) -> Path:
+    """Write a shell script that can be started by its name."""
+    folder.mkdir(parents=True)
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return path
 
 
 def test_where_the_python_is_missing_it_is_named() -> None:

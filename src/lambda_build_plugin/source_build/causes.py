@@ -61,6 +61,7 @@ _INSTRUCTIONS = re.compile(
 _RUNS_FOR_TARGET = re.compile(
     r"Exec format error|cannot execute binary file"
     r"|Can not run test applications in this cross environment"
+    r"|cannot run C(?:\+\+)? compiled programs"
 )
 _OTHER_LANGUAGE = re.compile(
     rf"{NOT_COMPILED}: (?P<name>\S+)|Unknown compiler\(s\): \[\['[^']*/(?P<asked>\w+)'\]\]"
@@ -77,6 +78,14 @@ _NO_FILES = re.compile(
     r"|Expected a Python module (?:at|directory at)"
 )
 _PKG_RESOURCES = "pkg_resources"
+_REMOVED_MODULES = {"imp": "3.12", "lib2to3": "3.13", "asynchat": "3.12", "cgi": "3.13"}
+_REMOVED_HEADERS = {"longintrepr.h": "3.11"}
+"""What old sources use, and the version of Python that does not have it any more."""
+
+_FIRST_ERROR = re.compile(
+    r"^\s*(?P<line>[^\s:]+:\d+(?::\d+)?: (?:fatal )?error: [^\n]{1,300})", re.MULTILINE
+)
+"""As compilers write it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,27 +105,63 @@ def find_cause(output: str, *, is_own: bool, is_cross: bool = False) -> Cause | 
         is_own: Whether the code is the user's own.
         is_cross: Whether it was compiled for another machine, whose libraries are not here.
     """
-    if is_own and _NO_FILES.search(output):
-        return Cause(
-            text="it finds no code that it could package",
-            hint='set `project = "source"` in [tool.lambda-build] to ship the files as they are, '
-            "or tell the backend which folder contains the code (`packages`)",
-        )
-    if match := _RUST_TARGET.search(output):
-        return Cause(
-            text=f"rustc has no standard library for {match['target']}",
-            hint=f"run `rustup target add {match['target']}`, or lock a version that has a wheel",
-        )
-    if is_cross and (cause := _not_for_target(output, is_own=is_own)):
-        return cause
+    return (
+        (_without_code(output) if is_own else None)
+        or _without_rust_target(output)
+        or (_not_for_target(output, is_own=is_own) if is_cross else None)
+        or _first_missing(output, is_own=is_own, is_cross=is_cross)
+        or _missing_module(output)
+        or _first_error(output)
+    )
+
+
+def _without_code(output: str) -> Cause | None:
+    if not _NO_FILES.search(output):
+        return None
+    return Cause(
+        text="it finds no code that it could package",
+        hint='set `project = "source"` in [tool.lambda-build] to ship the files as they are, '
+        "or tell the backend which folder contains the code (`packages`)",
+    )
+
+
+def _without_rust_target(output: str) -> Cause | None:
+    match = _RUST_TARGET.search(output)
+    if match is None:
+        return None
+    return Cause(
+        text=f"rustc has no standard library for {match['target']}",
+        hint=f"run `rustup target add {match['target']}`, or lock a version that has a wheel",
+    )
+
+
+def _first_missing(output: str, *, is_own: bool, is_cross: bool) -> Cause | None:
+    """Find the first thing that is missing: what else is missing is a consequence."""
     found = [match for pattern in _MISSING if (match := pattern.search(output))]
-    if found:
-        # The first one is the cause, and those after it are its consequences.
-        name = min(found, key=lambda match: match.start())["name"]
-        return _missing_in_target(name, is_own=is_own) if is_cross else _missing(name)
-    if match := _MODULE.search(output):
-        return _module(match["name"])
-    return None
+    if not found:
+        return None
+    name = min(found, key=lambda match: match.start())["name"]
+    if name in _REMOVED_HEADERS:
+        return _removed(f"it includes `{name}`", _REMOVED_HEADERS[name])
+    return _missing_in_target(name, is_own=is_own) if is_cross else _missing(name)
+
+
+def _missing_module(output: str) -> Cause | None:
+    match = _MODULE.search(output)
+    return _module(match["name"]) if match is not None else None
+
+
+def _first_error(output: str) -> Cause | None:
+    """Quote the first error of a compiler, which is far above the end of the output."""
+    match = _FIRST_ERROR.search(output)
+    return Cause(text=f"it does not compile: {match['line']}") if match is not None else None
+
+
+def _removed(use: str, version: str) -> Cause:
+    return Cause(
+        text=f"{use}, which Python {version} and later do not have",
+        hint="lock a version that supports this Python, or choose a runtime with an older one",
+    )
 
 
 def _missing(name: str) -> Cause:
@@ -137,7 +182,9 @@ def _not_for_target(output: str, *, is_own: bool) -> Cause | None:
         return Cause(text=text, hint=_another_way(is_own=is_own))
     if match := _INSTRUCTIONS.search(output):
         if match["cpu"]:
-            text = f"it is to be compiled for `{match['cpu']}`, which is not a processor of it"
+            text = (
+                f"it is to be compiled for `{match['cpu']}`, which is not a processor of the target"
+            )
         else:
             text = f"it asks for `{match['name']}`, which no processor of {match['machine']} has"
         first = "choose the compiler's options by `platform.machine()`" if is_own else ""
@@ -166,6 +213,8 @@ def _missing_in_target(name: str, *, is_own: bool) -> Cause:
 
 
 def _module(name: str) -> Cause:
+    if name in _REMOVED_MODULES:
+        return _removed(f"its build imports `{name}`", _REMOVED_MODULES[name])
     text = f"its build imports `{name}`, which is not among its build requirements"
     if name == _PKG_RESOURCES:
         return Cause(

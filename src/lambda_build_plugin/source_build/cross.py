@@ -195,7 +195,8 @@ def _find_zig(path: str) -> _Zig:
         path: The folders in which to search after that, as PATH has them.
     """
     spec = importlib.util.find_spec("ziglang")
-    folders = [*(spec.submodule_search_locations or () if spec is not None else ()), path]
+    package = spec.submodule_search_locations if spec is not None else None
+    folders = [*(package or ()), *path.split(os.pathsep)]
     programs = (shutil.which("zig", path=folder) for folder in folders)
     found = [_examined(Path(program).resolve()) for program in programs if program]
     usable = (zig for zig in found if not zig.problem)

@@ -6,6 +6,8 @@ No backend has one switch for that, so each is told in the way that it knows:
   the variables CC, CXX and so on name them.
 - `sysconfig` of the backend's Python answers as the target's Python would: setuptools, and all
   that asks Python about file names and flags, read them there.
+- `configure` scripts read a file of defaults
+  (https://www.gnu.org/software/autoconf/manual/autoconf-2.72/html_node/Site-Defaults.html),
 - CMake reads a toolchain file (https://cmake.org/cmake/help/latest/manual/cmake-toolchains.7.html),
 - meson a cross file (https://mesonbuild.com/Cross-compilation.html),
 - and cargo variables with the linker of each target.
@@ -144,8 +146,10 @@ def write_cross_files(
     python.library.write_bytes(_EMPTY_ARCHIVE)
     toolchain.write_text(_cmake(compiler, programs, python), encoding="utf-8")
     cross_file.write_text(_meson(compiler, programs), encoding="utf-8")
+    site = folder / "config.site"
+    site.write_text(_config_site(compiler), encoding="utf-8")
     return CrossFiles(
-        variables=_variables(compiler, programs, toolchain),
+        variables={**_variables(compiler, programs, toolchain), "CONFIG_SITE": str(site)},
         programs=programs,
         modules=_modules(compiler, programs, folder / "include", soabi),
         meson_arguments=(f"--cross-file={cross_file}",),
@@ -324,7 +328,7 @@ if os.environ.get("_PYTHON_SYSCONFIGDATA_NAME") == "_sysconfigdata_lambda_build"
 '''
 
 
-# --- CMake and meson ------------------------------------------------------------------
+# --- CMake, meson and configure scripts -----------------------------------------------
 
 
 def _cmake(compiler: CrossCompiler, programs: Path, python: _Python) -> str:
@@ -363,6 +367,21 @@ def _cmake(compiler: CrossCompiler, programs: Path, python: _Python) -> str:
         ),
     ]
     return "\n".join((*lines, ""))
+
+
+def _config_site(compiler: CrossCompiler) -> str:
+    """Let `configure` scripts know that what they compile does not run here.
+
+    They learn it from `--host`, which build scripts for the same machine do not pass.
+    """
+    if os.uname().machine == compiler.machine:
+        return ""
+    return f"""\
+if test -z "$host_alias"; then
+    host_alias={compiler.machine}-linux-gnu
+    cross_compiling=yes
+fi
+"""
 
 
 def _meson(compiler: CrossCompiler, programs: Path) -> str:

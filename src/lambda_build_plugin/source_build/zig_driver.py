@@ -80,6 +80,7 @@ _WITH_VALUE = frozenset({"--dynamic-list", "--exclude-libs", "-Map", "-plugin"})
 
 _SYSTEM_FOLDERS = ("/usr/include", "/usr/local/include", "/usr/lib", "/usr/local/lib", "/lib")
 _ORIGIN = "$ORIGIN"
+_CXX_ENDINGS = frozenset({".C", ".cc", ".cpp", ".cxx"})
 _NO_LINKING = frozenset({"-c", "-E", "-S", "-M", "-MM", "-fsyntax-only", "--version", "-v"})
 _QUESTIONS = ("-dumpm", "-dumpv", "-print-", "--print-")
 """How options begin that ask the compiler about itself."""
@@ -102,10 +103,11 @@ def compiler_arguments(arguments: Sequence[str], plan: Mapping[str, object]) -> 
         # clang answers them itself, which knows neither the version of glibc nor our processor.
         return ["-target", target.partition(".")[0], *arguments]
     machine = target.partition("-")[0]
+    dropped = (*_DROPPED_FOR.get(machine, ()), *_standards_of_others(arguments))
     kept = [
         argument
         for argument in _kept(_joined(arguments), headers)
-        if not argument.startswith(_DROPPED_FOR.get(machine, ()))
+        if not argument.startswith(dropped)
     ]
     added = ["-target", target]
     if not any(argument.startswith("-march=") for argument in kept):
@@ -125,6 +127,20 @@ def _expanded(arguments: Iterable[str]) -> Iterator[str]:
                 yield from _expanded(shlex.split(file.read()))
         else:
             yield argument
+
+
+def _standards_of_others(arguments: Sequence[str]) -> Iterator[str]:
+    """Name the options with a standard of C++ if C is compiled, and the other way round.
+
+    Extensions with sources in both languages have such options, and gcc only warns of them.
+    """
+    endings = {os.path.splitext(argument)[1] for argument in arguments}  # noqa: PTH122
+    standards = {argument for argument in arguments if argument.startswith("-std=")}
+    of_cxx = {argument for argument in standards if "++" in argument}
+    if ".c" in endings and not _CXX_ENDINGS & endings:
+        yield from of_cxx
+    elif _CXX_ENDINGS & endings and ".c" not in endings:
+        yield from standards - of_cxx
 
 
 def _joined(arguments: Sequence[str]) -> Iterator[str]:
