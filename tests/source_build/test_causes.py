@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lambda_build_plugin.source_build.causes import find_cause
+from lambda_build_plugin.source_build.causes import find_cause, lacks_compiler
 from lambda_build_plugin.source_build.errors import BackendError
 from lambda_build_plugin.source_build.source import Source
 
@@ -150,7 +150,57 @@ def test_causes_of_cross_compiling(output: str, expected: str, is_own: bool) -> 
 
 
 @pytest.mark.parametrize(
-    "output", ["", "Found package foo", "Package six found", "error: stuck", "pg_config found"]
+    "output",
+    [
+        "error: [Errno 2] No such file or directory: 'gcc'",
+        "error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory",
+        "CMake Error: No CMAKE_CXX_COMPILER could be found.",
+        "  The CMAKE_C_COMPILER:\n\n    gcc\n\n  is not a full path and was not found in the PATH.",
+        "meson.build:1:0: ERROR: Unknown compiler(s): [['cc'], ['gcc'], ['clang']]",
+    ],
+)
+def test_no_compiler(output: str) -> None:
+    """Where there is no compiler at all, zig would be one."""
+    assert lacks_compiler(output)
+    assert find_cause(output, is_own=True) is not None
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("a.cc:1:12: fatal error: 'longintrepr.h' file not found", "Python 3.11 and later"),
+        ("ModuleNotFoundError: No module named 'lib2to3'", "Python 3.13 and later"),
+    ],
+)
+def test_what_newer_pythons_do_not_have(output: str, expected: str) -> None:
+    """A source for an older Python needs another version or runtime, and no package."""
+    cause = find_cause(output, is_own=False)
+
+    assert cause is not None
+    assert expected in cause.text
+    assert cause.hint.startswith("lock a version that supports this Python")
+
+
+def test_first_error_of_a_compiler_is_quoted() -> None:
+    """What a compiler says is far above the end of the output."""
+    output = "gcc -c a.c\na.c:3:5: error: unknown type name 'word'\n" + "noise\n" * 100
+
+    cause = find_cause(output, is_own=False)
+
+    assert cause is not None
+    assert cause.text == "it does not compile: a.c:3:5: error: unknown type name 'word'"
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "",
+        "could not find the way",
+        "Found package foo",
+        "Package six found",
+        "error: stuck",
+        "pg_config found",
+    ],
 )
 def test_no_cause(output: str) -> None:
     """What is not known is not guessed."""

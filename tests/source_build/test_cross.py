@@ -7,6 +7,7 @@ import io
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from elftools.elf.elffile import ELFFile
-from fakes.extensions import a_project_with_extension
+from fakes.arm64 import arm64_python
+from fakes.extensions import a_project_with_extension, include_of
 from fakes.locks import CACHE
 from fakes.projects import run_lambda_build
 from fakes.zig import a_cache, zig_folder
@@ -140,6 +142,25 @@ def test_the_bytes_do_not_name_the_build(tmp_path: Path, built: Built) -> None:
     assert str(tmp_path).encode() not in module
 
 
+@pytest.mark.skipif(_OTHER != "arm64", reason="this machine runs it without qemu")
+def test_an_extension_for_arm64_works(tmp_path: Path, built: Built) -> None:
+    """The module gives the right answer in a Python for arm64, which qemu runs."""
+    python = arm64_python("{}.{}".format(*sys.version_info))
+    module = tmp_path / built.name
+    module.write_bytes(built.module)
+    code = (
+        f"import ctypes; root = ctypes.PyDLL({str(module)!r}).root\n"
+        "root.restype, root.argtypes = ctypes.c_double, [ctypes.c_double]\n"
+        "print(root(6.25))"
+    )
+
+    ran = subprocess.run(
+        [*python.command, "-I", "-S", "-c", code], capture_output=True, text=True, check=False
+    )
+
+    assert (ran.stdout, ran.stderr) == ("2.5\n", "")
+
+
 @pytest.mark.nightly
 @pytest.mark.skipif(
     platform.machine() not in {"x86_64", "aarch64"}, reason="not an architecture of Lambda"
@@ -185,6 +206,23 @@ def test_without_zig_the_extra_is_named(tmp_path: Path, cache: Path) -> None:
 
     assert run.code == 6
     assert "install `lambda-build-plugin[cross]`" in run.errors
+
+
+def test_without_any_compiler_the_extra_is_named(tmp_path: Path, cache: Path) -> None:
+    """In a slim image there is no compiler at all; zig would compile, too."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("sh", "uv"):
+        program = shutil.which(name, path=environment(cache)["PATH"])
+        assert program is not None
+        (programs / name).symlink_to(program)
+    environ = {**environment(cache, has_zig=False), "PATH": str(programs)}
+    environ = {name: environ[name] for name in environ if name not in {"CC", "CXX"}}
+
+    run = build(tmp_path, environ, "--runtime", _RUNTIME, "--arch", _OTHER)
+
+    assert run.code == 6
+    assert "install `lambda-build-plugin[cross]`, to compile C and C++" in run.errors
 
 
 def test_never_compiles_as_before(tmp_path: Path, cache: Path) -> None:
@@ -332,12 +370,3 @@ def test_all_pythons_of_a_version_give_the_same_headers(tmp_path: Path) -> None:
 
     assert objects
     assert set(objects) == {objects[0]}
-
-
-def include_of(python: Interpreter) -> Path:
-    """Ask a Python for the folder of its headers."""
-    code = "import sysconfig; print(sysconfig.get_path('include'))"
-    ran = subprocess.run(
-        [python.path, "-I", "-c", code], capture_output=True, check=True, text=True
-    )
-    return Path(ran.stdout.strip())

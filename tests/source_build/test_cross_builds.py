@@ -17,9 +17,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from fakes.extensions import include_of
 from fakes.projects import run_lambda_build
 from fakes.zig import a_cache, zig_folder
 
+from lambda_build_plugin.config.project import read_project
+from lambda_build_plugin.progress import Reporter
+from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.source_build.context import BuildContext
+from lambda_build_plugin.source_build.wheels import build_project
+from lambda_build_plugin.system.cache import Cache
+from lambda_build_plugin.system.interpreters import Interpreter, find_interpreters
 from lambda_build_plugin.wheel.symbols import read_symbols
 
 if TYPE_CHECKING:
@@ -67,6 +75,27 @@ _CPP = """\
 #include <pybind11/pybind11.h>
 
 PYBIND11_MODULE(_fast, module) { module.def("one", [] { return 1; }); }
+"""
+_CYTHON = """\
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+fast = Extension("app._fast", ["_fast.pyx"], language="c++")
+setup(packages=["app"], ext_modules=cythonize([fast]))
+"""
+_HATCH_HOOK = """\
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from setuptools import Distribution, Extension
+
+
+class CustomHook(BuildHookInterface):
+    def initialize(self, version, build_data):
+        fast = Extension("app._fast", ["_fast.c"])
+        command = Distribution({"name": "app", "ext_modules": [fast]}).get_command_obj("build_ext")
+        command.inplace = True
+        command.ensure_finalized()
+        command.run()
+        build_data.update(pure_python=False, infer_tag=True)
 """
 _SUM = """\
 int sum(int n) {
@@ -183,6 +212,41 @@ _CASES = {
         "extra_compile_args=['-fopenmp'], extra_link_args=['-fopenmp']",
         code=_SUM,
         calls="sum(3);",
+    ),
+    "setuptools, a standard of C++ for C": _setuptools("extra_compile_args=['-std=c++17']"),
+    "setuptools, Cython and C++": Case(
+        backend="setuptools.build_meta",
+        requires=("setuptools>=61", "cython>=3"),
+        files={
+            "setup.py": _CYTHON,
+            "_fast.pyx": "from libcpp.string cimport string\n\n"
+            "def length(text):\n    cdef string kept = text\n    return kept.size()\n",
+            "app/__init__.py": "",
+        },
+    ),
+    "setuptools, cffi": Case(
+        backend="setuptools.build_meta",
+        requires=("setuptools>=61", "cffi>=1.15"),
+        files={
+            "setup.py": "from setuptools import setup\n\n"
+            "setup(packages=['app'], cffi_modules=['build_fast.py:builder'])\n",
+            "build_fast.py": "from cffi import FFI\n\nbuilder = FFI()\n"
+            "builder.cdef('int two(void);')\n"
+            f"builder.set_source('app._fast', {_TWO!r})\n",
+            "app/__init__.py": "",
+        },
+        modules=("_fast.abi3.so",),
+    ),
+    "hatchling": Case(
+        backend="hatchling.build",
+        requires=("hatchling", "setuptools>=61"),
+        files={
+            "pyproject.toml": "[tool.hatch.build.targets.wheel.hooks.custom]\n"
+            '[tool.hatch.build.targets.wheel]\npackages = ["app"]\nartifacts = ["app/*.so"]\n',
+            "hatch_build.py": _HATCH_HOOK,
+            "_fast.c": _C.format(code="", calls=""),
+            "app/__init__.py": "",
+        },
     ),
     "CMake": _cmake(_find("Python", "Development.Module"), _MODULE, _INSTALL),
     "CMake, Python3": _cmake(
@@ -314,13 +378,19 @@ def environ(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {**os.environ, "PATH": path, "LAMBDA_BUILD_CACHE_DIR": str(cache)}
 
 
-def _build(case: Case, folder: Path, environ: Mapping[str, str]) -> Run:
-    project = folder / "my app"
-    pyproject = _PYPROJECT.format(requires=json.dumps(case.requires), backend=case.backend)
-    for name, text in {"pyproject.toml": pyproject, "requirements.txt": "", **case.files}.items():
+def _write(case: Case, project: Path) -> Path:
+    head = _PYPROJECT.format(requires=json.dumps(case.requires), backend=case.backend)
+    tail = case.files.get("pyproject.toml", "")
+    own = {"pyproject.toml": head + tail, "requirements.txt": ""}
+    for name, text in {**case.files, **own}.items():
         path = project / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+    return project
+
+
+def _build(case: Case, folder: Path, environ: Mapping[str, str]) -> Run:
+    project = _write(case, folder / "my app")
     runtime = "python{}.{}".format(*sys.version_info)
     return run_lambda_build(
         *("--json", "--contents", "project", "--runtime", runtime, "--arch", _OTHER),
@@ -375,3 +445,50 @@ def test_what_is_missing_is_named(tmp_path: Path, environ: dict[str, str], name:
     assert expected in run.errors
     assert "`include-local`" in run.errors
     assert not (tmp_path / "my app" / "dist").exists()
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    "name",
+    [
+        "setuptools, a static library",
+        "setuptools, Cython and C++",
+        "setuptools, cffi",
+        "hatchling",
+        "CMake, pybind11",
+        "CMake, a shared library",
+        "meson, pybind11",
+        "meson, a shared library",
+    ],
+)
+def test_folders_and_pythons_leave_no_trace(
+    tmp_path: Path, environ: dict[str, str], name: str
+) -> None:
+    """Debian's Python and pyenv's, each in a folder of its own, give the same wheel."""
+    python = sys.version_info[:2]
+    found = find_interpreters(python, environ=environ, home=Path.home())
+    pythons = [Interpreter.running(), *(each for each in found if each.loads_like(python))]
+    wheels = []
+    for number, each in enumerate({each.path.resolve(): each for each in pythons}.values()):
+        if not (include_of(each) / "Python.h").is_file():
+            continue
+        for folder in ("one", "another, and longer"):
+            place = tmp_path / f"{number} {folder}"
+            project = read_project(_write(_CASES[name], place / "app"))
+            context = BuildContext(
+                target=Target(
+                    runtime=RUNTIMES["python{}.{}".format(*python)],
+                    architecture=Architecture(_OTHER),
+                ),
+                folder=place,
+                cache=Cache(Path(environ["LAMBDA_BUILD_CACHE_DIR"])),
+                home=Path.home(),
+                environ=environ,
+                offline=False,
+                reporter=Reporter(),
+            )
+            context.__dict__["interpreter"] = each  # in place of the one that would be found
+            wheels.append(Path(build_project(project, context).path).read_bytes())
+
+    assert len(wheels) > 1
+    assert set(wheels) == {wheels[0]}

@@ -127,7 +127,15 @@ class _Attempts:
     def _compiled_here(self, wheel: Path | None) -> Path:
         """Build the wheel with the compilers of this machine, or without one."""
         if wheel is None or not self.context.interpreter.is_running:
-            wheel = self._in_isolation(compiler=True)
+            try:
+                wheel = self._in_isolation(compiler=True)
+            except BackendError as error:
+                # Compiles many patterns, which only a failed build needs.
+                from lambda_build_plugin.source_build.causes import lacks_compiler
+
+                if lacks_compiler(error.output) and (remedy := self.context.cross_remedy):
+                    error.hint = f"{remedy}; {error.hint}"
+                raise
         problems = self._misfits(wheel)
         if not problems:
             return wheel

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lambda_build_plugin.source_build.errors import NOT_COMPILED
 
-__all__ = ["Cause", "find_cause"]
+__all__ = ["Cause", "find_cause", "lacks_compiler"]
 
 _PACKAGES = {
     "ffi.h": "libffi-dev or libffi-devel",
@@ -27,6 +27,14 @@ _PACKAGES = {
 _WHEELS = {"pg_config": "psycopg2-binary", "libpq-fe.h": "psycopg2-binary"}
 """Python packages that have wheels, in place of those that look for such a thing."""
 
+_COMPILER = r"(?:[^'\n]*[/-])?(?:cc|gcc|clang|c\+\+|g\+\+|clang\+\+)"
+_NO_COMPILER_HERE = re.compile(
+    rf"command '{_COMPILER}' failed: No such file|unable to execute '{_COMPILER}'"
+    rf"|No such file or directory: '{_COMPILER}'"
+    r"|No CMAKE_C(?:XX)?_COMPILER could be found"
+    r"|The CMAKE_C(?:XX)?_COMPILER:\s+\S+\s+is not a full path and was not found"
+    r"|Unknown compiler\(s\): \[\['(?:cc|c\+\+|icc|icpc)'"
+)
 _MISSING = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -40,7 +48,7 @@ _MISSING = tuple(
         r"Package '?(?P<name>[\w.+-]+)'?(?:, required by [^\n]{0,80}?,)? (?:was |is )?not found",
         r"Dependency ['\"]?(?P<name>[\w.+-]+)['\"]? not found",
         r"pkg-config --exists (?P<name>[\w.+-]+)' returned non-zero",
-        r"Could NOT find (?P<name>\w+)",
+        r"(?-i:Could NOT find) (?P<name>\w+)",
         r"required packages were not found:\s+- (?P<name>[\w.+-]+)",
         r"shared or static library '(?P<name>[\w.+-]+)' not found",
         r"header '(?P<name>[\w/.+-]+)' not found",
@@ -62,6 +70,7 @@ _RUNS_FOR_TARGET = re.compile(
     r"Exec format error|cannot execute binary file"
     r"|Can not run test applications in this cross environment"
     r"|cannot run C(?:\+\+)? compiled programs"
+    r"|'make', '(?:check|test)'\]' returned non-zero"
 )
 _OTHER_LANGUAGE = re.compile(
     rf"{NOT_COMPILED}: (?P<name>\S+)|Unknown compiler\(s\): \[\['[^']*/(?P<asked>\w+)'\]\]"
@@ -110,9 +119,15 @@ def find_cause(output: str, *, is_own: bool, is_cross: bool = False) -> Cause | 
         or _without_rust_target(output)
         or (_not_for_target(output, is_own=is_own) if is_cross else None)
         or _first_missing(output, is_own=is_own, is_cross=is_cross)
+        or _without_compiler(output)
         or _missing_module(output)
         or _first_error(output)
     )
+
+
+def lacks_compiler(output: str) -> bool:
+    """Tell whether a build has failed since there is no compiler for C or C++ here."""
+    return _NO_COMPILER_HERE.search(output) is not None
 
 
 def _without_code(output: str) -> Cause | None:
@@ -144,6 +159,15 @@ def _first_missing(output: str, *, is_own: bool, is_cross: bool) -> Cause | None
     if name in _REMOVED_HEADERS:
         return _removed(f"it includes `{name}`", _REMOVED_HEADERS[name])
     return _missing_in_target(name, is_own=is_own) if is_cross else _missing(name)
+
+
+def _without_compiler(output: str) -> Cause | None:
+    if not lacks_compiler(output):
+        return None
+    return Cause(
+        text="it cannot find a compiler for C or C++",
+        hint="install one (gcc), or lock a version that has a wheel",
+    )
 
 
 def _missing_module(output: str) -> Cause | None:
