@@ -3,7 +3,8 @@
 In: the newest releases of `PACKAGES`, as the configured index has them. Out: the table in
 docs/how-to/cross-compiling.md, with `--write`. A package that has wheels for all of the targets
 below does not get into it. What is compiled for python3.11 on arm64 is also imported, by the
-Python in `--python` (which tests/arm64/make_python.sh unpacks) under qemu.
+Python in `--python` (which tests/arm64/make_python.sh unpacks) under qemu. It needs the extra
+`cross`, or a zig on PATH.
 
 Results are kept in `.work/sources/results.json`, so that a run can be continued; a package that
 is named on the command line is tried again. Like bench.py this is a report: a package that
@@ -215,12 +216,12 @@ def _program(name: str) -> str:
 def _table(results: dict[str, dict[str, Any]]) -> str:
     """Write the table: first what is built, then what is not."""
     rows = {name: found for name, found in results.items() if "target" in found}
-    lines = ["| package | no wheel for | compiled |", "|---|---|---|"]
+    lines = ["| package | no wheel for | compiled for python3.13 |", "|---|---|---|"]
     for name, found in sorted(rows.items(), key=lambda row: ("error" in row[1], row[0])):
         lines.append(f"| {name} {found['version']} | {_short(found)} | {_outcome(found)} |")
     built = sum("error" not in found for found in rows.values())
     days = sorted({found["day"] for found in rows.values()})
-    head = f"{len(rows)} packages were tried on {' and '.join(days)}; {built} are built."
+    head = f"Tried on {' and '.join(days)}: {built} of {len(rows)} packages are built."
     return "\n".join((head, "", *lines, ""))
 
 
@@ -234,13 +235,16 @@ def _short(found: dict[str, Any]) -> str:
 
 def _outcome(found: dict[str, Any]) -> str:
     if "error" in found:
-        return f"no: {found['error']}".replace("|", "\\|")
+        # The same on all machines; and the page says once why a library cannot be found.
+        cause = re.sub(r"(?<![\w.])/[^\s'`]+/", "…/", found["error"])
+        cause = cause.replace(", and what this machine has installed is not the target's", "")
+        return f"no: {cause}".replace("|", "\\|")
     by = found["built_by"].split(" ")[0]
     if not found["compiled_by"]:
         return f"needs no compiler ({by})"
     said = found.get("imported")
-    used = {None: "", "": ", imported under qemu"}.get(said, f"; but for python3.11: {said}")
-    return f"yes, {by}, {found['seconds']} s{used}".replace("|", "\\|")
+    used = {None: "", "": "; imported"}.get(said, f"; but for python3.11: {said}")
+    return f"yes, with {by}{used}".replace("|", "\\|")
 
 
 if __name__ == "__main__":

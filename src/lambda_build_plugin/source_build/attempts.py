@@ -119,13 +119,21 @@ class _Attempts:
         wheel = self._in_process()
         if wheel is not None and self._fits_everywhere(wheel):
             return wheel, None
-        if self.context.cross_compiler is not None:
-            before = _compiled_files(self.root) if before is None else before
-            return self._cross_compiled(self.context.cross_compiler, before)
-        return self._compiled_here(wheel), None
+        before = _compiled_files(self.root) if before is None else before
+        try:
+            if self.context.cross_compiler is not None:
+                return self._cross_compiled(self.context.cross_compiler, before)
+            return self._compiled_here(wheel, before), None
+        finally:
+            _remove_compiled_files(self.root, but=before)
 
-    def _compiled_here(self, wheel: Path | None) -> Path:
-        """Build the wheel with the compilers of this machine, or without one."""
+    def _compiled_here(self, wheel: Path | None, before: frozenset[Path]) -> Path:
+        """Build the wheel with the compilers of this machine, or without one.
+
+        Args:
+            wheel: What was built in this process; None if nothing was.
+            before: The compiled files that were in the source's folder before any attempt.
+        """
         if wheel is None or not self.context.interpreter.is_running:
             try:
                 wheel = self._in_isolation(compiler=True)
@@ -142,6 +150,7 @@ class _Attempts:
         first = Attempt(how=self._how, filename=wheel.name, problems=problems)
         if is_pure(wheel.name):
             raise self._wrong_wheel(first)
+        _remove_compiled_files(self.root, but=before)
         return self._pure(first)
 
     def _fits_everywhere(self, wheel: Path) -> bool:
@@ -171,8 +180,6 @@ class _Attempts:
             if uncompiled and (pure := self._without_machine_code(uncompiled)):
                 return pure, None
             raise
-        finally:
-            _remove_compiled_files(self.root, but=before)
         problems = self._misfits(wheel) or lacking_symbols(wheel)
         if not problems:
             return wheel, compiler

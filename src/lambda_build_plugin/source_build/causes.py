@@ -17,6 +17,7 @@ _PACKAGES = {
     "mysql_config": "default-libmysqlclient-dev or mariadb-connector-c-devel",
     "openssl/ssl.h": "libssl-dev or openssl-devel",
     "pg_config": "libpq-dev or libpq-devel",
+    "pg_config.h": "libpq-dev or libpq-devel",
     "Python.h": "python3-dev or python3-devel",
     "xml2-config": "libxml2-dev or libxml2-devel",
     "xmlsec/xmlsec.h": "libxmlsec1-dev or xmlsec1-devel",
@@ -24,7 +25,7 @@ _PACKAGES = {
 }
 """System packages (Debian's and Amazon Linux's) with what many builds look for."""
 
-_WHEELS = {"pg_config": "psycopg2-binary", "libpq-fe.h": "psycopg2-binary"}
+_WHEELS = dict.fromkeys(("libpq-fe.h", "pg_config", "pg_config.h"), "psycopg2-binary")
 """Python packages that have wheels, in place of those that look for such a thing."""
 
 _COMPILER = r"(?:[^'\n]*[/-])?(?:cc|gcc|clang|c\+\+|g\+\+|clang\+\+)"
