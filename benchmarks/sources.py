@@ -169,7 +169,7 @@ def _cause(error: dict[str, str]) -> str:
     lines = [line.strip() for line in error["why"].splitlines()]
     end = lines.index("…") if "…" in lines else len(lines)
     causes = [line for line in lines[:end] if line.startswith(("it ", "its build "))]
-    others = [line for line in lines[:end] if "error:" in line]
+    others = [line for line in lines if re.match(r"(\w+Error|error): (?!command )", line)]
     return next(iter([*causes, *others, error["what"]]))
 
 

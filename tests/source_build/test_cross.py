@@ -338,6 +338,44 @@ def test_on_other_systems_zig_is_no_remedy() -> None:
     assert remedy(CrossCompile.AUTO, target, here, environ={"PATH": os.devnull}) == ""
 
 
+@pytest.mark.skipif(shutil.which("autoconf") is None, reason="needs autoconf")
+def test_configure_scripts_run_nothing_that_they_compile(tmp_path: Path) -> None:
+    """They are not told of the target, and would try to run what is compiled for it."""
+    target = Target(runtime=RUNTIMES[_RUNTIME], architecture=Architecture(_OTHER))
+    environ = environment(tmp_path / "cache")
+    compiler = find_cross_compiler(
+        CrossCompile.ALWAYS,
+        target,
+        Interpreter.running(),
+        environ=environ,
+        cache_dir=CACHE / "zig",
+    )
+    assert compiler is not None
+    files = write_cross_files(compiler, Interpreter.running(), tmp_path, hidden=())
+    (tmp_path / "configure.ac").write_text(
+        "AC_INIT([app], [1.0])\nAC_PROG_CC\nAC_CHECK_FUNCS([reallocarray])\n"
+        "AC_CHECK_SIZEOF([long])\nAC_OUTPUT\n",
+        encoding="utf-8",
+    )
+    subprocess.run(["autoconf"], cwd=tmp_path, check=True)
+
+    ran = subprocess.run(
+        ["sh", "./configure"],
+        cwd=tmp_path,
+        env={**environ, **files.variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "checking whether we are cross compiling... yes" in ran.stdout
+    assert "checking size of long... 8" in ran.stdout
+    defined = (tmp_path / "config.log").read_text(encoding="utf-8")
+    has = RUNTIMES[_RUNTIME].glibc >= (2, 26)
+    assert ("#define HAVE_REALLOCARRAY 1" in defined) is has
+
+
 def test_all_pythons_of_a_version_give_the_same_headers(tmp_path: Path) -> None:
     """Debian's, which keeps them in several folders, pyenv's and uv's lead to the same code."""
     target = Target(runtime=RUNTIMES[_RUNTIME], architecture=Architecture.ARM64)

@@ -372,7 +372,8 @@ def _cmake(compiler: CrossCompiler, programs: Path, python: _Python) -> str:
 def _config_site(compiler: CrossCompiler) -> str:
     """Let `configure` scripts know that what they compile does not run here.
 
-    They learn it from `--host`, which build scripts for the same machine do not pass.
+    They learn it from `--host`, which build scripts for the same machine do not pass. What they
+    would try out, and then assume the worst of, is what glibc does.
     """
     if os.uname().machine == compiler.machine:
         return ""
@@ -380,6 +381,8 @@ def _config_site(compiler: CrossCompiler) -> str:
 if test -z "$host_alias"; then
     host_alias={compiler.machine}-linux-gnu
     cross_compiling=yes
+    ac_cv_func_malloc_0_nonnull=yes
+    ac_cv_func_realloc_0_nonnull=yes
 fi
 """
 
