@@ -50,12 +50,12 @@ _TARGETS = tuple(
 )
 
 PACKAGES = (
-    *("annoy", "brotlipy", "cbor", "chroma-hnswlib", "crcmod", "cx-oracle", "cyksuid", "datrie"),
+    *("annoy", "cbor", "chroma-hnswlib", "crcmod", "cx-oracle", "cyksuid", "datrie"),
     *("editdistance", "evdev", "fasttext", "gdal", "gssapi", "hnswlib", "jsonnet", "kerberos"),
-    *("leveldb", "libsass", "m2crypto", "mysqlclient", "netifaces", "psycopg2", "py-radix"),
+    *("leveldb", "libsass", "m2crypto", "mysqlclient", "netifaces", "psycopg2"),
     *("py-ubjson", "pyaudio", "pycairo", "pycld2", "pycrypto", "pyfarmhash", "pyicu", "pyjq"),
     *("pylibmc", "pyminizip", "pyswisseph", "python-geohash", "python-ldap", "pytricia"),
-    *("quickjs", "sasl", "systemd-python", "tgcrypto", "thrift", "timelib", "uamqp", "uwsgi"),
+    *("quickjs", "sasl", "systemd-python", "tgcrypto", "timelib", "uamqp", "uwsgi"),
     *("webrtcvad",),
 )
 """Packages with C or C++ that much is downloaded, and that do not have wheels for everything."""

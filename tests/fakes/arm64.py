@@ -16,7 +16,7 @@ from fakes.locks import CACHE, ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Arm64Python", "arm64_python"]
+__all__ = ["Arm64Python", "arm64_python", "find_arm64_python"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +32,21 @@ class Arm64Python:
         return ("qemu-aarch64-static", "-L", self.sysroot, self.program)
 
 
-@cache
 def arm64_python(version: str) -> Arm64Python:
     """Give a Python of a version such as `3.11`; where it cannot be had, skip the test."""
+    found = find_arm64_python(version)
+    if isinstance(found, str):
+        pytest.skip(found)
+    return found
+
+
+@cache
+def find_arm64_python(version: str) -> Arm64Python | str:
+    """Get a Python of a version such as `3.11`; else return why it cannot be had."""
     if shutil.which("qemu-aarch64-static") is None:
-        pytest.skip("there is no qemu-aarch64-static: `apt-get install qemu-user-static`")
+        return "there is no qemu-aarch64-static: `apt-get install qemu-user-static`"
     if os.geteuid() or shutil.which("apt-get") is None:
-        pytest.skip("only root on Debian can get a Python for arm64 from apt")
+        return "only root on Debian can get a Python for arm64 from apt"
     folder = CACHE / f"arm64-python{version}"
     ran = subprocess.run(
         ["sh", str(ROOT / "tests/arm64/make_python.sh"), str(folder)],
@@ -48,5 +56,5 @@ def arm64_python(version: str) -> Arm64Python:
         check=False,
     )
     if ran.returncode:
-        pytest.skip(f"apt has no Python {version} for arm64: {ran.stderr.strip()[-200:]}")
+        return f"apt has no Python {version} for arm64: {ran.stderr.strip()[-200:]}"
     return Arm64Python(sysroot=folder, program=folder / "usr" / "bin" / f"python{version}")

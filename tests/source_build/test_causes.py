@@ -122,6 +122,11 @@ def test_causes(output: str, expected: str) -> None:
             id="meson's Fortran",
         ),
         pytest.param(
+            "ld.lld: error: ./libtwo.a(two.o) is incompatible with aarch64linux",
+            "it links `./libtwo.a`, which is for another machine than the target",
+            id="library",
+        ),
+        pytest.param(
             "/bin/sh: 1: ./generate: Exec format error",
             "it runs a program that it has compiled",
             id="program",

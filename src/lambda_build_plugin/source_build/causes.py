@@ -73,6 +73,7 @@ _RUNS_FOR_TARGET = re.compile(
     r"|cannot run C(?:\+\+)? compiled programs"
     r"|'make', '(?:check|test)'\]' returned non-zero"
 )
+_WRONG_LIBRARY = re.compile(r"error: (?P<name>[^\s:(]+)(?:\(\S+\))? is incompatible with \w")
 _OTHER_LANGUAGE = re.compile(
     rf"{NOT_COMPILED}: (?P<name>\S+)|Unknown compiler\(s\): \[\['[^']*/(?P<asked>\w+)'\]\]"
 )
@@ -201,6 +202,9 @@ def _not_for_target(output: str, *, is_own: bool) -> Cause | None:
     """Find what zig cannot compile for a target."""
     if match := _OTHER_LANGUAGE.search(output):
         text = f"it calls `{match['name'] or match['asked']}`, and zig compiles only C and C++"
+        return Cause(text=text, hint=_another_way(is_own=is_own))
+    if match := _WRONG_LIBRARY.search(output):
+        text = f"it links `{match['name']}`, which is for another machine than the target"
         return Cause(text=text, hint=_another_way(is_own=is_own))
     if _RUNS_FOR_TARGET.search(output):
         text = "it runs a program that it has compiled, which is for another machine than this one"
