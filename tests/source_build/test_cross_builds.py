@@ -141,13 +141,14 @@ def _setuptools(
 
 def _cmake(
     *lines: str,
+    versions: str = "3.18",
     languages: str = "C",
     requires: tuple[str, ...] = (),
     calls: str = "",
     modules: tuple[str, ...] = (_NAME,),
     **files: str,
 ) -> Case:
-    head = ("cmake_minimum_required(VERSION 3.18)", f"project(app LANGUAGES {languages})")
+    head = (f"cmake_minimum_required(VERSION {versions})", f"project(app LANGUAGES {languages})")
     code = "int two(void);" if calls else ""
     return Case(
         backend="scikit_build_core.build",
@@ -249,6 +250,17 @@ _CASES = {
         },
     ),
     "CMake": _cmake(_find("Python", "Development.Module"), _MODULE, _INSTALL),
+    "CMake 4": _cmake(
+        _find("Python", "Development.Module"), _MODULE, _INSTALL, requires=("cmake>=4", "ninja")
+    ),
+    # Policy CMP0190 is about Python in builds for other machines.
+    "CMake 4 with its policies": _cmake(
+        _find("Python", "Development"),
+        _MODULE,
+        _INSTALL,
+        versions="3.18...4.1",
+        requires=("cmake>=4.1", "ninja"),
+    ),
     "CMake, Python3": _cmake(
         _find("Python3", "Development.Module"), _MODULE.replace("Python_", "Python3_"), _INSTALL
     ),
@@ -343,6 +355,16 @@ _FAILURES = {
     "CMake, a library": (
         _cmake("find_package(ZLIB REQUIRED)"),
         "it cannot find `ZLIB`",
+    ),
+    "CMake, a program for the target": (
+        _cmake(
+            _find("Python", "Development.Module"),
+            "add_executable(generate generate.c)",
+            "add_custom_command(OUTPUT two.c COMMAND generate > two.c)",
+            _MODULE.replace("_fast.c", "_fast.c ${CMAKE_CURRENT_BINARY_DIR}/two.c"),
+            generate__c="int main(void) { return 0; }\n",
+        ),
+        "it runs a program that it has compiled",
     ),
     "CMake, Fortran": (
         _cmake(
@@ -456,6 +478,7 @@ def test_what_is_missing_is_named(tmp_path: Path, environ: dict[str, str], name:
         "setuptools, cffi",
         "hatchling",
         "CMake, pybind11",
+        "CMake 4 with its policies",
         "CMake, a shared library",
         "meson, pybind11",
         "meson, a shared library",

@@ -76,6 +76,11 @@ esac
 """
 """Knows no package: the libraries of this machine are not those of the target."""
 
+_EMULATOR = "run-for-target"
+"""Runs programs as they are. CMake 4.1 and later ask only what this runs about Python (policy
+CMP0190), and the Python of the build does run here, and answers as the target's would. What a
+build compiles and runs through it fails, and says why, unless the target is such a machine."""
+
 _EMPTY_ARCHIVE = b"!<arch>\n"
 
 _FLAGS = "-Wall -DNDEBUG -fwrapv -O3"
@@ -190,6 +195,7 @@ def _write_programs(folder: Path, interpreter: Interpreter, plan: Path) -> Path:
     for name in _UNABLE:
         _write_script(folder / name, f'echo "{NOT_COMPILED}: $(basename "$0")" >&2\nexit 1\n')
     _write_script(folder / "pkg-config", _PKG_CONFIG)
+    _write_script(folder / _EMULATOR, 'exec "$@"\n')
     return folder
 
 
@@ -333,7 +339,8 @@ if os.environ.get("_PYTHON_SYSCONFIGDATA_NAME") == "_sysconfigdata_lambda_build"
 
 def _cmake(compiler: CrossCompiler, programs: Path, python: _Python) -> str:
     # `Python_SOABI` is overwritten when CMake compiles for another machine. What it then asks,
-    # if it finds it, is this program; the variable with its path is not documented.
+    # if it finds it, is this program; the variables with its path are not documented (the second
+    # is that of CMake 4).
     artifacts = {
         "INCLUDE_DIR": python.include,
         "LIBRARY": python.library,
@@ -345,6 +352,7 @@ def _cmake(compiler: CrossCompiler, programs: Path, python: _Python) -> str:
         f'set(CMAKE_C_COMPILER "{programs / "cc"}")',
         f'set(CMAKE_CXX_COMPILER "{programs / "c++"}")',
         f'set(CMAKE_Fortran_COMPILER "{programs / "gfortran"}")',
+        f'set(CMAKE_CROSSCOMPILING_EMULATOR "{programs / _EMULATOR}")',
         *(
             f'set(CMAKE_{language}{name} "{programs / tool}" CACHE FILEPATH "" FORCE)'
             for language in ("", "C_COMPILER_", "CXX_COMPILER_")
@@ -362,8 +370,9 @@ def _cmake(compiler: CrossCompiler, programs: Path, python: _Python) -> str:
             for key, value in artifacts.items()
         ),
         *(
-            f'set(_{name}_CONFIG "{python.config}" CACHE INTERNAL "")'
+            f'set(_{name}_{key} "{python.config}" CACHE INTERNAL "")'
             for name in ("Python", "Python3")
+            for key in ("CONFIG", "CONFIG_LAUNCHER")
         ),
     ]
     return "\n".join((*lines, ""))
