@@ -181,7 +181,7 @@ def _meant_elsewhere(handler: str, artifacts: Sequence[ArtifactView]) -> list[st
     """Find modules that may have been meant: deeper or higher, or with a similar spelling."""
     wanted, _, name = handler.rpartition(".")
     wanted = re.sub(r"[./]+", ".", wanted).strip(".")
-    modules = ModuleIndex.of(artifacts).modules
+    modules = ModuleIndex.of(artifacts).all()
     last = wanted.rpartition(".")[2]
     close = _close_matches(wanted, modules, n=_MOST_MEANT)
     likely = [
