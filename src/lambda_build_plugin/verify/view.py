@@ -228,6 +228,7 @@ def packed_artifact(
     *,
     code: Mapping[str, MachineCode],
     distributions: Sequence[Shipped],
+    source: Callable[[str], bytes | None],
 ) -> ArtifactView:
     """View a zip of which most files were already packed, and do not have to be read again.
 
@@ -237,6 +238,7 @@ def packed_artifact(
         code_of: The machine code in the wheels of the other files.
         code: The machine code in the packed files, by path.
         distributions: The metadata of the packed distributions.
+        source: Reads the source of a module whose bytecode alone ships, by its path.
     """
     numbers = {entry.path: number for number, entry in enumerate(tree.entries)}
     shown: dict[str, str] = {
@@ -254,7 +256,9 @@ def packed_artifact(
     found = dict(code)
     for entry in tree.entries:
         data = entry.data
-        if isinstance(data, Member) and (machine_code := code_of[data.wheel].get(data.name)):
+        if isinstance(data, Member) and (
+            machine_code := code_of.get(data.wheel, {}).get(data.name)
+        ):
             found[entry.path] = machine_code
     known = {each.name for each in distributions}
     others = [
@@ -270,6 +274,7 @@ def packed_artifact(
         code={path: found[path] for path in sorted(found)},
         distributions=tuple(sorted((*distributions, *others), key=lambda each: each.name)),
         own=frozenset(entry.path for entry in tree.entries if not isinstance(entry.data, Packed)),
+        source=source,
     )
 
 
