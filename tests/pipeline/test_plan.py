@@ -267,6 +267,7 @@ def test_altered_wheel(world: World, change: str, *, edited: bool) -> None:
         path.unlink()
     else:
         path.write_bytes(content if change == "one byte" else content[: len(content) // 2])
+    world.output.unlink()  # or else it would be found to be the same, and no wheel would be read
 
     report, _ = built(world)
 
@@ -288,6 +289,7 @@ def test_altered_wheel_offline(world: World) -> None:
     content = bytearray(path.read_bytes())
     content[200] ^= 1
     path.write_bytes(content)
+    next(world.project.rglob("app.py")).write_text("edited = True\n")
 
     run = world.build("--offline")
 
@@ -451,6 +453,42 @@ def test_handler_of_bytecode_alone(world: World) -> None:
 
     with pytest.raises(VerificationError, match="did you mean"):
         built(world, bytecode_only=True, handler=handler)
+
+
+def test_zip_that_is_there_is_not_written_again(world: World) -> None:
+    """If it has the hash of the last build, no wheel is read, and the file stays as it is."""
+    built(world)
+    built(world)
+    before, status = world.digest(), world.output.stat()
+    for wheel in (ONE, TWO, STORED):
+        path = world.cache / "files" / "sha256" / wheel.sha256[:2] / wheel.sha256
+        path.write_bytes(bytes(len(path.read_bytes())))
+
+    report, planned = built(world)
+
+    assert (planned, report["changed"], world.digest()) == (True, False, before)
+    assert report["sha256"] == before
+    assert world.output.stat().st_mtime_ns == status.st_mtime_ns
+    assert world.output.stat().st_ino == status.st_ino
+
+
+@pytest.mark.parametrize("through_link", [False, True], ids=["file", "symbolic link"])
+def test_zip_that_somebody_has_altered(world: World, *, through_link: bool) -> None:
+    """Another content of the same size is replaced, and the report says that it was another one."""
+    built(world)
+    built(world)
+    before = world.digest()
+    if through_link:
+        world.output.rename(world.folder / "real.zip")
+        world.output.symlink_to(world.folder / "real.zip")
+    content = bytearray(world.output.read_bytes())
+    content[len(content) // 2] ^= 1
+    world.output.write_bytes(content)
+
+    report, planned = built(world)
+
+    assert (planned, report["changed"], world.digest()) == (True, True, before)
+    assert world.output.is_symlink() == through_link
 
 
 def excluded(report: BuildReport) -> dict[str, int]:

@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lambda_build_plugin.archive import packed_files, write_archive
+from lambda_build_plugin.archive import describe_archive, packed_files, write_archive
 from lambda_build_plugin.config.settings import Contents, Form
 from lambda_build_plugin.errors import FetchError
 from lambda_build_plugin.stage.packed import Packed, as_bytes, from_bytes
@@ -209,15 +209,15 @@ def write_by_plan(artifact: ArtifactBuild, tree: StagedTree, path: Path, plan: P
             by now.
     """
     cache, key = artifact.context.cache, _own_key(artifact, tree)
-    last = cache.note(_LAST, key) or {}
     own = _own_digest(tree)
     earlier = artifact.run.written.get((key, own))
     if earlier is not None:
-        shutil.copyfile(earlier.path, path)
-        return replace(earlier, path=path)
+        return _write_again(artifact, earlier, path)
+    last = cache.note(_LAST, key) or {}
     is_the_same = last.get("own") == own
     try:
-        written = write_archive(
+        written = _find_written(artifact, tree, path, last) if is_the_same else None
+        written = written or write_archive(
             tree, path, epoch=artifact.settings.epoch, hashes_packed=not is_the_same
         )
     except OSError as error:
@@ -232,9 +232,30 @@ def write_by_plan(artifact: ArtifactBuild, tree: StagedTree, path: Path, plan: P
         raise UnusablePlanError("a wheel in the cache is not the one that was locked")
     if not is_the_same:
         with suppress(FetchError):  # a cache that cannot be written costs time only
-            cache.keep_note(_LAST, key, {"own": own, "sha256": written.sha256.hex()})
+            note = {"own": own, "sha256": written.sha256.hex(), "size": str(written.size)}
+            cache.keep_note(_LAST, key, note)
     artifact.run.written[key, own] = written
     return written
+
+
+def _find_written(
+    artifact: ArtifactBuild, tree: StagedTree, path: Path, last: Mapping[str, str]
+) -> Written | None:
+    """Find the zip of the last build, if it is still at its place; the note of it is signed."""
+    size, sha256 = int(last["size"]), bytes.fromhex(last["sha256"])
+    there = artifact.run.outputs.find_same(path, size=size, sha256=sha256)
+    if there is None:
+        return None
+    return describe_archive(tree, there, epoch=artifact.settings.epoch, sha256=sha256)
+
+
+def _write_again(artifact: ArtifactBuild, earlier: Written, path: Path) -> Written:
+    """Copy the zip of another artifact of this run, unless a copy is there already."""
+    outputs = artifact.run.outputs
+    there = outputs.find_same(path, size=earlier.size, sha256=earlier.sha256)
+    if there is None:
+        shutil.copyfile(earlier.path, path)
+    return replace(earlier, path=there or path)
 
 
 def _own_key(artifact: ArtifactBuild, tree: StagedTree) -> str:
