@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from lambda_build_plugin.archive import describe_archive, packed_files, write_archive
 from lambda_build_plugin.config.settings import Contents, Form
 from lambda_build_plugin.errors import FetchError
-from lambda_build_plugin.stage.packed import Packed, as_bytes, from_bytes
+from lambda_build_plugin.stage.packed import as_bytes, from_bytes
 from lambda_build_plugin.stage.tree import Dispute, Distribution, StagedTree
 from lambda_build_plugin.system.hashes import Digest
 from lambda_build_plugin.values import dataclass
@@ -268,10 +268,9 @@ def _own_key(artifact: ArtifactBuild, tree: StagedTree) -> str:
 def _own_digest(tree: StagedTree) -> str:
     """Hash everything that the zip depends on beside the plan: the project's own files."""
     hashing = hashlib.sha256()
-    for entry in tree.entries:
-        if not isinstance(entry.data, Packed):
-            fields = (entry.path, entry.digest, entry.size, entry.executable)
-            hashing.update(repr((*fields, isinstance(entry.data, bytes))).encode())
+    for entry in tree.not_packed:
+        fields = (entry.path, entry.digest, entry.size, entry.executable)
+        hashing.update(repr((*fields, isinstance(entry.data, bytes))).encode())
     for each in tree.distributions:
         if each.wheel.source == "local":
             hashing.update(each.wheel.sha256.encode())
