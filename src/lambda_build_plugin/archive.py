@@ -21,7 +21,7 @@ import zipfile
 import zlib
 from contextlib import ExitStack
 from dataclasses import field
-from itertools import groupby
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -32,14 +32,14 @@ from lambda_build_plugin.values import dataclass
 from lambda_build_plugin.wheel.members import LOCAL_HEADER, Member, MemberReader
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from io import FileIO
 
     from typing_extensions import Self
 
     from lambda_build_plugin.stage.tree import StagedTree
 
-__all__ = ["END_SIZE", "Written", "packed_files", "write_archive"]
+__all__ = ["END_SIZE", "Written", "describe_archive", "packed_files", "write_archive"]
 
 _CENTRAL = struct.Struct("<4s4B4HL2L5H2L")
 
@@ -62,7 +62,7 @@ _UTF8 = 0x800
 
 _LEVEL = 6
 
-_BLOCK = 1 << 20  # bytes
+_BLOCK = 1 << 19  # bytes
 
 _BLOCKS = 4  # one is filled, while the others wait to be hashed and written
 
@@ -115,16 +115,54 @@ def write_archive(
         StageError: A member of a wheel is damaged.
         OSError: The file cannot be written.
     """
+    with (
+        path.open("xb", buffering=0) as file,
+        _Output(file, hashes_packed=hashes_packed) as output,
+    ):
+        records, compressed = _write_all(tree, output, epoch)
+    return Written(
+        path=path,
+        size=output.offset,
+        sha256=output.digest,
+        compressed=compressed,
+        records=records,
+        packed_sha256=output.packed_digest,
+    )
+
+
+def describe_archive(tree: StagedTree, path: Path, *, epoch: int | None, sha256: bytes) -> Written:
+    """Say what `write_archive` has written, of a zip that is there already.
+
+    Args:
+        tree: What was written.
+        path: The zip.
+        epoch: The date of all members, in seconds since 1970; None for 1980.
+        sha256: That of the zip; the caller has checked that it is the one of this tree.
+
+    Raises:
+        StageError: A member of a wheel is damaged.
+    """
+    output = _Nothing()
+    records, compressed = _write_all(tree, output, epoch)
+    return Written(
+        path=path, size=output.offset, sha256=sha256, compressed=compressed, records=records
+    )
+
+
+def _write_all(
+    tree: StagedTree, output: _Output | _Nothing, epoch: int | None
+) -> tuple[tuple[bytes, ...], tuple[int, ...]]:
+    """Write the members of a zip and its directory.
+
+    Returns:
+        The records of the directory, and the compressed bytes of each member.
+    """
     date = _dos_date(epoch)
     central: list[bytes] = []
     compressed: list[int] = []
-    with (
-        path.open("xb", buffering=0) as file,
-        ExitStack() as wheels,
-        _Output(file, hashes_packed=hashes_packed) as output,
-    ):
+    with ExitStack() as wheels:
         reader, opened = MemberReader(wheels), _OpenWheels(wheels)
-        for is_packed, entries in groupby(tree.entries, key=_is_packed):
+        for is_packed, entries in _runs(tree.entries):
             if is_packed:
                 run: list[Packed] = [entry.data for entry in entries]  # type: ignore[misc]
                 central += map(_with_offset, run, output.copy_packed(run, opened))
@@ -140,14 +178,7 @@ def write_archive(
         start, count = output.offset, len(central)
         output.write(b"".join(central))
         output.write(_END.pack(b"PK\x05\x06", 0, 0, count, count, output.offset - start, start, 0))
-    return Written(
-        path=path,
-        size=output.offset,
-        sha256=output.digest,
-        compressed=tuple(compressed),
-        records=tuple(central),
-        packed_sha256=output.packed_digest,
-    )
+    return tuple(central), tuple(compressed)
 
 
 def _local_header(entry: Entry, packed: _Deflated, date: tuple[int, int]) -> bytes:
@@ -173,8 +204,13 @@ def _with_offset(data: Packed, offset: int) -> bytes:
     return b"".join((record[:_WITHOUT_OFFSET], _OFFSET.pack(offset), record[_CENTRAL.size :]))
 
 
-def _is_packed(entry: Entry) -> bool:
-    return isinstance(entry.data, Packed)
+def _runs(entries: Sequence[Entry]) -> Iterator[tuple[bool, Sequence[Entry]]]:
+    """Divide entries into those that are already packed, and those that are not."""
+    start = 0
+    for is_packed, same in groupby([isinstance(entry.data, Packed) for entry in entries]):
+        end = start + len(list(same))
+        yield is_packed, entries[start:end]
+        start = end
 
 
 def packed_files(
@@ -254,6 +290,46 @@ class _Block(NamedTuple):
     is_packed: bool
 
 
+class _Nothing:
+    """Takes the place of an output that exists already, and only counts."""
+
+    def __init__(self) -> None:
+        self.offset = 0
+        """Bytes so far."""
+
+    def write(self, *parts: bytes) -> None:
+        """Count bytes that were not packed before."""
+        self.offset += sum(map(len, parts))
+
+    def copy_packed(self, run: Iterable[Packed], _wheels: _OpenWheels) -> list[int]:
+        """Return the offset of each file, without reading any."""
+        offsets = [*accumulate((len(each.head) + each.length for each in run), initial=self.offset)]
+        self.offset = offsets.pop()
+        return offsets
+
+
+class _Span:
+    """Neighbours in a wheel that are neighbours in the zip as well, and are read at once.
+
+    The headers of the wheel are read with them, and then replaced by those of the zip, which
+    take as many bytes.
+    """
+
+    def __init__(self, file: FileIO | None = None, start: int = 0, place: int = 0) -> None:
+        self._file, self._start, self._place = file, start, place
+        self.heads: list[tuple[int, bytes]] = []
+        """The headers between the files, and their places in the block."""
+
+    def read(self, block: memoryview, end: int) -> None:
+        """Fill a block up to some place; where the wheel is cut off, leave what is in it."""
+        if self._file is None or self._place == end:
+            return
+        self._file.seek(self._start)
+        self._file.readinto(block[self._place : end])
+        for place, head in self.heads:
+            block[place : place + len(head)] = head
+
+
 class _Output:
     """Gathers what is written in blocks; a second thread hashes and writes them.
 
@@ -313,34 +389,40 @@ class _Output:
             self._put(part)
 
     def copy_packed(self, run: Iterable[Packed], wheels: _OpenWheels) -> list[int]:
-        """Write files that an earlier archive has packed; where a wheel is cut off, write less.
+        """Write files that an earlier archive has packed.
 
         There are thousands of them, and most are small, so that what is done for each counts.
+        Where a wheel is cut off, what is written is wrong, as the hash will show.
 
         Returns:
             The offset of each file.
         """
         self._switch(is_packed=True)
         offsets: list[int] = []
-        wheel, file = None, None
-        view, size = self._view, self._size
+        span, wheel, follows = _Span(), None, 0
+        size = self._size
         for head, _, source, start, length, _ in run:
             offsets.append(self._handed_over + size)
-            if length and source is not wheel:
-                wheel, file = source, wheels.file(source)
-            end = size + len(head)
-            if end + length <= _BLOCK:
-                view[size:end] = head
-                size = end
-                if file is not None and length:
-                    file.seek(start)
-                    size += file.readinto(view[end : end + length]) or 0
+            begin = size + len(head)
+            end = begin + length
+            if source is wheel and start == follows + len(head) and end <= _BLOCK:
+                span.heads.append((size, head))
+                size, follows = end, start + length
+                continue
+            span.read(self._view, size)
+            wheel, follows = source if length else None, start + length
+            file = wheels.file(source) if length else None
+            if end <= _BLOCK:
+                self._view[size:begin] = head
+                span, size = _Span(file, start, begin), end
                 continue
             self._size = size
             self._put(head)
-            if file is not None and length:
+            if file is not None:
                 self._copy(file, start, length)
-            view, size = self._view, self._size
+            size = self._size
+            span = _Span(file, follows, size)
+        span.read(self._view, size)
         self._size = size
         return offsets
 

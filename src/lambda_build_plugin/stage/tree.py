@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from lambda_build_plugin.errors import StageError
@@ -158,10 +159,17 @@ class StagedTree:
     bytecode: tuple[Checked, ...] = ()
     """Files in the cache that contain compiled modules of the tree."""
 
+    @cached_property
+    def not_packed(self) -> tuple[Entry, ...]:
+        """The entries that are not already packed as in an earlier zip."""
+        from lambda_build_plugin.stage.packed import Packed  # that module imports this one
+
+        return tuple([entry for entry in self.entries if not isinstance(entry.data, Packed)])
+
     @property
     def archives(self) -> Iterator[tuple[Path, str, str]]:
         """Path, sha256 and name of each file from which members are copied."""
-        copied = {entry.data.wheel for entry in self.entries if isinstance(entry.data, Member)}
+        copied = {entry.data.wheel for entry in self.not_packed if isinstance(entry.data, Member)}
         for distribution in self.distributions:
             wheel = distribution.wheel
             if wheel.path in copied:
@@ -174,7 +182,7 @@ class StagedTree:
         """What is doubtful about the files that ship."""
         return tuple(dispute.text for dispute in self.disputes)
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes of all entries, not compressed."""
         return sum(entry.size for entry in self.entries)
