@@ -31,6 +31,16 @@ option:
             id="sh",
         ),
         pytest.param(
+            "FileNotFoundError: [Errno 2] No such file or directory: 'gdal-config'",
+            "`gdal-config`",
+            id="Python",
+        ),
+        pytest.param(
+            "Could not find gdal-config. Make sure you have installed the GDAL native library",
+            "`gdal-config`",
+            id="gdal",
+        ),
+        pytest.param(
             "_x.c:1:10: fatal error: Python.h: No such file or directory\n 1 | #include <Python.h>",
             "`Python.h`",
             id="gcc",

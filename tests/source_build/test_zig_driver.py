@@ -50,6 +50,8 @@ def translated(*arguments: str) -> list[str]:
         "-fcf-protection=full",
         "-fipa-pta",
         "-mfpu=neon",
+        "-fno-gnu-unique",
+        "-lstdc++fs",
         "-Wl,-Map=app.map",
         "-Wl,-Map,app.map",
         "-Wl,--icf=all",

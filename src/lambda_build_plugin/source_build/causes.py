@@ -42,6 +42,7 @@ _MISSING = tuple(
         r"fatal error: '?(?P<name>[\w/.+-]+\.h(?:pp|xx)?)'?(?::| file not found| No such file)",
         r"(?P<name>\b(?!pkg-|python)\w+[_-]config)\b"
         r"[^\n]{0,80}?(?:not found|No such file|is required)",
+        r"(?:could not find|No such file or directory:) ['\"`]?(?P<name>\w+[_-]config)\b",
         r"(?P<name>\blib[\w.+-]+\.so[\w.]*): cannot open shared object file",
         r"cannot find -l(?P<name>[\w.+-]+)",
         r"unable to find (?:dynamic|static)? ?system library ['\"](?P<name>[\w.+-]+)",

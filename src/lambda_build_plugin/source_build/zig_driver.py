@@ -36,9 +36,19 @@ _DROPPED = (
     "-specs=",
     "-static-libgcc",  # zig links neither libgcc nor libstdc++
     "-static-libstdc++",
+    "-lstdc++fs",  # part of the C++ library that zig links
     "-fsanitize=",
     # Of gcc alone, or of another architecture's compiler; none changes what the code means.
-    *("-fgraphite", "-fipa-", "-floop-", "-fprofile-partial-training", "-fwhole-program"),
+    *(
+        "-fconcepts",
+        "-fgnu-unique",
+        "-fno-gnu-unique",
+        "-fgraphite",
+        "-fipa-",
+        "-floop-",
+        "-fprofile-partial-training",
+        "-fwhole-program",
+    ),
     *("-mabi=lp64", "-mfpu=", "-mindirect-branch", "-mtls-dialect="),
 )
 """Options that are left out, by their beginnings."""
