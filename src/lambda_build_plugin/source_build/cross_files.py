@@ -56,8 +56,18 @@ print(json.dumps({
 """
 """Asks a Python where its headers are."""
 
-FLAG_VARIABLES = frozenset({"CFLAGS", "CPPFLAGS", "CXXFLAGS", "LDFLAGS", "ARCHFLAGS"})
-"""Variables with flags for the compilers of this machine, which are not passed on."""
+FLAG_VARIABLES = frozenset(
+    {
+        *("ARCHFLAGS", "CFLAGS", "CPPFLAGS", "CXXFLAGS", "LDFLAGS"),
+        # Clang reads these itself, and finds the headers and libraries of this machine.
+        *("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH"),
+        *("CCC_OVERRIDE_OPTIONS", "ZIG_LIB_DIR"),
+        # `-C target-cpu=native` would be this machine's processor.
+        *("CARGO_BUILD_RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS"),
+        *("CMAKE_INCLUDE_PATH", "CMAKE_LIBRARY_PATH", "CMAKE_PREFIX_PATH"),
+    }
+)
+"""Variables with flags and folders for the compilers of this machine, which are not passed on."""
 
 _TARGETED = "_lambda_build_target"
 """The module that lets a backend's Python answer as the target's, and its `.pth` file."""
@@ -172,7 +182,10 @@ def _headers(interpreter: Interpreter, folder: Path) -> dict[str, str]:
     folder.mkdir()
     try:
         found = json.loads(answer.stdout)
-        shutil.copytree(found["folders"][0], folder, dirs_exist_ok=True)
+        # Debian links packages' headers here, which may be gone.
+        shutil.copytree(
+            found["folders"][0], folder, ignore_dangling_symlinks=True, dirs_exist_ok=True
+        )
         shutil.copyfile(_config(Path(found["config"]), found["multiarch"]), folder / "pyconfig.h")
     except (OSError, ValueError, shutil.Error):
         return {}  # there are none here: the compiler says that Python.h is missing
