@@ -28,6 +28,7 @@ from lambda_build_plugin.verify.written import check_archive, check_directory, r
 from lambda_build_plugin.wheel.file import check_unchanged
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lambda_build_plugin.archive import Written
@@ -70,11 +71,15 @@ def finish(
         *warn_of_empty_project(staged.with_sources, dependencies),
     ]
     temporary = run.outputs.place(output)
-    with artifact.clock.stage("archive"), writing(output):
-        written = _write(artifact, staged, temporary, dependencies.plan)
-        changed = run.outputs.compare(temporary)
+    try:
+        with artifact.clock.stage("archive"), writing(output):
+            written = _write(artifact, staged, temporary, dependencies.plan)
+            changed = run.outputs.compare(temporary)
+        savings = _find_savings(staged.tree, written, dependencies.plan)
+    except UnusablePlanError:
+        run.outputs.discard(temporary)
+        raise
     expected = _expect(artifact, dependencies)
-    savings = _find_savings(staged.tree, written, dependencies.plan)
     warnings += _verify(artifact, dependencies, staged, written, expected, savings)
     if settings.strict and warnings:
         raise StrictError(warnings)
@@ -91,7 +96,7 @@ def finish(
             lock=lock.path if lock else None,
             left_out=dependencies.left_out,
             excluded=staged.excluded,
-            savings=savings,
+            savings=_worth_telling(savings),
             warnings=warnings,
             seconds=artifact.clock.seconds,
         )
@@ -111,24 +116,40 @@ def _write(
     if plan is None:
         written = write_archive(tree, path, epoch=epoch)
     else:
-        try:
-            written = write_by_plan(artifact, tree, path, plan)
-        except UnusablePlanError:
-            artifact.run.outputs.discard(path)
-            raise
+        written = write_by_plan(artifact, tree, path, plan)
     for wheel, sha256, shown in tree.archives:
         check_unchanged(wheel, sha256, shown=shown)
     return written
 
 
-def _find_savings(tree: StagedTree, written: Written, plan: Plan | None) -> Sequence[Saving]:
-    """Find what would make a large zip smaller; a plan remembers it, as it does not change."""
-    if plan is not None or not sizes.is_large(unzipped=tree.size, zipped=written.size):
-        return plan.savings if plan else ()
-    # Not loaded for a small zip.
-    from lambda_build_plugin.verify.savings import possible_savings
+def _find_savings(
+    tree: StagedTree, written: Written, plan: Plan | None
+) -> Counter[tuple[str, str]] | None:
+    """Find what would make a large zip smaller; None for a small one.
 
-    return possible_savings(tree)
+    A plan remembers it for the dependencies.
+
+    Raises:
+        UnusablePlanError: The plan was noted when the zip was small.
+    """
+    if not sizes.is_large(unzipped=tree.size, zipped=written.size):
+        return None
+    # Not loaded for a small zip.
+    from lambda_build_plugin.verify.savings import all_savings
+
+    if plan is None:
+        return all_savings(tree)
+    if plan.savings is None:
+        raise UnusablePlanError("the artifact has become large")
+    return plan.savings + all_savings(replace(tree, entries=tree.not_packed))
+
+
+def _worth_telling(savings: Counter[tuple[str, str]] | None) -> Sequence[Saving]:
+    if savings is None:
+        return ()
+    from lambda_build_plugin.verify.savings import worth_telling
+
+    return worth_telling(savings)
 
 
 def _check_own_provider(settings: Settings, output: Path) -> None:
@@ -189,7 +210,7 @@ def _verify(
     staged: StagedArtifact,
     written: Written,
     expected: Word,
-    savings: Sequence[Saving],
+    savings: Counter[tuple[str, str]] | None,
 ) -> Sequence[str]:
     """Read the zip again, check it against the tree and the target, and return the warnings.
 
@@ -256,15 +277,14 @@ def _source_reader(staged: StagedArtifact) -> Callable[[str], bytes | None]:
 
     Those of the user's own modules are always read, and hardly ever those of others.
     """
-    own = {entry.path: entry for entry in staged.with_sources.entries}
+    own = {f"{entry.path}c": entry for entry in staged.with_sources.entries}
 
     @cache
     def others() -> Mapping[str, Entry]:
-        return {entry.path: entry for entry in staged.find_unfiltered().entries}
+        return {f"{entry.path}c": entry for entry in staged.find_unfiltered().entries}
 
     def read(path: str) -> bytes | None:
-        source = path.removesuffix("c")
-        entry = own.get(source) or others().get(source)
+        entry = own.get(path) or others().get(path)
         return None if entry is None else b"".join(contents([entry]))
 
     return read
