@@ -787,3 +787,15 @@ def test_plan_of_another_version(world: World, monkeypatch: pytest.MonkeyPatch) 
     _, planned = built(world, exclude_presets=["tests"])
 
     assert not planned
+
+
+def test_warnings_come_in_the_same_order(world: World) -> None:
+    """A plan knows those about the dependencies, and the others are found each time."""
+    lock(world, TWO, a_wheel("pkg", "1.0", files={"pkg/a.py": "", "pkg/A.py": ""}))
+    package = next(world.project.rglob("app.py")).parent
+    (package / "APP.py").write_text("x = 1\n")
+
+    (first, _), (again, _) = built(world), built(world)
+
+    assert len(first["warnings"]) == 2
+    assert again["warnings"] == first["warnings"]

@@ -116,9 +116,14 @@ class Plan:
             ),
             distributions=tuple(sorted(distributions, key=lambda each: each.wheel.name)),
             prefix=project.prefix,
-            disputes=(*self.tree.disputes, *project.disputes),
+            disputes=tuple(sorted((*self.tree.disputes, *project.disputes), key=_staging_order)),
             bytecode=project.bytecode,
         )
+
+
+def _staging_order(dispute: Dispute) -> tuple[int, tuple[str, ...]]:
+    """Sort as staging does: first what several wheels contain, then what differs in case only."""
+    return len(dispute.paths), dispute.paths[-1:]
 
 
 def may_have_plan(settings: Settings) -> bool:
