@@ -763,6 +763,26 @@ def test_project_that_makes_a_planned_artifact_too_large(
     assert str(planned.value) == str(failure.value)
 
 
+def test_savings_of_several_artifacts(world: World) -> None:
+    """Each of them knows what would make it smaller, though the plan does not yet."""
+    artifacts = "".join(f'artifacts.{name}.output = "{name}.zip"\n' for name in "ab")
+    with (world.project / "pyproject.toml").open("a") as file:
+        file.write(f"\n[tool.lambda-build]\n{artifacts}")
+    environ = {**world.environ}
+    del environ["LAMBDA_BUILD_OUTPUT"]
+    package = next(world.project.rglob("app.py")).parent
+    (package / "tests").mkdir()
+    (package / "tests" / "test_app.py").touch()
+    build_all(load_all_settings(world.project, environ=environ))
+    incompressible = hashlib.shake_128(b"tests").digest(26 << 20)
+    (package / "tests" / "data.bin").write_bytes(incompressible)
+
+    reports = build_all(load_all_settings(world.project, environ=environ))
+
+    savings = [saving["setting"] for report in reports for saving in report["savings"]]
+    assert savings == ['exclude-presets = ["tests"]'] * 2
+
+
 def test_savings_are_those_of_today(world: World) -> None:
     """Whether an artifact is large, and what would make it smaller, may change with the project."""
     package = next(world.project.rglob("app.py")).parent

@@ -71,15 +71,11 @@ def finish(
         *warn_of_empty_project(staged.with_sources, dependencies),
     ]
     temporary = run.outputs.place(output)
-    try:
-        with artifact.clock.stage("archive"), writing(output):
-            written = _write(artifact, staged, temporary, dependencies.plan)
-            changed = run.outputs.compare(temporary)
-        savings = _find_savings(staged.tree, written, dependencies.plan)
-    except UnusablePlanError:
-        run.outputs.discard(temporary)
-        raise
+    with artifact.clock.stage("archive"), writing(output):
+        written = _write(artifact, staged, temporary, dependencies.plan)
+        changed = run.outputs.compare(temporary)
     expected = _expect(artifact, dependencies)
+    savings = _find_savings(staged.tree, written, dependencies.plan)
     warnings += _verify(artifact, dependencies, staged, written, expected, savings)
     if settings.strict and warnings:
         raise StrictError(warnings)
@@ -116,7 +112,11 @@ def _write(
     if plan is None:
         written = write_archive(tree, path, epoch=epoch)
     else:
-        written = write_by_plan(artifact, tree, path, plan)
+        try:
+            written = write_by_plan(artifact, tree, path, plan)
+        except UnusablePlanError:
+            artifact.run.outputs.discard(path)
+            raise
     for wheel, sha256, shown in tree.archives:
         check_unchanged(wheel, sha256, shown=shown)
     return written
@@ -128,9 +128,6 @@ def _find_savings(
     """Find what would make a large zip smaller; None for a small one.
 
     A plan remembers it for the dependencies.
-
-    Raises:
-        UnusablePlanError: The plan was noted when the zip was small.
     """
     if not sizes.is_large(unzipped=tree.size, zipped=written.size):
         return None
@@ -139,8 +136,7 @@ def _find_savings(
 
     if plan is None:
         return all_savings(tree)
-    if plan.savings is None:
-        raise UnusablePlanError("the artifact has become large")
+    assert plan.savings is not None  # noqa: S101 - or the zip would not have been written by it
     return plan.savings + all_savings(replace(tree, entries=tree.not_packed))
 
 

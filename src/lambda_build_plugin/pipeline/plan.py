@@ -29,6 +29,7 @@ from lambda_build_plugin.stage.packed import as_bytes, from_bytes
 from lambda_build_plugin.stage.tree import Dispute, Distribution, StagedTree
 from lambda_build_plugin.system.hashes import Digest
 from lambda_build_plugin.values import dataclass
+from lambda_build_plugin.verify.sizes import is_large
 from lambda_build_plugin.verify.view import shipped_from_note
 from lambda_build_plugin.wheel.machine_code import as_note, from_note
 from lambda_build_plugin.wheel.members import Member
@@ -220,7 +221,7 @@ def write_by_plan(artifact: ArtifactBuild, tree: StagedTree, path: Path, plan: P
 
     Raises:
         UnusablePlanError: What was copied is not what the plan says, so a wheel is another one
-            by now.
+            by now. Or the zip is large, and was small when the plan was noted.
     """
     cache, key = artifact.context.cache, _own_key(artifact, tree)
     own = _own_digest(tree)
@@ -244,6 +245,8 @@ def write_by_plan(artifact: ArtifactBuild, tree: StagedTree, path: Path, plan: P
         with suppress(FetchError):
             cache.keep_note(_LAST, key, {})
         raise UnusablePlanError("a wheel in the cache is not the one that was locked")
+    if plan.savings is None and is_large(unzipped=tree.size, zipped=written.size):
+        raise UnusablePlanError("the artifact has become large")
     if not is_the_same:
         with suppress(FetchError):  # a cache that cannot be written costs time only
             note = {"own": own, "sha256": written.sha256.hex(), "size": str(written.size)}
@@ -344,7 +347,9 @@ def keep_plan(
     # A cache that cannot be written costs time only. Data has no compiler, and needs none.
     with suppress(FetchError, UnusablePlanError):
         content = as_bytes(packed, paths, names)
-        cache.keep_signed(_NOTES, _key(artifact, wheels), content)
+        key = _key(artifact, wheels)
+        cache.keep_signed(_NOTES, key, content)
+        artifact.run.plans.pop(key, None)  # it was of no use to this artifact
 
 
 def _savings_as_note(
