@@ -142,21 +142,32 @@ class Fetcher:
         selected: Sequence[Selected],
         *,
         on_arrival: Callable[[Fetched], None] = lambda _: None,
+        meanwhile: Callable[[], object] = lambda: None,
     ) -> tuple[Fetched, ...]:
-        """Fetch the selected files, several at a time.
+        """Fetch the selected files, several at a time, the largest first.
 
         Args:
             selected: What to fetch.
             on_arrival: Is called for each file that was not in the cache, while others arrive,
                 in a thread of its own.
+            meanwhile: What the waiting thread does as soon as all threads fetch.
 
         Raises:
             FetchError: With every file that cannot be fetched or is not what was locked.
         """
         self._reporter.fetching(files=len(selected))
         self._wanted = frozenset(item.filename for item in selected)
+        # What takes longest starts first: the small ones fill the time until it is there.
+        order = sorted(range(len(selected)), key=lambda place: -(selected[place].file.size or 0))
         try:
-            return tuple(self._each(lambda item: self._fetched(item, on_arrival), selected))
+            return tuple(
+                self._each(
+                    lambda item: self._fetched(item, on_arrival),
+                    selected,
+                    order=order,
+                    meanwhile=meanwhile,
+                )
+            )
         finally:
             self.close()
 
@@ -166,8 +177,15 @@ class Fetcher:
             if self._connected is not None:
                 self._connected.close()
 
-    def _each(self, work: Callable[[_T], _R], items: Sequence[_T]) -> list[_R]:
-        """Process all items in threads and report all failures together."""
+    def _each(
+        self,
+        work: Callable[[_T], _R],
+        items: Sequence[_T],
+        *,
+        order: Sequence[int] | None = None,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> list[_R]:
+        """Process all items in threads and report all failures together, in their order."""
 
         def guarded(item: _T) -> _R | FetchError:
             try:
@@ -175,7 +193,9 @@ class Fetcher:
             except FetchError as error:
                 return error
 
-        results = map_in_threads(guarded, items, threads=self._jobs)
+        results = map_in_threads(
+            guarded, items, threads=self._jobs, order=order, meanwhile=meanwhile
+        )
         errors = [result for result in results if isinstance(result, FetchError)]
         if errors:
             raise _together(errors)
