@@ -20,12 +20,13 @@ from lambda_build_plugin.stage.presets import Rule, preset_rules
 from lambda_build_plugin.stage.records import with_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from lambda_build_plugin.config.settings import Preset
     from lambda_build_plugin.stage.tree import Entry, StagedTree
 
-__all__ = ["Excluded", "Filtered", "filtered"]
+__all__ = ["Excluded", "Filtered", "excluded_by", "filtered"]
 
 _METADATA = ".dist-info"
 
@@ -66,12 +67,62 @@ def filtered(
     rules = [*preset_rules(presets, tree, paths), *_patterns(exclude, include)]
     if not rules:
         return Filtered(tree=tree)
+    found = _apply(rules, paths, tree.entries)
+    return Filtered(
+        tree=with_entries(tree, found.kept),
+        excluded=found.excluded(rules),
+        warnings=tuple(
+            _in_vain(rule, tree.prefix, spares=number in found.spared)
+            for number, rule in enumerate(rules)
+            if rule.kind != "preset" and number not in found.matched
+        ),
+    )
+
+
+def excluded_by(preset: Preset, tree: StagedTree) -> Excluded:
+    """Tell what a preset alone would leave out of a tree."""
+    paths = [_below(tree.prefix, entry) for entry in tree.entries]
+    rules = list(preset_rules((preset,), tree, paths))
+    (excluded,) = _apply(rules, paths, tree.entries).excluded(rules)
+    return excluded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Applied:
+    """What some rules do with the entries of a tree; rules are named by their places."""
+
+    kept: Sequence[Entry]
+    files: Mapping[int, int]
+    """How many files a rule leaves out."""
+
+    sizes: Mapping[int, int]
+    """Bytes that it leaves out."""
+
+    matched: AbstractSet[int]
+    spared: AbstractSet[int]
+    """Rules that match only metadata, which they do not name."""
+
+    def excluded(self, rules: Sequence[Rule]) -> tuple[Excluded, ...]:
+        return tuple(
+            Excluded(
+                kind=rule.kind,
+                rule=rule.text,
+                files=self.files.get(number, 0),
+                unzipped=self.sizes.get(number, 0),
+            )
+            for number, rule in enumerate(rules)
+            if rule.leaves_out
+        )
+
+
+def _apply(rules: Sequence[Rule], paths: Sequence[str], entries: Sequence[Entry]) -> _Applied:
+    """Apply rules to entries, whose paths below the import root are given."""
     kept: list[Entry] = []
     files: Counter[int] = Counter()
     sizes: Counter[int] = Counter()
     matched: set[int] = set()
     spared: set[int] = set()
-    for path, entry in zip(paths, tree.entries, strict=True):
+    for path, entry in zip(paths, entries, strict=True):
         is_metadata = path.partition("/")[0].endswith(_METADATA)
         last = None
         for number, rule in enumerate(rules):
@@ -88,19 +139,7 @@ def filtered(
         else:
             files[last] += 1
             sizes[last] += entry.size
-    return Filtered(
-        tree=with_entries(tree, kept),
-        excluded=tuple(
-            Excluded(kind=rule.kind, rule=rule.text, files=files[number], unzipped=sizes[number])
-            for number, rule in enumerate(rules)
-            if rule.leaves_out
-        ),
-        warnings=tuple(
-            _in_vain(rule, tree.prefix, spares=number in spared)
-            for number, rule in enumerate(rules)
-            if rule.kind != "preset" and number not in matched
-        ),
-    )
+    return _Applied(kept=kept, files=files, sizes=sizes, matched=matched, spared=spared)
 
 
 def _below(prefix: str, entry: Entry) -> str:
