@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -41,6 +42,84 @@ def test_it_is_a_frozen_dataclass() -> None:
         point.x = 2  # type: ignore[misc]
     with pytest.raises(TypeError):
         Point()  # type: ignore[call-arg]
+
+
+def test_each_instance_has_its_own_default() -> None:
+    """A factory is called for each instance that names no value."""
+    assert Point(x=1).tags is not Point(x=1).tags
+    assert Point(x=1).tags == {}
+
+
+def test_it_can_be_sent_to_another_process() -> None:
+    """Workers send values to the process that started them."""
+    sent = pickle.dumps(Named(x=1, name="a"))
+
+    assert pickle.loads(sent) == Named(x=1, name="a")  # noqa: S301 - made here
+
+
+@pytest.mark.parametrize(
+    ("arguments", "values", "message"),
+    [
+        ((), {"x": 1, "z": 2}, "unexpected arguments: z"),
+        ((), {"y": 2}, "misses a required argument: x"),
+        ((1,), {}, "takes 0 positional arguments"),
+    ],
+)
+def test_wrong_arguments_are_refused(
+    arguments: tuple[int, ...], values: dict[str, int], message: str
+) -> None:
+    """The error names what is wrong."""
+    with pytest.raises(TypeError, match=message):
+        Point(*arguments, **values)  # type: ignore[arg-type]
+
+
+@dataclass()
+class Counter:
+    """A value that can change, with positional arguments and methods of its own."""
+
+    start: int
+    step: int = 1
+    total: int = dataclasses.field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        """Complete the fields."""
+        self.total = self.start
+
+    def __repr__(self) -> str:
+        """Show the sum alone."""
+        return str(self.total)
+
+
+def test_fields_may_be_given_by_position() -> None:
+    """Unless the decorator says `kw_only`; and none of them twice."""
+    assert Counter(1, 2) == Counter(start=1, step=2) != Counter(1)
+    with pytest.raises(TypeError, match="multiple values for: start"):
+        Counter(1, start=2)  # type: ignore[misc]
+    with pytest.raises(TypeError, match="misses a required argument: start"):
+        Counter()  # type: ignore[call-arg]
+
+
+def test_a_class_keeps_the_methods_that_it_writes() -> None:
+    """They win over those of the decorator, and `__post_init__` is called."""
+    assert repr(Counter(7)) == "7"
+
+
+def test_what_can_change_cannot_be_hashed() -> None:
+    """Only a frozen value has a hash, and only it refuses to be changed."""
+    counter = Counter(1)
+    counter.step = 5
+
+    assert counter == Counter(1, 5)
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(counter)
+    point = Point(x=1)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        del point.x
+
+
+def test_values_of_two_classes_differ() -> None:
+    """Equal fields are not enough."""
+    assert Named(x=1, name="a") != Point(x=1)
 
 
 def test_fields_are_inherited() -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
+
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +55,7 @@ class Reporter:
         yield
 
 
-@dataclass(slots=True)
+@dataclass()
 class Clock:
     """Times the stages of one build, and tells of each when it begins."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
+
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +17,7 @@ __all__ = ["RawSources", "is_file", "is_true"]
 _TRUE = {"1", "true", "yes", "on", "y", "t"}
 
 
-@dataclass(slots=True, repr=False)
+@dataclass()
 class RawSources:
     """What all configuration says about indexes; what comes first in a list has priority.
 
@@ -49,6 +51,8 @@ class RawSources:
     client_certificate: str | None = None
     trusted_hosts: set[str] = field(default_factory=set)
     proxy: str | None = None
+
+    __repr__ = object.__repr__
 
 
 def is_true(text: str | None) -> bool:

@@ -19,7 +19,7 @@ import tempfile
 import time
 import zipfile
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,7 @@ from lambda_build_plugin.source_build.errors import (
 from lambda_build_plugin.source_build.in_process import build_in_process, usable_backend
 from lambda_build_plugin.source_build.process_state import no_input, scratch
 from lambda_build_plugin.system.hashes import check_file
+from lambda_build_plugin.values import dataclass
 from lambda_build_plugin.wheel.file import BROKEN_ZIP, Wheel
 from lambda_build_plugin.wheel.rewrite import normalize
 
@@ -101,7 +102,7 @@ def build_wheel(
     return replace(wheel, built_by=built_by, compiled_by=str(compiler or ""))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Attempts:
     """The attempts to build one source."""
 

@@ -6,11 +6,11 @@ import errno
 import os
 import shutil
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import StageError
 from lambda_build_plugin.system.leftovers import part_name, sweep_parts
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ class OutputError(StageError):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PlacedOutputs:
     """What a process has prepared, so that another one can move it or remove it."""
 

@@ -18,6 +18,7 @@ from lambda_build_plugin.runtime.standard_library import is_built_in
 from lambda_build_plugin.verify.findings import Findings
 from lambda_build_plugin.verify.grammar import LARGEST_SOURCE
 from lambda_build_plugin.verify.module_index import ModuleIndex
+from lambda_build_plugin.verify.paths import range_starting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -147,8 +148,9 @@ def _found(artifact: ArtifactView, module: str) -> str | None:
         parent = stem.rpartition("/")[0]
         depth = len(parent) + 1 if parent else 0
         start = f"{stem}."
-        for path in artifact.sizes:
-            if path.startswith(start) and path.endswith(".so") and "/" not in path[depth:]:
+        places = range_starting(artifact.paths, start)
+        for path in artifact.paths[places.start : places.stop]:
+            if path.endswith(".so") and "/" not in path[depth:]:
                 return path
         for path in (f"{stem}.py", f"{stem}.pyc"):
             if path in artifact.sizes:
@@ -181,7 +183,7 @@ def _meant_elsewhere(handler: str, artifacts: Sequence[ArtifactView]) -> list[st
     """Find modules that may have been meant: deeper or higher, or with a similar spelling."""
     wanted, _, name = handler.rpartition(".")
     wanted = re.sub(r"[./]+", ".", wanted).strip(".")
-    modules = ModuleIndex.of(artifacts).modules
+    modules = ModuleIndex.of(artifacts).all()
     last = wanted.rpartition(".")[2]
     close = _close_matches(wanted, modules, n=_MOST_MEANT)
     likely = [

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from lambda_build_plugin.verify.paths import range_starting
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from lambda_build_plugin.verify.view import ArtifactView
 
@@ -13,8 +15,9 @@ __all__ = ["Module", "ModuleIndex"]
 
 _RANKS = {"pyc": 1, "py": 2}
 _MACHINE_CODE = 3
-_PACKAGE = 10
 """Which of several files of one name is imported: the one with the highest rank."""
+
+_INIT = "__init__"
 
 
 class Module(NamedTuple):
@@ -40,7 +43,11 @@ class Module(NamedTuple):
 
 
 class ModuleIndex:
-    """All modules of an artifact and its layers, in the order of `sys.path`."""
+    """All modules of an artifact and its layers, in the order of `sys.path`.
+
+    An artifact has thousands of modules, and its own code imports a few of them. So a module is
+    looked for when somebody asks for it, among the sorted paths of the files.
+    """
 
     @classmethod
     def of(cls, artifacts: Sequence[ArtifactView]) -> ModuleIndex:
@@ -48,49 +55,54 @@ class ModuleIndex:
         return artifacts[0].index if len(artifacts) == 1 else cls(artifacts)
 
     def __init__(self, artifacts: Sequence[ArtifactView]) -> None:
-        """Collect the names of all files.
+        self._places = [(artifact, root) for artifact in artifacts for root in artifact.roots]
+        self._found: dict[str, Module | None] = {}
 
-        A package is found before a module of the same name, and machine code before source
-        (https://docs.python.org/3/reference/import.html#the-path-based-finder).
+    def find(self, name: str) -> Module | None:
+        """Find what an import of a dotted name finds; None if there is no such module."""
+        if name not in self._found:
+            places = (_find(name, artifact, root) for artifact, root in self._places)
+            self._found[name] = next(filter(None, places), None)
+        return self._found[name]
+
+    def __getitem__(self, name: str) -> Module:
+        """Get a module that is known to exist.
+
+        Raises:
+            KeyError: There is none.
         """
-        self.modules: dict[str, Module] = {}
-        self.folders: set[str] = set()
-        """Dotted names of all folders: without an `__init__`, they are namespace packages."""
+        found = self.find(name)
+        if found is None:
+            raise KeyError(name)
+        return found
 
-        for artifact in artifacts:
-            for root in artifact.roots:
-                self._add(artifact, root)
+    def has_folder(self, name: str) -> bool:
+        """Tell whether a dotted name is a folder: without an `__init__`, a namespace package."""
+        folder = name.replace(".", "/")
+        return any(
+            range_starting(artifact.paths, f"{root}{folder}/") for artifact, root in self._places
+        )
 
-    def _add(self, artifact: ArtifactView, root: str) -> None:
-        found: dict[str, tuple[int, str]] = {}
-        packages: dict[str, str] = {}
-        for path in artifact.sizes:
-            if not path.startswith(root):
-                continue
-            folder, _, file = path[len(root) :].rpartition("/")
-            package = packages.get(folder)
-            if package is None:
-                package = packages[folder] = self._add_folders(folder)
-            stem, _, ending = file.partition(".")
-            rank = _RANKS.get(ending, _MACHINE_CODE if ending.endswith("so") else 0)
-            if not rank:
-                continue
-            is_package = stem == "__init__"
-            name = package if is_package else f"{package}.{stem}" if package else stem
-            rank += _PACKAGE if is_package else 0
-            if name and rank > found.get(name, (0, ""))[0]:
-                found[name] = rank, path
-        for name, (rank, path) in found.items():
-            if name not in self.modules:
-                self.modules[name] = Module(name, path, artifact, rank > _PACKAGE)
+    def own(self) -> Mapping[str, Module]:
+        """Get the modules of the project and of local packages by their names, sorted."""
+        return {name: module for name, module in self._named("own") if module.is_own}
 
-    def _add_folders(self, folder: str) -> str:
-        """Remember a folder and those that it is in; return its dotted name."""
-        dotted = name = folder.replace("/", ".")
-        while name and name not in self.folders:
-            self.folders.add(name)
-            name = name.rpartition(".")[0]
-        return dotted
+    def all(self) -> Mapping[str, Module]:
+        """Get all modules by their names, sorted: slow, as there are thousands of them."""
+        return dict(self._named("paths"))
+
+    def _named(self, files: str) -> Iterator[tuple[str, Module]]:
+        """Yield the modules that some files of each artifact are, by an attribute of the view."""
+        names = {
+            _module_name(path[len(root) :])
+            for artifact, root in self._places
+            for path in getattr(artifact, files)
+            if path.startswith(root)
+        }
+        for name in sorted(names):
+            module = self.find(name)
+            if module is not None:
+                yield name, module
 
     def missing(self, dotted: str) -> str:
         """Name the first part of a dotted name that cannot be imported; empty if all can be.
@@ -102,9 +114,46 @@ class ModuleIndex:
         name = ""
         for part in dotted.split("."):
             name = f"{name}.{part}" if name else part
-            module = self.modules.get(name)
-            if module is None and name not in self.folders:
+            module = self.find(name)
+            if module is None and not self.has_folder(name):
                 return name
             if module is not None and not (module.is_own and module.is_package):
                 return ""
         return ""
+
+
+def _find(name: str, artifact: ArtifactView, root: str) -> Module | None:
+    """Find a module in one folder of `sys.path`.
+
+    A package is found before a module of the same name, and machine code before source
+    (https://docs.python.org/3/reference/import.html#the-path-based-finder).
+    """
+    stem = root + name.replace(".", "/")
+    for start, is_package in ((f"{stem}/{_INIT}.", True), (f"{stem}.", False)):
+        files = range_starting(artifact.paths, start)
+        ranked = {
+            path: _rank(path[len(start) :]) for path in artifact.paths[files.start : files.stop]
+        }
+        best = max(ranked, key=ranked.__getitem__, default="")
+        if best and ranked[best]:
+            return Module(name, best, artifact, is_package)
+    return None
+
+
+def _rank(ending: str) -> int:
+    """Rank what follows the first dot of a file's name; 0 if it is not a module."""
+    if "/" in ending:
+        return 0
+    return _RANKS.get(ending, _MACHINE_CODE if ending.endswith("so") else 0)
+
+
+def _module_name(path: str) -> str:
+    """Name the module that a file may be; empty if it is none."""
+    folder, _, file = path.rpartition("/")
+    stem, _, ending = file.partition(".")
+    if not _rank(ending):
+        return ""
+    package = folder.replace("/", ".")
+    if stem == _INIT:
+        return package
+    return f"{package}.{stem}" if package else stem

@@ -19,6 +19,7 @@ from lambda_build_plugin.stage.packed import Packed
 from lambda_build_plugin.stage.tree import LAYER_FILES
 from lambda_build_plugin.values import dataclass
 from lambda_build_plugin.verify.module_index import ModuleIndex
+from lambda_build_plugin.verify.paths import by_top_name
 from lambda_build_plugin.verify.zip_format import is_folder
 from lambda_build_plugin.wheel.file import read_text
 from lambda_build_plugin.wheel.machine_code import Examiner
@@ -126,14 +127,20 @@ class ArtifactView:
         return ModuleIndex((self,))
 
     @cached_property
+    def paths(self) -> list[str]:
+        """The paths of all files, sorted."""
+        return list(self.sizes)
+
+    @cached_property
     def names(self) -> Mapping[str, Mapping[str, list[str]]]:
         """By root, map what is directly in it to its own path, or the paths of its files."""
-        found: dict[str, dict[str, list[str]]] = {root: {} for root in self.roots}
-        for root, names in found.items():
-            for path in self.sizes:
-                if path.startswith(root):
-                    names.setdefault(path[len(root) :].partition("/")[0], []).append(path)
-        return found
+        paths = self.paths
+        return {
+            root: {
+                name: paths[places.start : places.stop] for name, places in by_top_name(paths, root)
+            }
+            for root in self.roots
+        }
 
 
 def shipped(metadata: bytes) -> Shipped:
