@@ -90,7 +90,9 @@ def get_locked_wheels(
             if item.selected.is_wheel:
                 examine(_wheel_of(item))
 
-        fetched = fetcher.fetch(selection.files, on_arrival=arrive)
+        fetched = fetcher.fetch(
+            selection.files, on_arrival=arrive, meanwhile=artifact.prepare_project_wheel
+        )
     return LockedWheels(
         wheels=(
             *(_wheel_of(item) for item in fetched if item.selected.is_wheel),
