@@ -14,7 +14,12 @@ from lambda_build_plugin.config.settings import Contents, Layout
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.pipeline.empty_project import warn_of_empty_project
 from lambda_build_plugin.pipeline.outputs import check_zip
-from lambda_build_plugin.pipeline.plan import UnusablePlanError, keep_plan, write_by_plan
+from lambda_build_plugin.pipeline.plan import (
+    UnusablePlanError,
+    keep_plan,
+    own_names,
+    write_by_plan,
+)
 from lambda_build_plugin.pipeline.surroundings import get_surroundings
 from lambda_build_plugin.runtime.sdk import SDK
 from lambda_build_plugin.stage.contents import write_folder
@@ -70,7 +75,7 @@ def finish(
     ]
     temporary = run.outputs.place(output)
     with artifact.clock.stage("archive"), writing(output):
-        written = _write(artifact, staged, temporary, dependencies.plan)
+        written = _write(artifact, staged, temporary, dependencies)
         changed = run.outputs.compare(temporary)
     expected = _expect(artifact, dependencies)
     savings = _find_savings(staged.tree, written, dependencies.plan)
@@ -98,7 +103,7 @@ def finish(
 
 
 def _write(
-    artifact: ArtifactBuild, staged: StagedArtifact, path: Path, plan: Plan | None
+    artifact: ArtifactBuild, staged: StagedArtifact, path: Path, dependencies: Dependencies
 ) -> Written:
     """Write the zip, and check that all that was copied is what it must be.
 
@@ -106,9 +111,10 @@ def _write(
         StageError: A file has changed since it was checked.
         UnusablePlanError: What was copied by the plan is not what the plan says.
     """
-    tree, epoch = staged.tree, artifact.settings.epoch
+    tree, epoch, plan = staged.tree, artifact.settings.epoch, dependencies.plan
     if plan is None:
-        written = write_archive(tree, path, epoch=epoch)
+        own = own_names(tree) if dependencies.can_have_plan else None
+        written = write_archive(tree, path, epoch=epoch, own=own)
     else:
         try:
             written = write_by_plan(artifact, tree, path, plan)

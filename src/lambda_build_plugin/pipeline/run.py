@@ -179,7 +179,6 @@ class ArtifactBuild:
             run.project_wheels[target] = built
         return built
 
-
     def prepare_project_wheel(self) -> None:
         """Do what can be done ahead for the project's wheel, while something else is waited for."""
         settings, run = self.settings, self.run

@@ -91,15 +91,6 @@ class MemberReader:
         self._archives = _OpenFiles(stack, zipfile.ZipFile)
         self._piece = _Piece(_NOWHERE, 0, b"")
 
-    def start(self, member: Member) -> int:
-        """Find where the data of a member begins in its wheel.
-
-        Raises:
-            DamagedMemberError: The member is not there.
-        """
-        head = self._at(member).read(LOCAL_HEADER.size + _MOST_BYTES_A_CHARACTER * len(member.name))
-        return member.header_offset + _start_of_data(member, head, check_name=self._check_names)
-
     def _at(self, member: Member) -> FileIO:
         """Open the wheel, at the beginning of the member."""
         if member.header_offset > _LAST_OFFSET:
@@ -114,15 +105,29 @@ class MemberReader:
     def raw(self, member: Member) -> Iterator[bytes]:
         """Yield the bytes of a member as the wheel contains them, compressed or not.
 
-        One read brings the local header and, for small members, all of the data.
-
         Raises:
             DamagedMemberError: The member is not there, or is cut off.
+        """
+        yield from self.copied(member)[1]
+
+    def copied(self, member: Member) -> tuple[int, Iterator[bytes]]:
+        """Find where the data of a member begins in its wheel, and begin to read it.
+
+        One read brings the local header and, for small members, all of the data.
+
+        Returns:
+            The offset of the data, and the data; a member that is cut off shows at its end.
+
+        Raises:
+            DamagedMemberError: The member is not there.
         """
         file = self._at(member)
         head = file.read(_longest_head(member) + min(member.compressed_size, self._chunk))
         start = _start_of_data(member, head, check_name=self._check_names)
         data = head[start : start + member.compressed_size]
+        return member.header_offset + start, self._rest(member, file, start, data)
+
+    def _rest(self, member: Member, file: FileIO, start: int, data: bytes) -> Iterator[bytes]:
         yield data
         left = member.compressed_size - len(data)
         if left:
