@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.system.cache import Cache
     from lambda_build_plugin.system.hashes import Checked
 
-__all__ = ["Fetched", "Fetcher"]
+__all__ = ["Fetched", "Fetcher", "Receiver"]
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -62,6 +62,21 @@ class Fetched:
     path: Path
     sha256: str
     """Hexadecimal."""
+
+
+class Receiver:
+    """Is told of files that are downloaded, in the threads that do it. This one ignores them."""
+
+    def begin(self, selected: Selected) -> Callable[[bytes], None]:
+        """Hear that a file begins to arrive, once for each attempt; return what takes its bytes.
+
+        What is to be done with the bytes must not fail, and takes the time of the download.
+        """
+        del selected
+        return lambda _: None
+
+    def complete(self, fetched: Fetched) -> None:
+        """Hear that a file, with the bytes of its last attempt, is what was locked."""
 
 
 class Fetcher:
@@ -141,15 +156,14 @@ class Fetcher:
         self,
         selected: Sequence[Selected],
         *,
-        on_arrival: Callable[[Fetched], None] = lambda _: None,
+        receiver: Receiver | None = None,
         meanwhile: Callable[[], object] = lambda: None,
     ) -> tuple[Fetched, ...]:
         """Fetch the selected files, several at a time, the largest first.
 
         Args:
             selected: What to fetch.
-            on_arrival: Is called for each file that was not in the cache, while others arrive,
-                in a thread of its own.
+            receiver: Is told of each file that was not in the cache.
             meanwhile: What the waiting thread does as soon as all threads fetch.
 
         Raises:
@@ -162,7 +176,7 @@ class Fetcher:
         try:
             return tuple(
                 self._each(
-                    lambda item: self._fetched(item, on_arrival),
+                    lambda item: self._fetched(item, receiver or Receiver()),
                     selected,
                     order=order,
                     meanwhile=meanwhile,
@@ -203,7 +217,7 @@ class Fetcher:
 
     # --- one file ---------------------------------------------------------------------
 
-    def _fetched(self, selected: Selected, on_arrival: Callable[[Fetched], None]) -> Fetched:
+    def _fetched(self, selected: Selected, receiver: Receiver) -> Fetched:
         file = selected.file
         digest = file.digest
         if digest is None and self._offline and file.url is not None:
@@ -213,21 +227,21 @@ class Fetcher:
         elif (found := self._cache.find(digest) if digest else None) is not None:
             checked, cached = found, True
         else:
-            checked, cached = self._fetched_once(selected)
+            checked, cached = self._fetched_once(selected, receiver)
         self._reporter.fetched(selected.filename, cached=cached)
         fetched = Fetched(selected=selected, path=checked.path, sha256=checked.sha256)
         if not cached:
-            on_arrival(fetched)
+            receiver.complete(fetched)
         return fetched
 
-    def _fetched_once(self, selected: Selected) -> tuple[Checked, bool]:
+    def _fetched_once(self, selected: Selected, receiver: Receiver) -> tuple[Checked, bool]:
         """Fetch a file, unless another build of the run does so; tell whether it was there."""
         digest = selected.file.digest
         if digest is None:
-            return self._fetched_anew(selected), False
+            return self._fetched_anew(selected, receiver), False
         with self._cache.alone(digest):
             found = self._cache.find(digest)
-            return (found, True) if found else (self._fetched_anew(selected), False)
+            return (found, True) if found else (self._fetched_anew(selected, receiver), False)
 
     def _local(self, path: Path, selected: Selected) -> Checked:
         digest = selected.file.digest
@@ -237,7 +251,7 @@ class Fetcher:
             raise LocalFileGoneError(path, error.strerror or str(error)) from error
         return _right(checked, selected.filename, digest, str(path))
 
-    def _fetched_anew(self, selected: Selected) -> Checked:
+    def _fetched_anew(self, selected: Selected, receiver: Receiver | None = None) -> Checked:
         """Fetch a file that is not in the cache."""
         url = selected.file.url or self._names.urls.get(str(selected.file.digest))
         if url is None:
@@ -246,14 +260,16 @@ class Fetcher:
             return self._local(path_of(url), selected)
         if self._offline:
             raise NotCachedError(selected.filename)
-        return self._downloaded(url, selected)
+        return self._downloaded(url, selected, receiver or Receiver())
 
-    def _downloaded(self, url: str, selected: Selected) -> Checked:
+    def _downloaded(self, url: str, selected: Selected, receiver: Receiver) -> Checked:
         digest = selected.file.digest
         self._reporter.note(f"get {redacted(url)}")
         checked = self._client.get(
             url,
-            lambda response: self._cache.store(self._counted(response), digest),
+            lambda response: self._cache.store(
+                self._counted(response, receiver.begin(selected)), digest
+            ),
             headers={"Accept-Encoding": "identity"},
         )
         if checked is None:
@@ -267,7 +283,7 @@ class Fetcher:
         note = self._cache.note("digests", url)
         return Digest(note["digest"]) if note and "digest" in note else None
 
-    def _counted(self, response: Response) -> Iterator[bytes]:
+    def _counted(self, response: Response, hear: Callable[[bytes], None]) -> Iterator[bytes]:
         received = 0
         self._reporter.announced(response.announced_size)
         for chunk in response.chunks():
@@ -275,6 +291,7 @@ class Fetcher:
             received += len(chunk)
             if received > _LARGEST_FILE:
                 raise UnreachableError(response.url, f"the file exceeds {_LARGEST_FILE:,} bytes")
+            hear(chunk)
             yield chunk
 
     def _link(self, selected: Selected) -> Link:

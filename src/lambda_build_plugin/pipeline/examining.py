@@ -1,7 +1,7 @@
 """Fetched wheels → notes in the cache that they are sound, and how they are laid out.
 
-While the other wheels arrive, each one is read, checked and laid out in a single pass. The stages
-that follow look the notes up. Nothing is decided here: a wheel with any fault gets no note, and
+The members of a wheel are inflated and hashed while the wheel arrives, and it is checked and laid
+out while the others do. The stages that follow look the notes up. Nothing is decided here: a wheel with any fault gets no note, and
 the stage that meets it says what is wrong, in the order of the wheels.
 """
 
@@ -11,76 +11,107 @@ import os
 import queue
 import threading
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.stage.layout import lay_out_open
 from lambda_build_plugin.stage.layout_cache import Layouts
 from lambda_build_plugin.wheel import integrity
+from lambda_build_plugin.wheel.arriving import ArrivingMembers
 from lambda_build_plugin.wheel.file import check_unchanged
 from lambda_build_plugin.wheel.open_wheel import open_wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from typing import TypeAlias
+    from collections.abc import Callable, Iterator, Mapping
 
     from lambda_build_plugin.system.cache import Cache
+    from lambda_build_plugin.wheel.arriving import Content
     from lambda_build_plugin.wheel.file import Wheel
 
-    Task: TypeAlias = tuple[float, int, "Wheel | None"]
-    """What comes first, what comes first among equals, and a wheel; None ends a thread."""
-
-__all__ = ["examining"]
+__all__ = ["Examination", "examining"]
 
 _MOST_THREADS = 8
 
 _LAST = float("inf")
 
 
-@contextmanager
-def examining(cache: Cache) -> Iterator[Callable[[Wheel], None]]:
-    """Examine wheels in threads while others arrive, and wait for them at the end.
+class Examination:
+    """Examines wheels, in threads of its own and in those in which they are received."""
 
-    Of the wheels that have arrived, the largest comes first: it would be waited for at the end.
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        self._arrived: queue.PriorityQueue[_Task] = queue.PriorityQueue()
+        self._streams: dict[str, ArrivingMembers] = {}
+        self._is_over = threading.Event()
+        # More threads than processors would take memory for nothing.
+        self._threads = [
+            threading.Thread(target=self._run, daemon=True)
+            for _ in range(min(os.cpu_count() or 1, _MOST_THREADS))
+        ]
 
-    Yields:
-        A function that takes a wheel whose file has just been hashed.
-    """
-    arrived: queue.PriorityQueue[Task] = queue.PriorityQueue()
-    is_over = threading.Event()
+    def receive(self, filename: str) -> Callable[[bytes], None]:
+        """Begin to receive a wheel, maybe once more, and return what takes its bytes."""
+        stream = self._streams[filename] = ArrivingMembers()
+        return stream.hear
 
-    def run() -> None:
-        while not is_over.is_set():
-            _, _, wheel = arrived.get()
+    def take(self, wheel: Wheel) -> None:
+        """Examine a wheel whose file has just been hashed, and is what was received.
+
+        The largest of those that have arrived comes first: it would be waited for at the end.
+        """
+        with suppress(OSError):  # whoever needs it says that it has gone
+            self._arrived.put(_Task(-wheel.path.stat().st_size, id(wheel), wheel))
+
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def finish(self, *, waits: bool) -> None:
+        """End the threads; after a failure, nobody waits for what they have not begun."""
+        if not waits:
+            self._is_over.set()
+        for number in range(len(self._threads)):
+            self._arrived.put(_Task(_LAST, number, None))
+        if waits:
+            for thread in self._threads:
+                thread.join()
+
+    def _run(self) -> None:
+        while not self._is_over.is_set():
+            wheel = self._arrived.get().wheel
             if wheel is None:
                 return
+            stream = self._streams.pop(wheel.filename, None)
             with suppress(LambdaBuildError):
-                _examine(wheel, cache)
+                _examine(wheel, self._cache, stream.found if stream is not None else {})
 
-    def take(wheel: Wheel) -> None:
-        with suppress(OSError):  # whoever needs it says that it has gone
-            arrived.put((-wheel.path.stat().st_size, id(wheel), wheel))
 
-    # More threads than processors would take memory for nothing.
-    threads = [
-        threading.Thread(target=run, daemon=True)
-        for _ in range(min(os.cpu_count() or 1, _MOST_THREADS))
-    ]
-    for thread in threads:
-        thread.start()
+class _Task(NamedTuple):
+    """What to do next; the smallest comes first."""
+
+    order: float
+    number: int
+    """Distinguishes those of the same order."""
+
+    wheel: Wheel | None
+    """None ends a thread."""
+
+
+@contextmanager
+def examining(cache: Cache) -> Iterator[Examination]:
+    """Examine wheels while others arrive, and wait for the last of them at the end."""
+    examination = Examination(cache)
+    examination.start()
     try:
-        yield take
+        yield examination
     except BaseException:
-        is_over.set()  # nobody waits for what is left
+        examination.finish(waits=False)
         raise
-    finally:
-        for number in range(len(threads)):
-            arrived.put((_LAST, number, None))
-    for thread in threads:
-        thread.join()
+    examination.finish(waits=True)
 
 
-def _examine(wheel: Wheel, cache: Cache) -> None:
+def _examine(wheel: Wheel, cache: Cache, arrived: Mapping[int, Content]) -> None:
     """Check one wheel, lay it out, and note both if it has not changed meanwhile.
 
     Raises:
@@ -90,7 +121,7 @@ def _examine(wheel: Wheel, cache: Cache) -> None:
     if integrity.is_noted(wheel, cache) and layouts.is_noted(wheel):
         return
     with open_wheel(wheel) as source:
-        code = integrity.examine(source)
+        code = integrity.examine(source, arrived)
         if isinstance(code, integrity.Damage):
             return
         layout = lay_out_open(source)

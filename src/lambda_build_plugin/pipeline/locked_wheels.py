@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import SourceBuildError
 from lambda_build_plugin.fetch.configuration import HostIndexes, read_sources
-from lambda_build_plugin.fetch.fetcher import Fetcher
+from lambda_build_plugin.fetch.fetcher import Fetcher, Receiver
 from lambda_build_plugin.pipeline.examining import examining
 from lambda_build_plugin.pipeline.selecting import check_sizes, select_files
 from lambda_build_plugin.selection.explain import NoMatchingFileError, explain
@@ -18,13 +18,15 @@ from lambda_build_plugin.source_build.wheels import build_archive, build_commit,
 from lambda_build_plugin.wheel.file import Wheel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from lambda_build_plugin.fetch.fetcher import Fetched
     from lambda_build_plugin.lock.model import Lock, LockedPackage
+    from lambda_build_plugin.pipeline.examining import Examination
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.selection.files import Selection
     from lambda_build_plugin.selection.left_out import LeftOut
+    from lambda_build_plugin.selection.wheel_choice import Selected
     from lambda_build_plugin.source_build.context import BuildContext
 
 __all__ = ["LockedWheels", "get_locked_wheels", "make_fetcher"]
@@ -84,14 +86,11 @@ def get_locked_wheels(
     )
     check_sizes(artifact.settings, selection.files)
     can_have_plan = not selection.commits and all(item.is_wheel for item in selection.files)
-    with artifact.clock.stage("fetch"), examining(artifact.context.cache) as examine:
-
-        def arrive(item: Fetched) -> None:
-            if item.selected.is_wheel:
-                examine(_wheel_of(item))
-
+    with artifact.clock.stage("fetch"), examining(artifact.context.cache) as examination:
         fetched = fetcher.fetch(
-            selection.files, on_arrival=arrive, meanwhile=artifact.prepare_project_wheel
+            selection.files,
+            receiver=_WheelReceiver(examination),
+            meanwhile=artifact.prepare_project_wheel,
         )
     return LockedWheels(
         wheels=(
@@ -101,6 +100,22 @@ def get_locked_wheels(
         left_out=selection.left_out,
         can_have_plan=can_have_plan,
     )
+
+
+class _WheelReceiver(Receiver):
+    """Passes on the wheels among the files that are downloaded."""
+
+    def __init__(self, examination: Examination) -> None:
+        self._examination = examination
+
+    def begin(self, selected: Selected) -> Callable[[bytes], None]:
+        if not selected.is_wheel:
+            return super().begin(selected)
+        return self._examination.receive(selected.filename)
+
+    def complete(self, fetched: Fetched) -> None:
+        if fetched.selected.is_wheel:
+            self._examination.take(_wheel_of(fetched))
 
 
 @contextmanager

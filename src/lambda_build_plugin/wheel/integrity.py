@@ -17,7 +17,7 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import FetchError, StageError
-from lambda_build_plugin.system.hashes import record_digest
+from lambda_build_plugin.system.hashes import record_digest, spelled_digest
 from lambda_build_plugin.system.threads import map_in_threads
 from lambda_build_plugin.values import dataclass
 from lambda_build_plugin.wheel.file import check_readable, check_unchanged
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from lambda_build_plugin.system.cache import Cache
+    from lambda_build_plugin.wheel.arriving import Content
     from lambda_build_plugin.wheel.file import Wheel
     from lambda_build_plugin.wheel.machine_code import MachineCode
     from lambda_build_plugin.wheel.members import Member
@@ -175,10 +176,17 @@ def _checked(wheel: Wheel) -> Damage | Mapping[str, MachineCode]:
     return found
 
 
-def examine(source: OpenWheel) -> Damage | Mapping[str, MachineCode]:
+def examine(
+    source: OpenWheel, arrived: Mapping[int, Content] | None = None
+) -> Damage | Mapping[str, MachineCode]:
     """Find the first member that is not what the wheel says of it, else the machine code.
 
     What is found is worth something only if the file still has its digest afterwards.
+
+    Args:
+        source: The wheel.
+        arrived: What members contained when the same bytes were received, by the offset of
+            their headers: they are not inflated again.
 
     Raises:
         ValueError: The RECORD is none, or a member is encrypted.
@@ -191,6 +199,11 @@ def examine(source: OpenWheel) -> Damage | Mapping[str, MachineCode]:
             check_readable(info)
             member = member_of(source.wheel.path, info)
             wanted = () if info is record else digests.get(name, ())
+            content = arrived.get(member.header_offset) if arrived else None
+            if content is not None and _is_as_declared(content, member, wanted):
+                if content.code is not None:
+                    code[info.filename] = content.code
+                continue
             try:
                 found = _examine_member(member, wanted, reader)
             except DamagedMemberError as error:
@@ -198,6 +211,15 @@ def examine(source: OpenWheel) -> Damage | Mapping[str, MachineCode]:
             if found is not None:
                 code[info.filename] = found
     return code
+
+
+def _is_as_declared(content: Content, member: Member, digests: Collection[str]) -> bool:
+    """Compare what a member contained with the directory and with its digests in RECORD."""
+    if content.method != member.method or content.compressed_size != member.compressed_size:
+        return False
+    if content.size != member.size or content.crc != member.crc:
+        return False
+    return all(digest == spelled_digest(content.sha256) for digest in digests)
 
 
 def _digests(rows: Iterable[RecordRow]) -> Mapping[str, Sequence[str]]:

@@ -55,6 +55,10 @@ class Examiner:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the bytes that were kept."""
         if self._kept is not None:
             self._kept.close()
 
