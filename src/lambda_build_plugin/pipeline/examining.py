@@ -1,8 +1,9 @@
 """Fetched wheels → notes in the cache that they are sound, and how they are laid out.
 
 The members of a wheel are inflated and hashed while the wheel arrives, and it is checked and laid
-out while the others do. The stages that follow look the notes up. Nothing is decided here: a wheel with any fault gets no note, and
-the stage that meets it says what is wrong, in the order of the wheels.
+out while the others do. The stages that follow look the notes up. Nothing is decided here: a wheel
+with any fault gets no note, and the stage that meets it says what is wrong, in the order of the
+wheels.
 """
 
 from __future__ import annotations

@@ -68,11 +68,17 @@ class ArrivingMembers:
 
     def __init__(self) -> None:
         self._found: dict[int, Content] = {}
-        self._rest = b""
+        self._waiting: list[bytes] = []
         """What has arrived, and can only be read together with what follows it."""
 
+        self._count = 0
+        """The bytes of that."""
+
+        self._needed = LOCAL_HEADER.size
+        """How many there must be until it is worth reading them."""
+
         self._offset = 0
-        """Where that begins in the wheel."""
+        """Where they begin in the wheel."""
 
         self._large: _LargeMember | None = None
         self._is_over = False
@@ -86,14 +92,18 @@ class ArrivingMembers:
         """Take the next bytes. Nothing fails: what cannot be read is left for later."""
         if self._is_over:
             return
-        try:
-            self._read(self._rest + chunk)
-        except (_UnreadableError, zlib.error):
-            self.close()
+        self._waiting.append(chunk)
+        self._count += len(chunk)
+        if self._count >= self._needed:
+            try:
+                self._read(b"".join(self._waiting))
+            except (_UnreadableError, zlib.error, OSError):  # of a temporary file
+                self.close()
 
     def close(self) -> None:
         """Release what is in memory and in temporary files, except for what was found."""
-        self._is_over, self._rest = True, b""
+        self._is_over = True
+        self._waiting.clear()
         if self._large is not None:
             self._large.close()
             self._large = None
@@ -109,6 +119,7 @@ class ArrivingMembers:
             if self._large is not None:
                 place += self._large.hear(view[place:])
                 if not self._large.is_complete:
+                    self._needed = 1
                     break
                 self._found[self._large.header.offset] = self._large.content()
                 self._large = None
@@ -116,12 +127,21 @@ class ArrivingMembers:
             if not read:
                 break
             place += read
-        self._rest = data[place:]
+        self._waiting = [data[place:]]
+        self._count = len(data) - place
         self._offset += place
 
     def _member(self, data: memoryview, offset: int) -> int:
-        """Read a small member, or the header of a large one; return how many bytes that took."""
-        if len(data) < LOCAL_HEADER.size:
+        """Read a small member, or the header of a large one.
+
+        Returns:
+            How many bytes that took; 0 if it needs more.
+
+        Raises:
+            _UnreadableError: It is no member, or one that cannot be read ahead.
+        """
+        self._needed = LOCAL_HEADER.size
+        if len(data) < self._needed:
             return 0
         signature, _, _, flags, method, _, _, _, packed, size, name, extra = (
             LOCAL_HEADER.unpack_from(data)
@@ -134,16 +154,15 @@ class ArrivingMembers:
             raise _UnreadableError
         start = LOCAL_HEADER.size + name + extra
         header = _Header(offset, method, packed, size)
-        if max(packed, size) > _SMALL:
-            if len(data) < start:
-                return 0
-            self._large = _LargeMember(header)
-            return int(start)
-        end = start + packed
-        if len(data) < end:
+        is_large = max(packed, size) > _SMALL
+        self._needed = int(start if is_large else start + packed)
+        if len(data) < self._needed:
             return 0
-        self._found[offset] = _content(header, data[start:end])
-        return int(end)
+        if is_large:
+            self._large = _LargeMember(header)
+        else:
+            self._found[offset] = _content(header, data[start : self._needed])
+        return self._needed
 
 
 def _content(header: _Header, data: memoryview) -> Content:
