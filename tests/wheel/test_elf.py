@@ -119,7 +119,7 @@ def test_other_readers_agree() -> None:
                 for version in required
             }
             expected[path] = (
-                [tag.needed for tag in tags if tag.entry.d_tag == "DT_NEEDED"],
+                [vars(tag)["needed"] for tag in tags if tag.entry.d_tag == "DT_NEEDED"],
                 sorted(versions),
                 elf.elfclass,
             )
