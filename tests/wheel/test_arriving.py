@@ -83,7 +83,7 @@ def test_every_member_is_found(method: int, chunk: int) -> None:
         files = {name: data for name, data in files.items() if len(data) < 100_000}
     wheel = a_wheel(files=files, compression=method)
 
-    found = by_name(wheel.content, heard(wheel.content, chunk=chunk).found)
+    found = by_name(wheel.content, heard(wheel.content, chunk=chunk).finish())
 
     with zipfile.ZipFile(io.BytesIO(wheel.content)) as archive:
         infos = {info.filename: info for info in archive.infolist()}
@@ -111,7 +111,7 @@ def test_sizes_behind_the_data() -> None:
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.py", b"x = 1\n")
 
-    assert heard(stream.getvalue()).found == {}
+    assert heard(stream.getvalue()).finish() == {}
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_cut_off() -> None:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         start = archive.getinfo("demo/noise.bin").header_offset
 
-    found = by_name(content, heard(content[: start + 300_000]).found)
+    found = by_name(content, heard(content[: start + 300_000]).finish())
 
     assert sorted(found) == ["demo/__init__.py", "demo/empty.py", "demo/large.so"]
 
@@ -147,7 +147,7 @@ def test_more_than_the_header_says(size: int) -> None:
     content = saying(wheel.content, "bomb.bin", place=22, value=size)
     tracemalloc.start()
     try:
-        found = heard(content).found
+        found = heard(content).finish()
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -165,7 +165,7 @@ def test_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
     content = a_wheel(files={"a.py": b"x", "demo/large.so": _FILES["demo/large.so"]}).content
 
-    assert [*by_name(content, heard(content).found)] == ["a.py"]
+    assert [*by_name(content, heard(content).finish())] == ["a.py"]
 
 
 # --- the directory decides ----------------------------------------------------------------
@@ -183,7 +183,7 @@ def examined(
 def test_nothing_is_inflated_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A wheel of which every member was found is sound without another look at them."""
     fake = a_wheel(files=_FILES)
-    arrived = heard(fake.content).found
+    arrived = heard(fake.content).finish()
     asked: list[str] = []
     monkeypatch.setattr(
         "lambda_build_plugin.wheel.integrity._examine_member",
@@ -211,7 +211,7 @@ def test_what_does_not_fit_is_looked_at_again(tmp_path: Path, wrong: dict[str, o
     fake = a_wheel(files=_FILES)
     arrived = {
         offset: each._replace(code=None, **wrong)  # type: ignore[arg-type]
-        for offset, each in heard(fake.content).found.items()
+        for offset, each in heard(fake.content).finish().items()
     }
 
     code = examined(tmp_path, fake, arrived)
@@ -225,7 +225,7 @@ def test_damage_is_told_as_ever(tmp_path: Path, name: str) -> None:
     record = f"{name},sha256={'A' * 43},\ndemo-1.0.dist-info/RECORD,,\n".encode()
     fake = a_wheel(files=_FILES, record=record)
 
-    damage = examined(tmp_path, fake, heard(fake.content).found)
+    damage = examined(tmp_path, fake, heard(fake.content).finish())
 
     assert isinstance(damage, Damage)
     assert damage == examined(tmp_path, fake, {})
@@ -238,4 +238,4 @@ def test_other_sizes_in_front_of_a_member(tmp_path: Path) -> None:
     content = saying(fake.content, "a.py", place=22, value=7)
 
     assert zlib.crc32(content) != zlib.crc32(fake.content)
-    assert examined(tmp_path, fake, heard(content).found) == {}
+    assert examined(tmp_path, fake, heard(content).finish()) == {}

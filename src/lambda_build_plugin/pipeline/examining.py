@@ -85,7 +85,7 @@ class Examination:
                 return
             stream = self._streams.pop(wheel.filename, None)
             with suppress(LambdaBuildError):
-                _examine(wheel, self._cache, stream.found if stream is not None else {})
+                _examine(wheel, self._cache, stream.finish() if stream is not None else {})
 
 
 class _Task(NamedTuple):

@@ -37,6 +37,9 @@ _SMALL = 1 << 18  # bytes of a member that is inflated in one step
 
 _CHUNK = 1 << 18  # bytes of a larger one that are inflated at a time
 
+_AT_ONCE = 1 << 18
+"""Bytes that are gathered before they are read: there are many small members in them."""
+
 
 class Content(NamedTuple):
     """What a member contains, found out from its data; a tuple, because there are thousands."""
@@ -74,7 +77,7 @@ class ArrivingMembers:
         self._count = 0
         """The bytes of that."""
 
-        self._needed = LOCAL_HEADER.size
+        self._needed = _AT_ONCE
         """How many there must be until it is worth reading them."""
 
         self._offset = 0
@@ -83,11 +86,6 @@ class ArrivingMembers:
         self._large: _LargeMember | None = None
         self._is_over = False
 
-    @property
-    def found(self) -> Mapping[int, Content]:
-        """What members contain, by the offset of their local headers."""
-        return self._found
-
     def hear(self, chunk: bytes) -> None:
         """Take the next bytes. Nothing fails: what cannot be read is left for later."""
         if self._is_over:
@@ -95,10 +93,14 @@ class ArrivingMembers:
         self._waiting.append(chunk)
         self._count += len(chunk)
         if self._count >= self._needed:
-            try:
-                self._read(b"".join(self._waiting))
-            except (_UnreadableError, zlib.error, OSError):  # of a temporary file
-                self.close()
+            self._read_on()
+
+    def finish(self) -> Mapping[int, Content]:
+        """Read what is left, and return what members contain, by the offset of their headers."""
+        if not self._is_over:
+            self._read_on()
+        self.close()
+        return self._found
 
     def close(self) -> None:
         """Release what is in memory and in temporary files, except for what was found."""
@@ -107,6 +109,12 @@ class ArrivingMembers:
         if self._large is not None:
             self._large.close()
             self._large = None
+
+    def _read_on(self) -> None:
+        try:
+            self._read(b"".join(self._waiting))
+        except (_UnreadableError, zlib.error, OSError):  # of a temporary file
+            self.close()
 
     def _read(self, data: bytes) -> None:
         """Read as many members as are there, and keep the rest.
@@ -119,7 +127,7 @@ class ArrivingMembers:
             if self._large is not None:
                 place += self._large.hear(view[place:])
                 if not self._large.is_complete:
-                    self._needed = 1
+                    self._needed = _AT_ONCE
                     break
                 self._found[self._large.header.offset] = self._large.content()
                 self._large = None
@@ -140,8 +148,8 @@ class ArrivingMembers:
         Raises:
             _UnreadableError: It is no member, or one that cannot be read ahead.
         """
-        self._needed = LOCAL_HEADER.size
-        if len(data) < self._needed:
+        self._needed = _AT_ONCE
+        if len(data) < LOCAL_HEADER.size:
             return 0
         signature, _, _, flags, method, _, _, _, packed, size, name, extra = (
             LOCAL_HEADER.unpack_from(data)
@@ -155,14 +163,15 @@ class ArrivingMembers:
         start = LOCAL_HEADER.size + name + extra
         header = _Header(offset, method, packed, size)
         is_large = max(packed, size) > _SMALL
-        self._needed = int(start if is_large else start + packed)
-        if len(data) < self._needed:
+        end = int(start if is_large else start + packed)
+        if len(data) < end:
+            self._needed = max(end, _AT_ONCE)
             return 0
         if is_large:
             self._large = _LargeMember(header)
         else:
-            self._found[offset] = _content(header, data[start : self._needed])
-        return self._needed
+            self._found[offset] = _content(header, data[start:end])
+        return end
 
 
 def _content(header: _Header, data: memoryview) -> Content:
