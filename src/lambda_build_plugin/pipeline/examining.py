@@ -44,16 +44,20 @@ class Examination:
         self._arrived: queue.PriorityQueue[_Task] = queue.PriorityQueue()
         self._streams: dict[str, ArrivingMembers] = {}
         self._is_over = threading.Event()
-        # More threads than processors would take memory for nothing.
-        self._threads = [
-            threading.Thread(target=self._run, daemon=True)
-            for _ in range(min(os.cpu_count() or 1, _MOST_THREADS))
-        ]
+        # More threads than processors would only be in each other's way.
+        count = min(os.cpu_count() or 1, _MOST_THREADS)
+        self._turns = threading.Semaphore(count)
+        self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(count)]
 
     def receive(self, filename: str) -> Callable[[bytes], None]:
         """Begin to receive a wheel, maybe once more, and return what takes its bytes."""
         stream = self._streams[filename] = ArrivingMembers()
-        return stream.hear
+
+        def hear(chunk: bytes) -> None:
+            with self._turns:
+                stream.hear(chunk)
+
+        return hear
 
     def take(self, wheel: Wheel) -> None:
         """Examine a wheel whose file has just been hashed, and is what was received.
