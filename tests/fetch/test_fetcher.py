@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -585,13 +586,42 @@ def test_failures_are_told_in_the_order_of_the_lock(world: World) -> None:
     ]
 
 
-def test_something_is_done_meanwhile(world: World) -> None:
-    """The waiting thread is free as soon as the downloads have begun."""
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param("index", id="downloaded"),
+        pytest.param("cache", id="in the cache"),
+        pytest.param("nowhere", id="gone"),
+        pytest.param("", id="no file at all"),
+    ],
+)
+def test_something_is_done_meanwhile(world: World, place: str) -> None:
+    """The waiting thread does something else as soon as a file arrives, and waits for none."""
     done: list[str] = []
-    with FakeIndex([WHEEL]) as index:
-        world.fetcher(index.url).fetch([selected()], meanwhile=lambda: done.append("imports"))
+    with FakeIndex([] if place == "nowhere" else [WHEEL]) as index:
+        if place == "cache":
+            world.fetcher(index.url).fetch([selected()])
+        with suppress(FetchError):
+            world.fetcher(index.url).fetch(
+                [selected()] if place else [], meanwhile=lambda: done.append("imports")
+            )
 
     assert done == ["imports"]
+
+
+def test_meanwhile_does_not_delay_the_first_file(world: World) -> None:
+    """What is done meanwhile begins when the first file does."""
+    arrived: list[str] = []
+    heard = Heard()
+    with FakeIndex([WHEEL]) as index:
+        index.fail("/demo/", Slow(0.2))
+        world.fetcher(index.url).fetch(
+            [selected()],
+            receiver=heard,
+            meanwhile=lambda: arrived.extend(name for name, _ in heard.attempts),
+        )
+
+    assert arrived == [WHEEL.filename]
 
 
 def test_fetcher_makes_its_own_client(world: World) -> None:

@@ -110,6 +110,9 @@ class Fetcher:
             download=self._fetched_anew,
         )
         self._wanted: frozenset[str] = frozenset()
+        self._is_under_way = threading.Event()
+        self._is_under_way.set()
+        """Whether the first of the files arrives, or there is none to wait for."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -164,7 +167,8 @@ class Fetcher:
         Args:
             selected: What to fetch.
             receiver: Is told of each file that was not in the cache.
-            meanwhile: What the waiting thread does as soon as all threads fetch.
+            meanwhile: What the waiting thread does as soon as the first file arrives: before
+                that, it would only delay the others.
 
         Raises:
             FetchError: With every file that cannot be fetched or is not what was locked.
@@ -172,6 +176,13 @@ class Fetcher:
         self._reporter.fetching(files=len(selected))
         self._wanted = frozenset(item.filename for item in selected)
         # What takes longest starts first: the small ones fill the time until it is there.
+        if selected:
+            self._is_under_way.clear()
+
+        def do_meanwhile() -> None:
+            self._is_under_way.wait()
+            meanwhile()
+
         order = sorted(range(len(selected)), key=lambda place: -(selected[place].file.size or 0))
         try:
             return tuple(
@@ -179,7 +190,7 @@ class Fetcher:
                     lambda item: self._fetched(item, receiver or Receiver()),
                     selected,
                     order=order,
-                    meanwhile=meanwhile,
+                    meanwhile=do_meanwhile,
                 )
             )
         finally:
@@ -206,6 +217,8 @@ class Fetcher:
                 return work(item)
             except FetchError as error:
                 return error
+            finally:
+                self._is_under_way.set()
 
         results = map_in_threads(
             guarded, items, threads=self._jobs, order=order, meanwhile=meanwhile
@@ -285,6 +298,7 @@ class Fetcher:
 
     def _counted(self, response: Response, hear: Callable[[bytes], None]) -> Iterator[bytes]:
         received = 0
+        self._is_under_way.set()
         self._reporter.announced(response.announced_size)
         for chunk in response.chunks():
             self._reporter.received(len(chunk))

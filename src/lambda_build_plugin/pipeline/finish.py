@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -25,6 +26,7 @@ from lambda_build_plugin.pipeline.surroundings import get_surroundings
 from lambda_build_plugin.runtime.sdk import SDK
 from lambda_build_plugin.stage.contents import contents, write_folder
 from lambda_build_plugin.system.output import writing
+from lambda_build_plugin.system.threads import map_in_threads
 from lambda_build_plugin.verify import sizes, view
 from lambda_build_plugin.verify.checks import check_contents
 from lambda_build_plugin.verify.closure import Word
@@ -122,8 +124,11 @@ def _write(
         except UnusablePlanError:
             artifact.run.outputs.discard(path)
             raise
-    for wheel, sha256, shown in tree.archives:
-        check_unchanged(wheel, sha256, shown=shown)
+    map_in_threads(
+        lambda each: check_unchanged(each[0], each[1], shown=each[2]),
+        [*tree.archives],
+        threads=os.cpu_count() or 1,
+    )
     return written
 
 
