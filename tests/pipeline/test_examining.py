@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -173,3 +174,27 @@ def test_same_zip_with_and_without_network(world: World) -> None:
         assert world.build().code == 0
 
     assert world.digest() == cold
+
+
+def test_memory(tmp_path: Path) -> None:
+    """However many wheels arrive at the same time, hardly anything of them is in memory."""
+    library = an_elf("x86_64") + bytes(range(256)) * 40_000
+    fakes = [a_wheel(f"demo{number}", files={"demo.so": library}) for number in range(8)]
+    pieces = [memoryview(fake.content) for fake in fakes]
+    cache = Cache(tmp_path / "cache")
+    wheels = [a_wheel_in(tmp_path, fake) for fake in fakes]
+    tracemalloc.start()
+    try:
+        with examining(cache) as examination:
+            hear = [examination.receive(wheel.filename) for wheel in wheels]
+            for start in range(0, max(map(len, pieces)), 1 << 16):
+                for each, piece in zip(hear, pieces, strict=True):
+                    each(bytes(piece[start : start + (1 << 16)]))
+            for wheel in wheels:
+                examination.take(wheel)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert all(integrity.is_noted(wheel, cache) for wheel in wheels)
+    assert peak < 30_000_000

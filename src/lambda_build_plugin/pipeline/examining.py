@@ -51,6 +51,8 @@ class Examination:
 
     def receive(self, filename: str) -> Callable[[bytes], None]:
         """Begin to receive a wheel, maybe once more, and return what takes its bytes."""
+        if (earlier := self._streams.get(filename)) is not None:
+            earlier.close()  # it has broken off
         stream = self._streams[filename] = ArrivingMembers()
 
         def hear(chunk: bytes) -> None:
