@@ -192,7 +192,7 @@ class _Reader:
         self._stream = stream
         stream.seek(0)
         self._head = stream.read(HEAD)
-        if not self._head.startswith(b"\x7fELF"):
+        if not self._head.startswith(MAGIC):
             raise ValueError("it does not begin like one")
         ident = tuple(self._head[4:6])
         if ident not in _FORMATS:
