@@ -41,6 +41,13 @@ _AT_ONCE = 1 << 18
 """Bytes that are gathered before they are read: there are many small members in them."""
 
 
+_MOST = 1 << 28
+"""Bytes of content that are inflated ahead: more than Lambda unpacks.
+
+Nobody knows yet whether the bytes are the locked ones, and a megabyte may contain a gigabyte.
+"""
+
+
 class Content(NamedTuple):
     """What a member contains, found out from its data; a tuple, because there are thousands."""
 
@@ -84,6 +91,7 @@ class ArrivingMembers:
         """Where they begin in the wheel."""
 
         self._large: _LargeMember | None = None
+        self._room = _MOST
         self._is_over = False
 
     def hear(self, chunk: bytes) -> None:
@@ -158,7 +166,7 @@ class ArrivingMembers:
             raise _UnreadableError
         if method not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
             raise _UnreadableError
-        if _IN_ZIP64_FIELD in {packed, size}:
+        if _IN_ZIP64_FIELD in {packed, size} or size > self._room:
             raise _UnreadableError
         start = LOCAL_HEADER.size + name + extra
         header = _Header(offset, method, packed, size)
@@ -167,6 +175,7 @@ class ArrivingMembers:
         if len(data) < end:
             self._needed = max(end, _AT_ONCE)
             return 0
+        self._room -= size
         if is_large:
             self._large = _LargeMember(header)
         else:
