@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import TextIO, TypeAlias
 
+    from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.errors import LambdaBuildError
+    from lambda_build_plugin.frontends.session import Session
+    from lambda_build_plugin.report import BuildReport
 
     _Run: TypeAlias = Callable[[argparse.Namespace, Mapping[str, str]], int]
 
@@ -309,10 +312,30 @@ def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     sources = [session.flags(), environment_source(host), table_source(project)]
     artifacts = read_artifacts(project, sources, host, wanted=session.artifact_names)
     session.check_result_files(artifacts)
-    reporter = session.reporter(sys.stderr)
-    with reporter.live():
-        results = build_all(artifacts, reporter)
-    return write_output(lambda: session.show(results, sys.stdout, sys.stderr))
+    results = _build_in_processes(session, artifacts)
+    if results is None:
+        reporter = session.reporter(sys.stderr)
+        with reporter.live():
+            results = build_all(artifacts, reporter)
+    reports = results
+    return write_output(lambda: session.show(reports, sys.stdout, sys.stderr))
+
+
+def _build_in_processes(
+    session: Session, artifacts: Sequence[Settings]
+) -> Sequence[BuildReport] | None:
+    """Build many artifacts in several processes; None if one process is enough."""
+    if len(artifacts) == 1:
+        return None
+    from lambda_build_plugin.projects.parts import parts_of
+
+    parts = parts_of(artifacts)
+    if len(parts) == 1:
+        return None
+    # Not loaded for a single artifact.
+    from lambda_build_plugin.frontends.cli_projects import build_artifacts
+
+    return build_artifacts(session, artifacts, parts)
 
 
 def _is_pattern(folder: str) -> bool:

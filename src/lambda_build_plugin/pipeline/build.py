@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.pipeline.noted_choice import ChoiceKey
     from lambda_build_plugin.report import BuildReport
 
-__all__ = ["build", "build_all", "build_in"]
+__all__ = ["build", "build_all", "build_artifact", "prepare"]
 
 
 def build(
@@ -86,16 +86,23 @@ def build_all(
             outputs=outputs,
             shared=SharedFolder(Path(folder, "shared")),
         )
-        return build_in(run, artifacts)
+        prepared = prepare(run, artifacts)
+        return [build_artifact(run, prepared, number) for number in range(len(prepared))]
 
 
-def build_in(run: Run, artifacts: Sequence[Settings]) -> list[BuildReport]:
-    """Build several artifacts in a run; they appear when its outputs are moved.
+def prepare(run: Run, artifacts: Sequence[Settings]) -> Sequence[Settings]:
+    """Choose the runtimes that nobody named, and check all outputs, before anything is built.
+
+    Args:
+        run: The run that artifacts are built in.
+        artifacts: All artifacts of the project, also if some are built by another process.
+
+    Returns:
+        The artifacts, as they are to be built.
 
     Raises:
-        LambdaBuildError: With the reason and how to fix it.
+        LambdaBuildError: An artifact cannot be written to its output.
     """
-    reports: list[BuildReport] = []
     if any(settings.runtime_is_default for settings in artifacts):
         from lambda_build_plugin.pipeline.default_runtime import with_default_runtimes
 
@@ -103,10 +110,22 @@ def build_in(run: Run, artifacts: Sequence[Settings]) -> list[BuildReport]:
     for settings in artifacts:
         with _naming_artifact(settings, count=len(artifacts)):
             check_outputs(settings)
-    for settings in artifacts:
-        with _naming_artifact(settings, count=len(artifacts)):
-            reports.append(_build(settings, run))
-    return reports
+    return artifacts
+
+
+def build_artifact(run: Run, artifacts: Sequence[Settings], number: int) -> BuildReport:
+    """Build one artifact in a run; it appears when the outputs of the run are moved.
+
+    Args:
+        run: The run; artifacts that provide for this one have been built in it.
+        artifacts: What `prepare` has returned.
+        number: The place of the artifact among these.
+
+    Raises:
+        LambdaBuildError: With the reason and how to fix it.
+    """
+    with _naming_artifact(artifacts[number], count=len(artifacts)):
+        return _build(artifacts[number], run)
 
 
 def _build(settings: Settings, run: Run) -> BuildReport:
