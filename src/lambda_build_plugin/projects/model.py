@@ -64,7 +64,10 @@ class Failure:
         return error
 
 
-_BRANCHES = (LambdaBuildError, *LambdaBuildError.__subclasses__())
+_BRANCHES: tuple[type[LambdaBuildError], ...] = (
+    LambdaBuildError,
+    *LambdaBuildError.__subclasses__(),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
