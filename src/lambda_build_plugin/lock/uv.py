@@ -93,6 +93,18 @@ class _Document:
     """A parsed lock, of which all members of a workspace have most in common."""
 
     data: Table
+    tables: tuple[Table, ...]
+    """The entries of the packages."""
+
+    places: Mapping[NormalizedName, Sequence[tuple[int, Table]]]
+    """The entries with their numbers, by name."""
+
+    local: Sequence[tuple[Table, Path]]
+    """The entries of packages on this machine, with their folders as they are written."""
+
+    likely: Mapping[str, Sequence[tuple[Table, Path]]]
+    """The same by path without following links, which takes time."""
+
     packages: _Packages | None = None
     """All packages, if they are the same for each member."""
 
@@ -109,7 +121,17 @@ class _Packages:
 @lru_cache(maxsize=1)
 def _document(path: Path, _stamp: tuple[int, int, int]) -> _Document:
     """Parse a lock once for all members of a workspace, and again if the file has changed."""
-    return _Document(read_toml(path))
+    data = read_toml(path)
+    tables = data.tables("package")
+    places: defaultdict[NormalizedName, list[tuple[int, Table]]] = defaultdict(list)
+    local: list[tuple[Table, Path]] = []
+    likely: defaultdict[str, list[tuple[Table, Path]]] = defaultdict(list)
+    for index, table in enumerate(tables):
+        places[fields.name(table)].append((index, table))
+        if (named := _folder(table.table("source"))) is not None:
+            local.append((table, path.parent / named))
+            likely[os.path.normpath(local[-1][1])].append(local[-1])
+    return _Document(data=data, tables=tables, places=places, local=local, likely=likely)
 
 
 class _Reader:
@@ -125,13 +147,10 @@ class _Reader:
 
     def lock(self) -> Lock:
         self._check_version()
-        tables = self._data.tables("package")
+        tables = self._document.tables
         root = self._root(tables)
         self._check_fresh(root)
-        places: defaultdict[NormalizedName, list[tuple[int, Table]]] = defaultdict(list)
-        for index, table in enumerate(tables):
-            places[fields.name(table)].append((index, table))
-        edges = _Edges(fields.name(root), places)
+        edges = _Edges(fields.name(root), self._document.places)
         packages = self._packages(tables, edges)
         manifest = self._data.table("manifest")
         lock = Lock(
@@ -198,14 +217,8 @@ class _Reader:
     def _root(self, tables: Sequence[Table]) -> Table:
         """Find the entry of the project, which may be a member of the workspace."""
         project = self._context.project
-        local = [
-            (table, self._path.parent / named)
-            for table in tables
-            if (named := _folder(table.table("source"))) is not None
-        ]
-        # Most often the path is the same without following links, which takes time.
-        likely = [each for each in local if os.path.normpath(each[1]) == str(project.root)]
-        for table, folder in (*likely, *local):
+        likely = self._document.likely.get(str(project.root), ())
+        for table, folder in (*likely, *self._document.local):
             if fields.is_project(folder, project):
                 return table
         if members := self._members(tables):
@@ -232,6 +245,7 @@ class _Reader:
         if self._context.lock_is_fresh:
             return
         uv = self._tool_of_workspace()
+        places = self._document.places
         found = [
             *differences(
                 self._context.project,
@@ -239,7 +253,7 @@ class _Reader:
                 self._data,
                 inherited=self._inherited_sources(uv),
             ),
-            *(constraint_differences(uv, self._data) if uv is not None else ()),
+            *(constraint_differences(uv, self._data, places) if uv is not None else ()),
         ]
         if found:
             raise StaleLockError(self._path, found, remedy=_REMEDY)

@@ -144,11 +144,9 @@ def _first(handler: str) -> str:
 def _found(artifact: ArtifactView, module: str) -> str | None:
     """Find the file that an import takes: a package before a module, machine code before source."""
     for stem in (f"{module}/__init__", module):
-        parent = stem.rpartition("/")[0]
-        depth = len(parent) + 1 if parent else 0
         start = f"{stem}."
-        for path in artifact.sizes:
-            if path.startswith(start) and path.endswith(".so") and "/" not in path[depth:]:
+        for path in artifact.paths_with(start):
+            if path.endswith(".so") and "/" not in path[len(start) :]:
                 return path
         for path in (f"{stem}.py", f"{stem}.pyc"):
             if path in artifact.sizes:
@@ -181,12 +179,13 @@ def _meant_elsewhere(handler: str, artifacts: Sequence[ArtifactView]) -> list[st
     """Find modules that may have been meant: deeper or higher, or with a similar spelling."""
     wanted, _, name = handler.rpartition(".")
     wanted = re.sub(r"[./]+", ".", wanted).strip(".")
-    modules = ModuleIndex.of(artifacts).modules
+    modules = ModuleIndex.of(artifacts)
+    names = sorted(modules.names())
     last = wanted.rpartition(".")[2]
-    close = _close_matches(wanted, modules, n=_MOST_MEANT)
+    close = _close_matches(wanted, names, n=_MOST_MEANT)
     likely = [
         found
-        for found in sorted(modules)
+        for found in names
         if found.endswith(f".{wanted}")
         or wanted.endswith(f".{found}")
         or (found.startswith(f"{wanted}.") and modules[found].is_own)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from lambda_build_plugin.verify.view import ArtifactView
 
@@ -13,8 +13,6 @@ __all__ = ["Module", "ModuleIndex"]
 
 _RANKS = {"pyc": 1, "py": 2}
 _MACHINE_CODE = 3
-_PACKAGE = 10
-"""Which of several files of one name is imported: the one with the highest rank."""
 
 
 class Module(NamedTuple):
@@ -40,7 +38,11 @@ class Module(NamedTuple):
 
 
 class ModuleIndex:
-    """All modules of an artifact and its layers, in the order of `sys.path`."""
+    """All modules of an artifact and its layers, in the order of `sys.path`.
+
+    Only those that are asked for are looked up: a project imports few of the thousands that its
+    packages have.
+    """
 
     @classmethod
     def of(cls, artifacts: Sequence[ArtifactView]) -> ModuleIndex:
@@ -48,49 +50,49 @@ class ModuleIndex:
         return artifacts[0].index if len(artifacts) == 1 else cls(artifacts)
 
     def __init__(self, artifacts: Sequence[ArtifactView]) -> None:
-        """Collect the names of all files.
+        """Look up nothing yet."""
+        self._places = [(each, root) for each in artifacts for root in each.roots]
+        self._found: dict[str, Module | None] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return self.get(name) is not None
+
+    def __getitem__(self, name: str) -> Module:
+        module = self.get(name)
+        if module is None:
+            raise KeyError(name)
+        return module
+
+    def get(self, name: str) -> Module | None:
+        """Find a module by its dotted name; None if an import would not find it.
 
         A package is found before a module of the same name, and machine code before source
         (https://docs.python.org/3/reference/import.html#the-path-based-finder).
         """
-        self.modules: dict[str, Module] = {}
-        self.folders: set[str] = set()
-        """Dotted names of all folders: without an `__init__`, they are namespace packages."""
+        if not name:
+            return None
+        if name not in self._found:
+            found = (_find(name, artifact, root) for artifact, root in self._places)
+            self._found[name] = next(filter(None, found), None)
+        return self._found[name]
 
-        for artifact in artifacts:
-            for root in artifact.roots:
-                self._add(artifact, root)
+    def is_folder(self, name: str) -> bool:
+        """Tell whether there is such a folder: without an `__init__`, a namespace package."""
+        folder = name.replace(".", "/")
+        return bool(name) and any(
+            artifact.paths_with(f"{root}{folder}/") for artifact, root in self._places
+        )
 
-    def _add(self, artifact: ArtifactView, root: str) -> None:
-        found: dict[str, tuple[int, str]] = {}
-        packages: dict[str, str] = {}
-        for path in artifact.sizes:
-            if not path.startswith(root):
-                continue
-            folder, _, file = path[len(root) :].rpartition("/")
-            package = packages.get(folder)
-            if package is None:
-                package = packages[folder] = self._add_folders(folder)
-            stem, _, ending = file.partition(".")
-            rank = _RANKS.get(ending, _MACHINE_CODE if ending.endswith("so") else 0)
-            if not rank:
-                continue
-            is_package = stem == "__init__"
-            name = package if is_package else f"{package}.{stem}" if package else stem
-            rank += _PACKAGE if is_package else 0
-            if name and rank > found.get(name, (0, ""))[0]:
-                found[name] = rank, path
-        for name, (rank, path) in found.items():
-            if name not in self.modules:
-                self.modules[name] = Module(name, path, artifact, rank > _PACKAGE)
-
-    def _add_folders(self, folder: str) -> str:
-        """Remember a folder and those that it is in; return its dotted name."""
-        dotted = name = folder.replace("/", ".")
-        while name and name not in self.folders:
-            self.folders.add(name)
-            name = name.rpartition(".")[0]
-        return dotted
+    def names(self, *, only_own: bool = False) -> Iterator[str]:
+        """Yield the names of all modules, each once; or of those that are the project's own."""
+        seen: set[str] = set()
+        for artifact, root in self._places:
+            for path in artifact.own if only_own else artifact.paths:
+                name = _name_of(path[len(root) :]) if path.startswith(root) else ""
+                if name and name not in seen:
+                    seen.add(name)
+                    if name in self and (self[name].is_own or not only_own):
+                        yield name
 
     def missing(self, dotted: str) -> str:
         """Name the first part of a dotted name that cannot be imported; empty if all can be.
@@ -102,9 +104,37 @@ class ModuleIndex:
         name = ""
         for part in dotted.split("."):
             name = f"{name}.{part}" if name else part
-            module = self.modules.get(name)
-            if module is None and name not in self.folders:
+            module = self.get(name)
+            if module is None and not self.is_folder(name):
                 return name
             if module is not None and not (module.is_own and module.is_package):
                 return ""
         return ""
+
+
+def _find(name: str, artifact: ArtifactView, root: str) -> Module | None:
+    """Find a module in one folder of `sys.path`."""
+    base = root + name.replace(".", "/")
+    for start, is_package in ((f"{base}/__init__.", True), (f"{base}.", False)):
+        files = [path for path in artifact.paths_with(start) if _rank(path[len(start) :])]
+        if files:
+            path = max(files, key=lambda path: _rank(path[len(start) :]))
+            return Module(name, path, artifact, is_package)
+    return None
+
+
+def _rank(ending: str) -> int:
+    """Tell which of several files of one name is imported: the one with the highest rank."""
+    if "/" in ending:  # a file in a folder with a dot in its name
+        return 0
+    return _RANKS.get(ending, _MACHINE_CODE if ending.endswith("so") else 0)
+
+
+def _name_of(path: str) -> str:
+    """Write the path of a file below a folder of `sys.path` as the name of a module."""
+    folder, _, file = path.rpartition("/")
+    stem, _, ending = file.partition(".")
+    if not _rank(ending):
+        return ""
+    parts = folder.split("/") if folder else []
+    return ".".join(parts if stem == "__init__" else [*parts, stem])

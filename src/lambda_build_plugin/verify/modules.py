@@ -169,10 +169,9 @@ class _Project:
         self.facts: dict[str, ModuleFacts] = {}
         self.sources: dict[str, bytes] = {}
         self.problems: dict[str, SyntaxProblem] = {}
-        own = (each for each in self.index.modules.items() if each[1].is_own)
-        for name, module in sorted(own):
+        for name in sorted(self.index.names(only_own=True)):
             if all(map(str.isidentifier, name.split("."))):
-                self._read(module)
+                self._read(self.index[name])
 
     def keep_notes(self) -> None:
         """Keep what was found out for the next build."""
@@ -241,7 +240,7 @@ class _Project:
         problems: dict[str, SyntaxProblem] = {}
         while todo:
             for each in _with_parents(todo.pop()):
-                module = self.index.modules.get(each)
+                module = self.index.get(each)
                 if each in seen or module is None or not self._is_of(module, unsure):
                     continue
                 seen.add(each)
@@ -253,7 +252,7 @@ class _Project:
                     todo += _imported(found.facts)
         broken: dict[str, list[str]] = defaultdict(list)
         for name, problem in sorted(self._settled(problems, surroundings).items()):
-            path = self.index.modules[name].path
+            path = self.index[name].path
             broken[self.artifact.owner(path)].append(_shown_problem(path, problem))
         for owner, texts in sorted(broken.items()):
             # A Python that is older than the target may have judged it, but code that is too new
@@ -278,7 +277,7 @@ class _Project:
         warnings: list[str] = []
         untold: list[str] = []
         for name, problem in sorted(problems.items()):
-            text = _shown_problem(self.index.modules[name].path, problem)
+            text = _shown_problem(self.index[name].path, problem)
             if not problem.certain:
                 untold.append(text)
             elif reached is not None and name not in reached and self._may_be_data(name):
@@ -318,9 +317,7 @@ class _Project:
 
     def _may_be_data(self, name: str) -> bool:
         """Check whether a module is in a folder without `__init__`, as templates are."""
-        return any(
-            each not in self.index.modules for each in _with_parents(name.rpartition(".")[0])
-        )
+        return any(each not in self.index for each in _with_parents(name.rpartition(".")[0]))
 
     def check_imports(self, surroundings: Surroundings, reached: frozenset[str] | None) -> Findings:
         """Report imports that find nothing."""
@@ -349,7 +346,7 @@ class _Project:
 
     def _missing(self, surroundings: Surroundings) -> Iterator[_Missing]:
         for name, facts in self.facts.items():
-            importer = self.index.modules[name]
+            importer = self.index[name]
             for found in facts.imports:
                 for dotted in self._needed(found):
                     missing = self.index.missing(dotted)
@@ -368,12 +365,12 @@ class _Project:
         without an `__init__`, which only contains modules.
         """
         yield found.module
-        if found.module in self.index.folders and found.module not in self.index.modules:
+        if self.index.is_folder(found.module) and found.module not in self.index:
             yield from (f"{found.module}.{name}" for name in found.names if name != "*")
 
     def _is_own(self, missing: str) -> bool:
         """Check whether a missing module belongs to one of the project's packages."""
-        parent = self.index.modules.get(missing.rpartition(".")[0])
+        parent = self.index.get(missing.rpartition(".")[0])
         return parent is not None and parent.is_own
 
     def _is_known(self, missing: str) -> bool:
@@ -385,7 +382,7 @@ class _Project:
         return is_importable(top, python) and not self._is_own(missing)
 
     def _is_of_runtime(self, top: str) -> bool:
-        has_setuptools = "_distutils_hack" in self.index.modules
+        has_setuptools = "_distutils_hack" in self.index
         return top in RUNTIME_MODULES or (top == "distutils" and has_setuptools)
 
     def _finds_more(self) -> bool:

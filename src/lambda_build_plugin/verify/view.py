@@ -6,6 +6,7 @@ Contents are read when a check asks for them, from the zip itself.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from contextlib import ExitStack
 from dataclasses import field
 from functools import cached_property
@@ -121,6 +122,17 @@ class ArtifactView:
     """The source of a module whose bytecode alone ships, by its path; None where nobody has it."""
 
     @cached_property
+    def paths(self) -> Sequence[str]:
+        """All paths, sorted."""
+        return sorted(self.sizes)
+
+    def paths_with(self, start: str) -> Sequence[str]:
+        """List the paths that begin with a text, which is not empty; the others cost nothing."""
+        first = bisect_left(self.paths, start)
+        after = start[:-1] + chr(ord(start[-1]) + 1)
+        return self.paths[first : bisect_left(self.paths, after, first)]
+
+    @cached_property
     def index(self) -> ModuleIndex:
         """The modules in it."""
         return ModuleIndex((self,))
@@ -130,9 +142,14 @@ class ArtifactView:
         """By root, map what is directly in it to its own path, or the paths of its files."""
         found: dict[str, dict[str, list[str]]] = {root: {} for root in self.roots}
         for root, names in found.items():
-            for path in self.sizes:
-                if path.startswith(root):
-                    names.setdefault(path[len(root) :].partition("/")[0], []).append(path)
+            paths = self.paths_with(root) if root else self.paths
+            place = 0
+            while place < len(paths):
+                name, slash, _ = paths[place][len(root) :].partition("/")
+                # What is in a folder lies together, and `0` is the character after `/`.
+                end = bisect_left(paths, f"{root}{name}0", place) if slash else place + 1
+                names.setdefault(name, []).extend(paths[place:end])
+                place = end
         return found
 
 
