@@ -32,7 +32,7 @@ from lambda_build_plugin.values import dataclass
 from lambda_build_plugin.wheel.members import LOCAL_HEADER, Member, MemberReader
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from io import FileIO
 
     from typing_extensions import Self
@@ -62,7 +62,7 @@ _UTF8 = 0x800
 
 _LEVEL = 6
 
-_BLOCK = 1 << 20  # bytes
+_BLOCK = 1 << 19  # bytes
 
 _BLOCKS = 4  # one is filled, while the others wait to be hashed and written
 
@@ -124,7 +124,7 @@ def write_archive(
         _Output(file, hashes_packed=hashes_packed) as output,
     ):
         reader, opened = MemberReader(wheels), _OpenWheels(wheels)
-        for is_packed, entries in groupby(tree.entries, key=_is_packed):
+        for is_packed, entries in _runs(tree.entries):
             if is_packed:
                 run: list[Packed] = [entry.data for entry in entries]  # type: ignore[misc]
                 central += map(_with_offset, run, output.copy_packed(run, opened))
@@ -173,8 +173,13 @@ def _with_offset(data: Packed, offset: int) -> bytes:
     return b"".join((record[:_WITHOUT_OFFSET], _OFFSET.pack(offset), record[_CENTRAL.size :]))
 
 
-def _is_packed(entry: Entry) -> bool:
-    return isinstance(entry.data, Packed)
+def _runs(entries: Sequence[Entry]) -> Iterator[tuple[bool, Sequence[Entry]]]:
+    """Divide entries into those that are already packed, and those that are not."""
+    start = 0
+    for is_packed, same in groupby([isinstance(entry.data, Packed) for entry in entries]):
+        end = start + len(list(same))
+        yield is_packed, entries[start:end]
+        start = end
 
 
 def packed_files(
@@ -254,6 +259,28 @@ class _Block(NamedTuple):
     is_packed: bool
 
 
+class _Span:
+    """Neighbours in a wheel that are neighbours in the zip as well, and are read at once.
+
+    The headers of the wheel are read with them, and then replaced by those of the zip, which
+    take as many bytes.
+    """
+
+    def __init__(self, file: FileIO | None = None, start: int = 0, place: int = 0) -> None:
+        self._file, self._start, self._place = file, start, place
+        self.heads: list[tuple[int, bytes]] = []
+        """The headers between the files, and their places in the block."""
+
+    def read(self, block: memoryview, end: int) -> None:
+        """Fill a block up to some place; where the wheel is cut off, leave what is in it."""
+        if self._file is None or self._place == end:
+            return
+        self._file.seek(self._start)
+        self._file.readinto(block[self._place : end])
+        for place, head in self.heads:
+            block[place : place + len(head)] = head
+
+
 class _Output:
     """Gathers what is written in blocks; a second thread hashes and writes them.
 
@@ -313,34 +340,40 @@ class _Output:
             self._put(part)
 
     def copy_packed(self, run: Iterable[Packed], wheels: _OpenWheels) -> list[int]:
-        """Write files that an earlier archive has packed; where a wheel is cut off, write less.
+        """Write files that an earlier archive has packed.
 
         There are thousands of them, and most are small, so that what is done for each counts.
+        Where a wheel is cut off, what is written is wrong, as the hash will show.
 
         Returns:
             The offset of each file.
         """
         self._switch(is_packed=True)
         offsets: list[int] = []
-        wheel, file = None, None
-        view, size = self._view, self._size
+        span, wheel, follows = _Span(), None, 0
+        size = self._size
         for head, _, source, start, length, _ in run:
             offsets.append(self._handed_over + size)
-            if length and source is not wheel:
-                wheel, file = source, wheels.file(source)
-            end = size + len(head)
-            if end + length <= _BLOCK:
-                view[size:end] = head
-                size = end
-                if file is not None and length:
-                    file.seek(start)
-                    size += file.readinto(view[end : end + length]) or 0
+            begin = size + len(head)
+            end = begin + length
+            if source is wheel and start == follows + len(head) and end <= _BLOCK:
+                span.heads.append((size, head))
+                size, follows = end, start + length
+                continue
+            span.read(self._view, size)
+            wheel, follows = source if length else None, start + length
+            file = wheels.file(source) if length else None
+            if end <= _BLOCK:
+                self._view[size:begin] = head
+                span, size = _Span(file, start, begin), end
                 continue
             self._size = size
             self._put(head)
-            if file is not None and length:
+            if file is not None:
                 self._copy(file, start, length)
-            view, size = self._view, self._size
+            size = self._size
+            span = _Span(file, follows, size)
+        span.read(self._view, size)
         self._size = size
         return offsets
 

@@ -20,6 +20,7 @@ from lambda_build_plugin.commands.api import load_all_settings, load_settings
 from lambda_build_plugin.errors import VerificationError
 from lambda_build_plugin.pipeline.build import build_all
 from lambda_build_plugin.progress import Reporter
+from lambda_build_plugin.stage.packed import Packed, as_bytes, from_bytes
 from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.system.note_key import read_key
 
@@ -214,11 +215,16 @@ def test_wrong_plan(world: World) -> None:
     before = world.digest()
     (plan,) = plans(world)
     sound = plan.read_bytes()
-    text = sound[32:].replace(b'"starts": [', b'"starts": [1', 1)
-    length = int.from_bytes(text[:8], "little") + 1
     cache = signed_by_user(world)
-    key = plan_key(plan, cache)
-    cache.keep_signed("plans", key, length.to_bytes(8, "little") + text[8:])
+    wheels = [Path("one"), Path("stored"), Path("two")]
+    packed = from_bytes(sound[32:], wheels, ["one", "stored", "two"])
+    moved = [
+        entry._replace(data=entry.data._replace(start=entry.data.start + 1))
+        for entry in packed.entries
+        if isinstance(entry.data, Packed)
+    ]
+    altered = as_bytes(packed._replace(entries=tuple(moved)), wheels, ["one", "stored", "two"])
+    cache.keep_signed("plans", plan_key(plan, cache), altered)
 
     _, _planned = built(world)
 
@@ -229,7 +235,7 @@ def test_wrong_plan(world: World) -> None:
 def plan_key(plan: Path, cache: Cache) -> str:
     """Say what a plan is kept under."""
     files = (f"{wheel.sha256} {wheel.filename}" for wheel in (ONE, STORED, TWO))
-    key = "\n".join(("1", "", "None", *files))
+    key = "\n".join(("2", "", "None", *files))
     assert cache.signed("plans", key) == plan.read_bytes()[32:]
     return key
 

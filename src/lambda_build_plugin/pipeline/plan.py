@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 _NOTES, _LAST = "plans", "planned"
-_FORMAT = "1"
+_FORMAT = "2"
 """The version of a plan; to be raised if zips are written differently."""
 
 

@@ -138,19 +138,31 @@ def _modules_forgotten(root: Path) -> Iterator[None]:
     it is imported for the first time, and imports some of that later.
     """
     modules, path = set(sys.modules), list(sys.path)
-    start = f"{os.path.realpath(root)}{os.sep}"
+    own = _Below(root)
     try:
         yield
     finally:
-        sys.path[:] = [
-            each
-            for each in sys.path
-            if each in path or not f"{os.path.realpath(each)}{os.sep}".startswith(start)
-        ]
+        sys.path[:] = [each for each in sys.path if each in path or each not in own]
         for name in set(sys.modules) - modules:
-            places = (getattr(sys.modules[name], "__file__", None), *_folders(name))
-            if any(place and os.path.realpath(place).startswith(start) for place in places):
+            file = getattr(sys.modules[name], "__file__", None)
+            folders = [*_folders(name), *([os.path.split(file)[0]] if file else [])]
+            if any(folder in own for folder in folders):
                 del sys.modules[name]
+
+
+class _Below:
+    """Knows which folders are a folder or below it; most modules share a few folders."""
+
+    def __init__(self, folder: Path) -> None:
+        self._start = f"{os.path.realpath(folder)}{os.sep}"
+        self._known: dict[str, bool] = {}
+
+    def __contains__(self, folder: str) -> bool:
+        """Tell it of a folder, whatever links lead there."""
+        if folder not in self._known:
+            real = f"{os.path.realpath(folder)}{os.sep}"
+            self._known[folder] = real.startswith(self._start)
+        return self._known[folder]
 
 
 def _folders(name: str) -> list[str]:

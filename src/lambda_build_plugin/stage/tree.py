@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from lambda_build_plugin.errors import StageError
@@ -174,7 +175,7 @@ class StagedTree:
         """What is doubtful about the files that ship."""
         return tuple(dispute.text for dispute in self.disputes)
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Bytes of all entries, not compressed."""
         return sum(entry.size for entry in self.entries)

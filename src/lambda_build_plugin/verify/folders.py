@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import Counter
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.verify.paths import by_top_name
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from lambda_build_plugin.stage.tree import StagedTree
 
 __all__ = ["heavy_folders"]
@@ -19,24 +21,24 @@ def heavy_folders(tree: StagedTree, most: int) -> list[tuple[str, int]]:
     They are the folders in a package, such as `botocore/data/`, and those beside one that have
     no folders themselves, such as `numpy.libs/`.
     """
-    sizes: Counter[str] = Counter()
-    prefix, start = tree.prefix, len(tree.prefix)
     paths = [entry.path for entry in tree.entries]
-    # Bytes of all entries before each one: the difference of two is what lies between them.
-    before = [0, *accumulate(entry.size for entry in tree.entries)]
-    place = bisect_left(paths, prefix)
-    while place < len(paths) and paths[place].startswith(prefix):
-        top, *below = paths[place][start:].split("/", 2)
-        if len(below) > 1:
-            folder = f"{top}/{below[0]}/"
-            # What is in a folder lies together, and `0` is the character after `/`.
-            end = bisect_left(paths, f"{prefix}{folder[:-1]}0", place)
-            sizes[folder] += before[end] - before[place]
-            place = end
-            continue
-        if below:
-            sizes[f"{top}/"] += tree.entries[place].size
-        place += 1
-    nested = {folder.partition("/")[0] + "/" for folder in sizes if folder.count("/") > 1}
-    found = ((folder, size) for folder, size in sizes.items() if folder not in nested)
+    # The size of some neighbours is the difference of two sums.
+    sums = list(accumulate((entry.size for entry in tree.entries), initial=0))
+    found = (
+        (folder, sums[places.stop] - sums[places.start])
+        for folder, places in _folders(paths, tree.prefix)
+    )
     return sorted(found, key=lambda item: (-item[1], item[0]))[:most]
+
+
+def _folders(paths: Sequence[str], prefix: str) -> Iterator[tuple[str, range]]:
+    """Yield the folders inside packages, and packages without folders, with their files."""
+    for top, files in by_top_name(paths, prefix):
+        if not paths[files.start].startswith(f"{prefix}{top}/"):
+            continue
+        inner = [
+            (f"{top}/{name}/", below)
+            for name, below in by_top_name(paths, f"{prefix}{top}/")
+            if paths[below.start].startswith(f"{prefix}{top}/{name}/")
+        ]
+        yield from inner or [(f"{top}/", files)]

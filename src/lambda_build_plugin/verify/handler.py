@@ -18,6 +18,7 @@ from lambda_build_plugin.runtime.standard_library import is_built_in
 from lambda_build_plugin.verify.findings import Findings
 from lambda_build_plugin.verify.grammar import LARGEST_SOURCE
 from lambda_build_plugin.verify.module_index import ModuleIndex
+from lambda_build_plugin.verify.paths import range_starting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -144,9 +145,12 @@ def _first(handler: str) -> str:
 def _found(artifact: ArtifactView, module: str) -> str | None:
     """Find the file that an import takes: a package before a module, machine code before source."""
     for stem in (f"{module}/__init__", module):
+        parent = stem.rpartition("/")[0]
+        depth = len(parent) + 1 if parent else 0
         start = f"{stem}."
-        for path in artifact.paths_with(start):
-            if path.endswith(".so") and "/" not in path[len(start) :]:
+        places = range_starting(artifact.paths, start)
+        for path in artifact.paths[places.start : places.stop]:
+            if path.endswith(".so") and "/" not in path[depth:]:
                 return path
         for path in (f"{stem}.py", f"{stem}.pyc"):
             if path in artifact.sizes:
@@ -179,13 +183,12 @@ def _meant_elsewhere(handler: str, artifacts: Sequence[ArtifactView]) -> list[st
     """Find modules that may have been meant: deeper or higher, or with a similar spelling."""
     wanted, _, name = handler.rpartition(".")
     wanted = re.sub(r"[./]+", ".", wanted).strip(".")
-    modules = ModuleIndex.of(artifacts)
-    names = sorted(modules.names())
+    modules = ModuleIndex.of(artifacts).all()
     last = wanted.rpartition(".")[2]
-    close = _close_matches(wanted, names, n=_MOST_MEANT)
+    close = _close_matches(wanted, modules, n=_MOST_MEANT)
     likely = [
         found
-        for found in names
+        for found in sorted(modules)
         if found.endswith(f".{wanted}")
         or wanted.endswith(f".{found}")
         or (found.startswith(f"{wanted}.") and modules[found].is_own)

@@ -169,9 +169,9 @@ class _Project:
         self.facts: dict[str, ModuleFacts] = {}
         self.sources: dict[str, bytes] = {}
         self.problems: dict[str, SyntaxProblem] = {}
-        for name in sorted(self.index.names(only_own=True)):
+        for name, module in self.index.own().items():
             if all(map(str.isidentifier, name.split("."))):
-                self._read(self.index[name])
+                self._read(module)
 
     def keep_notes(self) -> None:
         """Keep what was found out for the next build."""
@@ -240,7 +240,7 @@ class _Project:
         problems: dict[str, SyntaxProblem] = {}
         while todo:
             for each in _with_parents(todo.pop()):
-                module = self.index.get(each)
+                module = self.index.find(each)
                 if each in seen or module is None or not self._is_of(module, unsure):
                     continue
                 seen.add(each)
@@ -317,7 +317,7 @@ class _Project:
 
     def _may_be_data(self, name: str) -> bool:
         """Check whether a module is in a folder without `__init__`, as templates are."""
-        return any(each not in self.index for each in _with_parents(name.rpartition(".")[0]))
+        return any(self.index.find(each) is None for each in _with_parents(name.rpartition(".")[0]))
 
     def check_imports(self, surroundings: Surroundings, reached: frozenset[str] | None) -> Findings:
         """Report imports that find nothing."""
@@ -365,12 +365,12 @@ class _Project:
         without an `__init__`, which only contains modules.
         """
         yield found.module
-        if self.index.is_folder(found.module) and found.module not in self.index:
+        if self.index.find(found.module) is None and self.index.has_folder(found.module):
             yield from (f"{found.module}.{name}" for name in found.names if name != "*")
 
     def _is_own(self, missing: str) -> bool:
         """Check whether a missing module belongs to one of the project's packages."""
-        parent = self.index.get(missing.rpartition(".")[0])
+        parent = self.index.find(missing.rpartition(".")[0])
         return parent is not None and parent.is_own
 
     def _is_known(self, missing: str) -> bool:
@@ -382,7 +382,7 @@ class _Project:
         return is_importable(top, python) and not self._is_own(missing)
 
     def _is_of_runtime(self, top: str) -> bool:
-        has_setuptools = "_distutils_hack" in self.index
+        has_setuptools = self.index.find("_distutils_hack") is not None
         return top in RUNTIME_MODULES or (top == "distutils" and has_setuptools)
 
     def _finds_more(self) -> bool:

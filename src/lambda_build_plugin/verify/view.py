@@ -6,7 +6,6 @@ Contents are read when a check asks for them, from the zip itself.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from contextlib import ExitStack
 from dataclasses import field
 from functools import cached_property
@@ -20,6 +19,7 @@ from lambda_build_plugin.stage.packed import Packed
 from lambda_build_plugin.stage.tree import LAYER_FILES
 from lambda_build_plugin.values import dataclass
 from lambda_build_plugin.verify.module_index import ModuleIndex
+from lambda_build_plugin.verify.paths import by_top_name
 from lambda_build_plugin.verify.zip_format import is_folder
 from lambda_build_plugin.wheel.file import read_text
 from lambda_build_plugin.wheel.machine_code import Examiner
@@ -122,35 +122,25 @@ class ArtifactView:
     """The source of a module whose bytecode alone ships, by its path; None where nobody has it."""
 
     @cached_property
-    def paths(self) -> Sequence[str]:
-        """All paths, sorted."""
-        return sorted(self.sizes)
-
-    def paths_with(self, start: str) -> Sequence[str]:
-        """List the paths that begin with a text, which is not empty; the others cost nothing."""
-        first = bisect_left(self.paths, start)
-        after = start[:-1] + chr(ord(start[-1]) + 1)
-        return self.paths[first : bisect_left(self.paths, after, first)]
-
-    @cached_property
     def index(self) -> ModuleIndex:
         """The modules in it."""
         return ModuleIndex((self,))
 
     @cached_property
+    def paths(self) -> list[str]:
+        """The paths of all files, sorted."""
+        return list(self.sizes)
+
+    @cached_property
     def names(self) -> Mapping[str, Mapping[str, list[str]]]:
         """By root, map what is directly in it to its own path, or the paths of its files."""
-        found: dict[str, dict[str, list[str]]] = {root: {} for root in self.roots}
-        for root, names in found.items():
-            paths = self.paths_with(root) if root else self.paths
-            place = 0
-            while place < len(paths):
-                name, slash, _ = paths[place][len(root) :].partition("/")
-                # What is in a folder lies together, and `0` is the character after `/`.
-                end = bisect_left(paths, f"{root}{name}0", place) if slash else place + 1
-                names.setdefault(name, []).extend(paths[place:end])
-                place = end
-        return found
+        paths = self.paths
+        return {
+            root: {
+                name: paths[places.start : places.stop] for name, places in by_top_name(paths, root)
+            }
+            for root in self.roots
+        }
 
 
 def shipped(metadata: bytes) -> Shipped:
