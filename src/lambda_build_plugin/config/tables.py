@@ -174,6 +174,10 @@ class Table:
         """Get a value whose kind the caller has yet to tell."""
         return self._data.get(key)
 
+    def whole(self) -> Mapping[str, object]:
+        """Get everything, to be written elsewhere."""
+        return self._data
+
     def _get(self, key: str, kind: type[_T]) -> _T | None:
         value = self._data.get(key)
         if value is None:

@@ -41,7 +41,7 @@ from lambda_build_plugin.lock.model import (
 from lambda_build_plugin.lock.uv_freshness import constraint_differences, differences
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from packaging.utils import NormalizedName
@@ -70,7 +70,7 @@ def read(path: Path, context: Context) -> Lock:
         LockError: It cannot be read, does not contain the project, or is out of date.
     """
     with well_formed(path, remedy=_REMEDY):
-        return _Reader(path, _document(path, stamp_of(path)), context).lock()
+        return _Reader(path, _document(path, stamp_of(path), context.read_toml), context).lock()
 
 
 def is_workspace(folder: Path, _project: Project) -> bool:
@@ -119,7 +119,9 @@ class _Packages:
 
 
 @lru_cache(maxsize=1)
-def _document(path: Path, _stamp: tuple[int, int, int]) -> _Document:
+def _document(
+    path: Path, _stamp: tuple[int, int, int], read_toml: Callable[[Path], Table]
+) -> _Document:
     """Parse a lock once for all members of a workspace, and again if the file has changed."""
     data = read_toml(path)
     tables = data.tables("package")

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.pipeline.finish import finish
+from lambda_build_plugin.pipeline.host import open_cache
 from lambda_build_plugin.pipeline.noted_choice import find_choice_key, get_noted_dependencies
+from lambda_build_plugin.pipeline.noted_toml import NotedToml
 from lambda_build_plugin.pipeline.outputs import check_outputs
 from lambda_build_plugin.pipeline.plan import UnusablePlanError
 from lambda_build_plugin.pipeline.run import ArtifactBuild, Run
@@ -106,7 +108,8 @@ def prepare(run: Run, artifacts: Sequence[Settings]) -> Sequence[Settings]:
     if any(settings.runtime_is_default for settings in artifacts):
         from lambda_build_plugin.pipeline.default_runtime import with_default_runtimes
 
-        artifacts = with_default_runtimes(artifacts, run.locks)
+        cache = open_cache(artifacts[0].host, run.folder, shared=run.shared)
+        artifacts = with_default_runtimes(artifacts, run.locks, read_toml=NotedToml(cache=cache))
     for settings in artifacts:
         with _naming_artifact(settings, count=len(artifacts)):
             check_outputs(settings)
