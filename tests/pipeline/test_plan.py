@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes.elf import an_elf
@@ -72,7 +73,7 @@ def lock(world: World, *wheels: FakeWheel) -> None:
     world.lock("\n".join(lines), "requirements.txt")
 
 
-def built(world: World, **settings: str) -> tuple[BuildReport, bool]:
+def built(world: World, **settings: Any) -> tuple[BuildReport, bool]:
     """Build in this process; tell whether a plan was used as well."""
     told = Told()
     options = load_settings(world.project, environ=world.environ, **settings)
@@ -118,9 +119,12 @@ def test_plan_knows_what_would_make_the_zip_smaller(world: World) -> None:
         pytest.param({}, id="function"),
         pytest.param({"layout": "layer"}, id="layer"),
         pytest.param({"contents": "dependencies"}, id="dependencies"),
+        pytest.param({"exclude": ["zz", "app.py", "nowhere"], "include": ["zz"]}, id="patterns"),
+        pytest.param({"exclude": ["*.py"], "layout": "layer"}, id="patterns in a layer"),
+        pytest.param({"exclude_presets": ["tests", "stubs", "docs"]}, id="presets"),
     ],
 )
-def test_planned_artifact_is_the_same(world: World, settings: dict[str, str]) -> None:
+def test_planned_artifact_is_the_same(world: World, settings: dict[str, Any]) -> None:
     """The second build copies by the plan: same bytes, same report, nothing is laid out."""
     first, planned = built(world, **settings)
     before = world.output.read_bytes()
@@ -235,7 +239,7 @@ def test_wrong_plan(world: World) -> None:
 def plan_key(plan: Path, cache: Cache) -> str:
     """Say what a plan is kept under."""
     files = (f"{wheel.sha256} {wheel.filename}" for wheel in (ONE, STORED, TWO))
-    key = "\n".join(("2", "", "None", *files))
+    key = "\n".join(("2", "", "None", "[[], [], []]", *files))
     assert cache.signed("plans", key) == plan.read_bytes()[32:]
     return key
 
@@ -368,8 +372,6 @@ def test_artifacts_share_what_is_written(world: World) -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"exclude": ["zz"]},
-        {"exclude_presets": ["tests"]},
         {"unpacked": "folder"},
         {"scripts": True},
         {"contents": "project"},
@@ -388,6 +390,94 @@ def test_settings_without_a_plan(world: World, settings: dict[str, object]) -> N
 
     assert USED not in told.notes
     assert len(plans(world)) == 1
+
+
+def excluded(report: BuildReport) -> dict[str, int]:
+    """Count the files that each rule leaves out."""
+    return {each["rule"]: each["files"] for each in report["excluded"]}
+
+
+def test_what_is_left_out_is_part_of_the_plan(world: World) -> None:
+    """Artifacts with other rules have other files, and plans of their own."""
+    built(world)
+    whole = set(world.members())
+    _, planned = built(world, exclude=["zz"])
+    filtered = set(world.members())
+
+    _, again = built(world, exclude=["zz"])
+
+    assert (planned, again) == (False, True)
+    assert whole - filtered == {"zz"}
+    assert set(world.members()) == filtered
+    assert len(plans(world)) == 2
+
+
+def test_rules_see_the_project_beside_a_plan(world: World) -> None:
+    """An edit of the project may give a rule more to do; what it leaves out is counted together."""
+    package = next(world.project.rglob("app.py")).parent
+    rules = {"exclude": ["*.txt", "*.data"], "exclude_presets": ["tests"]}
+    first, _ = built(world, **rules)
+    assert "`*.data` of `exclude` matches nothing" in first["warnings"]
+    (package / "notes.txt").touch()
+    (package / "table.data").touch()
+    (package / "tests").mkdir()
+    (package / "tests" / "test_app.py").touch()
+
+    planned, is_planned = built(world, **rules)
+
+    assert is_planned
+    assert excluded(planned) == {"tests": 1, "*.txt": 2, "*.data": 1}
+    assert not [text for text in planned["warnings"] if "matches nothing" in text]
+    before = world.digest()
+    shutil.rmtree(world.cache / "plans")
+    again, _ = built(world, **rules)
+    assert (facts(again), world.digest()) == (facts(planned), before)
+
+
+@pytest.mark.parametrize("of_project", [False, True], ids=["dependency", "project"])
+def test_reader_of_stubs(world: World, *, of_project: bool) -> None:
+    """Who reads `__init__.pyi` keeps those of all others, with a plan as well."""
+    lazy = a_wheel("lazy-loader", "1.0", files={"lazy_loader.py": "x = 1\n"})
+    stubs = a_wheel("stubby", "1.0", files={"stubby/__init__.py": "", "stubby/__init__.pyi": ""})
+    lock(world, TWO, stubs, *(() if of_project else (lazy,)))
+    package = next(world.project.rglob("app.py")).parent
+    (package / "__init__.pyi").touch()
+    own = f"{package.name}/__init__.pyi"
+    built(world, exclude_presets=["stubs"])
+    if of_project:
+        assert not {own, "stubby/__init__.pyi"} & set(world.members())
+        pyproject = world.project / "pyproject.toml"
+        text = re.sub(r'(?m)^name = ".*"', 'name = "lazy-loader"', pyproject.read_text(), count=1)
+        packages = f'\n[tool.hatch.build.targets.wheel]\npackages = ["src/{package.name}"]\n'
+        pyproject.write_text(text + packages)
+
+    built(world, exclude_presets=["stubs"])
+
+    assert {own, "stubby/__init__.pyi"} <= set(world.members())
+
+
+def test_metadata_that_is_left_out(world: World) -> None:
+    """A distribution without METADATA is not planned; the artifact is the same each time."""
+    first, _ = built(world, exclude=["two-1.0.dist-info"])
+    before = world.digest()
+
+    second, _ = built(world, exclude=["two-1.0.dist-info"])
+
+    assert facts(second) == facts(first)
+    assert world.digest() == before
+    assert plans(world) == []
+
+
+def test_module_that_is_left_out_of_a_planned_artifact(world: World) -> None:
+    """The message about a missing module still says which rule has left it out."""
+    source = next(world.project.rglob("app.py"))
+    built(world, exclude=["/two.py"])
+    source.write_text("import two\n\ndef handler(event, context): ...\n")
+
+    with pytest.raises(VerificationError) as failure:
+        built(world, exclude=["/two.py"], handler=f"{source.parent.name}.app.handler")
+
+    assert "`two.py` of two is left out by `exclude`" in str(failure.value)
 
 
 def test_date_is_part_of_the_plan(world: World) -> None:

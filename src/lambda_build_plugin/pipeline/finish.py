@@ -212,7 +212,7 @@ def _verify(
             artifact.run.reporter.note(note)
         warnings = (*sizes.large_zip(written.size), *raised(findings))
         if dependencies.can_have_plan:
-            keep_plan(artifact, staged.tree, written, shown, savings)
+            keep_plan(artifact, staged, written, shown, savings)
     return warnings
 
 

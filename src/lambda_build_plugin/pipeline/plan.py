@@ -1,7 +1,7 @@
 """A plan for all locked wheels of an artifact: found in the cache, or noted there.
 
-The files of locked wheels are the same in every artifact with the same wheels and the same
-prefix, whatever the user's own files are, as long as both have no folder in common. The user's
+The files of locked wheels are the same in every artifact with the same wheels, the same prefix
+and the same rules about what is left out, whatever the user's own files are, as long as both have no folder in common. The user's
 own are those of the project, and of the local folders that it needs. So the first build notes
 how the others lie in the zip, and later builds copy them by that plan, without hashing, opening
 or laying out a wheel before. What was copied must have the digest in the plan, which proves
@@ -13,10 +13,11 @@ The plan is signed with the key of the user, like every note in the cache.
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lambda_build_plugin.archive import packed_files, write_archive
 from lambda_build_plugin.config.settings import Contents, Form
@@ -30,12 +31,14 @@ from lambda_build_plugin.verify.view import shipped_from_note
 from lambda_build_plugin.wheel.machine_code import as_note, from_note
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from lambda_build_plugin.archive import Written
     from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.pipeline.run import ArtifactBuild
+    from lambda_build_plugin.pipeline.staging import StagedArtifact
+    from lambda_build_plugin.stage.filters import Effect
     from lambda_build_plugin.stage.tree import Entry
     from lambda_build_plugin.verify.view import ArtifactView, Shipped
     from lambda_build_plugin.wheel.file import Wheel
@@ -70,7 +73,8 @@ class Plan:
     """What the copied bytes must have."""
 
     top_names: frozenset[str]
-    """What lies directly below the prefix, spelled so that case does not count."""
+    """What lies directly below the prefix, spelled so that case does not count; also what is
+    left out."""
 
     code: Mapping[str, MachineCode]
     """The machine code in these files, by path."""
@@ -81,17 +85,26 @@ class Plan:
     savings: tuple[Saving, ...] = ()
     """What would have made the zip smaller; empty if it was not large."""
 
-    def with_project(self, project: StagedTree) -> StagedTree:
-        """Add the project's own files to those of the dependencies.
+    effects: tuple[Effect, ...] = ()
+    """What each rule that leaves files out has done to the dependencies."""
+
+    def check_beside(self, project: StagedTree) -> None:
+        """Check that the project's own files, before any is left out, fit the plan.
 
         Raises:
-            UnusablePlanError: Both have a folder or a name in common.
+            UnusablePlanError: They have a folder or a name in common with the dependencies.
         """
         names = {each.wheel.name for each in self.tree.distributions}
-        if not names.isdisjoint(each.wheel.name for each in project.distributions):
+        own = {each.wheel.name for each in project.distributions}
+        if not names.isdisjoint(own):
             raise UnusablePlanError("the project is among its own dependencies")
         if not self.top_names.isdisjoint(_top_names(project.entries, project.prefix)):
             raise UnusablePlanError("the project has a folder in common with a dependency")
+        if self.effects and _decides_about_stubs(own):
+            raise UnusablePlanError("the project decides which stubs of its dependencies ship")
+
+    def with_project(self, project: StagedTree) -> StagedTree:
+        """Add the project's own files to those of the dependencies."""
         distributions = (*self.tree.distributions, *project.distributions)
         return StagedTree(
             entries=tuple(
@@ -104,13 +117,12 @@ class Plan:
 
 
 def may_have_plan(settings: Settings) -> bool:
-    """Tell whether the files of the dependencies depend on nothing but the wheels."""
+    """Tell whether the files of the dependencies depend on the wheels and on settings alone."""
     return (
         settings.contents is not Contents.PROJECT
         and (settings.form is Form.WHEEL or settings.contents is Contents.DEPENDENCIES)
         and settings.unpacked is None
         and not (settings.hooks.after_stage or settings.scripts or settings.bytecode)
-        and not (settings.exclude or settings.exclude_presets or settings.include)
         and not (settings.include_local or settings.provided or settings.provided_by)
         and not settings.layer_files
     )
@@ -147,8 +159,24 @@ def _read_plan(note: bytes, wheels: Sequence[Wheel], prefix: str) -> Plan:
         top_names=frozenset(facts["top-names"]),
         code=from_note(facts["code"]),
         distributions=tuple(map(shipped_from_note, facts["distributions"])),
-        savings=tuple(Saving(*each) for each in facts.get("savings", ())),
+        savings=tuple(Saving(*each) for each in facts["savings"]),
+        effects=_effects_from_note(facts["effects"]),
     )
+
+
+def _effects_from_note(note: Sequence[Sequence[Any]]) -> tuple[Effect, ...]:
+    if not note:
+        return ()
+    # Not loaded for an artifact from which nothing is left out.
+    from lambda_build_plugin.stage.filters import Effect
+
+    return tuple(Effect(*each) for each in note)
+
+
+def _decides_about_stubs(names: Collection[str]) -> bool:
+    from lambda_build_plugin.stage.presets import READER_OF_STUBS
+
+    return READER_OF_STUBS in names
 
 
 def write_by_plan(artifact: ArtifactBuild, tree: StagedTree, path: Path, plan: Plan) -> Written:
@@ -213,7 +241,7 @@ def _own_digest(tree: StagedTree) -> str:
 
 def keep_plan(
     artifact: ArtifactBuild,
-    tree: StagedTree,
+    staged: StagedArtifact,
     written: Written,
     shown: ArtifactView,
     savings: Sequence[Saving] = (),
@@ -222,22 +250,25 @@ def keep_plan(
 
     Args:
         artifact: What was built, with wheels that can have a plan.
-        tree: What was written.
+        staged: What was written.
         written: The zip.
         shown: What verification has found out about it.
         savings: What would make it smaller; found out only if it is large.
     """
-    cache = artifact.context.cache
+    tree, cache = staged.tree, artifact.context.cache
     if cache.warnings:  # nothing can be kept
         return
     own = {each.wheel.name for each in tree.distributions if each.wheel.source == "local"}
     wheels = [each.wheel for each in tree.distributions if each.wheel.name not in own]
     if any(cache.unchecked(Digest(f"sha256:{wheel.sha256}")) is None for wheel in wheels):
         return
-    own_entries = [entry for entry in tree.entries if entry.owner in own]
-    others = [entry for entry in tree.entries if entry.owner not in own]
-    top_names = _top_names(others, tree.prefix)
+    unfiltered = staged.find_unfiltered()
+    top_names = _top_names(_without(unfiltered, own).entries, tree.prefix)
+    own_entries = [entry for entry in unfiltered.entries if entry.owner in own]
     if not top_names.isdisjoint(_top_names(own_entries, tree.prefix)):
+        return
+    effects = _find_effects(artifact.settings, _without(tree, own), _without(unfiltered, own))
+    if effects is None:
         return
     own_paths = {entry.path for entry in own_entries}
     facts = {
@@ -248,6 +279,7 @@ def keep_plan(
         "top-names": sorted(top_names),
         "code": as_note({path: code for path, code in shown.code.items() if path not in own_paths}),
         "savings": savings,
+        "effects": effects,
         "distributions": [each.as_note() for each in shown.distributions if each.name not in own],
     }
     packed = packed_files(tree, written, without=own, facts=facts)
@@ -257,10 +289,44 @@ def keep_plan(
         cache.keep_signed(_NOTES, _key(artifact.settings, wheels), content)
 
 
+def _without(tree: StagedTree, owners: Collection[str]) -> StagedTree:
+    """Take some distributions and their files out of a tree."""
+    return replace(
+        tree,
+        entries=tuple(entry for entry in tree.entries if entry.owner not in owners),
+        distributions=tuple(each for each in tree.distributions if each.wheel.name not in owners),
+    )
+
+
+def _find_effects(
+    settings: Settings, kept: StagedTree, unfiltered: StagedTree
+) -> tuple[Effect, ...] | None:
+    """Find what the rules that leave files out do to the dependencies alone.
+
+    Returns:
+        None if that differs from what they have done, because of the project's own files, or if
+        they have left out metadata.
+    """
+    from lambda_build_plugin.stage.filters import filtered
+
+    found = filtered(
+        unfiltered,
+        presets=settings.exclude_presets,
+        exclude=settings.exclude,
+        include=settings.include,
+    )
+    paths = [entry.path for entry in found.tree.entries]
+    if paths != [entry.path for entry in kept.entries]:
+        return None
+    return found.effects if all(each.has_metadata for each in kept.distributions) else None
+
+
 def _key(settings: Settings, wheels: Iterable[Wheel]) -> str:
     """Name everything that the packed files depend on."""
     files = (f"{wheel.sha256} {wheel.filename}" for wheel in wheels)
-    return "\n".join((_FORMAT, settings.prefix, str(settings.epoch), *files))
+    presets = [preset.value for preset in settings.exclude_presets]
+    rules = json.dumps([presets, settings.exclude, settings.include])
+    return "\n".join((_FORMAT, settings.prefix, str(settings.epoch), rules, *files))
 
 
 def _ordered(wheels: Iterable[Wheel]) -> list[Wheel]:

@@ -17,8 +17,9 @@ from lambda_build_plugin.values import dataclass
 from lambda_build_plugin.wheel import integrity
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.pipeline.decision import Dependencies
     from lambda_build_plugin.pipeline.plan import Plan
     from lambda_build_plugin.pipeline.run import ArtifactBuild
@@ -57,8 +58,8 @@ class StagedArtifact:
     with_sources: StagedTree
     """The tree before bytecode took the place of sources."""
 
-    unfiltered: StagedTree
-    """The tree with the files that are excluded."""
+    find_unfiltered: Callable[[], StagedTree]
+    """Finds the tree with the files that are excluded."""
 
     excluded: tuple[Excluded, ...]
     warnings: tuple[str, ...]
@@ -155,7 +156,7 @@ def stage_artifact(
     return StagedArtifact(
         tree=tree,
         with_sources=laid.tree,
-        unfiltered=laid.unfiltered,
+        find_unfiltered=lambda: laid.unfiltered,
         excluded=laid.excluded,
         warnings=(*tree.warnings, *laid.warnings, *code.warnings),
         machine_code=machine_code,
@@ -167,24 +168,43 @@ def _stage_by_plan(
     artifact: ArtifactBuild, plan: Plan, dependencies: Sequence[Wheel], code: ProjectCode
 ) -> StagedArtifact:
     """Lay out the wheels of the user's own folders beside what is already packed."""
-    wheels = [wheel for wheel in dependencies if wheel.source == "local"]
-    wheels += [code.wheel] if code.wheel else []
+    prefix, layouts = artifact.settings.prefix, Layouts(artifact.context.cache)
+    wheels = [*dependencies, *([code.wheel] if code.wheel else [])]
+    own = [wheel for wheel in wheels if wheel.source == "local"]
     with artifact.clock.stage("stage"):
-        machine_code = integrity.check(wheels, artifact.context.cache)
-        layouts = Layouts(artifact.context.cache)
-        project = stage(wheels, prefix=artifact.settings.prefix, layout_of=layouts.of)
-        check_names(project.entries)
-        tree = plan.with_project(project)
+        machine_code = integrity.check(own, artifact.context.cache)
+        project = stage(own, prefix=prefix, layout_of=layouts.of)
+        plan.check_beside(project)
+        kept = _filter_beside(artifact.settings, plan, project)
+        check_names(kept.tree.entries)
+        tree = plan.with_project(kept.tree)
     artifact.run.reporter.note(f"copying {len(plan.distributions)} packages as planned before")
     return StagedArtifact(
         tree=tree,
         with_sources=tree,
-        unfiltered=tree,
-        excluded=(),
-        warnings=(*tree.warnings, *code.warnings),
+        find_unfiltered=lambda: stage(wheels, prefix=prefix, layout_of=layouts.of),
+        excluded=kept.excluded,
+        warnings=(*tree.warnings, *kept.warnings, *code.warnings),
         machine_code=machine_code,
         version=code.version,
     )
+
+
+def _filter_beside(settings: Settings, plan: Plan, project: StagedTree) -> _Laid:
+    """Leave out files of the user's own wheels; the plan knows which others are left out."""
+    if not plan.effects:
+        return _Laid(tree=project, unfiltered=project, excluded=(), warnings=())
+    from lambda_build_plugin.stage.filters import filtered
+
+    kept = filtered(
+        project,
+        presets=settings.exclude_presets,
+        exclude=settings.exclude,
+        include=settings.include,
+        beside=[each.wheel.name for each in plan.tree.distributions],
+        elsewhere=plan.effects,
+    )
+    return _Laid(tree=kept.tree, unfiltered=project, excluded=kept.excluded, warnings=kept.warnings)
 
 
 def _lay_out(

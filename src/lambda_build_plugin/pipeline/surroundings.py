@@ -82,7 +82,7 @@ class _LeftBehind:
 
     def _excluded(self, path: str) -> str:
         """Say which file was filtered out."""
-        tree = self._staged.unfiltered
+        tree = self._staged.find_unfiltered()
         prefixes = tuple(f"{tree.prefix}{path}{end}" for end in (".py", ".pyc", ".", "/"))
         for entry in tree.entries:
             if entry.path.startswith(prefixes):

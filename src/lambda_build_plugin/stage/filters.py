@@ -11,26 +11,26 @@ The metadata of a distribution (`*.dist-info`) is only touched by rules that nam
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import zip_longest
+from typing import TYPE_CHECKING, NamedTuple
 
 from lambda_build_plugin.config.patterns import parse_pattern
 from lambda_build_plugin.stage.presets import Rule, preset_rules
 from lambda_build_plugin.stage.records import with_entries
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from lambda_build_plugin.config.settings import Preset
     from lambda_build_plugin.stage.tree import Entry, StagedTree
 
-__all__ = ["Excluded", "Filtered", "filtered"]
+__all__ = ["Effect", "Excluded", "Filtered", "filtered"]
 
 _METADATA = ".dist-info"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Excluded:
     """What one rule has saved."""
 
@@ -43,11 +43,39 @@ class Excluded:
     """Bytes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect(NamedTuple):
+    """What one rule has done in a tree."""
+
+    files: int = 0
+    """How many it has left out."""
+
+    unzipped: int = 0
+    """Their bytes."""
+
+    matches: bool = False
+    """Whether it matches a file, even if a later rule decides about it."""
+
+    spares: bool = False
+    """Whether it would match metadata, which it does not name."""
+
+    def __add__(self, other: Effect) -> Effect:  # type: ignore[override]
+        """Say what a rule has done in both of two trees."""
+        return Effect(
+            self.files + other.files,
+            self.unzipped + other.unzipped,
+            self.matches or other.matches,
+            self.spares or other.spares,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Filtered:
     """What remains, and what does not."""
 
     tree: StagedTree
+    effects: tuple[Effect, ...] = ()
+    """One for each rule, in their order."""
+
     excluded: tuple[Excluded, ...] = ()
     """One for each rule that leaves files out, in their order."""
 
@@ -60,17 +88,49 @@ def filtered(
     presets: Sequence[Preset] = (),
     exclude: Sequence[str] = (),
     include: Sequence[str] = (),
+    beside: Collection[str] = (),
+    elsewhere: Sequence[Effect] = (),
 ) -> Filtered:
-    """Leave out what the rules match; all lines must be valid for `parse_pattern`."""
+    """Leave out what the rules match; all lines must be valid for `parse_pattern`.
+
+    Args:
+        tree: From which files are left out.
+        presets: Those of the user.
+        exclude: The lines of `exclude`.
+        include: The lines of `include`.
+        beside: Names of distributions that ship with those in the tree.
+        elsewhere: What the same rules have done to these.
+    """
     paths = [_below(tree.prefix, entry) for entry in tree.entries]
-    rules = [*preset_rules(presets, tree, paths), *_patterns(exclude, include)]
+    names = {*beside, *(each.wheel.name for each in tree.distributions)}
+    rules = [*preset_rules(presets, tree, paths, names), *_patterns(exclude, include)]
     if not rules:
         return Filtered(tree=tree)
+    kept, effects = _applied(rules, tree, paths)
+    # What is told about a rule is about all files.
+    total = [one + other for one, other in zip_longest(effects, elsewhere, fillvalue=Effect())]
+    return Filtered(
+        tree=with_entries(tree, kept),
+        effects=tuple(effects),
+        excluded=tuple(
+            Excluded(kind=rule.kind, rule=rule.text, files=effect.files, unzipped=effect.unzipped)
+            for rule, effect in zip(rules, total, strict=True)
+            if rule.leaves_out
+        ),
+        warnings=tuple(
+            _in_vain(rule, tree.prefix, spares=effect.spares)
+            for rule, effect in zip(rules, total, strict=True)
+            if rule.kind != "preset" and not effect.matches
+        ),
+    )
+
+
+def _applied(
+    rules: Sequence[Rule], tree: StagedTree, paths: Sequence[str]
+) -> tuple[list[Entry], list[Effect]]:
+    """Divide the entries of a tree into those that stay, and what each rule leaves out."""
     kept: list[Entry] = []
-    files: Counter[int] = Counter()
-    sizes: Counter[int] = Counter()
-    matched: set[int] = set()
-    spared: set[int] = set()
+    effects = [Effect()] * len(rules)
     for path, entry in zip(paths, tree.entries, strict=True):
         is_metadata = path.partition("/")[0].endswith(_METADATA)
         last = None
@@ -79,28 +139,16 @@ def filtered(
                 continue
             if rule.matches(path):
                 if is_metadata and not rule.names_metadata:
-                    spared.add(number)
+                    effects[number] = effects[number]._replace(spares=True)
                     continue
-                matched.add(number)
                 last = number
+                if not effects[number].matches:
+                    effects[number] = effects[number]._replace(matches=True)
         if last is None or not rules[last].leaves_out:
             kept.append(entry)
         else:
-            files[last] += 1
-            sizes[last] += entry.size
-    return Filtered(
-        tree=with_entries(tree, kept),
-        excluded=tuple(
-            Excluded(kind=rule.kind, rule=rule.text, files=files[number], unzipped=sizes[number])
-            for number, rule in enumerate(rules)
-            if rule.leaves_out
-        ),
-        warnings=tuple(
-            _in_vain(rule, tree.prefix, spares=number in spared)
-            for number, rule in enumerate(rules)
-            if rule.kind != "preset" and number not in matched
-        ),
-    )
+            effects[last] += Effect(files=1, unzipped=entry.size)
+    return kept, effects
 
 
 def _below(prefix: str, entry: Entry) -> str:

@@ -11,12 +11,15 @@ from lambda_build_plugin.config.settings import Preset
 from lambda_build_plugin.stage.contents import contents
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from collections.abc import Set as AbstractSet
 
     from lambda_build_plugin.stage.tree import StagedTree
 
-__all__ = ["Rule", "preset_rules"]
+__all__ = ["READER_OF_STUBS", "Rule", "preset_rules"]
+
+READER_OF_STUBS = "lazy-loader"
+"""The distribution that reads `__init__.pyi` at run time, so that presets keep these files."""
 
 _TEST_FOLDERS = frozenset({"test", "tests"})
 
@@ -55,14 +58,21 @@ class Rule:
 
 
 def preset_rules(
-    presets: Sequence[Preset], tree: StagedTree, paths: Sequence[str]
+    presets: Sequence[Preset], tree: StagedTree, paths: Sequence[str], names: Collection[str]
 ) -> Iterator[Rule]:
-    """Find the files that each preset leaves out of a tree."""
+    """Find the files that each preset leaves out of a tree.
+
+    Args:
+        presets: Those of the user.
+        tree: What ships without them.
+        paths: The path of each of its entries below the import root.
+        names: The distributions that ship, also those that are not in the tree.
+    """
     for preset in presets:
         if preset is Preset.TESTS:
             matches = _tests(tree, paths)
         elif preset is Preset.STUBS:
-            matches = _stubs(tree)
+            matches = _stubs(names)
         else:
             matches = _docs(paths)
         yield Rule(kind="preset", text=preset.value, leaves_out=True, matches=matches)
@@ -166,13 +176,13 @@ def _and_above(folder: str) -> Iterator[str]:
         folder = folder.rpartition("/")[0]
 
 
-def _stubs(tree: StagedTree) -> Callable[[str], bool]:
+def _stubs(names: Collection[str]) -> Callable[[str], bool]:
     """Match type stubs (PEP 561): `*.pyi`, and whole packages named `*-stubs`.
 
     `py.typed` stays: it is empty. If lazy-loader ships, `__init__.pyi` files stay: its
     `attach_stub` reads them at run time to find out what a package contains.
     """
-    read_later = any(item.wheel.name == "lazy-loader" for item in tree.distributions)
+    read_later = READER_OF_STUBS in names
 
     def matches(path: str) -> bool:
         name = path.rpartition("/")[2]
