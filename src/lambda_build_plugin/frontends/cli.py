@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from lambda_build_plugin.frontends.cli_parser import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import FrameType
     from typing import TextIO, TypeAlias
 
@@ -293,11 +294,7 @@ def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     arguments = _Arguments(**vars(found))
     if arguments.print_completion is not None:
         return _print_completion(arguments.print_completion)
-    from lambda_build_plugin.config.artifacts import read_artifacts
-    from lambda_build_plugin.config.project import read_project
-    from lambda_build_plugin.config.sources import environment_source, table_source
     from lambda_build_plugin.frontends.session import Session
-    from lambda_build_plugin.pipeline.build import build_all
 
     session = Session.of(vars(arguments), environ, quiet=arguments.quiet, verbose=arguments.verbose)
     host = session.host
@@ -308,17 +305,43 @@ def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
         return build_several(
             session, folders, workspace=arguments.workspace, fail_fast=arguments.fail_fast
         )
-    project = read_project(folders[0])
+    with _suggesting_workspace(folders[0]):
+        results = _build_project(session, folders[0])
+    return write_output(lambda: session.show(results, sys.stdout, sys.stderr))
+
+
+@contextmanager
+def _suggesting_workspace(folder: Path) -> Iterator[None]:
+    """Say of a root that cannot be built itself how its members are built."""
+    from lambda_build_plugin.errors import LockError, SourceBuildError, StageError
+
+    try:
+        yield
+    except (LockError, SourceBuildError, StageError) as error:
+        from lambda_build_plugin.config.workspace import workspace_hint
+
+        if suggestion := workspace_hint(folder):
+            error.hint = f"build {suggestion}\nto build the root itself: {error.hint}"
+        raise
+
+
+def _build_project(session: Session, folder: Path) -> Sequence[BuildReport]:
+    """Build the only project, and show the progress."""
+    from lambda_build_plugin.config.artifacts import read_artifacts
+    from lambda_build_plugin.config.project import read_project
+    from lambda_build_plugin.config.sources import environment_source, table_source
+    from lambda_build_plugin.pipeline.build import build_all
+
+    host = session.host
+    project = read_project(folder)
     sources = [session.flags(), environment_source(host), table_source(project)]
     artifacts = read_artifacts(project, sources, host, wanted=session.artifact_names)
     session.check_result_files(artifacts)
-    results = _build_in_processes(session, artifacts)
-    if results is None:
-        reporter = session.reporter(sys.stderr)
-        with reporter.live():
-            results = build_all(artifacts, reporter)
-    reports = results
-    return write_output(lambda: session.show(reports, sys.stdout, sys.stderr))
+    if (results := _build_in_processes(session, artifacts)) is not None:
+        return results
+    reporter = session.reporter(sys.stderr)
+    with reporter.live():
+        return build_all(artifacts, reporter)
 
 
 def _build_in_processes(

@@ -21,6 +21,7 @@ from packaging.utils import canonicalize_name
 from lambda_build_plugin import urls
 from lambda_build_plugin.config.build_policy import BuildPolicy
 from lambda_build_plugin.config.tables import TableError, read_toml, stamp_of
+from lambda_build_plugin.errors import quoted
 from lambda_build_plugin.lock import fields
 from lambda_build_plugin.lock.errors import (
     MissingHashError,
@@ -56,6 +57,9 @@ __all__ = ["is_workspace", "read"]
 _FORMAT = FORMATS["uv.lock"]
 _REMEDY = _FORMAT.command
 _LOCAL = ("editable", "directory", "virtual")
+_MOST_LISTED = 5
+"""Members of a workspace in a hint."""
+
 _ALWAYS, _NEVER = "python_version >= '0'", "python_version < '0'"
 _CONFLICT = re.compile(
     r"""\bextra\s*(?P<operator>==|!=)\s*(?P<quote>["'])"""
@@ -227,7 +231,7 @@ class _Reader:
             raise UnsupportedLockError(
                 self._path,
                 f"it locks a workspace, and {self._context.project.root} itself is not a project",
-                hint=f"name the folder of one of its members: {', '.join(members)}",
+                hint=f"name the folder of one of its members: {quoted(members, most=_MOST_LISTED)}",
             )
         raise StaleLockError(
             self._path,

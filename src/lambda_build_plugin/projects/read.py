@@ -16,6 +16,7 @@ from lambda_build_plugin.config.artifacts import read_artifacts
 from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.config.sources import environment_source, table_source
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
+from lambda_build_plugin.pipeline.outputs import check_folders
 from lambda_build_plugin.projects.model import Failure, ProjectBuild
 from lambda_build_plugin.projects.parts import parts_of
 
@@ -45,6 +46,8 @@ class Request:
     """How many processes may build at once."""
 
     verbose: bool
+    checks_folders: bool = True
+    """Whether anything is to be written to the folders of the outputs."""
 
 
 def count_workers(projects: Sequence[ProjectBuild], most: int) -> int:
@@ -115,6 +118,8 @@ def _read(folder: Path, request: Request) -> _Found:
         name = project.name
         sources = [request.flags, environment_source(host), table_source(project)]
         artifacts = read_artifacts(project, sources, host, wanted=request.artifacts)
+        if request.checks_folders:
+            check_folders(artifacts)
     except LambdaBuildError as error:
         return _Found(name=name, error=error)
     return _Found(name=name, artifacts=artifacts)
