@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import pty
 import shutil
@@ -19,8 +20,10 @@ from lambda_build_plugin.commands.api import load_all_settings
 from lambda_build_plugin.projects.build import build_projects
 from lambda_build_plugin.projects.model import ProjectBuild
 from lambda_build_plugin.projects.pool import Pool
+from lambda_build_plugin.projects.worker import Orders, work
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
     from pathlib import Path
 
     from lambda_build_plugin.projects.pool import Worker
@@ -191,6 +194,32 @@ def test_killed_run_takes_its_workers_along(tmp_path: Path) -> None:
     process.communicate()
 
     assert all(map(is_gone, children))
+
+
+def ended_at_once(connection: Connection, orders: Orders) -> None:
+    """Work, although a signal has come while signals were held back."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    work(connection, orders)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+def test_worker_that_is_ended_while_it_starts(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It ends without a traceback, whenever the signal comes."""
+    orders = Orders(projects=(), folder=tmp_path, shared=tmp_path, hears=frozenset(), verbose=False)
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(
+        target=ended_at_once, args=(theirs, orders)
+    )
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    process.start()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    process.join(30)
+
+    assert (process.exitcode, capfd.readouterr().err) == (1, "")
+    ours.close()
+    theirs.close()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")

@@ -96,16 +96,16 @@ class Built(NamedTuple):
 
 def work(connection: Connection, orders: Orders) -> None:
     """Build the parts that come through the connection, until it is closed."""
-    _handle_signals()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     # What was loaded before is never collected; what builds leave is, but not all the time.
     gc.freeze()
     gc.set_threshold(_OBJECTS_BEFORE_COLLECTING, 10, 10)
     gc.enable()
-    orders.folder.mkdir()
-    tempfile.tempdir = str(orders.folder)
-    worker = _Worker(connection, orders)
     try:
+        _handle_signals()  # from here on, each moment may be the last one
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        orders.folder.mkdir()
+        tempfile.tempdir = str(orders.folder)
+        worker = _Worker(connection, orders)
         while True:
             connection.send(worker.build(connection.recv()))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
