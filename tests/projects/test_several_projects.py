@@ -373,14 +373,19 @@ def test_report_in_a_file(tmp_path: Path) -> None:
 # --- failures ---------------------------------------------------------------------------------
 
 
+FIFTY = [f"f{number:02}" for number in range(50)]
+FAILING = ["f07", "f21", "f40"]
+BUILT = [name for name in FIFTY if name not in FAILING]
+
+
 def a_repository_with_failures(folder: Path) -> Path:
-    """Write seven functions, of which three fail for three different reasons."""
-    root = a_repository(folder, "a", "b", "c", "d", "e", "f", "g")
+    """Write fifty functions, of which three fail for three different reasons."""
+    root = a_repository(folder, *FIFTY)
     functions = root / "functions"
-    with (functions / "b" / "pyproject.toml").open("a") as file:
-        file.write('handler = "b.app.lost"\n')
-    (functions / "d" / "requirements.txt").write_text("one\n")
-    with (functions / "f" / "pyproject.toml").open("a") as file:
+    with (functions / "f07" / "pyproject.toml").open("a") as file:
+        file.write('handler = "f07.app.lost"\n')
+    (functions / "f21" / "requirements.txt").write_text("one\n")
+    with (functions / "f40" / "pyproject.toml").open("a") as file:
         file.write('layout = "cake"\n')
     return root
 
@@ -392,10 +397,11 @@ def test_failing_projects(tmp_path: Path, jobs: str) -> None:
 
     run = ran(root, "--workspace", "--jobs", jobs)
 
-    assert (run.code, names(root), leftovers(root)) == (8, ["a", "c", "e", "g"], [])
-    failures = [line for line in run.errors.splitlines() if line.startswith("error: ")]
-    assert [line.split(":")[1].strip() for line in failures] == ["b", "d", "f"]
-    assert "built 4 of 7 projects, 4 zips (4 new), 3 failed (b, d, f), in " in run.output
+    assert (run.code, names(root), leftovers(root)) == (8, BUILT, [])
+    failures = [line.split(": ") for line in run.errors.splitlines() if line.startswith("error: ")]
+    assert [name for _, name, *_ in failures] == FAILING
+    assert len({what for _, _, what, *_ in failures}) == 3
+    assert "built 47 of 50 projects, 47 zips (47 new), 3 failed (f07, f21, f40), in " in run.output
 
 
 @pytest.mark.parametrize("jobs", ["1", "3"])
@@ -406,10 +412,10 @@ def test_first_failure_ends_the_run(tmp_path: Path, jobs: str) -> None:
     run = ran(root, "--workspace", "--jobs", jobs, "--fail-fast", "--json")
 
     document = json.loads(run.output)
-    assert (run.code, names(root), leftovers(root)) == (8, ["a"], [])
-    assert [each["project"] for each in document["projects"]] == ["a"]
-    assert [each["project"] for each in document["failures"]] == ["b"]
-    assert document["not_built"] == ["c", "d", "e", "f", "g"]
+    assert (run.code, names(root), leftovers(root)) == (8, FIFTY[:7], [])
+    assert [each["project"] for each in document["projects"]] == FIFTY[:7]
+    assert [each["project"] for each in document["failures"]] == ["f07"]
+    assert document["not_built"] == FIFTY[8:]
 
 
 def test_artifacts_of_a_failing_project(tmp_path: Path) -> None:
