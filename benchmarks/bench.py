@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.processes import FailedProcessError, Sample, measured, together
+from benchmarks.processes import FailedProcessError, measured, together
 
 from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.config.tables import read_toml
@@ -37,6 +37,8 @@ from lambda_build_plugin.system.interpreters import find_interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from benchmarks.processes import Sample
 
 _HERE = Path(__file__).resolve().parent
 _LOCKS = _HERE.parent / "locks"
