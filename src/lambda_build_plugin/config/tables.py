@@ -184,7 +184,7 @@ class Table:
             return None
         if not isinstance(value, kind):
             raise TableError(self.place(key), f"must be {_NAMES[kind]}")
-        if isinstance(value, str):
+        if isinstance(value, str) and "\0" in value:
             self._check_nul(key, value)
         return value
 

@@ -145,6 +145,7 @@ class _Reader:
 
     def __init__(self, path: Path, document: _Document, context: Context) -> None:
         self._path = path
+        self._base = path.parent
         self._document = document
         self._data = document.data
         self._context = context
@@ -242,7 +243,7 @@ class _Reader:
     def _members(self, tables: Sequence[Table]) -> list[str]:
         """Get the folders of the workspace's members if the project is only its root."""
         members = self._data.table("manifest").texts("members")
-        if not fields.is_project(self._path.parent, self._context.project):
+        if not fields.is_project(self._base, self._context.project):
             return []
         sources = (table.table("source") for table in tables if table.text("name") in members)
         return [folder for source in sources if (folder := _folder(source)) is not None]
@@ -266,7 +267,7 @@ class _Reader:
 
     def _tool_of_workspace(self) -> Table | None:
         """Read `[tool.uv]` of the workspace's root; None if it is not beside the lock."""
-        root = self._path.parent
+        root = self._base
         if fields.is_project(root, self._context.project):
             return self._context.project.tool.table("uv")
         try:
@@ -276,14 +277,14 @@ class _Reader:
 
     def _inherited_sources(self, uv: Table | None) -> Mapping[str, object] | None:
         """Get `[tool.uv.sources]` of the workspace's root for another member of it."""
-        if uv is None or fields.is_project(self._path.parent, self._context.project):
+        if uv is None or fields.is_project(self._base, self._context.project):
             return None if uv is None else {}
         sources = uv.table("sources")
         return {key: sources.raw(key) for key in sources}
 
     def _package(self, table: Table, edges: _Edges) -> LockedPackage:
         source = table.table("source")
-        base, registry, directory = self._path.parent, source.text("registry"), _folder(source)
+        base, registry, directory = self._base, source.text("registry"), _folder(source)
         folder = _registry_folder(base, source)
         return LockedPackage(
             name=fields.name(table),
@@ -303,9 +304,9 @@ class _Reader:
     def _file(self, table: Table, source: Table, folder: Path | None) -> LockedFile:
         """Read a file; the package's source has what its own table leaves out."""
         url = table.text("url") or source.text("url")
-        path, base = table.text("path"), folder or self._path.parent
+        path, base = table.text("path"), folder or self._base
         if path is None:
-            path, base = source.text("path"), self._path.parent
+            path, base = source.text("path"), self._base
         filename = table.text("filename") or fields.filename(table, path or url or "")
         algorithm, _, value = (table.text("hash") or "").partition(":")
         digest = fields.digest_of(table, {algorithm: value})

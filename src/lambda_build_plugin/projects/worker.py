@@ -51,7 +51,7 @@ SIGNALS = frozenset(
 
 _BETWEEN_NEWS = 0.1  # seconds, between two messages about received bytes
 
-_OBJECTS_BEFORE_COLLECTING = 100_000
+_OBJECTS_BEFORE_COLLECTING = 500_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
