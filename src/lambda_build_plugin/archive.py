@@ -21,7 +21,7 @@ import zipfile
 import zlib
 from contextlib import ExitStack
 from dataclasses import field
-from itertools import groupby
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.stage.tree import StagedTree
 
-__all__ = ["END_SIZE", "Written", "packed_files", "write_archive"]
+__all__ = ["END_SIZE", "Written", "describe_archive", "packed_files", "write_archive"]
 
 _CENTRAL = struct.Struct("<4s4B4HL2L5H2L")
 
@@ -115,14 +115,52 @@ def write_archive(
         StageError: A member of a wheel is damaged.
         OSError: The file cannot be written.
     """
+    with (
+        path.open("xb", buffering=0) as file,
+        _Output(file, hashes_packed=hashes_packed) as output,
+    ):
+        records, compressed = _write_all(tree, output, epoch)
+    return Written(
+        path=path,
+        size=output.offset,
+        sha256=output.digest,
+        compressed=compressed,
+        records=records,
+        packed_sha256=output.packed_digest,
+    )
+
+
+def describe_archive(tree: StagedTree, path: Path, *, epoch: int | None, sha256: bytes) -> Written:
+    """Say what `write_archive` has written, of a zip that is there already.
+
+    Args:
+        tree: What was written.
+        path: The zip.
+        epoch: The date of all members, in seconds since 1970; None for 1980.
+        sha256: That of the zip; the caller has checked that it is the one of this tree.
+
+    Raises:
+        StageError: A member of a wheel is damaged.
+    """
+    output = _Nothing()
+    records, compressed = _write_all(tree, output, epoch)
+    return Written(
+        path=path, size=output.offset, sha256=sha256, compressed=compressed, records=records
+    )
+
+
+def _write_all(
+    tree: StagedTree, output: _Output | _Nothing, epoch: int | None
+) -> tuple[tuple[bytes, ...], tuple[int, ...]]:
+    """Write the members of a zip and its directory.
+
+    Returns:
+        The records of the directory, and the compressed bytes of each member.
+    """
     date = _dos_date(epoch)
     central: list[bytes] = []
     compressed: list[int] = []
-    with (
-        path.open("xb", buffering=0) as file,
-        ExitStack() as wheels,
-        _Output(file, hashes_packed=hashes_packed) as output,
-    ):
+    with ExitStack() as wheels:
         reader, opened = MemberReader(wheels), _OpenWheels(wheels)
         for is_packed, entries in _runs(tree.entries):
             if is_packed:
@@ -140,14 +178,7 @@ def write_archive(
         start, count = output.offset, len(central)
         output.write(b"".join(central))
         output.write(_END.pack(b"PK\x05\x06", 0, 0, count, count, output.offset - start, start, 0))
-    return Written(
-        path=path,
-        size=output.offset,
-        sha256=output.digest,
-        compressed=tuple(compressed),
-        records=tuple(central),
-        packed_sha256=output.packed_digest,
-    )
+    return tuple(central), tuple(compressed)
 
 
 def _local_header(entry: Entry, packed: _Deflated, date: tuple[int, int]) -> bytes:
@@ -257,6 +288,24 @@ class _Block(NamedTuple):
 
     size: int
     is_packed: bool
+
+
+class _Nothing:
+    """Takes the place of an output that exists already, and only counts."""
+
+    def __init__(self) -> None:
+        self.offset = 0
+        """Bytes so far."""
+
+    def write(self, *parts: bytes) -> None:
+        """Count bytes that were not packed before."""
+        self.offset += sum(map(len, parts))
+
+    def copy_packed(self, run: Iterable[Packed], _wheels: _OpenWheels) -> list[int]:
+        """Return the offset of each file, without reading any."""
+        offsets = [*accumulate((len(each.head) + each.length for each in run), initial=self.offset)]
+        self.offset = offsets.pop()
+        return offsets
 
 
 class _Span:

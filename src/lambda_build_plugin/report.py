@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import defaultdict
 from typing import TYPE_CHECKING, TypedDict
 
 from lambda_build_plugin.errors import cut, printable
@@ -392,13 +393,14 @@ def _packages(tree: StagedTree, written: Written) -> list[PackageReport]:
             zipped=0,
             files=0,
         )
-    for entry, compressed in zip(tree.entries, written.compressed, strict=True):
-        if entry.owner == LAYER_FILES:
-            continue
-        package = by_owner[entry.owner]
-        package["unzipped"] += entry.size
-        package["zipped"] += compressed
-        package["files"] += 1
+    totals: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for (_, owner, _, _, size, _), compressed in zip(tree.entries, written.compressed, strict=True):
+        total = totals[owner]
+        total[0] += size
+        total[1] += compressed
+        total[2] += 1
+    for owner, package in by_owner.items():
+        package["unzipped"], package["zipped"], package["files"] = totals[owner]
     return sorted(by_owner.values(), key=lambda package: (package["name"], package["version"]))
 
 

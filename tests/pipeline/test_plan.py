@@ -22,6 +22,7 @@ from lambda_build_plugin.errors import VerificationError
 from lambda_build_plugin.pipeline.build import build_all
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.stage.packed import Packed, as_bytes, from_bytes
+from lambda_build_plugin.system import interpreters
 from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.system.note_key import read_key
 
@@ -122,6 +123,8 @@ def test_plan_knows_what_would_make_the_zip_smaller(world: World) -> None:
         pytest.param({"exclude": ["zz", "app.py", "nowhere"], "include": ["zz"]}, id="patterns"),
         pytest.param({"exclude": ["*.py"], "layout": "layer"}, id="patterns in a layer"),
         pytest.param({"exclude_presets": ["tests", "stubs", "docs"]}, id="presets"),
+        pytest.param({"bytecode": True}, id="bytecode"),
+        pytest.param({"bytecode_only": True, "layout": "layer"}, id="bytecode only, layer"),
     ],
 )
 def test_planned_artifact_is_the_same(world: World, settings: dict[str, Any]) -> None:
@@ -221,7 +224,7 @@ def test_wrong_plan(world: World) -> None:
     sound = plan.read_bytes()
     cache = signed_by_user(world)
     wheels = [Path("one"), Path("stored"), Path("two")]
-    packed = from_bytes(sound[32:], wheels, ["one", "stored", "two"])
+    packed = from_bytes(sound[32:], lambda _: wheels, ["one", "stored", "two"])
     moved = [
         entry._replace(data=entry.data._replace(start=entry.data.start + 1))
         for entry in packed.entries
@@ -239,7 +242,7 @@ def test_wrong_plan(world: World) -> None:
 def plan_key(plan: Path, cache: Cache) -> str:
     """Say what a plan is kept under."""
     files = (f"{wheel.sha256} {wheel.filename}" for wheel in (ONE, STORED, TWO))
-    key = "\n".join(("2", "", "None", "[[], [], []]", *files))
+    key = "\n".join(("2", "", "None", "[[], [], [], []]", *files))
     assert cache.signed("plans", key) == plan.read_bytes()[32:]
     return key
 
@@ -264,6 +267,7 @@ def test_altered_wheel(world: World, change: str, *, edited: bool) -> None:
         path.unlink()
     else:
         path.write_bytes(content if change == "one byte" else content[: len(content) // 2])
+    world.output.unlink()  # or else it would be found to be the same, and no wheel would be read
 
     report, _ = built(world)
 
@@ -285,6 +289,7 @@ def test_altered_wheel_offline(world: World) -> None:
     content = bytearray(path.read_bytes())
     content[200] ^= 1
     path.write_bytes(content)
+    next(world.project.rglob("app.py")).write_text("edited = True\n")
 
     run = world.build("--offline")
 
@@ -390,6 +395,100 @@ def test_settings_without_a_plan(world: World, settings: dict[str, object]) -> N
 
     assert USED not in told.notes
     assert len(plans(world)) == 1
+
+
+@pytest.mark.parametrize("only", [False, True], ids=["bytecode", "bytecode only"])
+def test_edited_project_with_bytecode(world: World, *, only: bool) -> None:
+    """The project is compiled again, and the bytecode of its dependencies is copied."""
+    settings = {"bytecode": True, "bytecode_only": only}
+    built(world, **settings)
+    before = world.members()
+    source = next(world.project.rglob("app.py"))
+    source.write_text("def handler(event, context):\n    return 'edited'\n")
+
+    _, planned = built(world, **settings)
+
+    changed = {path for path, content in world.members().items() if before.get(path) != content}
+    assert planned
+    assert {Path(path).name.partition(".")[0] for path in changed} - {"RECORD"} == {"app"}
+    digest = world.digest()
+    shutil.rmtree(world.cache / "plans")
+    _, planned = built(world, **settings)
+    assert (planned, world.digest()) == (False, digest)
+
+
+def test_bytecode_that_is_gone(world: World) -> None:
+    """Without the bytecode in the cache, it is compiled again, to the same bytes."""
+    built(world, bytecode_only=True)
+    before = world.digest()
+    wheels = {wheel.sha256 for wheel in (ONE, TWO, STORED)}
+    for file in (world.cache / "files" / "sha256").glob("*/*"):
+        if file.name not in wheels:
+            file.unlink()
+
+    _, planned = built(world, bytecode_only=True)
+
+    assert (planned, world.digest()) == (False, before)
+    assert built(world, bytecode_only=True)[1]
+
+
+def test_plan_without_a_compiler(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the Python of the runtime has gone, the error is the one of a build without a plan."""
+    built(world, bytecode=True)
+    before = world.digest()
+    monkeypatch.setattr(interpreters, "find_interpreters", lambda *_, **__: iter(()))
+
+    with pytest.raises(interpreters.NoInterpreterError, match="bytecode needs a Python of exactly"):
+        built(world, bytecode=True)
+
+    assert world.digest() == before
+
+
+def test_handler_of_bytecode_alone(world: World) -> None:
+    """Verification reads the source of a handler that ships as bytecode, with a plan as well."""
+    source = next(world.project.rglob("app.py"))
+    handler = f"{source.parent.name}.app.handler"
+    built(world, bytecode_only=True, handler=handler)
+    source.write_text("def handel(event, context): ...\n")
+
+    with pytest.raises(VerificationError, match="did you mean"):
+        built(world, bytecode_only=True, handler=handler)
+
+
+def test_zip_that_is_there_is_not_written_again(world: World) -> None:
+    """If it has the hash of the last build, no wheel is read, and the file stays as it is."""
+    built(world)
+    built(world)
+    before, status = world.digest(), world.output.stat()
+    for wheel in (ONE, TWO, STORED):
+        path = world.cache / "files" / "sha256" / wheel.sha256[:2] / wheel.sha256
+        path.write_bytes(bytes(len(path.read_bytes())))
+
+    report, planned = built(world)
+
+    assert (planned, report["changed"], world.digest()) == (True, False, before)
+    assert report["sha256"] == before
+    assert world.output.stat().st_mtime_ns == status.st_mtime_ns
+    assert world.output.stat().st_ino == status.st_ino
+
+
+@pytest.mark.parametrize("through_link", [False, True], ids=["file", "symbolic link"])
+def test_zip_that_somebody_has_altered(world: World, *, through_link: bool) -> None:
+    """Another content of the same size is replaced, and the report says that it was another one."""
+    built(world)
+    built(world)
+    before = world.digest()
+    if through_link:
+        world.output.rename(world.folder / "real.zip")
+        world.output.symlink_to(world.folder / "real.zip")
+    content = bytearray(world.output.read_bytes())
+    content[len(content) // 2] ^= 1
+    world.output.write_bytes(content)
+
+    report, planned = built(world)
+
+    assert (planned, report["changed"], world.digest()) == (True, True, before)
+    assert world.output.is_symlink() == through_link
 
 
 def excluded(report: BuildReport) -> dict[str, int]:

@@ -94,6 +94,9 @@ def compiled(
             offline=False,
             reporter=reporter or Reporter(),
         ),
+        find_compiler=lambda: find_interpreter(
+            runtime.python, environ=host.environ, home=host.home, need="bytecode"
+        ),
     )
 
 

@@ -50,7 +50,7 @@ def _has_code(tree: StagedTree) -> bool:
         return True  # the project itself is not meant to ship
     return any(
         entry.size and entry.owner in own and entry.path.endswith(_MODULES)
-        for entry in tree.entries
+        for entry in tree.not_packed
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from lambda_build_plugin.pipeline.outputs import check_zip
 from lambda_build_plugin.pipeline.plan import UnusablePlanError, keep_plan, write_by_plan
 from lambda_build_plugin.pipeline.surroundings import get_surroundings
 from lambda_build_plugin.runtime.sdk import SDK
-from lambda_build_plugin.stage.contents import write_folder
+from lambda_build_plugin.stage.contents import contents, write_folder
 from lambda_build_plugin.system.output import writing
 from lambda_build_plugin.verify import sizes, view
 from lambda_build_plugin.verify.checks import check_contents
@@ -27,7 +28,7 @@ from lambda_build_plugin.verify.written import check_archive, check_directory, r
 from lambda_build_plugin.wheel.file import check_unchanged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lambda_build_plugin.archive import Written
     from lambda_build_plugin.config.settings import Settings
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.pipeline.staging import StagedArtifact
     from lambda_build_plugin.report import BuildReport
-    from lambda_build_plugin.stage.tree import StagedTree
+    from lambda_build_plugin.stage.tree import Entry, StagedTree
     from lambda_build_plugin.verify.sizes import Saving
 
 __all__ = ["finish"]
@@ -245,8 +246,28 @@ def _planned_view(
             staged.machine_code,
             code=plan.code,
             distributions=plan.distributions,
+            source=_source_reader(staged),
         )
     return views[key]
+
+
+def _source_reader(staged: StagedArtifact) -> Callable[[str], bytes | None]:
+    """Read the sources of modules whose bytecode alone ships.
+
+    Those of the user's own modules are always read, and hardly ever those of others.
+    """
+    own = {entry.path: entry for entry in staged.with_sources.entries}
+
+    @cache
+    def others() -> Mapping[str, Entry]:
+        return {entry.path: entry for entry in staged.find_unfiltered().entries}
+
+    def read(path: str) -> bytes | None:
+        source = path.removesuffix("c")
+        entry = own.get(source) or others().get(source)
+        return None if entry is None else b"".join(contents([entry]))
+
+    return read
 
 
 def _with_source_project(

@@ -1,11 +1,12 @@
 """A plan for all locked wheels of an artifact: found in the cache, or noted there.
 
-The files of locked wheels are the same in every artifact with the same wheels, the same prefix
-and the same rules about what is left out, whatever the user's own files are, as long as both have no folder in common. The user's
-own are those of the project, and of the local folders that it needs. So the first build notes
-how the others lie in the zip, and later builds copy them by that plan, without hashing, opening
-or laying out a wheel before. What was copied must have the digest in the plan, which proves
-every byte; otherwise the artifact is built again without a plan.
+The files of locked wheels are the same in every artifact with the same wheels, the same prefix,
+the same rules about what is left out and the same compiler of bytecode, whatever the user's own
+files are, as long as both have no folder in common. The user's own are those of the project, and
+of the local folders that it needs. So the first build notes how the others lie in the zip, and
+later builds copy them by that plan, without hashing, opening or laying out a wheel before. What
+was copied must have the digest in the plan, which proves every byte; otherwise the artifact is
+built again without a plan.
 
 The plan is signed with the key of the user, like every note in the cache.
 """
@@ -19,16 +20,17 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from lambda_build_plugin.archive import packed_files, write_archive
+from lambda_build_plugin.archive import describe_archive, packed_files, write_archive
 from lambda_build_plugin.config.settings import Contents, Form
 from lambda_build_plugin.errors import FetchError
-from lambda_build_plugin.stage.packed import Packed, as_bytes, from_bytes
+from lambda_build_plugin.stage.packed import as_bytes, from_bytes
 from lambda_build_plugin.stage.tree import Dispute, Distribution, StagedTree
 from lambda_build_plugin.system.hashes import Digest
 from lambda_build_plugin.values import dataclass
 from lambda_build_plugin.verify.sizes import Saving
 from lambda_build_plugin.verify.view import shipped_from_note
 from lambda_build_plugin.wheel.machine_code import as_note, from_note
+from lambda_build_plugin.wheel.members import Member
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.pipeline.staging import StagedArtifact
     from lambda_build_plugin.stage.filters import Effect
     from lambda_build_plugin.stage.tree import Entry
+    from lambda_build_plugin.system.hashes import Checked
     from lambda_build_plugin.verify.view import ArtifactView, Shipped
     from lambda_build_plugin.wheel.file import Wheel
     from lambda_build_plugin.wheel.machine_code import MachineCode
@@ -113,6 +116,7 @@ class Plan:
             distributions=tuple(sorted(distributions, key=lambda each: each.wheel.name)),
             prefix=project.prefix,
             disputes=(*self.tree.disputes, *project.disputes),
+            bytecode=project.bytecode,
         )
 
 
@@ -122,7 +126,7 @@ def may_have_plan(settings: Settings) -> bool:
         settings.contents is not Contents.PROJECT
         and (settings.form is Form.WHEEL or settings.contents is Contents.DEPENDENCIES)
         and settings.unpacked is None
-        and not (settings.hooks.after_stage or settings.scripts or settings.bytecode)
+        and not (settings.hooks.after_stage or settings.scripts)
         and not (settings.include_local or settings.provided or settings.provided_by)
         and not settings.layer_files
     )
@@ -131,17 +135,31 @@ def may_have_plan(settings: Settings) -> bool:
 def find_plan(artifact: ArtifactBuild, wheels: Sequence[Wheel]) -> Plan | None:
     """Find the plan for these wheels, which artifacts of a run share; None if there is none."""
     wheels, plans = _ordered(wheels), artifact.run.plans
-    key = _key(artifact.settings, wheels)
-    if key not in plans:
-        note = artifact.context.cache.signed(_NOTES, key)
-        if note is None:
-            return None
-        plans[key] = _read_plan(note, wheels, artifact.settings.prefix)
+    try:
+        key = _key(artifact, wheels)
+        if key not in plans:
+            note = artifact.context.cache.signed(_NOTES, key)
+            if note is None:
+                return None
+            plans[key] = _read_plan(note, wheels, artifact)
+    except UnusablePlanError:
+        return None
     return plans[key]
 
 
-def _read_plan(note: bytes, wheels: Sequence[Wheel], prefix: str) -> Plan:
-    packed = from_bytes(note, [wheel.path for wheel in wheels], [wheel.name for wheel in wheels])
+def _read_plan(note: bytes, wheels: Sequence[Wheel], artifact: ArtifactBuild) -> Plan:
+    cache = artifact.context.cache
+
+    def find_sources(facts: Mapping[str, Any]) -> list[Path]:
+        found = [wheel.path for wheel in wheels]
+        for digest in facts["bytecode"]:
+            path = cache.unchecked(digest)
+            if path is None:
+                raise UnusablePlanError("the bytecode is not in the cache any more")
+            found.append(path)
+        return found
+
+    packed = from_bytes(note, find_sources, [wheel.name for wheel in wheels])
     facts = packed.facts
     return Plan(
         tree=StagedTree(
@@ -150,7 +168,7 @@ def _read_plan(note: bytes, wheels: Sequence[Wheel], prefix: str) -> Plan:
                 Distribution(wheel=wheel, dist_info=dist_info)
                 for wheel, dist_info in zip(wheels, facts["dist-infos"], strict=True)
             ),
-            prefix=prefix,
+            prefix=artifact.settings.prefix,
             disputes=tuple(
                 Dispute(text=text, paths=tuple(paths)) for text, paths in facts["disputes"]
             ),
@@ -191,15 +209,15 @@ def write_by_plan(artifact: ArtifactBuild, tree: StagedTree, path: Path, plan: P
             by now.
     """
     cache, key = artifact.context.cache, _own_key(artifact, tree)
-    last = cache.note(_LAST, key) or {}
     own = _own_digest(tree)
     earlier = artifact.run.written.get((key, own))
     if earlier is not None:
-        shutil.copyfile(earlier.path, path)
-        return replace(earlier, path=path)
+        return _write_again(artifact, earlier, path)
+    last = cache.note(_LAST, key) or {}
     is_the_same = last.get("own") == own
     try:
-        written = write_archive(
+        written = _find_written(artifact, tree, path, last) if is_the_same else None
+        written = written or write_archive(
             tree, path, epoch=artifact.settings.epoch, hashes_packed=not is_the_same
         )
     except OSError as error:
@@ -214,25 +232,45 @@ def write_by_plan(artifact: ArtifactBuild, tree: StagedTree, path: Path, plan: P
         raise UnusablePlanError("a wheel in the cache is not the one that was locked")
     if not is_the_same:
         with suppress(FetchError):  # a cache that cannot be written costs time only
-            cache.keep_note(_LAST, key, {"own": own, "sha256": written.sha256.hex()})
+            note = {"own": own, "sha256": written.sha256.hex(), "size": str(written.size)}
+            cache.keep_note(_LAST, key, note)
     artifact.run.written[key, own] = written
     return written
+
+
+def _find_written(
+    artifact: ArtifactBuild, tree: StagedTree, path: Path, last: Mapping[str, str]
+) -> Written | None:
+    """Find the zip of the last build, if it is still at its place; the note of it is signed."""
+    size, sha256 = int(last["size"]), bytes.fromhex(last["sha256"])
+    there = artifact.run.outputs.find_same(path, size=size, sha256=sha256)
+    if there is None:
+        return None
+    return describe_archive(tree, there, epoch=artifact.settings.epoch, sha256=sha256)
+
+
+def _write_again(artifact: ArtifactBuild, earlier: Written, path: Path) -> Written:
+    """Copy the zip of another artifact of this run, unless a copy is there already."""
+    outputs = artifact.run.outputs
+    there = outputs.find_same(path, size=earlier.size, sha256=earlier.sha256)
+    if there is None:
+        shutil.copyfile(earlier.path, path)
+    return replace(earlier, path=there or path)
 
 
 def _own_key(artifact: ArtifactBuild, tree: StagedTree) -> str:
     """Name a project and the plan: there is one note for both, about the last build."""
     wheels = [each.wheel for each in tree.distributions if each.wheel.source != "local"]
     settings = artifact.settings
-    return f"{settings.project.root}\n{settings.contents.value}\n{_key(settings, wheels)}"
+    return f"{settings.project.root}\n{settings.contents.value}\n{_key(artifact, wheels)}"
 
 
 def _own_digest(tree: StagedTree) -> str:
     """Hash everything that the zip depends on beside the plan: the project's own files."""
     hashing = hashlib.sha256()
-    for entry in tree.entries:
-        if not isinstance(entry.data, Packed):
-            fields = (entry.path, entry.digest, entry.size, entry.executable)
-            hashing.update(repr((*fields, isinstance(entry.data, bytes))).encode())
+    for entry in tree.not_packed:
+        fields = (entry.path, entry.digest, entry.size, entry.executable)
+        hashing.update(repr((*fields, isinstance(entry.data, bytes))).encode())
     for each in tree.distributions:
         if each.wheel.source == "local":
             hashing.update(each.wheel.sha256.encode())
@@ -267,8 +305,11 @@ def keep_plan(
     own_entries = [entry for entry in unfiltered.entries if entry.owner in own]
     if not top_names.isdisjoint(_top_names(own_entries, tree.prefix)):
         return
-    effects = _find_effects(artifact.settings, _without(tree, own), _without(unfiltered, own))
-    if effects is None:
+    effects = _find_effects(
+        artifact.settings, _without(staged.with_sources, own), _without(unfiltered, own)
+    )
+    bytecode = _bytecode_of(_without(tree, own), wheels)
+    if effects is None or bytecode is None:
         return
     own_paths = {entry.path for entry in own_entries}
     facts = {
@@ -280,13 +321,15 @@ def keep_plan(
         "code": as_note({path: code for path, code in shown.code.items() if path not in own_paths}),
         "savings": savings,
         "effects": effects,
+        "bytecode": [each.digest for each in bytecode],
         "distributions": [each.as_note() for each in shown.distributions if each.name not in own],
     }
     packed = packed_files(tree, written, without=own, facts=facts)
-    paths, names = [wheel.path for wheel in wheels], [wheel.name for wheel in wheels]
+    paths = [*(wheel.path for wheel in wheels), *(each.path for each in bytecode)]
+    names = [wheel.name for wheel in wheels]
     with suppress(FetchError):  # a cache that cannot be written costs time only
         content = as_bytes(packed, paths, names)
-        cache.keep_signed(_NOTES, _key(artifact.settings, wheels), content)
+        cache.keep_signed(_NOTES, _key(artifact, wheels), content)
 
 
 def _without(tree: StagedTree, owners: Collection[str]) -> StagedTree:
@@ -296,6 +339,14 @@ def _without(tree: StagedTree, owners: Collection[str]) -> StagedTree:
         entries=tuple(entry for entry in tree.entries if entry.owner not in owners),
         distributions=tuple(each for each in tree.distributions if each.wheel.name not in owners),
     )
+
+
+def _bytecode_of(tree: StagedTree, wheels: Iterable[Wheel]) -> list[Checked] | None:
+    """List the files with the bytecode of a tree; None if the cache could not keep them."""
+    copied = {entry.data.wheel for entry in tree.entries if isinstance(entry.data, Member)}
+    copied.difference_update(wheel.path for wheel in wheels)
+    found = [each for each in tree.bytecode if each.path in copied]
+    return found if len(found) == len(copied) else None
 
 
 def _find_effects(
@@ -321,12 +372,32 @@ def _find_effects(
     return found.effects if all(each.has_metadata for each in kept.distributions) else None
 
 
-def _key(settings: Settings, wheels: Iterable[Wheel]) -> str:
-    """Name everything that the packed files depend on."""
+def _key(artifact: ArtifactBuild, wheels: Iterable[Wheel]) -> str:
+    """Name everything that the packed files depend on.
+
+    Raises:
+        UnusablePlanError: They contain bytecode, and nothing on this machine compiles it.
+    """
+    settings = artifact.settings
     files = (f"{wheel.sha256} {wheel.filename}" for wheel in wheels)
     presets = [preset.value for preset in settings.exclude_presets]
-    rules = json.dumps([presets, settings.exclude, settings.include])
+    rules = json.dumps([presets, settings.exclude, settings.include, _compiler_key(artifact)])
     return "\n".join((_FORMAT, settings.prefix, str(settings.epoch), rules, *files))
+
+
+def _compiler_key(artifact: ArtifactBuild) -> list[object]:
+    settings = artifact.settings
+    if not settings.bytecode:
+        return []
+    # Not loaded by a build without bytecode.
+    from lambda_build_plugin.stage.bytecode import compiler_key
+    from lambda_build_plugin.system.interpreters import NoInterpreterError
+
+    try:
+        compiler = artifact.compiler()
+    except NoInterpreterError as error:  # it is reported if there is something to compile
+        raise UnusablePlanError("there is no compiler") from error
+    return [settings.bytecode_only, compiler_key(compiler, settings.prefix)]
 
 
 def _ordered(wheels: Iterable[Wheel]) -> list[Wheel]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.progress import Reporter
     from lambda_build_plugin.runtime.target import Runtime, Target
     from lambda_build_plugin.selection.provided import Provider
+    from lambda_build_plugin.system.interpreters import Interpreter
     from lambda_build_plugin.system.output import Outputs
     from lambda_build_plugin.system.sharing import SharedFolder
     from lambda_build_plugin.verify.view import ArtifactView
@@ -75,6 +76,9 @@ class Run:
     first_targets: dict[Runtime, Target] = field(default_factory=dict)
     """The target that the project's wheel is built for first, by runtime; only filled if other
     processes build some of the project's artifacts, so that all of them use the same wheel."""
+
+    compilers: dict[tuple[int, int], Interpreter] = field(default_factory=dict)
+    """The Pythons that compile bytecode, by version."""
 
     hooks: set[tuple[Command, ...]] = field(default_factory=set)
     """The `before-build` commands that have run."""
@@ -162,6 +166,23 @@ class ArtifactBuild:
             )
         context = replace(self.context, policy=settings_policy(settings).joined(policies[path]))
         return replace(self, context=context)
+
+    def compiler(self) -> Interpreter:
+        """Find the Python that compiles bytecode.
+
+        Raises:
+            NoInterpreterError: This machine has no Python of the runtime's version.
+        """
+        python, host = self.settings.target.runtime.python, self.settings.host
+        compilers = self.run.compilers
+        if python not in compilers:
+            # Not loaded by a build without bytecode.
+            from lambda_build_plugin.system.interpreters import find_interpreter
+
+            compilers[python] = find_interpreter(
+                python, environ=host.environ, home=host.home, need="bytecode"
+            )
+        return compilers[python]
 
     @property
     def ships_project(self) -> bool:

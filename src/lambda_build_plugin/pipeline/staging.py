@@ -10,6 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.settings import Form
+from lambda_build_plugin.pipeline.plan import UnusablePlanError
+from lambda_build_plugin.runtime.limits import UNZIPPED_LIMIT
 from lambda_build_plugin.stage.layout_cache import Layouts
 from lambda_build_plugin.stage.stage import stage
 from lambda_build_plugin.stage.tree import check_names
@@ -56,7 +58,8 @@ class StagedArtifact:
 
     tree: StagedTree
     with_sources: StagedTree
-    """The tree before bytecode took the place of sources."""
+    """The tree before bytecode took the place of sources; of a build by a plan, only the files of
+    the user's own folders."""
 
     find_unfiltered: Callable[[], StagedTree]
     """Finds the tree with the files that are excluded."""
@@ -177,11 +180,18 @@ def _stage_by_plan(
         plan.check_beside(project)
         kept = _filter_beside(artifact.settings, plan, project)
         check_names(kept.tree.entries)
-        tree = plan.with_project(kept.tree)
+    own_tree = kept.tree
+    if artifact.settings.bytecode:
+        with artifact.clock.stage("bytecode"):
+            own_tree = _compile(artifact, kept)
+            check_names(own_tree.entries)
+    tree = plan.with_project(own_tree)
+    if artifact.settings.bytecode and tree.size >= UNZIPPED_LIMIT:
+        raise UnusablePlanError("bytecode makes the artifact too large")
     artifact.run.reporter.note(f"copying {len(plan.distributions)} packages as planned before")
     return StagedArtifact(
         tree=tree,
-        with_sources=tree,
+        with_sources=kept.tree,
         find_unfiltered=lambda: stage(wheels, prefix=prefix, layout_of=layouts.of),
         excluded=kept.excluded,
         warnings=(*tree.warnings, *kept.warnings, *code.warnings),
@@ -244,6 +254,7 @@ def _compile(artifact: ArtifactBuild, laid: _Laid) -> StagedTree:
         full=laid.unfiltered,
         only=artifact.settings.bytecode_only,
         context=artifact.context,
+        find_compiler=artifact.compiler,
     )
 
 

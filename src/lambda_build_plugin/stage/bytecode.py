@@ -33,11 +33,11 @@ from lambda_build_plugin.stage.contents import contents
 from lambda_build_plugin.stage.records import with_entries
 from lambda_build_plugin.stage.tree import Entry
 from lambda_build_plugin.system.hashes import Digest
-from lambda_build_plugin.system.interpreters import find_interpreter, without_python_variables
+from lambda_build_plugin.system.interpreters import without_python_variables
 from lambda_build_plugin.wheel.members import member_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from lambda_build_plugin.source_build.context import BuildContext
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BytecodeOversizeError",
     "CompilerError",
+    "compiler_key",
     "with_bytecode",
 ]
 
@@ -138,7 +139,12 @@ class _Batch:
 
 
 def with_bytecode(
-    tree: StagedTree, *, full: StagedTree, only: bool, context: BuildContext
+    tree: StagedTree,
+    *,
+    full: StagedTree,
+    only: bool,
+    context: BuildContext,
+    find_compiler: Callable[[], Interpreter],
 ) -> StagedTree:
     """Add the bytecode of all modules, or replace their sources with it.
 
@@ -150,6 +156,7 @@ def with_bytecode(
             that a build with another filter finds them in the cache.
         only: Whether the sources stay out.
         context: The target, the cache, and a folder that exists until the zip is written.
+        find_compiler: Finds a Python of the runtime's version.
 
     Raises:
         BytecodeOversizeError: The artifact would certainly exceed Lambda's limit.
@@ -161,13 +168,12 @@ def with_bytecode(
     if not modules:
         return tree
     _check_estimate(tree, modules, only=only)
-    interpreter = find_interpreter(
-        runtime.python, environ=context.environ, home=context.home, need="bytecode"
-    )
+    interpreter = find_compiler()
     reporter.note(f"bytecode by {interpreter.path} ({interpreter.build})")
-    root = _LAYER_ROOT if tree.prefix else _ROOT
-    batches = _batches(full, tree, modules, interpreter, root)
-    compiler = _Compiler(interpreter, context.environ, context.cache, context.folder, root)
+    batches = _batches(full, tree, modules, compiler_key(interpreter, tree.prefix))
+    compiler = _Compiler(
+        interpreter, context.environ, context.cache, context.folder, _root(tree.prefix)
+    )
     compiled = compiler.members(batches)
     tag = "cpython-" + "".join(map(str, runtime.python))
     entries = {entry.path: entry for entry in tree.entries}
@@ -181,6 +187,16 @@ def with_bytecode(
     if missing:
         reporter.note(f"{missing} of {len(modules)} modules do not compile: they ship as they are")
     return replace(with_entries(tree, entries.values()), bytecode=compiler.kept)
+
+
+def compiler_key(interpreter: Interpreter, prefix: str) -> str:
+    """Name everything that bytecode depends on beside its source."""
+    return "\n".join((_COMPILE, interpreter.magic, interpreter.build, _root(prefix)))
+
+
+def _root(prefix: str) -> str:
+    """Say where Lambda unpacks an artifact, which is part of the bytecode."""
+    return _LAYER_ROOT if prefix else _ROOT
 
 
 def _is_module(entry: Entry) -> bool:
@@ -208,8 +224,7 @@ def _batches(
     full: StagedTree,
     tree: StagedTree,
     modules: Sequence[Entry],
-    interpreter: Interpreter,
-    root: str,
+    compiler: str,
 ) -> list[_Batch]:
     """Gather the modules by their owners, without those whose owner ships none."""
     wanted = {module.owner for module in modules}
@@ -221,12 +236,7 @@ def _batches(
         _Batch(
             owner=owner,
             sources=tuple(sources),
-            key="\n".join(
-                (
-                    *(_COMPILE, interpreter.magic, interpreter.build, root),
-                    *(f"{source.digest} {source.path}" for source in sources),
-                )
-            ),
+            key="\n".join((compiler, *(f"{source.digest} {source.path}" for source in sources))),
         )
         for owner, sources in by_owner.items()
         if owner in wanted

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lambda_build_plugin.stage.tree import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 __all__ = ["Packed", "PackedFiles", "as_bytes", "from_bytes"]
@@ -64,12 +64,12 @@ class PackedFiles(NamedTuple):
     """What else is known about these files, as JSON values."""
 
 
-def as_bytes(packed: PackedFiles, wheels: Sequence[Path], owners: Sequence[str]) -> bytes:
+def as_bytes(packed: PackedFiles, sources: Sequence[Path], owners: Sequence[str]) -> bytes:
     """Write the note.
 
     Args:
         packed: The files.
-        wheels: The wheels from which data is copied.
+        sources: The files from which data is copied, such as wheels.
         owners: The distributions that the files belong to.
     """
     data: list[Packed] = [entry.data for entry in packed.entries if isinstance(entry.data, Packed)]
@@ -85,7 +85,7 @@ def as_bytes(packed: PackedFiles, wheels: Sequence[Path], owners: Sequence[str])
         [entry.size for entry in packed.entries],
         [len(item.head) for item in data],
         [len(item.record) for item in data],
-        [wheels.index(item.wheel) if item.length else 0 for item in data],
+        [sources.index(item.wheel) if item.length else 0 for item in data],
         [item.start for item in data],
         [item.length for item in data],
         [item.compressed for item in data],
@@ -97,19 +97,23 @@ def as_bytes(packed: PackedFiles, wheels: Sequence[Path], owners: Sequence[str])
     return b"".join((lengths, text, *(numbers.pack(*each) for each in columns), heads, records))
 
 
-def from_bytes(note: bytes, wheels: Sequence[Path], owners: Sequence[str]) -> PackedFiles:
+def from_bytes(
+    note: bytes, find_sources: Callable[[Mapping[str, Any]], Sequence[Path]], owners: Sequence[str]
+) -> PackedFiles:
     """Read a note whose signature the cache has checked.
 
     Args:
         note: What `as_bytes` has written.
-        wheels: The same wheels in the same order, with their current paths.
+        find_sources: Finds the current paths of the same sources in the same order, given the
+            facts of the note.
         owners: The same owners in the same order.
     """
     text_length, count, heads_length = _LENGTHS.unpack_from(note)
     text_end = _LENGTHS.size + text_length
     text = json.loads(note[_LENGTHS.size : text_end])
+    sources = find_sources(text["facts"])
     numbers = _column(count)
-    owner, sizes, heads, records, wheel, starts, lengths, compressed = (
+    owner, sizes, heads, records, source, starts, lengths, compressed = (
         numbers.unpack_from(note, text_end + place * numbers.size) for place in range(_COLUMNS)
     )
     heads_start = text_end + _COLUMNS * numbers.size
@@ -118,7 +122,7 @@ def from_bytes(note: bytes, wheels: Sequence[Path], owners: Sequence[str]) -> Pa
         zip(
             _cut(note, heads_start, heads),
             _cut(note, heads_start + heads_length, records),
-            map(wheels.__getitem__, wheel),
+            map(sources.__getitem__, source),
             starts,
             lengths,
             compressed,

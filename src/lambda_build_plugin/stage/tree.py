@@ -159,10 +159,17 @@ class StagedTree:
     bytecode: tuple[Checked, ...] = ()
     """Files in the cache that contain compiled modules of the tree."""
 
+    @cached_property
+    def not_packed(self) -> tuple[Entry, ...]:
+        """The entries that are not already packed as in an earlier zip."""
+        from lambda_build_plugin.stage.packed import Packed  # that module imports this one
+
+        return tuple([entry for entry in self.entries if not isinstance(entry.data, Packed)])
+
     @property
     def archives(self) -> Iterator[tuple[Path, str, str]]:
         """Path, sha256 and name of each file from which members are copied."""
-        copied = {entry.data.wheel for entry in self.entries if isinstance(entry.data, Member)}
+        copied = {entry.data.wheel for entry in self.not_packed if isinstance(entry.data, Member)}
         for distribution in self.distributions:
             wheel = distribution.wheel
             if wheel.path in copied:

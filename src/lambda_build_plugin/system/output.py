@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import StageError
+from lambda_build_plugin.system.hashes import check_file
 from lambda_build_plugin.system.leftovers import part_name, sweep_parts
 from lambda_build_plugin.values import dataclass
 
@@ -101,6 +102,26 @@ class Outputs:
         self._pending.remove(pending)
         self._say()
 
+    def find_same(self, temporary: Path, *, size: int, sha256: bytes) -> Path | None:
+        """Find the file at a destination, if it is what would be written.
+
+        It is left as it is, with its date, and nothing has to be written.
+
+        Args:
+            temporary: The path that `place` has returned.
+            size: Bytes of what would be written.
+            sha256: Its digest.
+        """
+        pending = self._placed_at(temporary)
+        try:
+            if pending.path.stat().st_size != size:
+                return None
+            pending.is_same = bytes.fromhex(check_file(pending.path).sha256) == sha256
+        except OSError:
+            return None
+        self._say()
+        return pending.path if pending.is_same else None
+
     def compare(self, temporary: Path) -> bool | None:
         """Tell whether a file that was written differs from the one at its destination.
 
@@ -116,6 +137,8 @@ class Outputs:
             OutputError: The file at the destination cannot be read.
         """
         pending = self._placed_at(temporary)
+        if pending.is_same:
+            return False
         if not pending.path.is_file():
             return None
         with writing(pending.path):

@@ -6,6 +6,7 @@ Contents are read when a check asks for them, from the zip itself.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from contextlib import ExitStack
 from dataclasses import field
 from functools import cached_property
@@ -15,7 +16,6 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from lambda_build_plugin.stage.contents import contents
-from lambda_build_plugin.stage.packed import Packed
 from lambda_build_plugin.stage.tree import LAYER_FILES
 from lambda_build_plugin.values import dataclass
 from lambda_build_plugin.verify.module_index import ModuleIndex
@@ -228,6 +228,7 @@ def packed_artifact(
     *,
     code: Mapping[str, MachineCode],
     distributions: Sequence[Shipped],
+    source: Callable[[str], bytes | None],
 ) -> ArtifactView:
     """View a zip of which most files were already packed, and do not have to be read again.
 
@@ -237,24 +238,27 @@ def packed_artifact(
         code_of: The machine code in the wheels of the other files.
         code: The machine code in the packed files, by path.
         distributions: The metadata of the packed distributions.
+        source: Reads the source of a module whose bytecode alone ships, by its path.
     """
-    numbers = {entry.path: number for number, entry in enumerate(tree.entries)}
+    paths = [entry.path for entry in tree.entries]
     shown: dict[str, str] = {
         dist.wheel.name: f"{dist.wheel.name} {dist.wheel.version}" for dist in tree.distributions
     }
 
     def read(path: str) -> bytes:
         with ExitStack() as stack:
-            return MemberReader(stack).content(written.member(numbers[path], path))
+            return MemberReader(stack).content(written.member(bisect_left(paths, path), path))
 
     def owner(path: str) -> str:
-        name = tree.entries[numbers[path]].owner
+        name = tree.entries[bisect_left(paths, path)].owner
         return shown.get(name, name)
 
     found = dict(code)
-    for entry in tree.entries:
+    for entry in tree.not_packed:
         data = entry.data
-        if isinstance(data, Member) and (machine_code := code_of[data.wheel].get(data.name)):
+        if isinstance(data, Member) and (
+            machine_code := code_of.get(data.wheel, {}).get(data.name)
+        ):
             found[entry.path] = machine_code
     known = {each.name for each in distributions}
     others = [
@@ -263,13 +267,14 @@ def packed_artifact(
         if dist.wheel.name not in known
     ]
     return ArtifactView(
-        sizes={entry.path: entry.size for entry in tree.entries},
+        sizes=dict(zip(paths, [entry.size for entry in tree.entries], strict=True)),
         roots=(tree.prefix,),
         read=read,
         owner=owner,
         code={path: found[path] for path in sorted(found)},
         distributions=tuple(sorted((*distributions, *others), key=lambda each: each.name)),
-        own=frozenset(entry.path for entry in tree.entries if not isinstance(entry.data, Packed)),
+        own=frozenset(entry.path for entry in tree.not_packed),
+        source=source,
     )
 
 
