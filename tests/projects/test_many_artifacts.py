@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,15 @@ from lambda_build_plugin.errors import (
     StageError,
     VerificationError,
 )
+from lambda_build_plugin.frontends.terminal_projects import ProjectsTerminal
 from lambda_build_plugin.projects.build import build_projects
-from lambda_build_plugin.projects.model import Failure, ProjectBuild, ProjectsReporter
+from lambda_build_plugin.projects.model import (
+    Failure,
+    Part,
+    ProjectBuild,
+    ProjectResult,
+    ProjectsReporter,
+)
 from lambda_build_plugin.projects.parts import parts_of
 from lambda_build_plugin.projects.pool import Pool
 
@@ -34,7 +42,6 @@ if TYPE_CHECKING:
     from fakes.projects import Run
 
     from lambda_build_plugin.progress import Reporter
-    from lambda_build_plugin.projects.model import Part
     from lambda_build_plugin.projects.pool import Worker
 
 BRANCHES = (
@@ -193,6 +200,55 @@ def test_processes_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     results = build_projects([many], workers=2)
 
     assert (len(started), results[0].failure) == (3, None)
+
+
+def test_progress_counts_artifacts(tmp_path: Path) -> None:
+    """On a terminal, each artifact that is being built has a line, and the others wait."""
+    project = a_project(tmp_path / "demo", extra=f"[tool.lambda-build]\n{RUNTIMES}")
+    artifacts = load_all_settings(project, environ=quiet_environment(tmp_path / "home"))
+    build = ProjectBuild(
+        label="", folder=project, artifacts=artifacts, parts=tuple(parts_of(artifacts))
+    )
+    stream = io.StringIO()
+    terminal = ProjectsTerminal(stream, verbose=False, live=True)
+    first, second = (Part(project=0, artifacts=(number,)) for number in (0, 1))
+
+    terminal.waiting([build])
+    terminal.started(build, first).stage("lock")
+    terminal.started(build, second)
+    terminal.built(build, first)
+
+    before, last = stream.getvalue().split("\x1b[J")[-2:]
+    assert before.splitlines()[:3] == [
+        "python3.12 x86_64: lock …",
+        "python3.12 arm64: …",
+        "0 of 4 artifacts done, 2 waiting: python3.13 x86_64, python3.13 arm64",
+    ]
+    assert last.splitlines() == [
+        "python3.12 arm64: …",
+        "1 of 4 artifacts done, 2 waiting: python3.13 x86_64, python3.13 arm64",
+    ]
+
+
+def test_progress_counts_projects(tmp_path: Path) -> None:
+    """A project with several artifacts among others is done when all of them are."""
+    project = a_project(tmp_path / "demo", extra=f"[tool.lambda-build]\n{RUNTIMES}")
+    artifacts = load_all_settings(project, environ=quiet_environment(tmp_path / "home"))
+    divided = ProjectBuild(
+        label="demo", folder=project, artifacts=artifacts, parts=tuple(parts_of(artifacts))
+    )
+    other = ProjectBuild(label="other", folder=tmp_path, artifacts=artifacts[:1])
+    stream = io.StringIO()
+    terminal = ProjectsTerminal(stream, verbose=False, live=True)
+
+    terminal.waiting([divided, other])
+    for part in (Part(project=0, artifacts=each) for each in divided.parts[:2]):
+        terminal.started(divided, part)
+        terminal.built(divided, part)
+    assert stream.getvalue().endswith("0 of 2 projects done, 1 waiting: other\n")
+    terminal.ended(ProjectResult(project=divided))
+
+    assert stream.getvalue().endswith("1 of 2 projects done, 1 waiting: other\n")
 
 
 # --- failures ---------------------------------------------------------------------------------
