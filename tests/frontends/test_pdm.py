@@ -758,6 +758,31 @@ def test_private_source_opens_with_the_keyring(newest: Host, tmp_path: Path) -> 
         assert names(user.builds(environ=environ)) == {"open", "inhouse"}
 
 
+def test_keyring_is_not_asked_without_need(newest: Host, tmp_path: Path) -> None:
+    """A build whose wheels are in the cache needs no login, so nobody has to unlock a keyring."""
+    asked = tmp_path / "asked"
+    (tmp_path / "keyring.py").write_text(
+        "from pathlib import Path\n"
+        "from types import SimpleNamespace\n"
+        "def get_credential(service, username):\n"
+        f"    Path({str(asked)!r}).touch()\n"
+        f"    return SimpleNamespace(username='me', password='{SECRET}')\n"
+    )
+    with FakeIndex([PRIVATE], auth=("me", SECRET)) as private:
+        source = a_source(private, "private")
+        user = a_user(newest, tmp_path, source, 'dependencies = ["inhouse"]\n')
+        environ = {"PYTHONPATH": str(tmp_path)}
+        user.locks(environ=environ)
+        asked.unlink()
+        user.builds(environ=environ)
+        assert asked.exists()
+        asked.unlink()
+
+        assert names(user.builds(environ=environ)) == {"inhouse"}
+
+    assert not asked.exists()
+
+
 def test_default_index_is_the_one_that_pdm_has(newest: Host, tmp_path: Path) -> None:
     """PDM_PYPI_URL, like `pdm config pypi.url`, takes the place of the default index."""
     with FakeIndex([OPEN]) as index:

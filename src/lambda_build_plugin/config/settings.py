@@ -11,7 +11,7 @@ from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     import datetime
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from packaging.utils import NormalizedName
@@ -199,12 +199,15 @@ class Settings:
 
     offline: bool = False
     jobs: int = DEFAULT_JOBS
-    access: tuple[IndexAccess, ...] = field(default=(), repr=False)
+    find_access: Callable[[], Sequence[IndexAccess]] = field(default=tuple, repr=False)
+    """Finds out how the host reaches its indexes. A build that needs no index does not ask,
+    because the host may have to ask a keyring."""
+
     access_is_all: bool = False
-    """Whether only the indexes of `access` are used, whatever the lock says."""
+    """Whether only the indexes of the host are used, whatever the lock says."""
 
     installers: bool = True
-    """Whether the indexes of pip and uv are used; otherwise those of `access` replace them."""
+    """Whether the indexes of pip and uv are used; otherwise those of the host replace them."""
 
     host: Host = field(repr=False)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -30,7 +31,7 @@ from lambda_build_plugin.urls import redacted, redacted_text, without_login
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from pdm._types import RepositoryConfig
     from pdm.project import Project
@@ -107,8 +108,21 @@ def _settings(
         _with_groups(settings, project, options)
         for settings in read_artifacts(ours, sources, host, wanted=session.artifact_names)
     ]
-    access = tuple(_read_sources(project, offline=artifacts[0].offline))
-    return [_with_lock(replace(settings, access=access), project) for settings in artifacts]
+
+    configured = _list_sources(project)
+    access = tuple(map(_access_of, configured))  # also to find out whether they are valid
+
+    @cache
+    def find_access() -> Sequence[IndexAccess]:
+        if artifacts[0].offline:
+            return access
+        for source in configured:
+            _ask_keyring(source)
+        return tuple(map(_access_of, configured))
+
+    return [
+        _with_lock(replace(settings, find_access=find_access), project) for settings in artifacts
+    ]
 
 
 def _with_groups(settings: Settings, project: Project, options: argparse.Namespace) -> Settings:
@@ -190,41 +204,46 @@ def _is_fresh(project: Project) -> bool:
         return True
 
 
-def _read_sources(project: Project, *, offline: bool) -> Iterator[IndexAccess]:
-    """Get PDM's sources with their credentials and certificates, the default source last.
+def _list_sources(project: Project) -> Sequence[RepositoryConfig]:
+    """List PDM's sources, the default source last.
 
     Raises:
         SettingsError: A source is not valid.
     """
     try:
-        sources = sorted(project.sources, key=lambda source: source.name == pdm_sources.DEFAULT)
+        return sorted(project.sources, key=lambda source: source.name == pdm_sources.DEFAULT)
     except (KeyError, TypeError, ValueError) as error:
         raise SettingsError(
             [f"[[tool.pdm.source]] or `pdm config pypi.*`: {redacted_text(str(error))}"],
             hint="fix the sources: https://pdm-project.org/latest/usage/config/",
         ) from error
-    for source in sources:
-        try:
-            if not offline:
-                _ask_keyring(source)
-            yield pdm_sources.PdmSource(
-                url=source.url,
-                name=source.name,
-                username=source.username,
-                password=source.password,
-                verify_ssl=source.verify_ssl,
-                type=source.type,
-                ca_certs=source.ca_certs,
-                client_cert=source.client_cert,
-                client_key=source.client_key,
-                include_packages=source.include_packages,
-                exclude_packages=source.exclude_packages,
-            ).access()
-        except ValueError as error:
-            raise SettingsError(
-                [f"the source {source.name}: `{redacted(source.url)}` is not a URL: {error}"],
-                hint="fix it in [[tool.pdm.source]], or with `pdm config`",
-            ) from error
+
+
+def _access_of(source: RepositoryConfig) -> IndexAccess:
+    """Say how a source is reached, with its credentials and certificates.
+
+    Raises:
+        SettingsError: Its URL is not valid.
+    """
+    try:
+        return pdm_sources.PdmSource(
+            url=source.url,
+            name=source.name,
+            username=source.username,
+            password=source.password,
+            verify_ssl=source.verify_ssl,
+            type=source.type,
+            ca_certs=source.ca_certs,
+            client_cert=source.client_cert,
+            client_key=source.client_key,
+            include_packages=source.include_packages,
+            exclude_packages=source.exclude_packages,
+        ).access()
+    except ValueError as error:
+        raise SettingsError(
+            [f"the source {source.name}: `{redacted(source.url)}` is not a URL: {error}"],
+            hint="fix it in [[tool.pdm.source]], or with `pdm config`",
+        ) from error
 
 
 def _ask_keyring(source: RepositoryConfig) -> None:

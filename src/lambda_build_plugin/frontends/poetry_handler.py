@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
@@ -103,17 +104,23 @@ def _settings(command: Command, session: Session) -> Sequence[Settings]:
     project = _project(poetry)
     sources = [session.flags(), environment_source(host), table_source(project)]
     artifacts = read_artifacts(project, sources, host, wanted=session.artifact_names)
-    access = () if artifacts[0].offline else tuple(_read_sources(poetry))
-    return [_with_lock(_with_groups(command, settings, access), poetry) for settings in artifacts]
+
+    @cache
+    def find_access() -> Sequence[IndexAccess]:
+        return () if artifacts[0].offline else tuple(_read_sources(poetry))
+
+    return [
+        _with_lock(_with_groups(command, replace(settings, find_access=find_access)), poetry)
+        for settings in artifacts
+    ]
 
 
-def _with_groups(command: Command, settings: Settings, access: tuple[IndexAccess, ...]) -> Settings:
+def _with_groups(command: Command, settings: Settings) -> Settings:
     groups = _choose_groups(command, settings.groups)
     return replace(
         settings,
         groups=groups - {_MAIN},
         main=_MAIN in groups,
-        access=access,
         installers=False,
     )
 
@@ -179,7 +186,8 @@ def _with_lock(settings: Settings, poetry: Poetry) -> Settings:
         return settings
     # In poetry.lock each package names its source, except those of the default index.
     return replace(
-        settings, access=tuple(replace(index, explicit=True) for index in settings.access)
+        settings,
+        find_access=lambda: [replace(index, explicit=True) for index in settings.find_access()],
     )
 
 

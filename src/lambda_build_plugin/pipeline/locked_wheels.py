@@ -55,7 +55,7 @@ def make_fetcher(artifact: ArtifactBuild, lock: Lock, *, offline: bool = False) 
             home=settings.host.home,
             project=settings.project.root,
             host=HostIndexes(
-                access=settings.access,
+                access=settings.find_access(),
                 are_all=settings.access_is_all,
                 installers=settings.installers,
             ),
