@@ -207,7 +207,14 @@ def test_worker_that_is_ended_while_it_starts(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """It ends without a traceback, whenever the signal comes."""
-    orders = Orders(projects=(), folder=tmp_path, shared=tmp_path, hears=frozenset(), verbose=False)
+    orders = Orders(
+        projects=(),
+        folder=tmp_path,
+        shared=tmp_path,
+        hears=frozenset(),
+        verbose=False,
+        is_among_others=False,
+    )
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("fork").Process(
         target=ended_at_once, args=(theirs, orders)

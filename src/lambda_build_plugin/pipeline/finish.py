@@ -109,7 +109,7 @@ def _write(
     """
     tree, epoch = staged.tree, artifact.settings.epoch
     if plan is None:
-        written = write_archive(tree, path, epoch=epoch)
+        written = write_archive(tree, path, epoch=epoch, in_thread=not artifact.run.is_among_others)
     else:
         try:
             written = write_by_plan(artifact, tree, path, plan)

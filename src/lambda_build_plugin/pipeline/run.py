@@ -73,6 +73,9 @@ class Run:
     views: dict[tuple[bytes, tuple[Wheel, ...]], ArtifactView] = field(default_factory=dict)
     """What planned zips hold, by their sha256 and the wheels in them."""
 
+    is_among_others: bool = False
+    """Whether other processes that build keep all processors busy."""
+
     first_targets: dict[Runtime, Target] = field(default_factory=dict)
     """The target that the project's wheel is built for first, by runtime; only filled if other
     processes build some of the project's artifacts, so that all of them use the same wheel."""

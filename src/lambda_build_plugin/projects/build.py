@@ -22,6 +22,7 @@ from lambda_build_plugin.projects.worker import Built, Orders
 from lambda_build_plugin.system.cache_use import using
 from lambda_build_plugin.system.leftovers import sweep, temporary_folder
 from lambda_build_plugin.system.output import OutputError, Outputs, PlacedOutputs
+from lambda_build_plugin.system.processors import usable_processors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -76,6 +77,7 @@ def build_projects(
             shared=Path(folder, "shared"),
             hears=reporter.hears,
             verbose=verbose,
+            is_among_others=workers >= usable_processors(),
         )
         run = _Run(
             projects,

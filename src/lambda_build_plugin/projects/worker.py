@@ -69,6 +69,8 @@ class Orders:
     """The methods of `Reporter` that somebody listens to."""
 
     verbose: bool
+    is_among_others: bool
+    """Whether the workers keep all processors busy."""
 
 
 class News(NamedTuple):
@@ -191,6 +193,7 @@ class _Worker:
                 builder=None,
                 outputs=Outputs(),
                 shared=SharedFolder(self._orders.shared),
+                is_among_others=self._orders.is_among_others,
             )
             project = self._orders.projects[number]
             current = self._current = _Current(number, project, folder, run)
