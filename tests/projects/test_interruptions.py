@@ -261,3 +261,25 @@ def test_worker_that_is_killed_while_it_waits(
     assert len(killed) == 1
     assert [result.failure for result in results] == [None, None]
     assert sorted(path.name[0] for path in repository.root.rglob("*.zip")) == ["a", "b"]
+
+
+@pytest.mark.parametrize("folders", [["a"], ["a", "b", "c"]])
+def test_reader_of_the_progress_goes_away(tmp_path: Path, folders: list[str]) -> None:
+    """`lambda-build -v 2>&1 | head` builds all the same, and the document is written."""
+    repository = Repository(tmp_path, "")
+    with subprocess.Popen(
+        [sys.executable, "-c", CONSOLE, *folders, "-v", "--json"],
+        cwd=repository.root,
+        env=repository.environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stderr.close()
+        document = json.loads(process.stdout.read())
+
+    assert process.returncode == 0
+    assert "error" not in document
+    assert repository.left() == folders

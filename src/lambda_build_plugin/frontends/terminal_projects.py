@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
 from lambda_build_plugin.errors import printable
-from lambda_build_plugin.frontends.terminal import TerminalReporter
+from lambda_build_plugin.frontends.terminal import Progress, TerminalReporter
 from lambda_build_plugin.projects.model import ProjectsReporter
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ class ProjectsTerminal(ProjectsReporter):
     """
 
     def __init__(self, stream: TextIO, *, verbose: bool, live: bool) -> None:
-        self._stream = stream
+        self._stream = Progress(stream)
+        self._file = stream
         self._verbose = verbose
         self._is_live = live
         self._lines: dict[str, str] = {}
@@ -59,7 +60,7 @@ class ProjectsTerminal(ProjectsReporter):
         with suppress(ValueError):  # another part of the project came first
             self._waiting.remove(name if self._counts_parts else project.label)
         self.show(name, "…")
-        return _Line(self, name, self._stream, verbose=self._verbose)
+        return _Line(self, name, self._file, verbose=self._verbose)
 
     def built(self, project: ProjectBuild, part: Part) -> None:
         """Take away the line of the part."""
