@@ -24,6 +24,8 @@ from lambda_build_plugin.errors import (
     StageError,
     VerificationError,
 )
+from lambda_build_plugin.frontends import cli_projects
+from lambda_build_plugin.frontends.session import Session
 from lambda_build_plugin.frontends.terminal_projects import ProjectsTerminal
 from lambda_build_plugin.projects.build import build_projects
 from lambda_build_plugin.projects.model import (
@@ -200,6 +202,30 @@ def test_processes_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     results = build_projects([many], workers=2)
 
     assert (len(started), results[0].failure) == (3, None)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "count", "is_divided"),
+    [(None, 3, False), (None, 4, True), ("2", 2, True), ("1", 4, False)],
+)
+def test_when_processes_are_started(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    jobs: str | None,
+    count: int,
+    is_divided: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """A few artifacts are built by one process, unless the user wants more with `--jobs`."""
+    monkeypatch.setattr(cli_projects, "usable_processors", lambda: 2)
+    project = a_project(tmp_path / "demo", extra=f"[tool.lambda-build]\n{RUNTIMES}")
+    environ = quiet_environment(tmp_path / "home")
+    artifacts = load_all_settings(project, environ=environ)[:count]
+    session = Session.of({"jobs": jobs}, environ, quiet=True, verbose=False)
+
+    reports = cli_projects.build_artifacts(session, artifacts, parts_of(artifacts))
+
+    assert (reports is not None) is is_divided
+    assert len(zips(project)) == (count if is_divided else 0)
 
 
 def test_progress_counts_artifacts(tmp_path: Path) -> None:
