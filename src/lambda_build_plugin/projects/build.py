@@ -176,9 +176,11 @@ class _Run:
                 self._settle()
                 while not self._is_over():
                     self._give_out(workers)
+                    self._settle()  # while the workers go on
                     for worker in self._pool.ready():
                         self._hear(worker)
-                    self._settle()
+                    if self._is_fail_fast:  # before anything else is begun
+                        self._settle()
         finally:
             for outputs in self._pool.unfinished:
                 _remove(outputs)

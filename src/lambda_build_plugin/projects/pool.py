@@ -156,8 +156,10 @@ class Pool:
         worker.connection.close()
 
     def ready(self) -> Iterator[Worker]:
-        """Wait until some workers that build have something to say, and yield them."""
+        """Wait until some workers that build have something to say, and yield them, if any build."""
         busy = [worker for worker in self.workers if worker.part is not None]
+        if not busy:  # `wait` would never return
+            return
         ready = set(map(id, wait([worker.connection for worker in busy])))
         yield from (worker for worker in busy if id(worker.connection) in ready)
 
