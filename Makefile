@@ -101,7 +101,9 @@ nightly: $(STAMP) $(LOWEST_STAMP)
 
 # `make nightly` runs these as well. What is skipped says why: qemu-user-static, root and apt
 # are needed, and a Python of the version that apt has.
+# `make arm64 UV_PYTHONS=3.13` installs Pythons first, to compile for runtimes that have them.
 arm64: $(STAMP)
+	$(if $(UV_PYTHONS),$(BIN)/uv python install $(UV_PYTHONS))
 	$(BIN)/pytest -v tests/source_build/test_real_sources.py tests/invoke/test_arm64.py
 
 # Made anew each time, its hosts included: what is newest changes without notice.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 from fakes.installed import installed
 from fakes.locks import AWSLAMBDARIC, BACKENDS, BUILT_WHEEL, NEWEST, ROOT
+from fakes.paths import without
 
 import lambda_build_plugin
 
@@ -27,6 +30,18 @@ if BUILT_WHEEL and Path(lambda_build_plugin.__file__).is_relative_to(ROOT / "src
 if not NEWEST:
     for _name in ("UV_CONSTRAINT", "UV_BUILD_CONSTRAINT"):
         os.environ[_name] = str(BACKENDS)
+
+# Wherever a zig is found, it compiles what tests expect to be refused. Those that want one put
+# it on PATH themselves. Workers inherit the PATH that was made for the session.
+_made: list[Path] = []
+if sys.platform == "linux":
+    os.environ["PATH"], _made = without("zig", os.environ.get("PATH", os.defpath))
+
+
+def pytest_sessionfinish() -> None:
+    """Remove what was made for the session."""
+    for folder in _made:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -143,7 +143,7 @@ def a_package(*filenames: str) -> LockedPackage:
 
 SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     errors.SettingsError: lambda: errors.SettingsError(["--runtime: is `3`"]),
-    cross.NoZigError: cross.NoZigError,
+    cross.NoZigError: lambda: cross.NoZigError("it is neither installed nor on PATH"),
     extras.MissingExtraError: lambda: extras.MissingExtraError(
         "--sbom", library="cyclonedx-python-lib", extra="sbom"
     ),

@@ -6,7 +6,9 @@ import gzip
 import http.client
 import io
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -20,6 +22,7 @@ from urllib.parse import urljoin
 import pytest
 from fakes import forked
 from fakes.index import CutShort, Drop, FakeIndex, Redirect, Replace, Slow, Status
+from fakes.paths import without
 from fakes.projects import a_project, quiet_environment
 from fakes.wheels import a_wheel, an_sdist
 from installer.sources import WheelFile
@@ -522,3 +525,19 @@ def test_forked_run_that_takes_too_long_is_ended(tmp_path: Path) -> None:
         forked.run("--version", cwd=tmp_path, environ=environ, timeout=0)
 
     assert forked.run("--version", cwd=tmp_path, environ=environ, timeout=60).returncode == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="links to programs")
+def test_path_without_a_program(tmp_path: Path) -> None:
+    """What is beside the program is found, and so is what is in other folders."""
+    for name in ("one/zig", "one/git", "two/uv"):
+        program = tmp_path / name
+        program.parent.mkdir(exist_ok=True)
+        program.touch(mode=0o755)
+    path = os.pathsep.join((str(tmp_path / "one"), str(tmp_path / "two")))
+
+    changed, made = without("zig", path)
+
+    found = [shutil.which(name, path=changed) for name in ("zig", "git", "uv")]
+    assert found == [None, str(made[0] / "git"), str(tmp_path / "two" / "uv")]
+    shutil.rmtree(made[0])

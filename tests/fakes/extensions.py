@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fakes.projects import a_project
 from fakes.wheels import an_sdist
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from lambda_build_plugin.system.interpreters import Interpreter
 
-__all__ = ["a_project_with_extension"]
+__all__ = ["a_project_with_extension", "include_of"]
 
 _PYPROJECT = """\
 [build-system]
@@ -56,3 +58,12 @@ def a_project_with_extension(folder: Path, *, options: str, code: str = "") -> P
     line = f"../{sdist.filename} --hash=sha256:{sdist.sha256}\n"
     (project / "requirements.txt").write_text(line, encoding="utf-8")
     return project
+
+
+def include_of(python: Interpreter) -> Path:
+    """Ask a Python for the folder of its headers."""
+    code = "import sysconfig; print(sysconfig.get_path('include'))"
+    ran = subprocess.run(
+        [python.path, "-I", "-c", code], capture_output=True, check=True, text=True
+    )
+    return Path(ran.stdout.strip())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 import platform
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from fakes.arm64 import find_arm64_python
 from fakes.hatch_hosts import hatchling_host, indexes
 from fakes.hosts import uv
 from fakes.pdm_hosts import WITH_BACKEND, pdm_host
@@ -154,6 +156,25 @@ def _check(ran: CompletedProcess[str], project: Path) -> None:
         assert ELFFile(io.BytesIO(content))["e_machine"] == _MACHINE
         assert str(project).encode() not in content
     assert list(project.rglob("*.so")) == []
+    _use(artifact)
+
+
+def _use(artifact: Path) -> None:
+    """Let a Python for arm64 import both modules and call one, where qemu can run it."""
+    python = find_arm64_python("{}.{}".format(*sys.version_info))
+    if _OTHER != "arm64" or isinstance(python, str):
+        return
+    folder = artifact.with_suffix("")
+    with zipfile.ZipFile(artifact) as archive:
+        archive.extractall(folder)
+    code = (
+        f"import sys; sys.path.insert(0, {str(folder)!r})\n"
+        "import app._fast, app._quick; print(app._quick.double(21))"
+    )
+    ran = subprocess.run(
+        [*python.command, "-I", "-S", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (ran.stdout, ran.stderr) == ("42\n", "")
 
 
 def test_through_lambda_build(tmp_path: Path, environ: dict[str, str]) -> None:

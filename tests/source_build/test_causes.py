@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lambda_build_plugin.source_build.causes import find_cause
+from lambda_build_plugin.source_build.causes import find_cause, lacks_compiler
 from lambda_build_plugin.source_build.errors import BackendError
 from lambda_build_plugin.source_build.source import Source
 
@@ -31,6 +31,16 @@ option:
             id="sh",
         ),
         pytest.param(
+            "FileNotFoundError: [Errno 2] No such file or directory: 'gdal-config'",
+            "`gdal-config`",
+            id="Python",
+        ),
+        pytest.param(
+            "Could not find gdal-config. Make sure you have installed the GDAL native library",
+            "`gdal-config`",
+            id="gdal",
+        ),
+        pytest.param(
             "_x.c:1:10: fatal error: Python.h: No such file or directory\n 1 | #include <Python.h>",
             "`Python.h`",
             id="gcc",
@@ -44,6 +54,24 @@ option:
         ),
         pytest.param("Package cairo was not found in the pkg-config path", "`cairo`", id="pkg"),
         pytest.param("No package 'libvirt' found", "`libvirt`", id="pkg-config"),
+        pytest.param(
+            "-- Checking for module\nThe following required packages were not found:"
+            "\n\n   - libuv>=1.0",
+            "`libuv`",
+            id="CMake's pkg-config",
+        ),
+        pytest.param(
+            "../meson.build:3:28: ERROR: C shared or static library 'z' not found",
+            "`z`",
+            id="meson's library",
+        ),
+        pytest.param("ERROR: C header 'rpc/rpc.h' not found", "`rpc/rpc.h`", id="meson's header"),
+        pytest.param(
+            "WARNING: Found pkg-config '/a/pkg-config' but it is required: no\n"
+            'ERROR: Dependency "cairo" not found, tried pkgconfig',
+            "`cairo`",
+            id="pkg-config itself",
+        ),
         pytest.param("error: command 'gcc' failed: No such file or directory", "`gcc`", id="cc"),
         pytest.param(
             '../meson.build:3:9: ERROR: Dependency "cairo" not found, tried pkgconfig and cmake',
@@ -81,7 +109,113 @@ def test_causes(output: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "output", ["", "Found package foo", "Package six found", "error: stuck", "pg_config found"]
+    ("output", "expected"),
+    [
+        pytest.param(
+            'error: target architecture aarch64 has no LLVM CPU feature named "avx2"',
+            "it asks for `avx2`, which no processor of aarch64 has",
+            id="instructions",
+        ),
+        pytest.param(
+            "error: unknown CPU: 'haswell'",
+            "it is to be compiled for `haswell`, which is not a processor of the target",
+            id="processor",
+        ),
+        pytest.param(
+            "zig does not compile what this compiler does: gfortran",
+            "it calls `gfortran`, and zig compiles only C and C++",
+            id="Fortran",
+        ),
+        pytest.param(
+            "../meson.build:1:0: ERROR: Unknown compiler(s): [['/tmp/a/programs/gfortran']]",
+            "it calls `gfortran`, and zig compiles only C and C++",
+            id="meson's Fortran",
+        ),
+        pytest.param(
+            "ld.lld: error: ./libtwo.a(two.o) is incompatible with aarch64linux",
+            "it links `./libtwo.a`, which is for another machine than the target",
+            id="library",
+        ),
+        pytest.param(
+            "/bin/sh: 1: ./generate: Exec format error",
+            "it runs a program that it has compiled",
+            id="program",
+        ),
+        pytest.param(
+            "ERROR: Can not run test applications in this cross environment.",
+            "it runs a program that it has compiled",
+            id="meson's program",
+        ),
+        pytest.param(
+            "x.c:1:10: fatal error: 'ffi.h' file not found",
+            "it cannot find `ffi.h`, and what this machine has installed is not the target's",
+            id="header",
+        ),
+    ],
+)
+@pytest.mark.parametrize("is_own", [True, False])
+def test_causes_of_cross_compiling(output: str, expected: str, is_own: bool) -> None:  # noqa: FBT001
+    """What zig cannot compile for a target is named, and who has no lock is told of none."""
+    cause = find_cause(output, is_own=is_own, is_cross=True)
+
+    assert cause is not None
+    assert expected in cause.text
+    assert "`include-local`" in cause.hint
+    assert ("lock a version" in cause.hint) is not is_own
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "error: [Errno 2] No such file or directory: 'gcc'",
+        "error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory",
+        "CMake Error: No CMAKE_CXX_COMPILER could be found.",
+        "  The CMAKE_C_COMPILER:\n\n    gcc\n\n  is not a full path and was not found in the PATH.",
+        "meson.build:1:0: ERROR: Unknown compiler(s): [['cc'], ['gcc'], ['clang']]",
+    ],
+)
+def test_no_compiler(output: str) -> None:
+    """Where there is no compiler at all, zig would be one."""
+    assert lacks_compiler(output)
+    assert find_cause(output, is_own=True) is not None
+
+
+@pytest.mark.parametrize(
+    ("output", "expected"),
+    [
+        ("a.cc:1:12: fatal error: 'longintrepr.h' file not found", "Python 3.11 and later"),
+        ("ModuleNotFoundError: No module named 'lib2to3'", "Python 3.13 and later"),
+    ],
+)
+def test_what_newer_pythons_do_not_have(output: str, expected: str) -> None:
+    """A source for an older Python needs another version or runtime, and no package."""
+    cause = find_cause(output, is_own=False)
+
+    assert cause is not None
+    assert expected in cause.text
+    assert cause.hint.startswith("lock a version that supports this Python")
+
+
+def test_first_error_of_a_compiler_is_quoted() -> None:
+    """What a compiler says is far above the end of the output."""
+    output = "gcc -c a.c\na.c:3:5: error: unknown type name 'word'\n" + "noise\n" * 100
+
+    cause = find_cause(output, is_own=False)
+
+    assert cause is not None
+    assert cause.text == "it does not compile: a.c:3:5: error: unknown type name 'word'"
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "",
+        "could not find the way",
+        "Found package foo",
+        "Package six found",
+        "error: stuck",
+        "pg_config found",
+    ],
 )
 def test_no_cause(output: str) -> None:
     """What is not known is not guessed."""

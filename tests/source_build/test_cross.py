@@ -7,6 +7,7 @@ import io
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -16,14 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from elftools.elf.elffile import ELFFile
-from fakes.extensions import a_project_with_extension
+from fakes.arm64 import arm64_python
+from fakes.extensions import a_project_with_extension, include_of
 from fakes.locks import CACHE
 from fakes.projects import run_lambda_build
 from fakes.zig import a_cache, zig_folder
 
 from lambda_build_plugin.config.settings import CrossCompile
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
-from lambda_build_plugin.source_build.cross import find_cross_compiler, remedy
+from lambda_build_plugin.source_build.cross import NoZigError, find_cross_compiler, remedy
 from lambda_build_plugin.source_build.cross_files import write_cross_files
 from lambda_build_plugin.system.interpreters import Interpreter, find_interpreters
 
@@ -140,6 +142,25 @@ def test_the_bytes_do_not_name_the_build(tmp_path: Path, built: Built) -> None:
     assert str(tmp_path).encode() not in module
 
 
+@pytest.mark.skipif(_OTHER != "arm64", reason="this machine runs it without qemu")
+def test_an_extension_for_arm64_works(tmp_path: Path, built: Built) -> None:
+    """The module gives the right answer in a Python for arm64, which qemu runs."""
+    python = arm64_python("{}.{}".format(*sys.version_info))
+    module = tmp_path / built.name
+    module.write_bytes(built.module)
+    code = (
+        f"import ctypes; root = ctypes.PyDLL({str(module)!r}).root\n"
+        "root.restype, root.argtypes = ctypes.c_double, [ctypes.c_double]\n"
+        "print(root(6.25))"
+    )
+
+    ran = subprocess.run(
+        [*python.command, "-I", "-S", "-c", code], capture_output=True, text=True, check=False
+    )
+
+    assert (ran.stdout, ran.stderr) == ("2.5\n", "")
+
+
 @pytest.mark.nightly
 @pytest.mark.skipif(
     platform.machine() not in {"x86_64", "aarch64"}, reason="not an architecture of Lambda"
@@ -187,6 +208,23 @@ def test_without_zig_the_extra_is_named(tmp_path: Path, cache: Path) -> None:
     assert "install `lambda-build-plugin[cross]`" in run.errors
 
 
+def test_without_any_compiler_the_extra_is_named(tmp_path: Path, cache: Path) -> None:
+    """In a slim image there is no compiler at all; zig would compile, too."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("sh", "uv"):
+        program = shutil.which(name, path=environment(cache)["PATH"])
+        assert program is not None
+        (programs / name).symlink_to(program)
+    environ = {**environment(cache, has_zig=False), "PATH": str(programs)}
+    environ = {name: environ[name] for name in environ if name not in {"CC", "CXX"}}
+
+    run = build(tmp_path, environ, "--runtime", _RUNTIME, "--arch", _OTHER)
+
+    assert run.code == 6
+    assert "install `lambda-build-plugin[cross]`, to compile C and C++" in run.errors
+
+
 def test_never_compiles_as_before(tmp_path: Path, cache: Path) -> None:
     """With `never`, zig is not used although it is there."""
     run = build(
@@ -211,6 +249,75 @@ def test_always_needs_zig(tmp_path: Path, cache: Path) -> None:
     assert "neither installed nor on PATH" in run.errors
 
 
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        pytest.param("echo 0.9.1", "is zig 0.9.1, and 0.13 or newer is needed", id="old"),
+        pytest.param(
+            "echo wrong >&2; exit 1", "does not say its version, but `wrong`", id="broken"
+        ),
+        pytest.param(
+            "echo I am not zig", "does not say its version, but `I am not zig`", id="other"
+        ),
+    ],
+)
+def test_an_unusable_zig_is_named(tmp_path: Path, script: str, expected: str) -> None:
+    """With `always` it is an error, and otherwise the hint says why it was not used."""
+    program = a_program(tmp_path / "bin", "zig", script)
+    environ = {"PATH": str(program.parent)}
+    target = Target(runtime=RUNTIMES["python3.11"], architecture=Architecture.ARM64)
+    here = replace(Interpreter.running(), version="3.11.4", platform="linux-x86_64")
+
+    with pytest.raises(NoZigError) as caught:
+        find_cross_compiler(
+            CrossCompile.ALWAYS, target, here, environ=environ, cache_dir=tmp_path / "cache"
+        )
+    found = find_cross_compiler(
+        CrossCompile.AUTO, target, here, environ=environ, cache_dir=tmp_path / "cache"
+    )
+
+    assert f"{program} {expected}" in str(caught.value)
+    assert found is None
+    assert f"{program} {expected}" in remedy(CrossCompile.AUTO, target, here, environ=environ)
+
+
+def test_a_program_that_cannot_be_started_is_named(tmp_path: Path) -> None:
+    """A file for another machine, for example, is found on PATH and does not start."""
+    program = a_program(tmp_path / "bin", "zig", "")
+    program.write_bytes(b"\x7fELF")
+    target = Target(runtime=RUNTIMES["python3.11"], architecture=Architecture.ARM64)
+    here = replace(Interpreter.running(), version="3.11.4", platform="linux-x86_64")
+
+    said = remedy(CrossCompile.AUTO, target, here, environ={"PATH": str(program.parent)})
+
+    assert f"{program} cannot be started" in said
+
+
+def test_a_usable_zig_further_on_path_is_taken(tmp_path: Path) -> None:
+    """A zig that is too old does not hide one that is not."""
+    a_program(tmp_path / "old", "zig", "echo 0.11.0")
+    new = a_program(tmp_path / "new", "zig", "echo 0.14.0-dev.1+0dd0c9620")
+    target = Target(runtime=RUNTIMES["python3.11"], architecture=Architecture.ARM64)
+    here = replace(Interpreter.running(), version="3.11.4", platform="linux-x86_64")
+    path = os.pathsep.join((str(tmp_path / "old"), str(new.parent)))
+
+    found = find_cross_compiler(
+        CrossCompile.ALWAYS, target, here, environ={"PATH": path}, cache_dir=tmp_path / "cache"
+    )
+
+    assert found is not None
+    assert (found.zig, found.version) == (new, "0.14.0-dev.1+0dd0c9620")
+
+
+def a_program(folder: Path, name: str, script: str) -> Path:
+    """Write a shell script that can be started by its name."""
+    folder.mkdir(parents=True)
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
 def test_where_the_python_is_missing_it_is_named() -> None:
     """Without a Python of the target's version no headers are there; the hint says so."""
     here = replace(Interpreter.running(), version="3.9.1", platform="linux-x86_64")
@@ -229,6 +336,44 @@ def test_on_other_systems_zig_is_no_remedy() -> None:
     target = Target(runtime=RUNTIMES[_RUNTIME], architecture=Architecture.X86_64)
 
     assert remedy(CrossCompile.AUTO, target, here, environ={"PATH": os.devnull}) == ""
+
+
+@pytest.mark.skipif(shutil.which("autoconf") is None, reason="needs autoconf")
+def test_configure_scripts_run_nothing_that_they_compile(tmp_path: Path) -> None:
+    """They are not told of the target, and would try to run what is compiled for it."""
+    target = Target(runtime=RUNTIMES[_RUNTIME], architecture=Architecture(_OTHER))
+    environ = environment(tmp_path / "cache")
+    compiler = find_cross_compiler(
+        CrossCompile.ALWAYS,
+        target,
+        Interpreter.running(),
+        environ=environ,
+        cache_dir=CACHE / "zig",
+    )
+    assert compiler is not None
+    files = write_cross_files(compiler, Interpreter.running(), tmp_path, hidden=())
+    (tmp_path / "configure.ac").write_text(
+        "AC_INIT([app], [1.0])\nAC_PROG_CC\nAC_CHECK_FUNCS([reallocarray])\n"
+        "AC_CHECK_SIZEOF([long])\nAC_OUTPUT\n",
+        encoding="utf-8",
+    )
+    subprocess.run(["autoconf"], cwd=tmp_path, check=True)
+
+    ran = subprocess.run(
+        ["sh", "./configure"],
+        cwd=tmp_path,
+        env={**environ, **files.variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "checking whether we are cross compiling... yes" in ran.stdout
+    assert "checking size of long... 8" in ran.stdout
+    defined = (tmp_path / "config.log").read_text(encoding="utf-8")
+    has = RUNTIMES[_RUNTIME].glibc >= (2, 26)
+    assert ("#define HAVE_REALLOCARRAY 1" in defined) is has
 
 
 def test_all_pythons_of_a_version_give_the_same_headers(tmp_path: Path) -> None:
@@ -263,12 +408,3 @@ def test_all_pythons_of_a_version_give_the_same_headers(tmp_path: Path) -> None:
 
     assert objects
     assert set(objects) == {objects[0]}
-
-
-def include_of(python: Interpreter) -> Path:
-    """Ask a Python for the folder of its headers."""
-    code = "import sysconfig; print(sysconfig.get_path('include'))"
-    ran = subprocess.run(
-        [python.path, "-I", "-c", code], capture_output=True, check=True, text=True
-    )
-    return Path(ran.stdout.strip())

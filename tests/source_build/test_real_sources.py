@@ -10,7 +10,6 @@ import io
 import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,8 +22,9 @@ import pytest
 from elftools.elf.dynamic import DynamicSection
 from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
+from fakes.arm64 import arm64_python
 from fakes.hosts import uv
-from fakes.locks import CACHE, ROOT
+from fakes.locks import ROOT
 from fakes.zig import a_cache, zig_folder
 
 from lambda_build_plugin.runtime.target import RUNTIMES, Glibc
@@ -46,6 +46,9 @@ _SOURCES = {
     "pymongo": "==4.20.1",  # hatchling with a hook that calls setuptools
     "wrapt": "==1.17.2",  # setuptools and C
 }
+_OPTIONAL = {"pymongo", "wrapt"}
+"""Those that do without their extensions where they cannot be compiled."""
+
 _OWN = "python{}.{}".format(*sys.version_info)
 _TARGETS = ((_OWN, "arm64"), (_OWN, "x86_64"), ("python3.13", "arm64"), ("python3.11", "arm64"))
 _MACHINES = {"arm64": "EM_AARCH64", "x86_64": "EM_X86_64"}
@@ -122,33 +125,8 @@ class Built:
 @cache
 def _built(runtime: str, arch: str, scratch: Path) -> Built:
     """Build all sources for one target, as a user would who has the extra."""
-    project = scratch / "demo"
-    project.mkdir(parents=True)  # so that what has failed is not built once more
-    # Newer wheels of numpy, which contourpy needs, ask for a newer glibc than python3.11 has.
-    listed = ["numpy<2.3", *(f"{name}{version}" for name, version in _SOURCES.items())]
-    (project / "pyproject.toml").write_text(
-        '[project]\nname = "demo"\nversion = "1.0"\nrequires-python = ">=3.11"\n'
-        f"dependencies = {listed}\n[tool.uv]\nno-binary-package = {list(_SOURCES)}\n",
-        encoding="utf-8",
-    )
-    uv("lock", "--project", project)
-    path = (str(zig_folder()), str(Path(sys.executable).parent), os.environ["PATH"])
-    ran = subprocess.run(
-        [
-            *(sys.executable, "-c", _COMMAND, "--json", "--contents", "dependencies"),
-            *("--cross-compile", "always", "--runtime", runtime, "--arch", arch),
-            *("--output", str(scratch / "demo.zip")),
-        ],
-        cwd=project,
-        env={
-            **os.environ,
-            "PATH": os.pathsep.join(path),
-            "LAMBDA_BUILD_CACHE_DIR": str(a_cache(scratch / "cache")),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    arguments = ("--cross-compile", "always", "--runtime", runtime, "--arch", arch)
+    ran = _run(scratch, tuple(_SOURCES), *arguments, has_zig=True)
     assert ran.returncode == 0, ran.stderr
     with zipfile.ZipFile(scratch / "demo.zip") as archive:
         archive.extractall(scratch / "unpacked")
@@ -159,6 +137,40 @@ def _built(runtime: str, arch: str, scratch: Path) -> Built:
         folder=scratch / "unpacked",
         scratch=scratch,
         compiled_by={package["name"]: package["compiled_by"] for package in packages},
+    )
+
+
+def _run(
+    scratch: Path, sources: tuple[str, ...], *arguments: str, has_zig: bool
+) -> subprocess.CompletedProcess[str]:
+    """Lock a project that needs some of the sources, and build it into `demo.zip`."""
+    project = scratch / "demo"
+    project.mkdir(parents=True)  # so that what has failed is not built once more
+    # Newer wheels of numpy, which contourpy needs, ask for a newer glibc than python3.11 has.
+    listed = ["numpy<2.3", *(f"{name}{_SOURCES[name]}" for name in sources)]
+    (project / "pyproject.toml").write_text(
+        '[project]\nname = "demo"\nversion = "1.0"\nrequires-python = ">=3.11"\n'
+        f"dependencies = {listed}\n[tool.uv]\nno-binary-package = {list(sources)}\n",
+        encoding="utf-8",
+    )
+    uv("lock", "--project", project)
+    folders = [str(Path(sys.executable).parent), os.environ["PATH"]]
+    if has_zig:
+        folders.insert(0, str(zig_folder()))
+    return subprocess.run(
+        [
+            *(sys.executable, "-c", _COMMAND, "--json", "--contents", "dependencies"),
+            *("--output", str(scratch / "demo.zip"), *arguments),
+        ],
+        cwd=project,
+        env={
+            **os.environ,
+            "PATH": os.pathsep.join(folders),
+            "LAMBDA_BUILD_CACHE_DIR": str(a_cache(scratch / "cache")),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -230,39 +242,36 @@ def test_what_is_built_for_this_machine_works(scratch: Path, source: str) -> Non
 @pytest.mark.parametrize("source", sorted(_SOURCES))
 def test_what_is_built_for_arm64_works(scratch: Path, source: str) -> None:
     """A module gives the right answer on an arm64 processor, which qemu stands in for."""
-    qemu, sysroot = _arm64_python()
+    python = arm64_python(_OWN.removeprefix("python"))
     result = _built(_OWN, "arm64", scratch / f"{_OWN}-arm64")
 
-    ran = _use(source, result, qemu, "-L", sysroot, str(Path(sysroot, "usr/bin", _OWN)), "-I")
+    ran = _use(source, result, *python.command, "-I")
 
     assert ran.returncode == 0, ran.stderr
 
 
-def _use(source: str, result: Built, *python: str) -> subprocess.CompletedProcess[str]:
+@pytest.mark.skipif(platform.machine() == "aarch64", reason="its own compilers are for arm64")
+@pytest.mark.parametrize("source", sorted(_SOURCES))
+def test_without_zig_the_extra_is_named(tmp_path: Path, source: str) -> None:
+    """Where there is no zig, nothing is compiled for arm64, and the hint says what to install."""
+    target = ("--runtime", _OWN, "--arch", "arm64")
+
+    ran = _run(tmp_path, (source,), *target, has_zig=False)
+
+    if source in _OPTIONAL:
+        assert ran.returncode == 0, ran.stderr
+        with zipfile.ZipFile(tmp_path / "demo.zip") as archive:
+            names = [name for name in archive.namelist() if name.endswith(".so")]
+        assert [name for name in names if not name.startswith("numpy")] == []
+    else:
+        assert ran.returncode == 6
+        assert "install `lambda-build-plugin[cross]`" in ran.stderr
+
+
+def _use(source: str, result: Built, *python: str | Path) -> subprocess.CompletedProcess[str]:
     """Use a source with a Python that sees its own modules and the artifact, nothing else."""
     code = f"import sys; sys.path.insert(0, {str(result.folder)!r})\n{_USES[source]}"
     return subprocess.run([*python, "-S", "-c", code], capture_output=True, text=True, check=False)
-
-
-@cache
-def _arm64_python() -> tuple[str, str]:
-    """Give qemu and the folder of an arm64 Python, which is unpacked if it is not there."""
-    qemu = shutil.which("qemu-aarch64-static")
-    if qemu is None:
-        pytest.skip("there is no qemu-aarch64-static: `apt-get install qemu-user-static`")
-    if os.geteuid() or shutil.which("apt-get") is None:
-        pytest.skip("only root on Debian can get a Python for arm64 from apt")
-    folder = CACHE / f"arm64-{_OWN}"
-    ran = subprocess.run(
-        ["sh", str(ROOT / "tests/arm64/make_python.sh"), str(folder)],
-        env={**os.environ, "VERSION": _OWN.removeprefix("python")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if ran.returncode:
-        pytest.skip(f"apt has no {_OWN} for arm64: {ran.stderr.strip()[-200:]}")
-    return qemu, str(folder)
 
 
 def _newest_glibc(module: ELFFile) -> Glibc:

@@ -80,6 +80,20 @@ def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
     shutil.copy(wheel, wheel_directory)
     return wheel.name
 """
+# The same with a compiler that writes beside the source code, which is packaged.
+_COMPILING_IN_PLACE = """\
+import pathlib
+import shutil
+import subprocess
+
+def build_wheel(wheel_directory, config_settings=None, metadata_directory=None):
+    module = pathlib.Path("fast.so")
+    if subprocess.run(["cc"], capture_output=True).returncode == 0:
+        module.touch()
+    (wheel,) = pathlib.Path("yes" if module.exists() else "no").iterdir()
+    shutil.copy(wheel, wheel_directory)
+    return wheel.name
+"""
 # One that names its wheel for the Python that runs it.
 _TAGGED = """\
 import pathlib
@@ -626,16 +640,24 @@ def a_project_that_compiles(folder: Path, with_compiler: FakeWheel, without: Fak
     written(root, {"backend.py": _COMPILING})
     for name, wheel in (("yes", with_compiler), ("no", without)):
         wheel.write_to(root / name)
-    compiler = folder.parent / "bin" / "cc"
+    return root
+
+
+@pytest.fixture
+def _compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put a compiler on PATH that succeeds without arguments, as no real one does."""
+    compiler = tmp_path / "bin" / "cc"
     compiler.parent.mkdir()
     compiler.write_text("#!/bin/sh\nexit 0\n")
     compiler.chmod(0o755)
-    return root
+    # `build` makes the backend's PATH of this one.
+    monkeypatch.setenv("PATH", f"{compiler.parent}{os.pathsep}{os.environ['PATH']}")
 
 
 _FAST = a_wheel(tag="cp313-cp313-linux_x86_64", files={"demo/fast.so": an_elf()})
 
 
+@pytest.mark.usefixtures("_compiler")
 def test_optional_extension(tmp_path: Path) -> None:
     """A package whose extension is optional ends as the pure one that its backend makes."""
     slow = a_wheel()
@@ -645,6 +667,20 @@ def test_optional_extension(tmp_path: Path) -> None:
     assert (wheel.filename, wheel.built_by) == (slow.filename, "a_wheel 1.0")
 
 
+@pytest.mark.usefixtures("_compiler")
+def test_what_one_attempt_compiles_in_place_is_not_packaged_by_the_next(tmp_path: Path) -> None:
+    """Hooks compile beside the source code; what does not fit there is removed again."""
+    slow = a_wheel()
+    root = a_project_that_compiles(tmp_path / "demo", _FAST, slow)
+    written(root, {"backend.py": _COMPILING_IN_PLACE})
+
+    wheel = built(root)
+
+    assert wheel.filename == slow.filename
+    assert not (root / "fast.so").exists()
+
+
+@pytest.mark.usefixtures("_compiler")
 def test_platform_tag_without_machine_code(tmp_path: Path) -> None:
     """Setuptools tags a wheel for a platform although its extension was left out: not true."""
     slow = a_wheel(tag=f"{_OWN_TAG}-linux_x86_64", root_is_purelib=False)
@@ -665,6 +701,7 @@ def test_platform_tag_without_machine_code(tmp_path: Path) -> None:
     assert line in found["demo-1.0.dist-info/RECORD"].decode().splitlines()
 
 
+@pytest.mark.usefixtures("_compiler")
 @pytest.mark.parametrize(
     "tag", ["cp310-cp310-linux_x86_64", "py3-none-macosx_11_0_arm64", "py3-none-win_amd64"]
 )
@@ -678,6 +715,7 @@ def test_tag_of_another_python_or_system(tmp_path: Path, tag: str) -> None:
     assert caught.value.why.count(f"demo-1.0-{tag}.whl\n  its tags do not match") == 2
 
 
+@pytest.mark.usefixtures("_compiler")
 def test_wheel_file_that_is_not_text(tmp_path: Path) -> None:
     """A backend that writes nonsense has failed, and this program has not."""
     odd = a_wheel(
@@ -688,6 +726,7 @@ def test_wheel_file_that_is_not_text(tmp_path: Path) -> None:
         built(a_project_that_compiles(tmp_path / "demo", _FAST, odd))
 
 
+@pytest.mark.usefixtures("_compiler")
 def test_extension_that_is_not_optional(tmp_path: Path) -> None:
     """The error of a package that needs its extension tells of each attempt."""
     root = a_project_that_compiles(tmp_path / "demo", _FAST, _FAST)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from lambda_build_plugin.source_build.zig_driver import compiler_arguments
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PLAN = {
     "target": "aarch64-linux-gnu.2.34",
@@ -40,6 +45,19 @@ def translated(*arguments: str) -> list[str]:
         "-Wl,-rpath,/opt/python/lib",
         "-Wl,-rpath=/opt/python/lib",
         "-R/opt/python/lib",
+        "-fopenmp",
+        "-fopenmp=libomp",
+        "-fcf-protection=full",
+        "-fipa-pta",
+        "-mfpu=neon",
+        "-fno-gnu-unique",
+        "-lstdc++fs",
+        "-Wl,-Map=app.map",
+        "-Wl,-Map,app.map",
+        "-Wl,--icf=all",
+        "-Wl,--dynamic-list=exports",
+        "-Wl,--no-relax,--stats,-t",
+        "-Wl,-plugin-opt=O3",
     ],
 )
 def test_options_of_this_machine_are_left_out(argument: str) -> None:
@@ -81,6 +99,35 @@ def test_folders_of_the_system_are_left_out(option: str, joined: bool) -> None: 
 def test_headers_of_python_are_replaced() -> None:
     """Python's headers are taken from the copy whose configuration is for the target."""
     assert translated("-I/usr/include/python3.13") == ["-I/build/include"]
+
+
+def test_options_that_zig_spells_otherwise() -> None:
+    """`-u` with a value of its own would be taken for a file, and `-h` for a call for help."""
+    assert translated("-u", "start", "-Wl,-h,libapp.so") == [
+        "-Wl,-u,start",
+        "-Wl,-soname,libapp.so",
+    ]
+
+
+def test_branch_protection_of_x86_64_is_kept() -> None:
+    """What only one of the architectures has is left out for the other alone."""
+    plan = {**PLAN, "target": "x86_64-linux-gnu.2.34", "cpu": "x86_64"}
+
+    assert "-fcf-protection" in compiler_arguments(["-c", "-fcf-protection", "x.c"], plan)
+
+
+def test_files_of_arguments_are_read(tmp_path: Path) -> None:
+    """Builds write long commands into a file, whose arguments are translated as well."""
+    file = tmp_path / "arguments.rsp"
+    file.write_text('-march=native -I/usr/include "-DNAME=a b" x.c', encoding="utf-8")
+
+    assert translated(f"@{file}") == ["-DNAME=a b", "x.c"]
+
+
+@pytest.mark.parametrize("question", ["-dumpmachine", "-dumpversion", "-print-file-name=libc.a"])
+def test_questions_are_answered_by_clang(question: str) -> None:
+    """Its options name neither the version of glibc nor the processor."""
+    assert compiler_arguments([question], PLAN) == ["-target", "aarch64-linux-gnu", question]
 
 
 def test_instruction_set_of_x86_64_is_spelled_for_zig() -> None:

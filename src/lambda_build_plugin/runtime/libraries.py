@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from lambda_build_plugin.runtime.target import Glibc
 
-__all__ = ["NEWEST_SYMBOLS", "PRESENT_LIBRARIES", "VersionNumbers"]
+__all__ = ["GLIBC_LIBRARIES", "NEWEST_SYMBOLS", "PRESENT_LIBRARIES", "VersionNumbers"]
 
-_GLIBC_LIBRARIES = frozenset(
+GLIBC_LIBRARIES = frozenset(
     {
         "ld-linux-aarch64.so.1",
         "ld-linux-x86-64.so.2",
@@ -24,8 +24,9 @@ _GLIBC_LIBRARIES = frozenset(
         "libutil.so.1",
     }
 )
+"""Those of glibc itself, all of whose symbols have versions."""
 
-PRESENT_LIBRARIES = _GLIBC_LIBRARIES | {"libgcc_s.so.1", "libstdc++.so.6", "libz.so.1"}
+PRESENT_LIBRARIES = GLIBC_LIBRARIES | {"libgcc_s.so.1", "libstdc++.so.6", "libz.so.1"}
 """What every runtime has. The wheel policy (PEP 600) allows more, such as libexpat and
 libGL, which are not there when a function runs."""
 

@@ -28,6 +28,7 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.source_build.compatibility import (
     is_pure,
+    lacking_symbols,
     misfits,
     requires_python,
     without_machine_code,
@@ -119,21 +120,38 @@ class _Attempts:
         wheel = self._in_process()
         if wheel is not None and self._fits_everywhere(wheel):
             return wheel, None
-        if self.context.cross_compiler is not None:
-            before = _compiled_files(self.root) if before is None else before
-            return self._cross_compiled(self.context.cross_compiler, before)
-        return self._compiled_here(wheel), None
+        before = _compiled_files(self.root) if before is None else before
+        try:
+            if self.context.cross_compiler is not None:
+                return self._cross_compiled(self.context.cross_compiler, before)
+            return self._compiled_here(wheel, before), None
+        finally:
+            _remove_compiled_files(self.root, but=before)
 
-    def _compiled_here(self, wheel: Path | None) -> Path:
-        """Build the wheel with the compilers of this machine, or without one."""
+    def _compiled_here(self, wheel: Path | None, before: frozenset[Path]) -> Path:
+        """Build the wheel with the compilers of this machine, or without one.
+
+        Args:
+            wheel: What was built in this process; None if nothing was.
+            before: The compiled files that were in the source's folder before any attempt.
+        """
         if wheel is None or not self.context.interpreter.is_running:
-            wheel = self._in_isolation(compiler=True)
+            try:
+                wheel = self._in_isolation(compiler=True)
+            except BackendError as error:
+                # Compiles many patterns, which only a failed build needs.
+                from lambda_build_plugin.source_build.causes import lacks_compiler
+
+                if lacks_compiler(error.output) and (remedy := self.context.cross_remedy):
+                    error.hint = f"{remedy}; {error.hint}"
+                raise
         problems = self._misfits(wheel)
         if not problems:
             return wheel
         first = Attempt(how=self._how, filename=wheel.name, problems=problems)
         if is_pure(wheel.name):
             raise self._wrong_wheel(first)
+        _remove_compiled_files(self.root, but=before)
         return self._pure(first)
 
     def _fits_everywhere(self, wheel: Path) -> bool:
@@ -163,9 +181,7 @@ class _Attempts:
             if uncompiled and (pure := self._without_machine_code(uncompiled)):
                 return pure, None
             raise
-        finally:
-            _remove_compiled_files(self.root, but=before)
-        problems = self._misfits(wheel)
+        problems = self._misfits(wheel) or lacking_symbols(wheel)
         if not problems:
             return wheel, compiler
         if uncompiled and (pure := self._without_machine_code(uncompiled)):

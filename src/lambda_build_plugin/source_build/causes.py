@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["Cause", "find_cause"]
+from lambda_build_plugin.source_build.errors import NOT_COMPILED
+
+__all__ = ["Cause", "find_cause", "lacks_compiler"]
 
 _PACKAGES = {
     "ffi.h": "libffi-dev or libffi-devel",
@@ -15,6 +17,7 @@ _PACKAGES = {
     "mysql_config": "default-libmysqlclient-dev or mariadb-connector-c-devel",
     "openssl/ssl.h": "libssl-dev or openssl-devel",
     "pg_config": "libpq-dev or libpq-devel",
+    "pg_config.h": "libpq-dev or libpq-devel",
     "Python.h": "python3-dev or python3-devel",
     "xml2-config": "libxml2-dev or libxml2-devel",
     "xmlsec/xmlsec.h": "libxmlsec1-dev or xmlsec1-devel",
@@ -22,14 +25,24 @@ _PACKAGES = {
 }
 """System packages (Debian's and Amazon Linux's) with what many builds look for."""
 
-_WHEELS = {"pg_config": "psycopg2-binary", "libpq-fe.h": "psycopg2-binary"}
+_WHEELS = dict.fromkeys(("libpq-fe.h", "pg_config", "pg_config.h"), "psycopg2-binary")
 """Python packages that have wheels, in place of those that look for such a thing."""
 
+_COMPILER = r"(?:[^'\n]*[/-])?(?:cc|gcc|clang|c\+\+|g\+\+|clang\+\+)"
+_NO_COMPILER_HERE = re.compile(
+    rf"command '{_COMPILER}' failed: No such file|unable to execute '{_COMPILER}'"
+    rf"|No such file or directory: '{_COMPILER}'"
+    r"|No CMAKE_C(?:XX)?_COMPILER could be found"
+    r"|The CMAKE_C(?:XX)?_COMPILER:\s+\S+\s+is not a full path and was not found"
+    r"|Unknown compiler\(s\): \[\['(?:cc|c\+\+|icc|icpc)'"
+)
 _MISSING = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         r"fatal error: '?(?P<name>[\w/.+-]+\.h(?:pp|xx)?)'?(?::| file not found| No such file)",
-        r"(?P<name>\b\w+[_-]config)\b[^\n]{0,80}?(?:not found|No such file|is required)",
+        r"(?P<name>\b(?!pkg-|python)\w+[_-]config)\b"
+        r"[^\n]{0,80}?(?:not found|No such file|is required)",
+        r"(?:could not find|No such file or directory:) ['\"`]?(?P<name>\w+[_-]config)\b",
         r"(?P<name>\blib[\w.+-]+\.so[\w.]*): cannot open shared object file",
         r"cannot find -l(?P<name>[\w.+-]+)",
         r"unable to find (?:dynamic|static)? ?system library ['\"](?P<name>[\w.+-]+)",
@@ -37,7 +50,10 @@ _MISSING = tuple(
         r"Package '?(?P<name>[\w.+-]+)'?(?:, required by [^\n]{0,80}?,)? (?:was |is )?not found",
         r"Dependency ['\"]?(?P<name>[\w.+-]+)['\"]? not found",
         r"pkg-config --exists (?P<name>[\w.+-]+)' returned non-zero",
-        r"Could NOT find (?P<name>\w+)",
+        r"(?-i:Could NOT find) (?P<name>\w+)",
+        r"required packages were not found:\s+- (?P<name>[\w.+-]+)",
+        r"shared or static library '(?P<name>[\w.+-]+)' not found",
+        r"header '(?P<name>[\w/.+-]+)' not found",
         r"command '(?P<name>[^'\n]+)' failed: No such file",
         r"unable to execute '(?P<name>[^'\n]+)'",
         r"can't find (?P<name>Rust compiler)",
@@ -48,6 +64,24 @@ _MISSING = tuple(
 _RUST_TARGET = re.compile(
     r"can't find crate for `(?:core|std)`[^`]{0,200}`(?P<target>\w+-[\w-]+)` target may not be"
 )
+_INSTRUCTIONS = re.compile(
+    r"target architecture (?P<machine>\w+) has no LLVM CPU feature named ['\"](?P<name>[\w.-]+)"
+    r"|unknown CPU: ['\"](?P<cpu>[\w.-]+)"
+)
+_RUNS_FOR_TARGET = re.compile(
+    r"Exec format error|cannot execute binary file"
+    r"|Can not run test applications in this cross environment"
+    r"|cannot run C(?:\+\+)? compiled programs"
+    r"|'make', '(?:check|test)'\]' returned non-zero"
+)
+_WRONG_LIBRARY = re.compile(r"error: (?P<name>[^\s:(]+)(?:\(\S+\))? is incompatible with \w")
+_OTHER_LANGUAGE = re.compile(
+    rf"{NOT_COMPILED}: (?P<name>\S+)|Unknown compiler\(s\): \[\['[^']*/(?P<asked>\w+)'\]\]"
+)
+_ELSEWHERE = (
+    "build a wheel on a machine like the target and name it in `include-local`, or provide the "
+    "package in a layer"
+)
 _MODULE = re.compile(r"(?:ModuleNotFoundError|ImportError): No module named '(?P<name>[\w.]+)'")
 _NO_FILES = re.compile(
     r"No file/folder found for (?:package|module) \S+"
@@ -56,6 +90,14 @@ _NO_FILES = re.compile(
     r"|Expected a Python module (?:at|directory at)"
 )
 _PKG_RESOURCES = "pkg_resources"
+_REMOVED_MODULES = {"imp": "3.12", "lib2to3": "3.13", "asynchat": "3.12", "cgi": "3.13"}
+_REMOVED_HEADERS = {"longintrepr.h": "3.11"}
+"""What old sources use, and the version of Python that does not have it any more."""
+
+_FIRST_ERROR = re.compile(
+    r"^\s*(?P<line>[^\s:]+:\d+(?::\d+)?: (?:fatal )?error: [^\n]{1,300})", re.MULTILINE
+)
+"""As compilers write it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,25 +117,78 @@ def find_cause(output: str, *, is_own: bool, is_cross: bool = False) -> Cause | 
         is_own: Whether the code is the user's own.
         is_cross: Whether it was compiled for another machine, whose libraries are not here.
     """
-    if is_own and _NO_FILES.search(output):
-        return Cause(
-            text="it finds no code that it could package",
-            hint='set `project = "source"` in [tool.lambda-build] to ship the files as they are, '
-            "or tell the backend which folder contains the code (`packages`)",
-        )
-    if match := _RUST_TARGET.search(output):
-        return Cause(
-            text=f"rustc has no standard library for {match['target']}",
-            hint=f"run `rustup target add {match['target']}`, or lock a version that has a wheel",
-        )
+    return (
+        (_without_code(output) if is_own else None)
+        or _without_rust_target(output)
+        or (_not_for_target(output, is_own=is_own) if is_cross else None)
+        or _first_missing(output, is_own=is_own, is_cross=is_cross)
+        or _without_compiler(output)
+        or _missing_module(output)
+        or _first_error(output)
+    )
+
+
+def lacks_compiler(output: str) -> bool:
+    """Tell whether a build has failed since there is no compiler for C or C++ here."""
+    return _NO_COMPILER_HERE.search(output) is not None
+
+
+def _without_code(output: str) -> Cause | None:
+    if not _NO_FILES.search(output):
+        return None
+    return Cause(
+        text="it finds no code that it could package",
+        hint='set `project = "source"` in [tool.lambda-build] to ship the files as they are, '
+        "or tell the backend which folder contains the code (`packages`)",
+    )
+
+
+def _without_rust_target(output: str) -> Cause | None:
+    match = _RUST_TARGET.search(output)
+    if match is None:
+        return None
+    return Cause(
+        text=f"rustc has no standard library for {match['target']}",
+        hint=f"run `rustup target add {match['target']}`, or lock a version that has a wheel",
+    )
+
+
+def _first_missing(output: str, *, is_own: bool, is_cross: bool) -> Cause | None:
+    """Find the first thing that is missing: what else is missing is a consequence."""
     found = [match for pattern in _MISSING if (match := pattern.search(output))]
-    if found:
-        # The first one is the cause, and those after it are its consequences.
-        name = min(found, key=lambda match: match.start())["name"]
-        return _missing_in_target(name) if is_cross else _missing(name)
-    if match := _MODULE.search(output):
-        return _module(match["name"])
-    return None
+    if not found:
+        return None
+    name = min(found, key=lambda match: match.start())["name"]
+    if name in _REMOVED_HEADERS:
+        return _removed(f"it includes `{name}`", _REMOVED_HEADERS[name])
+    return _missing_in_target(name, is_own=is_own) if is_cross else _missing(name)
+
+
+def _without_compiler(output: str) -> Cause | None:
+    if not lacks_compiler(output):
+        return None
+    return Cause(
+        text="it cannot find a compiler for C or C++",
+        hint="install one (gcc), or lock a version that has a wheel",
+    )
+
+
+def _missing_module(output: str) -> Cause | None:
+    match = _MODULE.search(output)
+    return _module(match["name"]) if match is not None else None
+
+
+def _first_error(output: str) -> Cause | None:
+    """Quote the first error of a compiler, which is far above the end of the output."""
+    match = _FIRST_ERROR.search(output)
+    return Cause(text=f"it does not compile: {match['line']}") if match is not None else None
+
+
+def _removed(use: str, version: str) -> Cause:
+    return Cause(
+        text=f"{use}, which Python {version} and later do not have",
+        hint="lock a version that supports this Python, or choose a runtime with an older one",
+    )
 
 
 def _missing(name: str) -> Cause:
@@ -104,22 +199,52 @@ def _missing(name: str) -> Cause:
     return Cause(text=f"it cannot find `{name}`", hint=f"{hint}, or {more}")
 
 
-def _missing_in_target(name: str) -> Cause:
+def _not_for_target(output: str, *, is_own: bool) -> Cause | None:
+    """Find what zig cannot compile for a target."""
+    if match := _OTHER_LANGUAGE.search(output):
+        text = f"it calls `{match['name'] or match['asked']}`, and zig compiles only C and C++"
+        return Cause(text=text, hint=_another_way(is_own=is_own))
+    if match := _WRONG_LIBRARY.search(output):
+        text = f"it links `{match['name']}`, which is for another machine than the target"
+        return Cause(text=text, hint=_another_way(is_own=is_own))
+    if _RUNS_FOR_TARGET.search(output):
+        text = "it runs a program that it has compiled, which is for another machine than this one"
+        return Cause(text=text, hint=_another_way(is_own=is_own))
+    if match := _INSTRUCTIONS.search(output):
+        if match["cpu"]:
+            text = (
+                f"it is to be compiled for `{match['cpu']}`, which is not a processor of the target"
+            )
+        else:
+            text = f"it asks for `{match['name']}`, which no processor of {match['machine']} has"
+        first = "choose the compiler's options by `platform.machine()`" if is_own else ""
+        return Cause(text=text, hint=_another_way(first, is_own=is_own))
+    return None
+
+
+def _another_way(first: str = "", *, is_own: bool) -> str:
+    """List what helps where nothing can be compiled here."""
+    others = first or ("" if is_own else "lock a version that has a wheel")
+    return f"{others}, {_ELSEWHERE}" if others else _ELSEWHERE
+
+
+def _missing_in_target(name: str, *, is_own: bool) -> Cause:
     """Explain that a library of this machine would not be the target's."""
     if name == "Python.h":
         return _missing(name)
     wheel = _WHEELS.get(name)
     if name.endswith("Rust compiler") or name == "cargo":
         return _missing(name)
-    first = f"use {wheel}, which has wheels" if wheel else "lock a version that has a wheel"
+    first = f"use {wheel}, which has wheels" if wheel else ""
     return Cause(
         text=f"it cannot find `{name}`, and what this machine has installed is not the target's",
-        hint=f"{first}, build a wheel on a machine like the target and name it in "
-        "`include-local`, or provide the package in a layer",
+        hint=_another_way(first, is_own=is_own),
     )
 
 
 def _module(name: str) -> Cause:
+    if name in _REMOVED_MODULES:
+        return _removed(f"its build imports `{name}`", _REMOVED_MODULES[name])
     text = f"its build imports `{name}`, which is not among its build requirements"
     if name == _PKG_RESOURCES:
         return Cause(

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING
 from packaging.specifiers import SpecifierSet
 from packaging.utils import parse_wheel_filename
 
+from lambda_build_plugin.errors import quoted
+from lambda_build_plugin.runtime.libraries import GLIBC_LIBRARIES
 from lambda_build_plugin.wheel import elf
 from lambda_build_plugin.wheel.elf import Kind, UnreadableElfError, identify, read_elf
 from lambda_build_plugin.wheel.loadable import load_problems
 from lambda_build_plugin.wheel.metadata import headers
 from lambda_build_plugin.wheel.rewrite import rewrite
+from lambda_build_plugin.wheel.symbols import read_symbols
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -30,13 +33,22 @@ if TYPE_CHECKING:
     from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.system.interpreters import Interpreter
 
-__all__ = ["holds_code", "is_pure", "misfits", "requires_python", "without_machine_code"]
+__all__ = [
+    "holds_code",
+    "is_pure",
+    "lacking_symbols",
+    "misfits",
+    "requires_python",
+    "without_machine_code",
+]
 
 _METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
 _WHEEL = re.compile(r"[^/]+\.dist-info/WHEEL")
 _NO_CODE = re.compile(r"[^/]+\.dist-info/|[^/]+\.data/(?!purelib/|platlib/)")
 _COMPILED = (".a", ".dylib", ".dll", ".o", ".pyd", ".so")
 _PURE = "py3-none-any"
+_MOST_SYMBOLS = 3
+"""Symbols that a message names of each file."""
 
 
 def is_pure(filename: str) -> bool:
@@ -93,6 +105,40 @@ def _misfits_of(data: bytes, target: Target, bundled: Collection[str]) -> Iterat
         yield from load_problems(read_elf(io.BytesIO(data)), target, bundled)
     except UnreadableElfError as error:
         yield f"cannot be checked: {error}"
+
+
+def lacking_symbols(path: Path) -> tuple[str, ...]:
+    """List the files of a wheel that lack symbols which neither Python nor the wheel has.
+
+    Code for OpenMP whose library is not linked is such a case. Files that are linked against
+    other libraries than glibc's are left out, since those may have the symbols.
+
+    Raises:
+        BadZipFile: It is not a zip file.
+    """
+    with zipfile.ZipFile(path) as archive:
+        files = {
+            info.filename: data
+            for info in archive.infolist()
+            if (data := archive.read(info)).startswith(elf.MAGIC)
+        }
+    try:
+        symbols = {name: read_symbols(data) for name, data in files.items()}
+        needed = {name: read_elf(io.BytesIO(data)).needed for name, data in files.items()}
+    except UnreadableElfError as error:
+        return (f"it has a file that cannot be checked: {error}",)
+    known = {*GLIBC_LIBRARIES, *map(posixpath.basename, files)}
+    defined = frozenset().union(*(each.defined for each in symbols.values()))
+    return tuple(
+        f"{name} lacks {quoted(lacking, most=_MOST_SYMBOLS)}, which none of its libraries has"
+        for name, each in symbols.items()
+        if known.issuperset(needed[name])
+        and (lacking := sorted(filter(_is_not_of_python, each.lacking - defined)))
+    )
+
+
+def _is_not_of_python(symbol: str) -> bool:
+    return not symbol.startswith(("Py", "_Py"))
 
 
 def holds_code(path: Path) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.settings import CrossCompile
-from lambda_build_plugin.errors import SettingsError
+from lambda_build_plugin.errors import SettingsError, excerpt
 from lambda_build_plugin.runtime.target import Architecture, Glibc
 from lambda_build_plugin.source_build.errors import EXTRA
 from lambda_build_plugin.system.processes import finished
@@ -39,6 +39,9 @@ _CPUS = {
     # functions use CRC32 that are declared for SSE4.2, as gcc and clang do.
     Architecture.X86_64: "x86_64_v2",
 }
+_OLDEST = (0, 13)
+"""The oldest zig that was tried."""
+
 _TIMEOUT = 60.0  # seconds, for a program that prints its version
 
 
@@ -63,11 +66,11 @@ class CrossCompiler:
 
 
 class NoZigError(SettingsError):
-    """The user wants everything to be compiled with zig, and it is not there."""
+    """The user wants everything to be compiled with zig, and there is none that can be used."""
 
-    def __init__(self) -> None:
+    def __init__(self, problem: str) -> None:
         super().__init__(
-            ['`cross-compile = "always"` needs zig, which is neither installed nor on PATH'],
+            [f'`cross-compile = "always"` needs zig: {problem}'],
             hint=f"install `{EXTRA}`, or put a `zig` on PATH",
         )
 
@@ -99,16 +102,15 @@ def find_cross_compiler(
         return None
     if mode is CrossCompile.AUTO and _is_like(interpreter, target):
         return None
-    zig = _zig(environ.get("PATH", os.defpath))
-    version = _version(zig) if zig is not None else ""
-    if zig is None or not version:
+    zig = _find_zig(environ.get("PATH", os.defpath))
+    if zig.problem:
         if mode is CrossCompile.ALWAYS:
-            raise NoZigError
+            raise NoZigError(zig.problem)
         return None
     machine = target.architecture.machine
     return CrossCompiler(
-        zig=zig,
-        version=version,
+        zig=zig.path,
+        version=zig.version,
         triple=f"{machine}-linux-gnu.{target.runtime.glibc}",
         machine=machine,
         cpu=_CPUS[target.architecture],
@@ -131,11 +133,14 @@ def remedy(
     if not interpreter.loads_like(target.runtime.python):
         version = "{}.{}".format(*target.runtime.python)
         missing.append(f"get CPython {version} with `uv python install {version}`")
-    if _zig(environ.get("PATH", os.defpath)) is None:
+    zig = _find_zig(environ.get("PATH", os.defpath))
+    if zig.problem:
         missing.append(f"install `{EXTRA}`")
     if not missing:
         return ""
-    return f"{' and '.join(missing)}, to compile C and C++ for the target with zig"
+    # That there is none goes without saying.
+    unusable = f" ({zig.problem})" if zig.problem and zig.path != _NOWHERE else ""
+    return f"{' and '.join(missing)}, to compile C and C++ for the target with zig{unusable}"
 
 
 def _has_headers(interpreter: Interpreter, target: Target) -> bool:
@@ -168,22 +173,53 @@ def _glibc_here() -> Glibc | None:
     return Glibc(int(found[1]), int(found[2])) if found else None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Zig:
+    """A zig that was found, or the lack of one."""
+
+    path: Path
+    version: str = ""
+    problem: str = ""
+    """Why it cannot be used; empty if it can."""
+
+
+_NOWHERE = Path()
+_NONE = _Zig(path=_NOWHERE, problem="it is neither installed nor on PATH")
+
+
 @cache
-def _zig(path: str) -> Path | None:
-    """Find zig in the package `ziglang`, which the extra installs, else on PATH."""
+def _find_zig(path: str) -> _Zig:
+    """Find a zig that can be used: in the package `ziglang`, which the extra installs, or on PATH.
+
+    Args:
+        path: The folders in which to search after that, as PATH has them.
+    """
     spec = importlib.util.find_spec("ziglang")
-    for folder in spec.submodule_search_locations or () if spec is not None else ():
-        if program := shutil.which("zig", path=folder):
-            return Path(program)
-    program = shutil.which("zig", path=path)
-    return Path(program).resolve() if program else None
+    package = spec.submodule_search_locations if spec is not None else None
+    folders = [*(package or ()), *path.split(os.pathsep)]
+    programs = (shutil.which("zig", path=folder) for folder in folders)
+    found = [_examined(Path(program).resolve()) for program in programs if program]
+    usable = (zig for zig in found if not zig.problem)
+    return next(usable, found[0] if found else _NONE)
 
 
-@cache
-def _version(zig: Path) -> str:
-    """Ask zig for its version; empty if it does not run."""
+def _examined(path: Path) -> _Zig:
+    """Ask a zig for its version."""
     try:
-        result = finished([str(zig), "version"], environ={}, timeout=_TIMEOUT)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return result.stdout.strip() if not result.returncode else ""
+        result = finished([str(path), "version"], environ={}, timeout=_TIMEOUT)
+    except OSError as error:
+        return _Zig(path=path, problem=f"{path} cannot be started: {error.strerror}")
+    except subprocess.TimeoutExpired:
+        problem = f"{path} does not say its version within {_TIMEOUT:.0f} s"
+        return _Zig(path=path, problem=problem)
+    version = result.stdout.strip()
+    # Development versions are like `0.15.0-dev.877+0dd0c9620`.
+    numbers = re.match(r"([0-9]+)\.([0-9]+)\.", version)
+    if result.returncode or numbers is None:
+        said = (result.stderr.strip() or version).partition("\n")[0]
+        return _Zig(path=path, problem=f"{path} does not say its version, but `{excerpt(said)}`")
+    if (int(numbers[1]), int(numbers[2])) < _OLDEST:
+        oldest = "{}.{}".format(*_OLDEST)
+        problem = f"{path} is zig {version}, and {oldest} or newer is needed"
+        return _Zig(path=path, problem=problem)
+    return _Zig(path=path, version=version)

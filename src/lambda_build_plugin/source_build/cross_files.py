@@ -6,6 +6,8 @@ No backend has one switch for that, so each is told in the way that it knows:
   the variables CC, CXX and so on name them.
 - `sysconfig` of the backend's Python answers as the target's Python would: setuptools, and all
   that asks Python about file names and flags, read them there.
+- `configure` scripts read a file of defaults
+  (https://www.gnu.org/software/autoconf/manual/autoconf-2.72/html_node/Site-Defaults.html),
 - CMake reads a toolchain file (https://cmake.org/cmake/help/latest/manual/cmake-toolchains.7.html),
 - meson a cross file (https://mesonbuild.com/Cross-compilation.html),
 - and cargo variables with the linker of each target.
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.source_build import zig_driver
+from lambda_build_plugin.source_build.errors import NOT_COMPILED
 from lambda_build_plugin.system.interpreters import without_python_variables
 from lambda_build_plugin.system.processes import finished
 
@@ -61,6 +64,25 @@ _TARGETED = "_lambda_build_target"
 
 _SYSCONFIG_DATA = "_sysconfigdata_lambda_build"
 
+_UNABLE = ("f77", "f95", "flang", "gfortran", "ifort", "ifx", "nvcc")
+"""Compilers of languages that zig does not know; those of this machine are not for the target."""
+
+_PKG_CONFIG = """\
+case "$1" in
+--version) echo 0.29.2 ;;
+--atleast-pkgconfig-version*) ;;
+*) for name; do :; done; echo "Package '${name%% *}' not found" >&2; exit 1 ;;
+esac
+"""
+"""Knows no package: the libraries of this machine are not those of the target."""
+
+_EMULATOR = "run-for-target"
+"""Runs programs as they are. CMake 4.1 and later ask only what this runs about Python (policy
+CMP0190), and the Python of the build does run here, and answers as the target's would. What a
+build compiles and runs through it fails, and says why, unless the target is such a machine."""
+
+_EMPTY_ARCHIVE = b"!<arch>\n"
+
 _FLAGS = "-Wall -DNDEBUG -fwrapv -O3"
 """What CPython is compiled with, whatever the flags of the Python here are."""
 
@@ -78,6 +100,18 @@ class CrossFiles:
 
     meson_arguments: tuple[str, ...]
     """Arguments of `meson setup`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Python:
+    """What stands in for the files of the target's Python."""
+
+    include: Path
+    config: Path
+    """The program `python3.X-config`."""
+
+    library: Path
+    soabi: str
 
 
 def write_cross_files(
@@ -107,10 +141,20 @@ def write_cross_files(
     programs = _write_programs(folder / "programs", interpreter, plan_file)
     toolchain, cross_file = folder / "toolchain.cmake", folder / "cross.ini"
     soabi = _soabi(compiler, interpreter)
-    toolchain.write_text(_cmake(compiler, programs, folder / "include", soabi), encoding="utf-8")
+    python = _Python(
+        include=folder / "include",
+        config=_write_python_config(programs, compiler, interpreter, soabi),
+        library=folder / f"lib{_name(interpreter)}.a",
+        soabi=soabi,
+    )
+    # Modules get Python's functions from the process that loads them, so this is all they link.
+    python.library.write_bytes(_EMPTY_ARCHIVE)
+    toolchain.write_text(_cmake(compiler, programs, python), encoding="utf-8")
     cross_file.write_text(_meson(compiler, programs), encoding="utf-8")
+    site = folder / "config.site"
+    site.write_text(_config_site(compiler), encoding="utf-8")
     return CrossFiles(
-        variables=_variables(compiler, programs, toolchain),
+        variables={**_variables(compiler, programs, toolchain), "CONFIG_SITE": str(site)},
         programs=programs,
         modules=_modules(compiler, programs, folder / "include", soabi),
         meson_arguments=(f"--cross-file={cross_file}",),
@@ -147,14 +191,41 @@ def _write_programs(folder: Path, interpreter: Interpreter, plan: Path) -> Path:
     for tool, names in _PROGRAMS.items():
         command = shlex.join([str(interpreter.path), "-I", "-S", driver, str(plan), tool])
         for name in names:
-            path = folder / name
-            path.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="utf-8")
-            path.chmod(0o755)
-    # The libraries of this machine, which pkg-config knows, are not those of the target.
-    missing = folder / "pkg-config"
-    missing.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
-    missing.chmod(0o755)
+            _write_script(folder / name, f'exec {command} "$@"\n')
+    for name in _UNABLE:
+        _write_script(folder / name, f'echo "{NOT_COMPILED}: $(basename "$0")" >&2\nexit 1\n')
+    _write_script(folder / "pkg-config", _PKG_CONFIG)
+    _write_script(folder / _EMULATOR, 'exec "$@"\n')
     return folder
+
+
+def _write_python_config(
+    folder: Path, compiler: CrossCompiler, interpreter: Interpreter, soabi: str
+) -> Path:
+    """Write the program that CMake and configure scripts ask about the target's Python.
+
+    That of the Python here would answer for this machine.
+    """
+    root = folder.parent
+    answers = {
+        "--abiflags": "",
+        "--cflags": f"-I{root / 'include'}",
+        "--configdir": str(root / f"{compiler.machine}-linux-gnu"),
+        "--exec-prefix": str(root),
+        "--extension-suffix": f".{soabi}.so",
+        "--includes": f"-I{root / 'include'}",
+        "--prefix": str(root),
+    }
+    cases = "".join(f"{name}) echo {shlex.quote(text)} ;;\n" for name, text in answers.items())
+    script = f'for option in "$@"; do\ncase "$option" in\n{cases}esac\ndone\n'
+    for name in ("python", "python3", _name(interpreter)):
+        _write_script(folder / f"{name}-config", script)
+    return folder / f"{_name(interpreter)}-config"
+
+
+def _write_script(path: Path, text: str) -> None:
+    path.write_text(f"#!/bin/sh\n{text}", encoding="utf-8")
+    path.chmod(0o755)
 
 
 def _variables(compiler: CrossCompiler, programs: Path, toolchain: Path) -> dict[str, str]:
@@ -186,6 +257,11 @@ def _variables(compiler: CrossCompiler, programs: Path, toolchain: Path) -> dict
 
 
 # --- Python ---------------------------------------------------------------------------
+
+
+def _name(interpreter: Interpreter) -> str:
+    """Return what programs and libraries of a Python are called: `python3.13`."""
+    return "python{}.{}".format(*interpreter.version.split("."))
 
 
 def _soabi(compiler: CrossCompiler, interpreter: Interpreter) -> str:
@@ -258,20 +334,32 @@ if os.environ.get("_PYTHON_SYSCONFIGDATA_NAME") == "_sysconfigdata_lambda_build"
 '''
 
 
-# --- CMake and meson ------------------------------------------------------------------
+# --- CMake, meson and configure scripts -----------------------------------------------
 
 
-def _cmake(compiler: CrossCompiler, programs: Path, include: Path, soabi: str) -> str:
+def _cmake(compiler: CrossCompiler, programs: Path, python: _Python) -> str:
+    # `Python_SOABI` is overwritten when CMake compiles for another machine. What it then asks,
+    # if it finds it, is this program; the variables with its path are not documented (the second
+    # is that of CMake 4).
+    artifacts = {
+        "INCLUDE_DIR": python.include,
+        "LIBRARY": python.library,
+        "SOABI": python.soabi,
+    }
     lines = [
         "set(CMAKE_SYSTEM_NAME Linux)",
         f"set(CMAKE_SYSTEM_PROCESSOR {compiler.machine})",
         f'set(CMAKE_C_COMPILER "{programs / "cc"}")',
         f'set(CMAKE_CXX_COMPILER "{programs / "c++"}")',
+        f'set(CMAKE_Fortran_COMPILER "{programs / "gfortran"}")',
+        f'set(CMAKE_CROSSCOMPILING_EMULATOR "{programs / _EMULATOR}")',
         *(
             f'set(CMAKE_{language}{name} "{programs / tool}" CACHE FILEPATH "" FORCE)'
             for language in ("", "C_COMPILER_", "CXX_COMPILER_")
             for name, tool in (("AR", "ar"), ("RANLIB", "ranlib"))
         ),
+        # Otherwise the folders of libraries are changed while installing, and we allow few of them.
+        "set(CMAKE_BUILD_WITH_INSTALL_RPATH ON)",
         # Programs come from this machine, libraries and headers from the build requirements.
         "set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)",
         "set(CMAKE_FIND_USE_CMAKE_SYSTEM_PATH FALSE)",
@@ -279,10 +367,33 @@ def _cmake(compiler: CrossCompiler, programs: Path, include: Path, soabi: str) -
         *(
             f'set({name}_{key} "{value}" CACHE STRING "" FORCE)'
             for name in ("Python", "Python3", "PYTHON")
-            for key, value in (("INCLUDE_DIR", include), ("SOABI", soabi))
+            for key, value in artifacts.items()
+        ),
+        *(
+            f'set(_{name}_{key} "{python.config}" CACHE INTERNAL "")'
+            for name in ("Python", "Python3")
+            for key in ("CONFIG", "CONFIG_LAUNCHER")
         ),
     ]
     return "\n".join((*lines, ""))
+
+
+def _config_site(compiler: CrossCompiler) -> str:
+    """Let `configure` scripts know that what they compile does not run here.
+
+    They learn it from `--host`, which build scripts for the same machine do not pass. What they
+    would try out, and then assume the worst of, is what glibc does.
+    """
+    if os.uname().machine == compiler.machine:
+        return ""
+    return f"""\
+if test -z "$host_alias"; then
+    host_alias={compiler.machine}-linux-gnu
+    cross_compiling=yes
+    ac_cv_func_malloc_0_nonnull=yes
+    ac_cv_func_realloc_0_nonnull=yes
+fi
+"""
 
 
 def _meson(compiler: CrossCompiler, programs: Path) -> str:
@@ -294,7 +405,10 @@ c = '{programs / "cc"}'
 cpp = '{programs / "c++"}'
 ar = '{programs / "ar"}'
 ranlib = '{programs / "ranlib"}'
+fortran = '{programs / "gfortran"}'
 pkg-config = '{programs / "pkg-config"}'
+numpy-config = 'numpy-config'
+pybind11-config = 'pybind11-config'
 
 [host_machine]
 system = 'linux'

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EXTRA",
+    "NOT_COMPILED",
     "NO_COMPILER",
     "Attempt",
     "BackendError",
@@ -49,6 +50,9 @@ EXTRA = "lambda-build-plugin[cross]"
 
 NO_COMPILER = "lambda-build has disabled the compiler"
 """What the programs say that take the place of compilers."""
+
+NOT_COMPILED = "zig does not compile what this compiler does"
+"""The same where zig compiles C and C++; the compiler's name follows."""
 
 
 def ending(output: str, *, lines: int = _LAST_LINES) -> str:

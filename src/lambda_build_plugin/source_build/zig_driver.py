@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 
 if __name__ != "__main__":
     from typing import TYPE_CHECKING
 
     if TYPE_CHECKING:
-        from collections.abc import Iterator, Mapping, Sequence
+        from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 __all__ = ["compiler_arguments"]
 
@@ -28,29 +29,71 @@ _DROPPED = (
     "-flto",  # of another compiler's objects, or slower for no gain in an extension module
     "-ffat-lto-objects",
     "-fno-lto",
+    # Neither zig nor the runtime has its library, and `-shared` would not notice. Without the
+    # option, compilers ignore what is written for OpenMP, and the code runs on one thread.
+    "-fopenmp",
     "-fuse-ld=",
     "-specs=",
     "-static-libgcc",  # zig links neither libgcc nor libstdc++
     "-static-libstdc++",
+    "-lstdc++fs",  # part of the C++ library that zig links
     "-fsanitize=",
+    # Of gcc alone, or of another architecture's compiler; none changes what the code means.
+    *(
+        "-fconcepts",
+        "-fgnu-unique",
+        "-fno-gnu-unique",
+        "-fgraphite",
+        "-fipa-",
+        "-floop-",
+        "-fprofile-partial-training",
+        "-fwhole-program",
+    ),
+    *("-mabi=lp64", "-mfpu=", "-mindirect-branch", "-mtls-dialect="),
 )
 """Options that are left out, by their beginnings."""
+
+_DROPPED_FOR = {"aarch64": ("-fcf-protection",), "x86_64": ("-mno-outline-atomics",)}
+"""The same for one architecture, whose compilers refuse what others have."""
 
 _DROPPED_OF_LINKER = (
     "-Bsymbolic-functions",
     "-O",
     "--build-id",
+    "--copy-dt-needed-entries",
+    "--dynamic-list",
     "--exclude-libs",
+    "--gdb-index",
+    "--icf",
+    "--no-copy-dt-needed-entries",
+    "--no-keep-memory",
+    "--no-relax",
+    "--no-rosegment",
+    "--no-warn-mismatch",
     "--pop-state",
     "--push-state",
+    "--reduce-memory-overheads",
+    "--relax",
     "--sort-common",
+    "--stats",
+    "--threads",
+    "--trace",
     "--warn-common",
+    "-Map",
+    "-fuse-ld",
+    "-plugin",
 )
 """The same for the linker; zig refuses most of them, and none of them is needed."""
 
+_WITH_VALUE = frozenset({"--dynamic-list", "--exclude-libs", "-Map", "-plugin"})
+"""Those of them whose value may be the next argument."""
+
 _SYSTEM_FOLDERS = ("/usr/include", "/usr/local/include", "/usr/lib", "/usr/local/lib", "/lib")
 _ORIGIN = "$ORIGIN"
+_CXX_ENDINGS = frozenset({".C", ".cc", ".cpp", ".cxx"})
 _NO_LINKING = frozenset({"-c", "-E", "-S", "-M", "-MM", "-fsyntax-only", "--version", "-v"})
+_QUESTIONS = ("-dumpm", "-dumpv", "-print-", "--print-")
+"""How options begin that ask the compiler about itself."""
 
 
 def compiler_arguments(arguments: Sequence[str], plan: Mapping[str, object]) -> list[str]:
@@ -64,8 +107,19 @@ def compiler_arguments(arguments: Sequence[str], plan: Mapping[str, object]) -> 
     """
     headers: Mapping[str, str] = plan["headers"]  # type: ignore[assignment]
     hidden: Sequence[str] = plan["hidden"]  # type: ignore[assignment]
-    kept = list(_kept(_joined(arguments), headers))
-    added = ["-target", str(plan["target"])]
+    arguments = list(_expanded(arguments))
+    target = str(plan["target"])
+    if any(argument.startswith(_QUESTIONS) for argument in arguments):
+        # clang answers them itself, which knows neither the version of glibc nor our processor.
+        return ["-target", target.partition(".")[0], *arguments]
+    machine = target.partition("-")[0]
+    dropped = (*_DROPPED_FOR.get(machine, ()), *_standards_of_others(arguments))
+    kept = [
+        argument
+        for argument in _kept(_joined(arguments), headers)
+        if not argument.startswith(dropped)
+    ]
+    added = ["-target", target]
     if not any(argument.startswith("-march=") for argument in kept):
         added += [f"-mcpu={plan['cpu']}"]
     last = ["-g0", "-fno-sanitize=undefined", "-Wno-date-time"]
@@ -73,6 +127,30 @@ def compiler_arguments(arguments: Sequence[str], plan: Mapping[str, object]) -> 
     if not _NO_LINKING.intersection(arguments):
         last += ["-s", "-Wl,--build-id=none"]
     return [*added, *kept, *last]
+
+
+def _expanded(arguments: Iterable[str]) -> Iterator[str]:
+    """Read the files of arguments (`@FILE`) that builds write when a command is too long."""
+    for argument in arguments:
+        if argument.startswith("@") and os.path.isfile(argument[1:]):  # noqa: PTH113
+            with open(argument[1:], encoding="utf-8") as file:  # noqa: PTH123
+                yield from _expanded(shlex.split(file.read()))
+        else:
+            yield argument
+
+
+def _standards_of_others(arguments: Sequence[str]) -> Iterator[str]:
+    """Name the options with a standard of C++ if C is compiled, and the other way round.
+
+    Extensions with sources in both languages have such options, and gcc only warns of them.
+    """
+    endings = {os.path.splitext(argument)[1] for argument in arguments}  # noqa: PTH122
+    standards = {argument for argument in arguments if argument.startswith("-std=")}
+    of_cxx = {argument for argument in standards if "++" in argument}
+    if ".c" in endings and not _CXX_ENDINGS & endings:
+        yield from of_cxx
+    elif _CXX_ENDINGS & endings and ".c" not in endings:
+        yield from standards - of_cxx
 
 
 def _joined(arguments: Sequence[str]) -> Iterator[str]:
@@ -85,6 +163,8 @@ def _joined(arguments: Sequence[str]) -> Iterator[str]:
             yield "-I" + next(rest, "")
         elif argument == "-Xlinker":
             yield f"-Wl,{next(rest, '')}"
+        elif argument == "-u":  # whose value zig takes for a file
+            yield f"-Wl,-u,{next(rest, '')}"
         else:
             yield argument
 
@@ -120,8 +200,10 @@ def _kept_of_linker(parts: Sequence[str]) -> Iterator[str]:
             folder = value if equals else next(rest, "")
             if folder.startswith(_ORIGIN) and "link" not in name:
                 kept += ["-rpath", folder]
-        elif name.startswith(_DROPPED_OF_LINKER):
-            if name == "--exclude-libs" and not equals:
+        elif name == "-h":  # which zig does not know
+            kept += ["-soname", next(rest, "")]
+        elif name == "-t" or name.startswith(_DROPPED_OF_LINKER):
+            if name in _WITH_VALUE and not equals:
                 next(rest, "")
         else:
             kept.append(part)
@@ -141,6 +223,9 @@ def _main() -> None:
     tool, arguments = sys.argv[2], sys.argv[3:]
     if tool in {"cc", "c++"}:
         arguments = compiler_arguments(arguments, plan)
+        if "-" in arguments and "-x" not in arguments:
+            # zig does not assume a language for what it reads from standard input.
+            arguments = ["-x", "c" if tool == "cc" else "c++", *arguments]
     os.execv(plan["zig"], [plan["zig"], tool, *arguments])  # noqa: S606 - by its path
 
 

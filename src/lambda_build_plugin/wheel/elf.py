@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from elftools.elf.elffile import ELFFile
 
 
-__all__ = ["HEAD", "Elf", "Identity", "Kind", "UnreadableElfError", "identify", "read_elf"]
+__all__ = ["HEAD", "MAGIC", "Elf", "Identity", "Kind", "UnreadableElfError", "identify", "read_elf"]
 
 HEAD = 64
 """How many bytes at the beginning of a file are enough to tell what it is."""
+
+MAGIC = b"\x7fELF"
+"""How every ELF file begins."""
 
 _MACHINES = {0x03: "i386", 0x28: "arm", 0x3E: "x86_64", 0xB7: "aarch64", 0xF3: "riscv64"}
 """`e_machine` (System V ABI) → what wheel tags call it."""
@@ -93,7 +96,7 @@ class UnreadableElfError(ValueError):
 
 def identify(head: bytes) -> Identity | None:
     """Tell from the first `HEAD` bytes of a file whether it is machine code, and which."""
-    if head.startswith(b"\x7fELF"):
+    if head.startswith(MAGIC):
         order = "big" if head[5:6] == b"\x02" else "little"
         machine = int.from_bytes(head[18:20], order)  # type: ignore[arg-type] # one of the two
         return Identity(
