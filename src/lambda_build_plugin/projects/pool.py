@@ -156,7 +156,7 @@ class Pool:
         worker.connection.close()
 
     def ready(self) -> Iterator[Worker]:
-        """Wait until some workers that build have something to say, and yield them, if any build."""
+        """Wait until some workers that build have something to say; yield them, if any build."""
         busy = [worker for worker in self.workers if worker.part is not None]
         if not busy:  # `wait` would never return
             return
