@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -15,11 +16,17 @@ from lambda_build_plugin.config.settings import Contents, Layout
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.pipeline.empty_project import warn_of_empty_project
 from lambda_build_plugin.pipeline.outputs import check_zip
-from lambda_build_plugin.pipeline.plan import UnusablePlanError, keep_plan, write_by_plan
+from lambda_build_plugin.pipeline.plan import (
+    UnusablePlanError,
+    keep_plan,
+    own_names,
+    write_by_plan,
+)
 from lambda_build_plugin.pipeline.surroundings import get_surroundings
 from lambda_build_plugin.runtime.sdk import SDK
 from lambda_build_plugin.stage.contents import contents, write_folder
 from lambda_build_plugin.system.output import writing
+from lambda_build_plugin.system.threads import map_in_threads
 from lambda_build_plugin.verify import sizes, view
 from lambda_build_plugin.verify.checks import check_contents
 from lambda_build_plugin.verify.closure import Word
@@ -71,7 +78,7 @@ def finish(
     ]
     temporary = run.outputs.place(output)
     with artifact.clock.stage("archive"), writing(output):
-        written = _write(artifact, staged, temporary, dependencies.plan)
+        written = _write(artifact, staged, temporary, dependencies)
         changed = run.outputs.compare(temporary)
     expected = _expect(artifact, dependencies)
     savings = _find_savings(staged.tree, written, dependencies.plan)
@@ -99,7 +106,7 @@ def finish(
 
 
 def _write(
-    artifact: ArtifactBuild, staged: StagedArtifact, path: Path, plan: Plan | None
+    artifact: ArtifactBuild, staged: StagedArtifact, path: Path, dependencies: Dependencies
 ) -> Written:
     """Write the zip, and check that all that was copied is what it must be.
 
@@ -107,17 +114,23 @@ def _write(
         StageError: A file has changed since it was checked.
         UnusablePlanError: What was copied by the plan is not what the plan says.
     """
-    tree, epoch = staged.tree, artifact.settings.epoch
+    tree, epoch, plan = staged.tree, artifact.settings.epoch, dependencies.plan
     if plan is None:
-        written = write_archive(tree, path, epoch=epoch, in_thread=not artifact.run.is_among_others)
+        own = own_names(tree) if dependencies.can_have_plan else None
+        written = write_archive(
+            tree, path, epoch=epoch, own=own, in_thread=not artifact.run.is_among_others
+        )
     else:
         try:
             written = write_by_plan(artifact, tree, path, plan)
         except UnusablePlanError:
             artifact.run.outputs.discard(path)
             raise
-    for wheel, sha256, shown in tree.archives:
-        check_unchanged(wheel, sha256, shown=shown)
+    map_in_threads(
+        lambda each: check_unchanged(each[0], each[1], shown=each[2]),
+        [*tree.archives],
+        threads=os.cpu_count() or 1,
+    )
     return written
 
 

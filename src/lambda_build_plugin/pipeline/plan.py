@@ -53,6 +53,7 @@ __all__ = [
     "find_plan",
     "keep_plan",
     "may_have_plan",
+    "own_names",
     "write_by_plan",
 ]
 
@@ -281,6 +282,12 @@ def _own_digest(tree: StagedTree) -> str:
     return hashing.hexdigest()
 
 
+def own_names(tree: StagedTree) -> frozenset[str]:
+    """Name the distributions whose files are not part of a plan: those of the user's folders."""
+    local = (each.wheel for each in tree.distributions if each.wheel.source == "local")
+    return frozenset(wheel.name for wheel in local)
+
+
 def keep_plan(
     artifact: ArtifactBuild,
     staged: StagedArtifact,
@@ -293,14 +300,14 @@ def keep_plan(
     Args:
         artifact: What was built, with wheels that can have a plan.
         staged: What was written.
-        written: The zip.
+        written: The zip, written with `own_names` in mind.
         shown: What verification has found out about it.
         savings: What would make it smaller; found out only if it is large.
     """
     tree, cache = staged.tree, artifact.context.cache
     if cache.warnings:  # nothing can be kept
         return
-    own = {each.wheel.name for each in tree.distributions if each.wheel.source == "local"}
+    own = own_names(tree)
     wheels = [each.wheel for each in tree.distributions if each.wheel.name not in own]
     if any(cache.unchecked(Digest(f"sha256:{wheel.sha256}")) is None for wheel in wheels):
         return

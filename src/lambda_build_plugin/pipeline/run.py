@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.build_policy import ALL, BuildPolicy, format_rules
-from lambda_build_plugin.config.settings import Contents
+from lambda_build_plugin.config.settings import Contents, Form
 from lambda_build_plugin.pipeline.host import open_cache
 from lambda_build_plugin.progress import Clock
 from lambda_build_plugin.source_build.context import BuildContext
+from lambda_build_plugin.source_build.in_process import load_backend
 from lambda_build_plugin.source_build.policy import read_policy
 from lambda_build_plugin.source_build.wheels import build_project, build_project_once
 from lambda_build_plugin.values import dataclass
@@ -211,6 +212,13 @@ class ArtifactBuild:
         if first is None:
             return build_project(project, self.context, builder=self.run.builder)
         return build_project_once(project, self.context, first=first)
+
+    def prepare_project_wheel(self) -> None:
+        """Do what can be done ahead for the project's wheel, while something else is waited for."""
+        settings, run = self.settings, self.run
+        is_wanted = self.ships_project and settings.form is Form.WHEEL
+        if is_wanted and run.builder is None and run.project_wheel(settings.target) is None:
+            load_backend(settings.project, self.context.policy.settings_for(settings.project.name))
 
 
 def settings_policy(settings: Settings) -> BuildPolicy:

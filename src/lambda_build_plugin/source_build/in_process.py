@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.source_build.source import Source
 
-__all__ = ["build_in_process", "usable_backend"]
+__all__ = ["build_in_process", "load_backend", "usable_backend"]
 
 _IN_PROCESS = {
     "hatchling.build": "hatchling",
@@ -36,6 +36,13 @@ _IN_PROCESS = {
     "poetry.core.masonry.api": "poetry-core",
 }
 """The distributions of backends that can be called in this process, by `build-backend`."""
+
+_WHEEL_BUILDERS = {
+    "hatchling": "hatchling.builders.wheel",
+    "pdm-backend": "pdm.backend.wheel",
+    "poetry-core": "poetry.core.masonry.builders.wheel",
+}
+"""What they import when they build a wheel; most of their time goes into that."""
 
 
 def usable_backend(project: Project, settings: BuildSettings) -> str | None:
@@ -55,6 +62,18 @@ def usable_backend(project: Project, settings: BuildSettings) -> str | None:
     if backend == "pdm-backend" and _has_plugins("pdm.build.hook"):
         return None
     return backend
+
+
+def load_backend(project: Project, settings: BuildSettings) -> None:
+    """Import the backend of a project ahead, if the project is built in this process.
+
+    Whatever goes wrong does so again when the backend is called, and is reported then.
+    """
+    backend = usable_backend(project, settings)
+    if backend is not None:
+        with suppress(Exception):
+            importlib.import_module(project.build_system.backend)
+            importlib.import_module(_WHEEL_BUILDERS[backend])
 
 
 def _is_satisfied(text: str, backend: str) -> bool:

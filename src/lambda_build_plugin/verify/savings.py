@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from lambda_build_plugin.config.settings import Preset
 from lambda_build_plugin.errors import StageError
 from lambda_build_plugin.runtime.sdk import SDK_HEADS
-from lambda_build_plugin.stage.filters import filtered
+from lambda_build_plugin.stage.filters import preset_effect
 from lambda_build_plugin.verify.sizes import Saving
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def possible_savings(tree: StagedTree) -> tuple[Saving, ...]:
 def _savings(tree: StagedTree) -> Iterator[Saving]:
     for preset in Preset:
         with suppress(StageError, OSError):
-            (excluded,) = filtered(tree, presets=(preset,)).excluded
-            yield Saving(f'exclude-presets = ["{preset.value}"]', excluded.unzipped)
+            size = preset_effect(preset, tree).unzipped
+            yield Saving(f'exclude-presets = ["{preset.value}"]', size)
     sdk = [entry for entry in tree.entries if entry.owner in _SDK_ALONE]
     if SDK_HEADS & {entry.owner for entry in sdk}:
         yield Saving('provided = ["boto3"]', sum(entry.size for entry in sdk))
