@@ -110,6 +110,7 @@ def write_archive(
     *,
     epoch: int | None,
     hashes_packed: bool = True,
+    in_thread: bool = True,
     own: Collection[str] | None = None,
 ) -> Written:
     """Write the tree as a zip.
@@ -119,6 +120,8 @@ def write_archive(
         path: Where; it must not exist.
         epoch: The date of all members, in seconds since 1970; None for 1980.
         hashes_packed: Whether what was already packed is hashed on its own as well.
+        in_thread: Whether a second thread hashes and writes. Where other processes keep all
+            processors busy, that only costs time.
         own: If nothing is packed yet, and `packed_files` is to pack it: the owners of the
             other files.
 
@@ -128,7 +131,7 @@ def write_archive(
     """
     with (
         path.open("xb", buffering=0) as file,
-        _Output(file, hashes_packed=hashes_packed) as output,
+        _Output(file, hashes_packed=hashes_packed, in_thread=in_thread) as output,
     ):
         records, compressed, starts = _write_all(tree, output, epoch, own)
     return Written(
@@ -343,12 +346,12 @@ class _Span:
 
 
 class _Output:
-    """Gathers what is written in blocks; a second thread hashes and writes them.
+    """Gathers what is written in blocks; a second thread may hash and write them.
 
     Both release the interpreter's lock, so that the next block is filled meanwhile.
     """
 
-    def __init__(self, file: BinaryIO | FileIO, *, hashes_packed: bool) -> None:
+    def __init__(self, file: BinaryIO | FileIO, *, hashes_packed: bool, in_thread: bool) -> None:
         self._file = file
         self._hashes_packed = hashes_packed
         self._hash = hashlib.sha256()
@@ -356,10 +359,10 @@ class _Output:
         """Of what was packed; None as long as nothing else was written."""
 
         self._free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
-        for _ in range(_BLOCKS):
+        for _ in range(_BLOCKS if in_thread else 1):
             self._free.put(bytearray(_BLOCK))
         self._filled: queue.SimpleQueue[_Block | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._drain, daemon=True)
+        self._thread = threading.Thread(target=self._drain, daemon=True) if in_thread else None
         self._failure: Exception | None = None
         self._is_packed = False
         self._buffer = self._free.get()
@@ -368,7 +371,8 @@ class _Output:
         self._handed_over = 0
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        if self._thread is not None:
+            self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -376,8 +380,9 @@ class _Output:
             if kind is None:
                 self._hand_over()
         finally:
-            self._filled.put(None)
-            self._thread.join()
+            if self._thread is not None:
+                self._filled.put(None)
+                self._thread.join()
         if kind is None and self._failure is not None:
             raise self._failure
 
@@ -469,22 +474,30 @@ class _Output:
     def _hand_over(self) -> None:
         if self._failure is not None:
             raise self._failure
-        self._filled.put(_Block(self._buffer, self._size, self._is_packed))
+        block = _Block(self._buffer, self._size, self._is_packed)
         self._handed_over += self._size
+        self._size = 0
+        if self._thread is None:
+            self._take(block)
+            return
+        self._filled.put(block)
         self._buffer = self._free.get()
         self._view = memoryview(self._buffer)
-        self._size = 0
 
     def _drain(self) -> None:
         while (block := self._filled.get()) is not None:
             try:
                 if self._failure is None:
-                    content = memoryview(block.buffer)[: block.size]
-                    self._absorb(content, is_packed=block.is_packed)
-                    self._write_all(content)
+                    self._take(block)
             except Exception as error:  # noqa: BLE001 - raised again by whoever waits
                 self._failure = error
             self._free.put(block.buffer)
+
+    def _take(self, block: _Block) -> None:
+        """Hash and write a block."""
+        content = memoryview(block.buffer)[: block.size]
+        self._absorb(content, is_packed=block.is_packed)
+        self._write_all(content)
 
     def _absorb(self, content: memoryview, *, is_packed: bool) -> None:
         """Hash a block; as long as everything was packed, one hash is that of both."""

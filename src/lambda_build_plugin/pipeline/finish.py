@@ -118,7 +118,9 @@ def _write(
     tree, epoch, plan = staged.tree, artifact.settings.epoch, dependencies.plan
     if plan is None:
         own = own_names(tree) if dependencies.can_have_plan else None
-        written = write_archive(tree, path, epoch=epoch, own=own)
+        written = write_archive(
+            tree, path, epoch=epoch, own=own, in_thread=not artifact.run.is_among_others
+        )
     else:
         try:
             written = write_by_plan(artifact, tree, path, plan)

@@ -234,7 +234,11 @@ def write_by_plan(artifact: ArtifactBuild, tree: StagedTree, path: Path, plan: P
     try:
         written = _find_written(artifact, tree, path, last) if is_the_same else None
         written = written or write_archive(
-            tree, path, epoch=artifact.settings.epoch, hashes_packed=not is_the_same
+            tree,
+            path,
+            epoch=artifact.settings.epoch,
+            hashes_packed=not is_the_same,
+            in_thread=not artifact.run.is_among_others,
         )
     except OSError as error:
         raise UnusablePlanError(f"a wheel cannot be copied: {error}") from error

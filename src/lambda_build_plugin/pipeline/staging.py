@@ -274,7 +274,7 @@ def _choose_files(artifact: ArtifactBuild, dependencies: Dependencies) -> Choice
         # The artifacts for other targets, which earlier builds wrote to the same folder.
         *(output.parent.glob("*.zip") if output.parent != root else ()),
         *(path.resolve() for path in paths if path is not None),
-        *dependencies.folders,
+        *(dependencies.lock.folders if dependencies.lock else ()),
     }
     return Choice(
         include=settings.include,

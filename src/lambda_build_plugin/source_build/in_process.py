@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -90,6 +91,11 @@ def _is_satisfied(text: str, backend: str) -> bool:
 
 
 def _installed_version(name: str) -> str | None:
+    return _version_in(name, tuple(sys.path))
+
+
+@lru_cache(maxsize=16)
+def _version_in(name: str, folders: tuple[str, ...]) -> str | None:
     """Get the version of a distribution that can be imported here; None if there is none.
 
     Installers name the folder of the metadata after it
@@ -97,7 +103,7 @@ def _installed_version(name: str) -> str | None:
     than `importlib.metadata`: that one loads parts of `email`, and reads the metadata.
     """
     start = f"{name.replace('-', '_')}-"
-    for folder in sys.path:
+    for folder in folders:
         with suppress(OSError):
             found = [each for each in os.listdir(folder or ".") if each.startswith(start)]  # noqa: PTH208 - its names are enough
             if len(found) == 1 and found[0].endswith(".dist-info"):

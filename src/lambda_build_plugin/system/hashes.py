@@ -72,6 +72,8 @@ def strongest(hashes: Mapping[str, str]) -> Digest | None:
         ValueError: A value is not a digest of its algorithm.
     """
     known = [found for item in hashes.items() if (found := digest(*item)) is not None]
+    if len(known) == 1:
+        return known[0]
     order = list(_LENGTHS)
     return min(known, key=lambda d: order.index(d.partition(":")[0]), default=None)
 

@@ -6,6 +6,7 @@ import re
 import zipfile
 import zlib
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name, parse_wheel_filename
@@ -94,7 +95,7 @@ class Wheel:
             InvalidWheelFilename: The name is not that of a wheel.
         """
         filename = filename or path.name
-        name, version, _, _ = parse_wheel_filename(filename)
+        name, version, _, _ = _parsed(filename)
         return cls(
             name=name,
             version=version,
@@ -103,6 +104,10 @@ class Wheel:
             sha256=sha256,
             source=source,
         )
+
+
+# Artifacts of one run have many wheels in common.
+_parsed = lru_cache(maxsize=4096)(parse_wheel_filename)
 
 
 class InvalidWheelError(StageError):

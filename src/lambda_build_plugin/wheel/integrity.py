@@ -57,6 +57,7 @@ _CHECK = "3"
 
 _CHUNK = 1 << 18  # bytes inflated at a time
 _MOST_THREADS = 8
+_SMALL = 1 << 18  # bytes of wheels
 _MOST_NAMED = 3
 """Wheels in the headline of an error; its reason names all of them."""
 
@@ -118,8 +119,11 @@ def check(wheels: Iterable[Wheel], cache: Cache) -> MachineCodeOf:
         return known
     # The largest first: it would be waited for at the end.
     unknown.sort(key=lambda wheel: (-_size(wheel), wheel.name))
-    count = min(os.cpu_count() or 1, _MOST_THREADS, len(unknown))
-    found = map_in_threads(_checked, unknown, threads=count)
+    if sum(map(_size, unknown)) < _SMALL:  # sooner done than a thread is started
+        found = list(map(_checked, unknown))
+    else:
+        count = min(os.cpu_count() or 1, _MOST_THREADS, len(unknown))
+        found = map_in_threads(_checked, unknown, threads=count)
     for wheel, result in zip(unknown, found, strict=True):
         if isinstance(result, Damage):
             continue
