@@ -176,8 +176,8 @@ fuzz: $(STAMP)
 	PYTHONPATH=tests FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m fuzz.run $(TARGETS)
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/bench.py
-	$(BIN)/python benchmarks/invoke.py
+	$(BIN)/python -m benchmarks.bench
+	$(BIN)/python -m benchmarks.invoke
 
 bench-monorepo: $(STAMP)
 	$(BIN)/python -m benchmarks.monorepo

@@ -27,6 +27,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.processes import FailedProcessError, measured, together
+
 from lambda_build_plugin.config.indexes import IndexOptions
 from lambda_build_plugin.config.tables import read_toml
 from lambda_build_plugin.errors import LambdaBuildError
@@ -35,6 +37,8 @@ from lambda_build_plugin.system.interpreters import find_interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from benchmarks.processes import Sample
 
 _HERE = Path(__file__).resolve().parent
 _LOCKS = _HERE.parent / "locks"
@@ -49,7 +53,6 @@ _DOOR_LIMIT = 1.4
 """Times the warm build: what a command of a host may take beyond the start of the host."""
 
 _MEGABYTE = 1_000_000
-_MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 _OURS = "lambda-build"
 _GUIDE = "uv's guide"
@@ -333,18 +336,6 @@ class Contestant:
     """A file that has another content in each run."""
 
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """One process that ended well."""
-
-    seconds: float
-    cpu: float
-    """Seconds of all its threads, in the user's and the system's code."""
-
-    peak: float
-    """Largest resident set, in MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1164,27 +1155,10 @@ def _run_step(step: Step, environment: Mapping[str, str]) -> Sample:
         BenchmarkError: it failed; the message holds what it said.
     """
     log = _HERE / ".work" / "log.txt"
-    with log.open("wb") as output:
-        start = time.perf_counter()
-        process = subprocess.Popen(
-            step.command,
-            cwd=step.folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        # Not `process.wait`: this gives the usage of that child alone.
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        said = log.read_text(encoding="utf-8", errors="replace").strip()
-        raise BenchmarkError(
-            f"`{step.name}` ended with {process.returncode}: {' '.join(step.command)}\n{said}"
-        )
-    cpu = usage.ru_utime + usage.ru_stime
-    return Sample(seconds=seconds, cpu=cpu, peak=usage.ru_maxrss * _MAXRSS_UNIT / _MEGABYTE)
+    try:
+        return measured(step.command, environment, folder=step.folder, log=log)
+    except FailedProcessError as error:
+        raise BenchmarkError(f"`{step.name}` has failed: {error}") from error
 
 
 def _row(contestant: Contestant, runs: Sequence[tuple[Sample, ...]]) -> Row:
@@ -1195,14 +1169,7 @@ def _row(contestant: Contestant, runs: Sequence[tuple[Sample, ...]]) -> Row:
     )
     return Row(
         name=contestant.name,
-        samples=tuple(
-            Sample(
-                seconds=sum(sample.seconds for sample in run),
-                cpu=sum(sample.cpu for sample in run),
-                peak=max(sample.peak for sample in run),
-            )
-            for run in runs
-        ),
+        samples=tuple(together(run) for run in runs),
         steps=steps if len(steps) > 1 else (),
     )
 

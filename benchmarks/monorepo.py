@@ -15,13 +15,11 @@ import os
 import platform
 import shutil
 import statistics
-import subprocess
 import sys
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.processes import FailedProcessError, Sample, measured, together
 from benchmarks.workspace import FUNCTIONS, function_names, write_workspace
 
 if TYPE_CHECKING:
@@ -32,22 +30,10 @@ _ROOT = _HERE / ".work" / "monorepo"
 _LOCKS = _HERE.parent / "locks"
 _PLATFORM = "aarch64-manylinux_2_34"
 _MEASURED_OF_UV = 5
-_MEGABYTE = 1_000_000
-_MAXRSS_UNIT = 1 if sys.platform == "darwin" else 1024
 
 _SINGLE_GOAL = 5
 _UV_GOAL = 50
 _PEAK_GOAL = 150
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
-    """One process, or several that ran one after the other."""
-
-    seconds: float
-    cpu: float
-    peak: float
-    """Largest resident set of any of the processes, in MB."""
 
 
 class DifferentBytesError(Exception):
@@ -125,7 +111,7 @@ def _round(environment: Mapping[str, str]) -> Iterator[tuple[str, Sample]]:
     folders = [f"functions/{name}" for name in function_names()]
     yield (
         f"{FUNCTIONS} single runs",
-        _together(_timed([ours, folder], environment) for folder in folders),
+        together(_timed([ours, folder], environment) for folder in folders),
     )
     alone = _digests()
     for name, options in (("one run", []), ("one run, --jobs 1", ["--jobs", "1"])):
@@ -136,7 +122,7 @@ def _round(environment: Mapping[str, str]) -> Iterator[tuple[str, Sample]]:
             raise DifferentBytesError(name)
     yield "one run, nothing changed", _timed([ours, "--workspace"], environment)
     _say("uv's recipe")
-    of_uv = _together(_uv_recipe(name, environment) for name in _of_uv())
+    of_uv = together(_uv_recipe(name, environment) for name in _of_uv())
     share = FUNCTIONS / _MEASURED_OF_UV
     yield (
         f"{FUNCTIONS} times uv's recipe",
@@ -163,7 +149,7 @@ def _uv_recipe(name: str, environment: Mapping[str, str]) -> Sample:
     if not (_ROOT / "cache" / "uv" / name).exists():  # the first time, with an empty cache
         install.remove("--offline")
     archive = [_program("zip"), "-r", "-q", str(folder / "package.zip"), "."]
-    sample = _together(
+    sample = together(
         (
             _timed(export, environment),
             _timed(install, environment),
@@ -174,37 +160,15 @@ def _uv_recipe(name: str, environment: Mapping[str, str]) -> Sample:
     return sample
 
 
-def _together(samples: Iterator[Sample] | Sequence[Sample]) -> Sample:
-    found = list(samples)
-    return Sample(
-        seconds=sum(each.seconds for each in found),
-        cpu=sum(each.cpu for each in found),
-        peak=max(each.peak for each in found),
-    )
-
-
 def _timed(
     command: Sequence[str], environment: Mapping[str, str], folder: Path | None = None
 ) -> Sample:
-    """Run one process to its end; the usage of its children is part of its own."""
-    log = _ROOT / "log.txt"
-    with log.open("wb") as output:
-        start = time.perf_counter()
-        process = subprocess.Popen(
-            command,
-            cwd=folder or _ROOT / "workspace",
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - start
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"{' '.join(command)}\n{log.read_text(encoding='utf-8', errors='replace')}")
-    cpu = usage.ru_utime + usage.ru_stime
-    return Sample(seconds=seconds, cpu=cpu, peak=usage.ru_maxrss * _MAXRSS_UNIT / _MEGABYTE)
+    """Run one process to its end; one that fails ends the benchmark."""
+    place = folder or _ROOT / "workspace"
+    try:
+        return measured(command, environment, folder=place, log=_ROOT / "log.txt")
+    except FailedProcessError as error:
+        sys.exit(str(error))
 
 
 def _program(name: str) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import shutil
 import stat
 import struct
@@ -13,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from fakes.disks import small_disk
 from fakes.wheels import a_wheel
 from packaging.utils import canonicalize_name
 
@@ -101,6 +103,30 @@ def test_written(tmp_path: Path) -> None:
         sha256=hashlib.sha256(path.read_bytes()).digest(),
         compressed=tuple(found[entry.path].compress_size for entry in tree.entries),
     )
+
+
+def test_without_a_thread(tmp_path: Path) -> None:
+    """Whether a second thread writes makes no difference, also with several blocks."""
+    noise = random.Random(3).randbytes(3 << 20)  # noqa: S311 - bytes that cannot be compressed
+    tree = a_tree(tmp_path, a_wheel(files={"a.py": _LONG, "noise": noise, "z.py": _LONG}))
+
+    first, second = (
+        write_archive(tree, tmp_path / f"{in_thread}.zip", epoch=None, in_thread=in_thread)
+        for in_thread in (True, False)
+    )
+
+    assert first.sha256 == second.sha256 == hashlib.sha256(second.path.read_bytes()).digest()
+    assert (first.records, first.packed_sha256) == (second.records, second.packed_sha256)
+
+
+@pytest.mark.parametrize("in_thread", [True, False])
+def test_disk_without_room(tmp_path: Path, in_thread: bool) -> None:  # noqa: FBT001 - a parameter
+    """An error of the disk is raised, whichever thread writes."""
+    noise = random.Random(3).randbytes(1 << 20)  # noqa: S311 - bytes that cannot be compressed
+    tree = a_tree(tmp_path, a_wheel(files={"noise": noise}))
+
+    with small_disk(tmp_path / "disk", size=1 << 18) as disk, pytest.raises(OSError, match="space"):
+        write_archive(tree, disk / "a.zip", epoch=None, in_thread=in_thread)
 
 
 def test_order(tmp_path: Path) -> None:

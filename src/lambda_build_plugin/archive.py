@@ -91,7 +91,11 @@ class Written:
     """The central directory: the record of each entry of the tree."""
 
     packed_sha256: bytes = field(default=b"", repr=False, compare=False)
-    """Of the headers and data of all entries that were already packed, if it was wanted."""
+    """Of the headers and data of all entries that were already packed, if it was wanted; or else
+    of those that will be."""
+
+    starts: tuple[int, ...] = field(default=(), repr=False, compare=False)
+    """Where the data of each entry begins in its wheel; 0 if it was not copied from a wheel."""
 
     def member(self, number: int, name: str) -> Member:
         """Say where an entry of the tree lies in the zip, given its number and its path."""
@@ -101,7 +105,13 @@ class Written:
 
 
 def write_archive(
-    tree: StagedTree, path: Path, *, epoch: int | None, hashes_packed: bool = True
+    tree: StagedTree,
+    path: Path,
+    *,
+    epoch: int | None,
+    hashes_packed: bool = True,
+    in_thread: bool = True,
+    own: Collection[str] | None = None,
 ) -> Written:
     """Write the tree as a zip.
 
@@ -110,6 +120,10 @@ def write_archive(
         path: Where; it must not exist.
         epoch: The date of all members, in seconds since 1970; None for 1980.
         hashes_packed: Whether what was already packed is hashed on its own as well.
+        in_thread: Whether a second thread hashes and writes. Where other processes keep all
+            processors busy, that only costs time.
+        own: If nothing is packed yet, and `packed_files` is to pack it: the owners of the
+            other files.
 
     Raises:
         StageError: A member of a wheel is damaged.
@@ -117,9 +131,9 @@ def write_archive(
     """
     with (
         path.open("xb", buffering=0) as file,
-        _Output(file, hashes_packed=hashes_packed) as output,
+        _Output(file, hashes_packed=hashes_packed, in_thread=in_thread) as output,
     ):
-        records, compressed = _write_all(tree, output, epoch)
+        records, compressed, starts = _write_all(tree, output, epoch, own)
     return Written(
         path=path,
         size=output.offset,
@@ -127,6 +141,7 @@ def write_archive(
         compressed=compressed,
         records=records,
         packed_sha256=output.packed_digest,
+        starts=starts,
     )
 
 
@@ -143,23 +158,28 @@ def describe_archive(tree: StagedTree, path: Path, *, epoch: int | None, sha256:
         StageError: A member of a wheel is damaged.
     """
     output = _Nothing()
-    records, compressed = _write_all(tree, output, epoch)
+    records, compressed, _ = _write_all(tree, output, epoch)
     return Written(
         path=path, size=output.offset, sha256=sha256, compressed=compressed, records=records
     )
 
 
 def _write_all(
-    tree: StagedTree, output: _Output | _Nothing, epoch: int | None
-) -> tuple[tuple[bytes, ...], tuple[int, ...]]:
+    tree: StagedTree,
+    output: _Output | _Nothing,
+    epoch: int | None,
+    own: Collection[str] | None = None,
+) -> tuple[tuple[bytes, ...], tuple[int, ...], tuple[int, ...]]:
     """Write the members of a zip and its directory.
 
     Returns:
-        The records of the directory, and the compressed bytes of each member.
+        The records of the directory, and for each member its compressed bytes, and where they
+        begin in its wheel.
     """
     date = _dos_date(epoch)
     central: list[bytes] = []
     compressed: list[int] = []
+    starts: list[int] = []
     with ExitStack() as wheels:
         reader, opened = MemberReader(wheels), _OpenWheels(wheels)
         for is_packed, entries in _runs(tree.entries):
@@ -167,18 +187,21 @@ def _write_all(
                 run: list[Packed] = [entry.data for entry in entries]  # type: ignore[misc]
                 central += map(_with_offset, run, output.copy_packed(run, opened))
                 compressed += [data.compressed for data in run]
+                starts += [data.start for data in run]
                 continue
             for entry in entries:
                 packed = _packed(entry, reader)
                 header = _local_header(entry, packed, date)
                 central.append(_central_header(entry, header, output.offset))
-                output.write(header)
-                output.write(*packed.chunks)
+                output.write(
+                    header, *packed.chunks, is_packed=own is not None and entry.owner not in own
+                )
                 compressed.append(packed.size)
+                starts.append(packed.start)
         start, count = output.offset, len(central)
         output.write(b"".join(central))
         output.write(_END.pack(b"PK\x05\x06", 0, 0, count, count, output.offset - start, start, 0))
-    return tuple(central), tuple(compressed)
+    return tuple(central), tuple(compressed), tuple(starts)
 
 
 def _local_header(entry: Entry, packed: _Deflated, date: tuple[int, int]) -> bytes:
@@ -218,44 +241,35 @@ def packed_files(
 ) -> PackedFiles:
     """Take the files of all owners but some out of a zip that was written of a tree.
 
+    Only the headers are read again, and what is not copied from a wheel.
+
     Args:
         tree: What was written; nothing in it was already packed.
         written: The zip.
-        without: The owners whose files are left out.
+        without: The owners whose files are left out; they were `own` when it was written.
         facts: What else is known about the files.
 
     Raises:
-        OSError: A file cannot be read.
-        DamagedMemberError: A wheel is not what it was any more.
+        OSError: The zip cannot be read.
     """
     offsets = [written.member(number, "").header_offset for number in range(len(tree.entries))]
     end = written.size - END_SIZE - sum(map(len, written.records))
     entries: list[Entry] = []
-    hashing = hashlib.sha256()
-    with written.path.open("rb") as file, ExitStack() as wheels:
-        reader = MemberReader(wheels)
+    with written.path.open("rb") as file:
         for number, (entry, start, stop) in enumerate(
             zip(tree.entries, offsets, [*offsets[1:], end], strict=True)
         ):
             if entry.owner in without:
                 continue
+            compressed, record = written.compressed[number], written.records[number]
+            wheel, place, copied = _NOWHERE, 0, 0
+            if isinstance(entry.data, Member) and _is_copied(entry.data):
+                wheel, place, copied = entry.data.wheel, written.starts[number], compressed
             file.seek(start)
-            content = file.read(stop - start)
-            hashing.update(content)
-            data = _packed_again(entry, content, written.compressed[number], reader)
-            data = data._replace(record=written.records[number])
+            head = file.read(stop - start - copied)
+            data = Packed(head, record, wheel, place, copied, compressed)
             entries.append(Entry(entry.path, entry.owner, data, "", entry.size))
-    return PackedFiles(entries=tuple(entries), sha256=hashing.digest(), facts=facts)
-
-
-def _packed_again(entry: Entry, content: bytes, compressed: int, reader: MemberReader) -> Packed:
-    """Find out where the content of a zip comes from, header and data."""
-    data = entry.data
-    if isinstance(data, Member) and _is_copied(data):
-        head = content[: len(content) - compressed]
-        start = reader.start(data)
-        return Packed(head, b"", data.wheel, start, compressed, compressed)
-    return Packed(content, b"", _NOWHERE, 0, 0, compressed)
+    return PackedFiles(entries=tuple(entries), sha256=written.packed_sha256, facts=facts)
 
 
 class _OpenWheels:
@@ -297,8 +311,9 @@ class _Nothing:
         self.offset = 0
         """Bytes so far."""
 
-    def write(self, *parts: bytes) -> None:
+    def write(self, *parts: bytes, is_packed: bool = False) -> None:
         """Count bytes that were not packed before."""
+        del is_packed
         self.offset += sum(map(len, parts))
 
     def copy_packed(self, run: Iterable[Packed], _wheels: _OpenWheels) -> list[int]:
@@ -331,12 +346,12 @@ class _Span:
 
 
 class _Output:
-    """Gathers what is written in blocks; a second thread hashes and writes them.
+    """Gathers what is written in blocks; a second thread may hash and write them.
 
     Both release the interpreter's lock, so that the next block is filled meanwhile.
     """
 
-    def __init__(self, file: BinaryIO | FileIO, *, hashes_packed: bool) -> None:
+    def __init__(self, file: BinaryIO | FileIO, *, hashes_packed: bool, in_thread: bool) -> None:
         self._file = file
         self._hashes_packed = hashes_packed
         self._hash = hashlib.sha256()
@@ -344,10 +359,10 @@ class _Output:
         """Of what was packed; None as long as nothing else was written."""
 
         self._free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
-        for _ in range(_BLOCKS):
+        for _ in range(_BLOCKS if in_thread else 1):
             self._free.put(bytearray(_BLOCK))
         self._filled: queue.SimpleQueue[_Block | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._drain, daemon=True)
+        self._thread = threading.Thread(target=self._drain, daemon=True) if in_thread else None
         self._failure: Exception | None = None
         self._is_packed = False
         self._buffer = self._free.get()
@@ -356,7 +371,8 @@ class _Output:
         self._handed_over = 0
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        if self._thread is not None:
+            self._thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -364,8 +380,9 @@ class _Output:
             if kind is None:
                 self._hand_over()
         finally:
-            self._filled.put(None)
-            self._thread.join()
+            if self._thread is not None:
+                self._filled.put(None)
+                self._thread.join()
         if kind is None and self._failure is not None:
             raise self._failure
 
@@ -382,9 +399,9 @@ class _Output:
     def packed_digest(self) -> bytes:
         return (self._packed_hash or self._hash).digest()
 
-    def write(self, *parts: bytes) -> None:
-        """Write bytes that were not packed before."""
-        self._switch(is_packed=False)
+    def write(self, *parts: bytes, is_packed: bool = False) -> None:
+        """Write bytes that were not packed before; tell if they are to be hashed like those."""
+        self._switch(is_packed=is_packed)
         for part in parts:
             self._put(part)
 
@@ -457,22 +474,30 @@ class _Output:
     def _hand_over(self) -> None:
         if self._failure is not None:
             raise self._failure
-        self._filled.put(_Block(self._buffer, self._size, self._is_packed))
+        block = _Block(self._buffer, self._size, self._is_packed)
         self._handed_over += self._size
+        self._size = 0
+        if self._thread is None:
+            self._take(block)
+            return
+        self._filled.put(block)
         self._buffer = self._free.get()
         self._view = memoryview(self._buffer)
-        self._size = 0
 
     def _drain(self) -> None:
         while (block := self._filled.get()) is not None:
             try:
                 if self._failure is None:
-                    content = memoryview(block.buffer)[: block.size]
-                    self._absorb(content, is_packed=block.is_packed)
-                    self._write_all(content)
+                    self._take(block)
             except Exception as error:  # noqa: BLE001 - raised again by whoever waits
                 self._failure = error
             self._free.put(block.buffer)
+
+    def _take(self, block: _Block) -> None:
+        """Hash and write a block."""
+        content = memoryview(block.buffer)[: block.size]
+        self._absorb(content, is_packed=block.is_packed)
+        self._write_all(content)
 
     def _absorb(self, content: memoryview, *, is_packed: bool) -> None:
         """Hash a block; as long as everything was packed, one hash is that of both."""
@@ -497,12 +522,15 @@ class _Deflated(NamedTuple):
     crc: int
     size: int
     chunks: Iterable[bytes]
+    start: int = 0
+    """Where the data begins in the wheel, if it is copied."""
 
 
 def _packed(entry: Entry, reader: MemberReader) -> _Deflated:
     data = entry.data
     if isinstance(data, Member) and _is_copied(data):
-        return _Deflated(zipfile.ZIP_DEFLATED, data.crc, data.compressed_size, reader.raw(data))
+        start, chunks = reader.copied(data)
+        return _Deflated(zipfile.ZIP_DEFLATED, data.crc, data.compressed_size, chunks, start)
     content = content_of(entry, reader)
     crc = zlib.crc32(content)
     compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)

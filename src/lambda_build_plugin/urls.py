@@ -40,6 +40,9 @@ _WEB = ("http", "https")
 
 _PORTS = {"http": 80, "https": 443}
 
+_PLAIN = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]{1,5})?/[\w./+!~-]*", re.ASCII)
+"""A URL without a login, a query, a fragment or anything quoted."""
+
 Origin = tuple[str, str, int]
 """Scheme, host and port: what credentials belong to."""
 
@@ -52,6 +55,8 @@ def filename_of(location: str) -> str:
     """
     if "://" not in location:
         return posixpath.basename(location)
+    if _PLAIN.fullmatch(location):  # as nearly all of the thousands in a lock are
+        return location.rpartition("/")[2]
     return unquote(posixpath.basename(_path_in(location)))
 
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
+from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +26,7 @@ from lambda_build_plugin.fetch.errors import (
     SeveralFilesError,
     UnreachableError,
 )
-from lambda_build_plugin.fetch.fetcher import Fetched, Fetcher
+from lambda_build_plugin.fetch.fetcher import Fetched, Fetcher, Receiver
 from lambda_build_plugin.fetch.http import HttpClient
 from lambda_build_plugin.lock.model import LockedFile, LockedPackage
 from lambda_build_plugin.progress import Reporter
@@ -499,6 +501,127 @@ def test_files_come_in_parallel_and_in_order(world: World) -> None:
         seconds = time.monotonic() - begin
     assert contents(fetched) == [wheel.content for wheel in wheels]
     assert seconds < 1  # one after the other: 1.6
+
+
+class Heard(Receiver):
+    """Keeps the bytes of each attempt, and what was complete."""
+
+    def __init__(self) -> None:
+        self.attempts: list[tuple[str, bytearray]] = []
+        self.complete_files: list[Fetched] = []
+
+    def begin(self, selected: Selected) -> Callable[[bytes], None]:
+        received = bytearray()
+        self.attempts.append((selected.filename, received))
+        return received.extend
+
+    def complete(self, fetched: Fetched) -> None:
+        self.complete_files.append(fetched)
+
+
+def test_receiver_hears_each_attempt(world: World) -> None:
+    """Whoever listens to a download hears each attempt, and which one was right."""
+    heard = Heard()
+    with FakeIndex([WHEEL]) as index:
+        index.fail(".whl", CutShort(200))
+        fetched = world.fetcher(index.url).fetch([selected()], receiver=heard)
+
+    assert [(name, bytes(received)) for name, received in heard.attempts] == [
+        (WHEEL.filename, WHEEL.content[:200]),
+        (WHEEL.filename, WHEEL.content),
+    ]
+    assert heard.complete_files == list(fetched)
+
+
+def test_receiver_hears_no_end_of_a_wrong_file(world: World) -> None:
+    """What is not the locked file was never complete, even if it has arrived as a whole."""
+    heard = Heard()
+    with FakeIndex([WHEEL, OTHER]) as index:
+        index.fail(WHEEL.filename, Replace(b"evil"))
+        items = [selected(), selected(OTHER)]
+        failure(lambda: world.fetcher(index.url).fetch(items, receiver=heard))
+
+    assert [each.selected.filename for each in heard.complete_files] == [OTHER.filename]
+
+
+def test_receiver_hears_nothing_of_the_cache(world: World) -> None:
+    """A file that is there was received before."""
+    heard = Heard()
+    with FakeIndex([WHEEL]) as index:
+        world.fetcher(index.url).fetch([selected()])
+        world.fetcher(index.url).fetch([selected()], receiver=heard)
+
+    assert (heard.attempts, heard.complete_files) == ([], [])
+
+
+def test_largest_file_is_asked_for_first(world: World) -> None:
+    """Files are asked for by their locked sizes, and returned in the order of the lock."""
+    wheels = [a_wheel(f"demo{number}") for number in range(4)]
+    sizes = [10, None, 3000, 200]
+    with FakeIndex(wheels) as index:
+        items = [selected(wheel, url=index.file_url(wheel.filename)) for wheel in wheels]
+        items = [
+            replace(item, file=replace(item.file, size=size))
+            for item, size in zip(items, sizes, strict=True)
+        ]
+        fetched = world.fetcher(index.url, jobs=1).fetch(items)
+        asked = [path.rpartition("/")[2].partition("-")[0] for path in paths(index)]
+
+    assert asked == ["demo2", "demo3", "demo0", "demo1"]
+    assert contents(fetched) == [wheel.content for wheel in wheels]
+
+
+def test_failures_are_told_in_the_order_of_the_lock(world: World) -> None:
+    """The size of a file has no influence on the message."""
+    with FakeIndex([WHEEL, OTHER]) as index:
+        index.fail(".whl", Replace(b"evil"), Replace(b"evil"))
+        items = [selected(), selected(OTHER)]
+        items[1] = replace(items[1], file=replace(items[1].file, size=5000))
+        error = failure(lambda: world.fetcher(index.url).fetch(items))
+
+    assert isinstance(error, SeveralFilesError)
+    assert [each.what for each in error.errors] == [
+        f"{WHEEL.filename} is not what was locked",
+        f"{OTHER.filename} is not what was locked",
+    ]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param("index", id="downloaded"),
+        pytest.param("cache", id="in the cache"),
+        pytest.param("nowhere", id="gone"),
+        pytest.param("", id="no file at all"),
+    ],
+)
+def test_something_is_done_meanwhile(world: World, place: str) -> None:
+    """The waiting thread does something else as soon as a file arrives, and waits for none."""
+    done: list[str] = []
+    with FakeIndex([] if place == "nowhere" else [WHEEL]) as index:
+        if place == "cache":
+            world.fetcher(index.url).fetch([selected()])
+        with suppress(FetchError):
+            world.fetcher(index.url).fetch(
+                [selected()] if place else [], meanwhile=lambda: done.append("imports")
+            )
+
+    assert done == ["imports"]
+
+
+def test_meanwhile_does_not_delay_the_first_file(world: World) -> None:
+    """What is done meanwhile begins when the first file does."""
+    arrived: list[str] = []
+    heard = Heard()
+    with FakeIndex([WHEEL]) as index:
+        index.fail("/demo/", Slow(0.2))
+        world.fetcher(index.url).fetch(
+            [selected()],
+            receiver=heard,
+            meanwhile=lambda: arrived.extend(name for name, _ in heard.attempts),
+        )
+
+    assert arrived == [WHEEL.filename]
 
 
 def test_fetcher_makes_its_own_client(world: World) -> None:

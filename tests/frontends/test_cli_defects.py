@@ -15,7 +15,6 @@ import pytest
 from fakes.index import FakeIndex
 from fakes.projects import a_project, quiet_environment, run_lambda_build
 from fakes.wheels import a_wheel
-from fakes.words import NO_FOLDER
 
 from lambda_build_plugin.runtime.target import RUNTIMES
 
@@ -397,5 +396,5 @@ def test_output_that_cannot_be_written(workplace: Workplace) -> None:
 
     assert (code, errors.splitlines()[:2]) == (
         7,
-        [f"error: cannot write {output}", f"  why: {NO_FOLDER}"],
+        [f"error: cannot write {output}", f"  why: {output.parent} is not a folder"],
     )

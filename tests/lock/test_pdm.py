@@ -149,7 +149,7 @@ def test_member_of_a_workspace(tmp_path: Path, dependencies: str, expected: list
     assert chosen(lock) == expected
 
 
-def test_members_share_what_is_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_members_share_what_is_parsed(tmp_path: Path) -> None:
     """A lock is parsed once for all members, and again after another program has written it."""
     parsed: list[Path] = []
 
@@ -157,7 +157,6 @@ def test_members_share_what_is_parsed(tmp_path: Path, monkeypatch: pytest.Monkey
         parsed.append(path)
         return read_toml(path)
 
-    monkeypatch.setattr("lambda_build_plugin.lock.pdm.read_toml", noted)
     root = '[tool.pdm.workspace]\nmembers = ["app", "other"]\n'
     for name in ("app", "other"):
         (tmp_path / name).mkdir()
@@ -168,7 +167,9 @@ def test_members_share_what_is_parsed(tmp_path: Path, monkeypatch: pytest.Monkey
         a_lock(tmp_path, *members, entry("lib", version=version), pyproject=root)
         for name in ("app", "other"):
             project = read_project(tmp_path / name)
-            lock = read_lock(tmp_path / "pdm.lock", project, {}, lock_is_fresh=True)
+            lock = read_lock(
+                tmp_path / "pdm.lock", project, {}, lock_is_fresh=True, read_toml=noted
+            )
             found += chosen(lock)
 
     assert found == ["lib 1.0", "lib 1.0", "lib 2.0.1", "lib 2.0.1"]

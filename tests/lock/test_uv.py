@@ -581,7 +581,7 @@ def test_root_that_is_no_project(root: Path, index: FakeIndex) -> None:
 error: cannot use the lock uv.lock
   why: it locks a workspace, and {root} itself is not a project
 
-hint: name the folder of one of its members: packages/a, packages/b"""
+hint: name the folder of one of its members: `packages/a`, `packages/b`"""
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import pty
 import shutil
@@ -19,8 +20,10 @@ from lambda_build_plugin.commands.api import load_all_settings
 from lambda_build_plugin.projects.build import build_projects
 from lambda_build_plugin.projects.model import ProjectBuild
 from lambda_build_plugin.projects.pool import Pool
+from lambda_build_plugin.projects.worker import Orders, work
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
     from pathlib import Path
 
     from lambda_build_plugin.projects.pool import Worker
@@ -193,6 +196,39 @@ def test_killed_run_takes_its_workers_along(tmp_path: Path) -> None:
     assert all(map(is_gone, children))
 
 
+def ended_at_once(connection: Connection, orders: Orders) -> None:
+    """Work, although a signal has come while signals were held back."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    work(connection, orders)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
+def test_worker_that_is_ended_while_it_starts(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It ends without a traceback, whenever the signal comes."""
+    orders = Orders(
+        projects=(),
+        folder=tmp_path,
+        shared=tmp_path,
+        hears=frozenset(),
+        verbose=False,
+        is_among_others=False,
+    )
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(
+        target=ended_at_once, args=(theirs, orders)
+    )
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    process.start()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    process.join(30)
+
+    assert (process.exitcode, capfd.readouterr().err) == (1, "")
+    ours.close()
+    theirs.close()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signal")
 def test_worker_that_is_killed_while_it_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -225,3 +261,25 @@ def test_worker_that_is_killed_while_it_waits(
     assert len(killed) == 1
     assert [result.failure for result in results] == [None, None]
     assert sorted(path.name[0] for path in repository.root.rglob("*.zip")) == ["a", "b"]
+
+
+@pytest.mark.parametrize("folders", [["a"], ["a", "b", "c"]])
+def test_reader_of_the_progress_goes_away(tmp_path: Path, folders: list[str]) -> None:
+    """`lambda-build -v 2>&1 | head` builds all the same, and the document is written."""
+    repository = Repository(tmp_path, "")
+    with subprocess.Popen(
+        [sys.executable, "-c", CONSOLE, *folders, "-v", "--json"],
+        cwd=repository.root,
+        env=repository.environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stderr.close()
+        document = json.loads(process.stdout.read())
+
+    assert process.returncode == 0
+    assert "error" not in document
+    assert repository.left() == folders

@@ -176,6 +176,16 @@ def test_text_is_one_line_an_artifact(root: Path) -> None:
     ]
 
 
+def test_root_of_a_workspace(root: Path) -> None:
+    """A list of the root alone says how its members are listed; a list of a member does not."""
+    start = "hint: list the members of this workspace with `--workspace`, or name the folders"
+
+    assert start in listed(root).errors
+    assert start not in listed(root, "--workspace").errors
+    assert start not in listed(root, "functions/a").errors
+    assert start not in listed(root, "--quiet").errors
+
+
 def test_options_of_a_build_count(root: Path) -> None:
     """What is listed is what a build with the same options makes."""
     (found,) = report(root, "functions/b", "--arch", "arm64", "-o", "out/")["artifacts"]

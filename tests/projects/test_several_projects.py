@@ -22,6 +22,11 @@ from fakes.repositories import (
 )
 from fakes.wheels import a_wheel
 
+from lambda_build_plugin.config.sources import SettingsSource
+from lambda_build_plugin.pipeline.host import read_host
+from lambda_build_plugin.projects.read import Request, read_projects
+from lambda_build_plugin.system.output import OutputError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -153,6 +158,34 @@ def test_processes_that_are_started_anew(mixed: Path, alone: Mapping[str, Any]) 
         shutil.rmtree(folder)
 
 
+def test_root_of_a_workspace(tmp_path: Path) -> None:
+    """Who builds the root, which is no project, learns how the members are built."""
+    root = a_repository(tmp_path, "a", "b")
+
+    run = ran(root)
+
+    assert run.code == 3
+    hint = run.errors.partition("hint: ")[2].splitlines()
+    assert hint[0] == (
+        "build the members of this workspace with `--workspace`, or name the folders of some of "
+        "them, such as functions/a"
+    )
+    assert hint[1].startswith("      to build the root itself: ")
+
+
+@pytest.mark.parametrize("folder", ["functions/a", "."])
+def test_nothing_to_suggest(tmp_path: Path, folder: str) -> None:
+    """A member is a project, and so is a root with settings of its own."""
+    root = a_repository(tmp_path, "a")
+    (root / "functions" / "a" / "requirements.txt").unlink()
+    with (root / "pyproject.toml").open("a") as file:
+        file.write('[tool.lambda-build]\narchitecture = "arm64"\n')
+
+    run = ran(root, folder)
+
+    assert (run.code, "--workspace" in run.errors) == (3, False)
+
+
 # --- what is built, and where it goes -----------------------------------------------------
 
 
@@ -208,6 +241,47 @@ def test_two_of_one_name(tmp_path: Path) -> None:
     path = root / "zips" / "a-1.0-function-python3.13-x86_64.zip"
     assert (run.code, run.errors) == (2, SAME_NAME.format(zip=path))
     assert not (root / "zips").exists()
+
+
+@pytest.mark.parametrize("output", ["zips/", "zips/deeper/"])
+def test_folder_that_cannot_be_made(tmp_path: Path, output: str) -> None:
+    """If `-o FOLDER/` is a file, it is told once, before anything is built."""
+    root = a_repository(tmp_path, "a", "b")
+    a_counting_library(root, "common")
+    a_poetry_function(root, "c", root / "libraries" / "common")
+    (root / "zips").write_text("mine")
+
+    run = ran(root, "functions/a", "functions/b", "functions/c", "-o", output)
+
+    assert (run.code, run.output) == (7, "")
+    assert run.errors.startswith(
+        f"error: cannot write {root / output}\n  why: {root}/zips is not a folder\n"
+    )
+    assert run.errors.count("error: ") == 1
+    assert not (root / "count").exists()
+    assert (root / "zips").read_text() == "mine"
+
+
+def test_folder_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told of all projects at once, before anything is built."""
+    root = a_repository(tmp_path, "a", "b")
+    environ = quiet_environment(tmp_path / "home", LAMBDA_BUILD_OUTPUT=f"{root}/zips/new/")
+    request = Request(
+        flags=SettingsSource(values={}, spell=str, base=root),
+        host=read_host(environ),
+        artifacts=(),
+        workers=2,
+        verbose=False,
+    )
+    # The tests may run as root, who may write everywhere.
+    (root / "zips").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, _: path != root / "zips")
+
+    with pytest.raises(OutputError) as caught:
+        read_projects([root / "functions" / "a", root / "functions" / "b"], request)
+
+    assert caught.value.what == f"cannot write {root / 'zips' / 'new'}"
+    assert caught.value.why.startswith(f"you have no permission to write to {root / 'zips'}, or")
 
 
 def test_two_of_one_name_that_only_the_backend_knows(tmp_path: Path) -> None:
@@ -299,14 +373,19 @@ def test_report_in_a_file(tmp_path: Path) -> None:
 # --- failures ---------------------------------------------------------------------------------
 
 
+FIFTY = [f"f{number:02}" for number in range(50)]
+FAILING = ["f07", "f21", "f40"]
+BUILT = [name for name in FIFTY if name not in FAILING]
+
+
 def a_repository_with_failures(folder: Path) -> Path:
-    """Write seven functions, of which three fail for three different reasons."""
-    root = a_repository(folder, "a", "b", "c", "d", "e", "f", "g")
+    """Write fifty functions, of which three fail for three different reasons."""
+    root = a_repository(folder, *FIFTY)
     functions = root / "functions"
-    with (functions / "b" / "pyproject.toml").open("a") as file:
-        file.write('handler = "b.app.lost"\n')
-    (functions / "d" / "requirements.txt").write_text("one\n")
-    with (functions / "f" / "pyproject.toml").open("a") as file:
+    with (functions / "f07" / "pyproject.toml").open("a") as file:
+        file.write('handler = "f07.app.lost"\n')
+    (functions / "f21" / "requirements.txt").write_text("one\n")
+    with (functions / "f40" / "pyproject.toml").open("a") as file:
         file.write('layout = "cake"\n')
     return root
 
@@ -318,10 +397,11 @@ def test_failing_projects(tmp_path: Path, jobs: str) -> None:
 
     run = ran(root, "--workspace", "--jobs", jobs)
 
-    assert (run.code, names(root), leftovers(root)) == (8, ["a", "c", "e", "g"], [])
-    failures = [line for line in run.errors.splitlines() if line.startswith("error: ")]
-    assert [line.split(":")[1].strip() for line in failures] == ["b", "d", "f"]
-    assert "built 4 of 7 projects, 4 zips (4 new), 3 failed (b, d, f), in " in run.output
+    assert (run.code, names(root), leftovers(root)) == (8, BUILT, [])
+    failures = [line.split(": ") for line in run.errors.splitlines() if line.startswith("error: ")]
+    assert [name for _, name, *_ in failures] == FAILING
+    assert len({what for _, _, what, *_ in failures}) == 3
+    assert "built 47 of 50 projects, 47 zips (47 new), 3 failed (f07, f21, f40), in " in run.output
 
 
 @pytest.mark.parametrize("jobs", ["1", "3"])
@@ -332,10 +412,10 @@ def test_first_failure_ends_the_run(tmp_path: Path, jobs: str) -> None:
     run = ran(root, "--workspace", "--jobs", jobs, "--fail-fast", "--json")
 
     document = json.loads(run.output)
-    assert (run.code, names(root), leftovers(root)) == (8, ["a"], [])
-    assert [each["project"] for each in document["projects"]] == ["a"]
-    assert [each["project"] for each in document["failures"]] == ["b"]
-    assert document["not_built"] == ["c", "d", "e", "f", "g"]
+    assert (run.code, names(root), leftovers(root)) == (8, FIFTY[:7], [])
+    assert [each["project"] for each in document["projects"]] == FIFTY[:7]
+    assert [each["project"] for each in document["failures"]] == ["f07"]
+    assert document["not_built"] == FIFTY[8:]
 
 
 def test_artifacts_of_a_failing_project(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from fakes.wheels import a_wheel
 from lambda_build_plugin.archive import write_archive
 from lambda_build_plugin.config.settings import Preset
 from lambda_build_plugin.stage.contents import write_folder
-from lambda_build_plugin.stage.filters import Excluded, filtered
+from lambda_build_plugin.stage.filters import Excluded, filtered, preset_effect
 from lambda_build_plugin.verify.written import check_archive, read_again
 
 if TYPE_CHECKING:
@@ -340,6 +340,26 @@ def test_savings(tmp_path: Path) -> None:
         Excluded(kind="preset", rule="stubs", files=0, unzipped=0),
         Excluded(kind="pattern", rule="*.bin", files=1, unzipped=200),
     )
+
+
+@pytest.mark.parametrize("preset", Preset)
+@pytest.mark.parametrize("prefix", ["", "python/"])
+def test_effect_of_a_preset(tmp_path: Path, preset: Preset, prefix: str) -> None:
+    """What a preset would leave out is told without leaving it out."""
+    files = {
+        "demo/__init__.py": "import demo.test_kit",
+        "demo/__init__.pyi": "x: int",
+        "demo/test_kit.py": "# used",
+        "demo/tests/test_a.py": "# not used",
+        "demo/docs/index.rst": "Demo",
+    }
+    tree = a_tree(tmp_path, a_wheel(files=files), prefix=prefix)
+    (excluded,) = filtered(tree, presets=[preset]).excluded
+
+    effect = preset_effect(preset, tree)
+
+    assert (effect.files, effect.unzipped) == (excluded.files, excluded.unzipped)
+    assert effect.files == 1
 
 
 def test_nothing_asked(tmp_path: Path) -> None:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import _ctypes
 import io
-from typing import TYPE_CHECKING
+import struct
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import pytest
+from elftools.common.exceptions import ELFError
+from elftools.elf.dynamic import DynamicSection
+from elftools.elf.elffile import ELFFile
+from elftools.elf.gnuversions import GNUVerNeedSection
 from fakes.elf import an_elf
 
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
@@ -85,6 +94,80 @@ def test_what_an_elf_file_needs() -> None:
 def test_musl(data: bytes) -> None:
     """A file that is linked against musl names it."""
     assert read_elf(io.BytesIO(data)).musl
+
+
+def libraries_here() -> list[Path]:
+    """Find shared libraries and extension modules of this machine."""
+    folders = [Path(_ctypes.__file__).parent, Path("/usr/lib/x86_64-linux-gnu")]
+    return sorted(path for folder in folders for path in folder.glob("*.so*"))[:60]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other formats")
+def test_other_readers_agree() -> None:
+    """Pyelftools finds the same in real files, by their sections."""
+    found, expected = {}, {}
+    for path in libraries_here():
+        with path.open("rb") as file, suppress(ELFError):
+            elf = ELFFile(file)
+            dynamic = [each for each in elf.iter_sections() if isinstance(each, DynamicSection)]
+            tags = [tag for section in dynamic for tag in section.iter_tags()]
+            versions = {
+                version.name
+                for section in elf.iter_sections()
+                if isinstance(section, GNUVerNeedSection)
+                for _, required in section.iter_versions()
+                for version in required
+            }
+            expected[path] = (
+                [vars(tag)["needed"] for tag in tags if tag.entry.d_tag == "DT_NEEDED"],
+                sorted(versions),
+                elf.elfclass,
+            )
+            read = read_elf(file)
+            found[path] = ([*read.needed], [*read.versions], read.bits)
+
+    assert len(found) > 10
+    assert found == expected
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+@pytest.mark.parametrize("bits", [32, 64])
+def test_class_and_order_of_bytes(order: Literal["little", "big"], bits: int) -> None:
+    """Files of each class and order are read."""
+    head = b"\x7fELF" + bytes([bits // 32, 1 if order == "little" else 2, 1]) + bytes(9)
+    mark = "<" if order == "little" else ">"
+    word = "I" if bits == 32 else "Q"
+    header = struct.Struct(f"{mark}HHI3{word}I6H")
+    segment = struct.Struct(mark + ("8I" if bits == 32 else "2I6Q"))
+    tag = struct.Struct(mark + 2 * word)
+    start = len(head) + header.size
+    tags_at = start + segment.size
+    strings_at = tags_at + 3 * tag.size
+    fields = (3, 40, 1, 0, start, 0, 0, len(head) + header.size, segment.size, 1, 0, 0, 0)
+    size = 3 * tag.size
+    places = (tags_at, 0, 0, size, size)
+    dynamic = (2, *places, 0, 0) if bits == 32 else (2, 0, *places, 0)
+    data = b"".join(
+        (
+            head,
+            header.pack(*fields),
+            segment.pack(*dynamic),
+            tag.pack(5, strings_at) + tag.pack(1, 1) + tag.pack(0, 0),
+            b"\0libm.so.6\0".ljust(2000, b"\0"),
+        )
+    )
+
+    assert read_elf(io.BytesIO(data)) == Elf(machine="arm", bits=bits, needed=("libm.so.6",))
+
+
+@pytest.mark.parametrize("byte", [4, 5])
+def test_unknown_class_or_order(byte: int) -> None:
+    """A file of a class or an order that nobody has defined is one error, too."""
+    data = bytearray(an_elf())
+    data[byte] = 7
+
+    with pytest.raises(UnreadableElfError):
+        read_elf(io.BytesIO(data))
 
 
 @pytest.mark.parametrize(

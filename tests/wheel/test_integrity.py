@@ -22,6 +22,7 @@ from lambda_build_plugin.wheel.integrity import DamagedWheelsError, check
 from lambda_build_plugin.wheel.machine_code import MachineCode
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from fakes.wheels import FakeWheel
@@ -442,6 +443,45 @@ def test_moved_member(tmp_path: Path) -> None:
         "a.py",
         "there is no local header where the directory says",
     )
+
+
+def in_order(
+    content: bytes, order: Callable[[list[zipfile.ZipInfo]], list[zipfile.ZipInfo]]
+) -> bytes:
+    """Write the directory of a wheel in another order; its members stay where they are."""
+    stream = io.BytesIO(content)
+    with zipfile.ZipFile(stream, "a") as archive:
+        archive.filelist[:] = order(archive.filelist)
+        archive.comment = b"."  # so that it is written again
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("wrong", [None, "f30.py"])
+@pytest.mark.parametrize(
+    "order",
+    [
+        pytest.param(lambda infos: infos[::-1], id="backwards"),
+        pytest.param(lambda infos: infos[::2] + infos[1::2], id="every second"),
+        pytest.param(lambda infos: sorted(infos, key=lambda info: info.CRC), id="any"),
+    ],
+)
+def test_order_of_the_directory(
+    tmp_path: Path,
+    order: Callable[[list[zipfile.ZipInfo]], list[zipfile.ZipInfo]],
+    wrong: str | None,
+) -> None:
+    """A directory may list the members in any order, whatever is read ahead."""
+    names = [f"f{number}.py" for number in range(60)]
+    fake = a_wheel(files={name: name.encode() * 9000 for name in names}, compression=0)
+    if wrong is not None:
+        fake = saying(fake, wrong, crc=1)
+    fake = replace(fake, content=in_order(fake.content, order))
+
+    if wrong is None:
+        check([a_wheel_at(fake, tmp_path)], Cache(tmp_path / "cache"))
+        assert notes(tmp_path) == 1
+    else:
+        assert problem(tmp_path, fake)[0] == wrong
 
 
 def test_many_wheels(tmp_path: Path) -> None:

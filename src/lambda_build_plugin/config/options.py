@@ -383,8 +383,8 @@ TABLE = (
         ("jobs",),
         "files and network",
         "N",
-        "how many files to fetch at once; with several projects, how many of them to build at "
-        "once (all processors)",
+        "how many files to fetch at once; for `lambda-build` with several projects or artifacts, "
+        "how many processes build at once (all processors)",
         default="8",
         in_table=False,
     ),

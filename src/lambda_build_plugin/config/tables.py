@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ _T = TypeVar("_T")
 
 _DEEP = 20
 """Parentheses inside each other; real markers have two or three."""
+
+_KEPT = 128
+"""Parsed files; a workspace may have as many members."""
+
 _NAMES = {str: "a string", bool: "true or false", int: "a whole number", list: "a list"}
 
 
@@ -54,10 +59,18 @@ def is_nested_deeply(text: str) -> bool:
 def read_toml(path: Path) -> Table:
     """Read a TOML file into a table that knows its name.
 
+    A file that is the same as when it was last read is not parsed again: every member of a
+    workspace asks what is in the pyproject.toml of its root.
+
     Raises:
         TableError: The file is not UTF-8 or not TOML.
         OSError: It cannot be read.
     """
+    return _read_toml(path, stamp_of(path))
+
+
+@lru_cache(maxsize=_KEPT)
+def _read_toml(path: Path, _stamp: tuple[int, int, int]) -> Table:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -161,13 +174,17 @@ class Table:
         """Get a value whose kind the caller has yet to tell."""
         return self._data.get(key)
 
+    def whole(self) -> Mapping[str, object]:
+        """Get everything, to be written elsewhere."""
+        return self._data
+
     def _get(self, key: str, kind: type[_T]) -> _T | None:
         value = self._data.get(key)
         if value is None:
             return None
         if not isinstance(value, kind):
             raise TableError(self.place(key), f"must be {_NAMES[kind]}")
-        if isinstance(value, str):
+        if isinstance(value, str) and "\0" in value:
             self._check_nul(key, value)
         return value
 

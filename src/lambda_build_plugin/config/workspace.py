@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.config.tables import Table
 
-__all__ = ["find_projects", "is_pattern"]
+__all__ = ["find_projects", "is_pattern", "workspace_hint"]
 
 _PYPROJECT = "pyproject.toml"
 
@@ -68,6 +68,26 @@ def find_projects(
 def is_pattern(folder: Path) -> bool:
     """Tell whether the name of a folder is a pattern: it has wildcards, and does not exist."""
     return glob.has_magic(str(folder)) and not os.path.lexists(folder)
+
+
+def workspace_hint(folder: Path) -> str:
+    """Suggest `--workspace` for a root that has no settings of its own, but members to build.
+
+    Returns:
+        The end of a sentence that begins with what to do; empty for any other folder.
+    """
+    try:
+        workspace = _Workspace.around(folder)
+        if workspace.root != folder.resolve() or _has_table(folder):
+            return ""
+        members = _members_to_build(workspace)
+    except (SettingsError, TableError, OSError):
+        return ""
+    example = Path(os.path.relpath(members[0], workspace.root)).as_posix()
+    return (
+        "the members of this workspace with `--workspace`, or name the folders of some of them, "
+        f"such as {example}"
+    )
 
 
 # --- folders that are named -----------------------------------------------------------

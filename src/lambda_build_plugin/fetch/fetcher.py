@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.system.cache import Cache
     from lambda_build_plugin.system.hashes import Checked
 
-__all__ = ["Fetched", "Fetcher"]
+__all__ = ["Fetched", "Fetcher", "Receiver"]
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -62,6 +62,21 @@ class Fetched:
     path: Path
     sha256: str
     """Hexadecimal."""
+
+
+class Receiver:
+    """Is told of files that are downloaded, in the threads that do it. This one ignores them."""
+
+    def begin(self, selected: Selected) -> Callable[[bytes], None]:
+        """Hear that a file begins to arrive, once for each attempt; return what takes its bytes.
+
+        What is to be done with the bytes must not fail, and takes the time of the download.
+        """
+        del selected
+        return lambda _: None
+
+    def complete(self, fetched: Fetched) -> None:
+        """Hear that a file, with the bytes of its last attempt, is what was locked."""
 
 
 class Fetcher:
@@ -95,6 +110,9 @@ class Fetcher:
             download=self._fetched_anew,
         )
         self._wanted: frozenset[str] = frozenset()
+        self._is_under_way = threading.Event()
+        self._is_under_way.set()
+        """Whether the first of the files arrives, or there is none to wait for."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -141,22 +159,40 @@ class Fetcher:
         self,
         selected: Sequence[Selected],
         *,
-        on_arrival: Callable[[Fetched], None] = lambda _: None,
+        receiver: Receiver | None = None,
+        meanwhile: Callable[[], object] = lambda: None,
     ) -> tuple[Fetched, ...]:
-        """Fetch the selected files, several at a time.
+        """Fetch the selected files, several at a time, the largest first.
 
         Args:
             selected: What to fetch.
-            on_arrival: Is called for each file that was not in the cache, while others arrive,
-                in a thread of its own.
+            receiver: Is told of each file that was not in the cache.
+            meanwhile: What the waiting thread does as soon as the first file arrives: before
+                that, it would only delay the others.
 
         Raises:
             FetchError: With every file that cannot be fetched or is not what was locked.
         """
         self._reporter.fetching(files=len(selected))
         self._wanted = frozenset(item.filename for item in selected)
+        # What takes longest starts first: the small ones fill the time until it is there.
+        if selected:
+            self._is_under_way.clear()
+
+        def do_meanwhile() -> None:
+            self._is_under_way.wait()
+            meanwhile()
+
+        order = sorted(range(len(selected)), key=lambda place: -(selected[place].file.size or 0))
         try:
-            return tuple(self._each(lambda item: self._fetched(item, on_arrival), selected))
+            return tuple(
+                self._each(
+                    lambda item: self._fetched(item, receiver or Receiver()),
+                    selected,
+                    order=order,
+                    meanwhile=do_meanwhile,
+                )
+            )
         finally:
             self.close()
 
@@ -166,16 +202,27 @@ class Fetcher:
             if self._connected is not None:
                 self._connected.close()
 
-    def _each(self, work: Callable[[_T], _R], items: Sequence[_T]) -> list[_R]:
-        """Process all items in threads and report all failures together."""
+    def _each(
+        self,
+        work: Callable[[_T], _R],
+        items: Sequence[_T],
+        *,
+        order: Sequence[int] | None = None,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> list[_R]:
+        """Process all items in threads and report all failures together, in their order."""
 
         def guarded(item: _T) -> _R | FetchError:
             try:
                 return work(item)
             except FetchError as error:
                 return error
+            finally:
+                self._is_under_way.set()
 
-        results = map_in_threads(guarded, items, threads=self._jobs)
+        results = map_in_threads(
+            guarded, items, threads=self._jobs, order=order, meanwhile=meanwhile
+        )
         errors = [result for result in results if isinstance(result, FetchError)]
         if errors:
             raise _together(errors)
@@ -183,7 +230,7 @@ class Fetcher:
 
     # --- one file ---------------------------------------------------------------------
 
-    def _fetched(self, selected: Selected, on_arrival: Callable[[Fetched], None]) -> Fetched:
+    def _fetched(self, selected: Selected, receiver: Receiver) -> Fetched:
         file = selected.file
         digest = file.digest
         if digest is None and self._offline and file.url is not None:
@@ -193,21 +240,21 @@ class Fetcher:
         elif (found := self._cache.find(digest) if digest else None) is not None:
             checked, cached = found, True
         else:
-            checked, cached = self._fetched_once(selected)
+            checked, cached = self._fetched_once(selected, receiver)
         self._reporter.fetched(selected.filename, cached=cached)
         fetched = Fetched(selected=selected, path=checked.path, sha256=checked.sha256)
         if not cached:
-            on_arrival(fetched)
+            receiver.complete(fetched)
         return fetched
 
-    def _fetched_once(self, selected: Selected) -> tuple[Checked, bool]:
+    def _fetched_once(self, selected: Selected, receiver: Receiver) -> tuple[Checked, bool]:
         """Fetch a file, unless another build of the run does so; tell whether it was there."""
         digest = selected.file.digest
         if digest is None:
-            return self._fetched_anew(selected), False
+            return self._fetched_anew(selected, receiver), False
         with self._cache.alone(digest):
             found = self._cache.find(digest)
-            return (found, True) if found else (self._fetched_anew(selected), False)
+            return (found, True) if found else (self._fetched_anew(selected, receiver), False)
 
     def _local(self, path: Path, selected: Selected) -> Checked:
         digest = selected.file.digest
@@ -217,7 +264,7 @@ class Fetcher:
             raise LocalFileGoneError(path, error.strerror or str(error)) from error
         return _right(checked, selected.filename, digest, str(path))
 
-    def _fetched_anew(self, selected: Selected) -> Checked:
+    def _fetched_anew(self, selected: Selected, receiver: Receiver | None = None) -> Checked:
         """Fetch a file that is not in the cache."""
         url = selected.file.url or self._names.urls.get(str(selected.file.digest))
         if url is None:
@@ -226,14 +273,16 @@ class Fetcher:
             return self._local(path_of(url), selected)
         if self._offline:
             raise NotCachedError(selected.filename)
-        return self._downloaded(url, selected)
+        return self._downloaded(url, selected, receiver or Receiver())
 
-    def _downloaded(self, url: str, selected: Selected) -> Checked:
+    def _downloaded(self, url: str, selected: Selected, receiver: Receiver) -> Checked:
         digest = selected.file.digest
         self._reporter.note(f"get {redacted(url)}")
         checked = self._client.get(
             url,
-            lambda response: self._cache.store(self._counted(response), digest),
+            lambda response: self._cache.store(
+                self._counted(response, receiver.begin(selected)), digest
+            ),
             headers={"Accept-Encoding": "identity"},
         )
         if checked is None:
@@ -247,14 +296,16 @@ class Fetcher:
         note = self._cache.note("digests", url)
         return Digest(note["digest"]) if note and "digest" in note else None
 
-    def _counted(self, response: Response) -> Iterator[bytes]:
+    def _counted(self, response: Response, hear: Callable[[bytes], None]) -> Iterator[bytes]:
         received = 0
+        self._is_under_way.set()
         self._reporter.announced(response.announced_size)
         for chunk in response.chunks():
             self._reporter.received(len(chunk))
             received += len(chunk)
             if received > _LARGEST_FILE:
                 raise UnreachableError(response.url, f"the file exceeds {_LARGEST_FILE:,} bytes")
+            hear(chunk)
             yield chunk
 
     def _link(self, selected: Selected) -> Link:

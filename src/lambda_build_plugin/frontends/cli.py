@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,11 +26,14 @@ from lambda_build_plugin.frontends.cli_parser import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import FrameType
     from typing import TextIO, TypeAlias
 
+    from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.errors import LambdaBuildError
+    from lambda_build_plugin.frontends.session import Session
+    from lambda_build_plugin.report import BuildReport
 
     _Run: TypeAlias = Callable[[argparse.Namespace, Mapping[str, str]], int]
 
@@ -290,11 +294,7 @@ def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     arguments = _Arguments(**vars(found))
     if arguments.print_completion is not None:
         return _print_completion(arguments.print_completion)
-    from lambda_build_plugin.config.artifacts import read_artifacts
-    from lambda_build_plugin.config.project import read_project
-    from lambda_build_plugin.config.sources import environment_source, table_source
     from lambda_build_plugin.frontends.session import Session
-    from lambda_build_plugin.pipeline.build import build_all
 
     session = Session.of(vars(arguments), environ, quiet=arguments.quiet, verbose=arguments.verbose)
     host = session.host
@@ -305,14 +305,60 @@ def _run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
         return build_several(
             session, folders, workspace=arguments.workspace, fail_fast=arguments.fail_fast
         )
-    project = read_project(folders[0])
+    with _suggesting_workspace(folders[0]):
+        results = _build_project(session, folders[0])
+    return write_output(lambda: session.show(results, sys.stdout, sys.stderr))
+
+
+@contextmanager
+def _suggesting_workspace(folder: Path) -> Iterator[None]:
+    """Say of a root that cannot be built itself how its members are built."""
+    from lambda_build_plugin.errors import LockError, SourceBuildError, StageError
+
+    try:
+        yield
+    except (LockError, SourceBuildError, StageError) as error:
+        from lambda_build_plugin.config.workspace import workspace_hint
+
+        if suggestion := workspace_hint(folder):
+            error.hint = f"build {suggestion}\nto build the root itself: {error.hint}"
+        raise
+
+
+def _build_project(session: Session, folder: Path) -> Sequence[BuildReport]:
+    """Build the only project, and show the progress."""
+    from lambda_build_plugin.config.artifacts import read_artifacts
+    from lambda_build_plugin.config.project import read_project
+    from lambda_build_plugin.config.sources import environment_source, table_source
+    from lambda_build_plugin.pipeline.build import build_all
+
+    host = session.host
+    project = read_project(folder)
     sources = [session.flags(), environment_source(host), table_source(project)]
     artifacts = read_artifacts(project, sources, host, wanted=session.artifact_names)
     session.check_result_files(artifacts)
+    if (results := _build_in_processes(session, artifacts)) is not None:
+        return results
     reporter = session.reporter(sys.stderr)
     with reporter.live():
-        results = build_all(artifacts, reporter)
-    return write_output(lambda: session.show(results, sys.stdout, sys.stderr))
+        return build_all(artifacts, reporter)
+
+
+def _build_in_processes(
+    session: Session, artifacts: Sequence[Settings]
+) -> Sequence[BuildReport] | None:
+    """Build many artifacts in several processes; None if one process is enough."""
+    if len(artifacts) == 1:
+        return None
+    from lambda_build_plugin.projects.parts import parts_of
+
+    parts = parts_of(artifacts)
+    if len(parts) == 1:
+        return None
+    # Not loaded for a single artifact.
+    from lambda_build_plugin.frontends.cli_projects import build_artifacts
+
+    return build_artifacts(session, artifacts, parts)
 
 
 def _is_pattern(folder: str) -> bool:

@@ -111,11 +111,23 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
         artifacts=session.artifact_names,
         workers=1,
         verbose=session.verbose,
+        checks_folders=False,
     )
     plans = plan_projects(read_projects(folders, request), verbose=session.verbose)
+    if len(folders) == 1 and not arguments.workspace and not arguments.quiet:
+        _suggest_workspace(folders[0])
     if plans.failures:
         return _fail(plans.failures)
     return _show(arguments, _listing(arguments, session, plans, shards))
+
+
+def _suggest_workspace(folder: Path) -> None:
+    """Say at the root of a workspace how its members are listed."""
+    from lambda_build_plugin.config.workspace import workspace_hint
+    from lambda_build_plugin.frontends.cli import print_error
+
+    if suggestion := workspace_hint(folder):
+        print_error(f"hint: list {suggestion}")
 
 
 def _checked(arguments: _Arguments) -> int:

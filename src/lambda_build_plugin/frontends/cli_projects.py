@@ -1,4 +1,4 @@
-"""`lambda-build PROJECT_DIR...` and `--workspace`: several projects in one run."""
+"""`lambda-build PROJECT_DIR...` and `--workspace`, or many artifacts: several processes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from lambda_build_plugin.frontends.terminal import moves
 from lambda_build_plugin.frontends.terminal_projects import ProjectsTerminal
 from lambda_build_plugin.lock.formats import DEFAULT_NAMES
 from lambda_build_plugin.projects.build import build_projects
-from lambda_build_plugin.projects.model import ProjectsReporter
-from lambda_build_plugin.projects.read import Request, read_projects
+from lambda_build_plugin.projects.model import ProjectBuild, ProjectsReporter
+from lambda_build_plugin.projects.read import Request, count_workers, read_projects, with_jobs
 from lambda_build_plugin.projects.report import as_json, as_table, warning_lines
 from lambda_build_plugin.report import as_text
 from lambda_build_plugin.system.processors import usable_processors
@@ -25,13 +25,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.frontends.session import Session
     from lambda_build_plugin.projects.model import ProjectResult
+    from lambda_build_plugin.report import BuildReport
 
-__all__ = ["MARKS", "build_several"]
+__all__ = ["MARKS", "build_artifacts", "build_several"]
 
 MARKS = ("pyproject.toml", "setup.py", "Pipfile", *DEFAULT_NAMES)
 """Files one of which makes a folder a project."""
+
+_FEW = 3
+"""Parts that one process builds as quickly, since it costs to start others."""
 
 
 def build_several(
@@ -50,7 +55,7 @@ def build_several(
     """
     begin = time.perf_counter()
     found = find_projects(folders, workspace=workspace, marks=MARKS)
-    workers = min(_jobs(session) or usable_processors(), len(found))
+    workers = _jobs(session) or usable_processors()
     request = Request(
         flags=session.flags(),
         host=session.host,
@@ -60,25 +65,61 @@ def build_several(
     )
     projects = read_projects(found, request)
     session.check_result_files([each for project in projects for each in project.artifacts])
-    reporter = (
-        ProjectsReporter()
-        if session.quiet
-        else ProjectsTerminal(
-            sys.stderr,
-            verbose=session.verbose,
-            live=moves(sys.stderr, session.host.environ),
-        )
-    )
+    reporter = _reporter(session)
     with reporter.live():
         results = build_projects(
             projects,
-            workers=workers,
+            workers=count_workers(projects, workers),
             fail_fast=fail_fast,
             reporter=reporter,
             verbose=session.verbose,
         )
     code = _show(session, results, seconds=time.perf_counter() - begin)
     return next((result.failure.exit_code for result in results if result.failure), code)
+
+
+def build_artifacts(
+    session: Session, artifacts: Sequence[Settings], parts: Sequence[tuple[int, ...]]
+) -> Sequence[BuildReport] | None:
+    """Build the artifacts of one project in several processes, and show the progress.
+
+    Args:
+        session: The run.
+        artifacts: In the order in which one process would build them.
+        parts: What `parts_of` has returned for them.
+
+    Returns:
+        The reports of all artifacts; None, and nothing is built, if one process is enough.
+
+    Raises:
+        LambdaBuildError: With the reason and how to fix it. Nothing is left behind.
+    """
+    wanted = _jobs(session)
+    workers = min(wanted or usable_processors(), len(parts))
+    if workers == 1 or (wanted is None and len(parts) <= _FEW):
+        return None
+    project = ProjectBuild(
+        label="",
+        folder=artifacts[0].project.root,
+        artifacts=with_jobs(artifacts, workers),
+        parts=tuple(parts),
+    )
+    reporter = _reporter(session)
+    with reporter.live():
+        (result,) = build_projects(
+            [project], workers=workers, reporter=reporter, verbose=session.verbose
+        )
+    if result.failure is not None:
+        sys.stderr.write(result.failure.trace)
+        raise result.failure.error()
+    return result.reports
+
+
+def _reporter(session: Session) -> ProjectsReporter:
+    if session.quiet:
+        return ProjectsReporter()
+    live = moves(sys.stderr, session.host.environ)
+    return ProjectsTerminal(sys.stderr, verbose=session.verbose, live=live)
 
 
 def _jobs(session: Session) -> int | None:

@@ -26,7 +26,7 @@ from lambda_build_plugin.frontends.result_files import (
     check_result_file,
     write_result,
 )
-from lambda_build_plugin.frontends.terminal import TerminalReporter, moves
+from lambda_build_plugin.frontends.terminal import Progress, TerminalReporter, moves
 from lambda_build_plugin.lock.errors import NotLockedError, StaleLockError
 from lambda_build_plugin.lock.formats import DEFAULT_NAMES
 from lambda_build_plugin.pipeline.host import read_host
@@ -178,7 +178,7 @@ class Session:
         if self.options.get("json"):
             # Standard output contains nothing but the report, for the program that reads it.
             if not self.quiet:
-                _write(errors, shown.warnings)
+                _write(Progress(errors), shown.warnings)
             _write(output, shown.document())
         elif not self.quiet:
             plain = shown.text()
@@ -239,7 +239,7 @@ def write_failure(
         _write(output, error_as_json(error))
 
 
-def _write(stream: TextIO, text: str) -> None:
+def _write(stream: TextIO | Progress, text: str) -> None:
     """Write a text, with escapes for characters that the stream's encoding does not have."""
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding))

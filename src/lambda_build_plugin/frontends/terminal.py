@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
 from lambda_build_plugin.errors import printable
@@ -13,9 +14,9 @@ from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.runtime.limits import size_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["TerminalReporter", "moves"]
+__all__ = ["Progress", "TerminalReporter", "moves"]
 
 _CLEAR = "\r\x1b[K"
 
@@ -31,11 +32,43 @@ def moves(stream: TextIO, environ: Mapping[str, str]) -> bool:
     return stream.isatty() and environ.get("TERM") != "dumb" and not environ.get("CI")
 
 
+class Progress:
+    """A stream for progress: if its reader goes away, as `head` does, the build goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._is_gone = False
+
+    @property
+    def encoding(self) -> str:
+        """The encoding of the stream."""
+        return self._stream.encoding
+
+    def write(self, text: str) -> None:
+        """Write a text, if somebody still reads it."""
+        self._try(lambda: self._stream.write(text))
+
+    def flush(self) -> None:
+        """Show what was written."""
+        self._try(self._stream.flush)
+
+    def _try(self, write: Callable[[], object]) -> None:
+        if self._is_gone:
+            return
+        try:
+            write()
+        except OSError:
+            self._is_gone = True
+            # Else Python would fail to write the rest at its end.
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+
 class TerminalReporter(Reporter):
     """Show each step in a line that is overwritten, if the stream is a terminal."""
 
     def __init__(self, stream: TextIO, *, verbose: bool, live: bool) -> None:
-        self._stream = stream
+        self._stream = Progress(stream)
         self._verbose = verbose
         self._live = live
         self._lock = threading.Lock()

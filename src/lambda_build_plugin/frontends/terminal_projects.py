@@ -1,20 +1,20 @@
-"""Progress of several projects: a line for each that is being built, on a terminal."""
+"""Progress of several projects or artifacts: a line for each that is being built, on a terminal."""
 
 from __future__ import annotations
 
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
 from lambda_build_plugin.errors import printable
-from lambda_build_plugin.frontends.terminal import TerminalReporter
+from lambda_build_plugin.frontends.terminal import Progress, TerminalReporter
 from lambda_build_plugin.projects.model import ProjectsReporter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lambda_build_plugin.progress import Reporter
-    from lambda_build_plugin.projects.model import ProjectBuild, ProjectResult
+    from lambda_build_plugin.projects.model import Part, ProjectBuild, ProjectResult
 
 __all__ = ["ProjectsTerminal"]
 
@@ -30,35 +30,52 @@ class ProjectsTerminal(ProjectsReporter):
     """
 
     def __init__(self, stream: TextIO, *, verbose: bool, live: bool) -> None:
-        self._stream = stream
+        self._stream = Progress(stream)
+        self._file = stream
         self._verbose = verbose
         self._is_live = live
         self._lines: dict[str, str] = {}
-        """What is shown for each project that is being built."""
+        """What is shown for each part that is being built."""
         self._waiting: list[str] = []
-        self._done = self._failed = self._shown = 0
+        self._total = self._done = self._failed = self._shown = 0
+        self._counts_parts = False
+        """Whether there is only one project, so that its artifacts are counted."""
         self.hears = frozenset({"built"}) | (_STEPS if self._is_live else frozenset())
         if verbose:
             self.hears |= {"note", "fetched"}
 
     def waiting(self, projects: Sequence[ProjectBuild]) -> None:
-        """Remember the names of all projects."""
-        self._waiting = [project.label for project in projects]
+        """Remember the names of everything that is counted."""
+        self._counts_parts = len(projects) == 1 and projects[0].is_divided
+        self._waiting = (
+            [_name(projects[0], part) for part in projects[0].parts]
+            if self._counts_parts
+            else [project.label for project in projects]
+        )
+        self._total = len(self._waiting)
 
-    def started(self, project: ProjectBuild) -> Reporter:
-        """Give the project a line of its own."""
-        self._waiting.remove(project.label)
-        self.show(project.label, "…")
-        return _Line(self, project.label, self._stream, verbose=self._verbose)
+    def started(self, project: ProjectBuild, part: Part) -> Reporter:
+        """Give the part a line of its own."""
+        name = _name(project, part.artifacts)
+        with suppress(ValueError):  # another part of the project came first
+            self._waiting.remove(name if self._counts_parts else project.label)
+        self.show(name, "…")
+        return _Line(self, name, self._file, verbose=self._verbose)
+
+    def built(self, project: ProjectBuild, part: Part) -> None:
+        """Take away the line of the part."""
+        self._lines.pop(_name(project, part.artifacts), None)
+        self._done += self._counts_parts
+        self._draw()
 
     def ended(self, result: ProjectResult) -> None:
-        """Take away the line of the project; a failure is told at once, in a line."""
+        """Count the project; a failure is told at once, in a line."""
         label = result.project.label
-        self._lines.pop(label, None)
-        self._done += 1
+        self._done += not self._counts_parts
+        self._total += result.project.failure is not None  # it has never waited
         if result.failure is not None:
-            self._failed += 1
-            if self._is_live:
+            self._failed += not self._counts_parts
+            if self._is_live and label:
                 self.write(f"{label} failed: {result.failure.report['what']}")
         self._draw()
 
@@ -100,8 +117,8 @@ class ProjectsTerminal(ProjectsReporter):
         self._stream.flush()
 
     def _summary(self) -> str:
-        total = self._done + len(self._lines) + len(self._waiting)
-        parts = [f"{self._done} of {total} projects done"]
+        things = "artifacts" if self._counts_parts else "projects"
+        parts = [f"{self._done} of {self._total} {things} done"]
         if self._failed:
             parts.append(f"{self._failed} failed")
         if self._waiting:
@@ -109,8 +126,16 @@ class ProjectsTerminal(ProjectsReporter):
         return ", ".join(parts)
 
 
+def _name(project: ProjectBuild, artifacts: Sequence[int]) -> str:
+    """Name a part of a project: by the project, and by its first artifact if there are others."""
+    if not project.is_divided:
+        return project.label
+    first = project.artifacts[artifacts[0]]
+    return " ".join(filter(None, (project.label, first.artifact, str(first.target))))
+
+
 class _Line(TerminalReporter):
-    """Shows the steps of one project in its line."""
+    """Shows the steps of one part in its line."""
 
     def __init__(
         self, terminal: ProjectsTerminal, label: str, stream: TextIO, *, verbose: bool

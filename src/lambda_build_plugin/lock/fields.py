@@ -9,7 +9,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from lambda_build_plugin.config.tables import TableError
+from lambda_build_plugin.config.tables import TableError, read_toml
 from lambda_build_plugin.errors import excerpt
 from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import sdist_suffixes
@@ -17,7 +17,7 @@ from lambda_build_plugin.system.hashes import strongest
 from lambda_build_plugin.urls import filename_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from packaging.utils import NormalizedName
@@ -55,6 +55,9 @@ class Context:
 
     lock_is_fresh: bool = False
     """Whether the host has already checked the lock against pyproject.toml."""
+
+    read_toml: Callable[[Path], Table] = read_toml
+    """Reads the lock itself, if it is TOML."""
 
 
 def name(table: Table, key: str = "name") -> NormalizedName:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from lambda_build_plugin.config.tables import Table, TableError, read_toml, stamp_of
+from lambda_build_plugin.config.tables import Table, TableError, stamp_of
 from lambda_build_plugin.lock import fields, pdm_freshness, pdm_sources
 from lambda_build_plugin.lock.errors import (
     MissingHashError,
@@ -41,7 +41,7 @@ from lambda_build_plugin.lock.pdm_groups import DEFAULT, extras_of, lines_by_gro
 from lambda_build_plugin.lock.pdm_targets import environment, python_marker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from packaging.specifiers import SpecifierSet
@@ -70,11 +70,11 @@ def read(path: Path, context: Context) -> Lock:
         LockError: It cannot be read, has an unknown version, is out of date, or lacks digests.
     """
     with well_formed(path, remedy=_REMEDY):
-        return _Reader(path, _parsed(path, stamp_of(path)), context).lock()
+        return _Reader(path, _parsed(path, stamp_of(path), context.read_toml), context).lock()
 
 
 @lru_cache(maxsize=1)
-def _parsed(path: Path, _stamp: tuple[int, int, int]) -> Table:
+def _parsed(path: Path, _stamp: tuple[int, int, int], read_toml: Callable[[Path], Table]) -> Table:
     """Parse a lock once for all members of a workspace, and again if the file has changed."""
     return read_toml(path)
 

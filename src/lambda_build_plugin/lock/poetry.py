@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from lambda_build_plugin.config.indexes import IndexOptions
-from lambda_build_plugin.config.tables import TableError, read_toml
+from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.lock import fields, poetry_fields, poetry_freshness, poetry_graph
 from lambda_build_plugin.lock.errors import (
     MissingHashError,
@@ -58,7 +58,7 @@ def read(path: Path, context: Context) -> Lock:
         LockError: It cannot be read, has an unknown version, is out of date, or lacks digests.
     """
     with well_formed(path, remedy=_REMEDY):
-        return _Reader(path, read_toml(path), context).lock()
+        return _Reader(path, context.read_toml(path), context).lock()
 
 
 class _Reader:

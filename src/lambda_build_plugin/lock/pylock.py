@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.indexes import IndexOptions
-from lambda_build_plugin.config.tables import TableError, read_toml
+from lambda_build_plugin.config.tables import TableError
 from lambda_build_plugin.lock import fields, made_from, pdm_freshness, pdm_sources
 from lambda_build_plugin.lock.errors import (
     InvalidLockError,
@@ -66,7 +66,7 @@ def read(path: Path, context: Context) -> Lock:
         LockError: It is not valid, has an unknown version, or lacks digests.
     """
     try:
-        data = read_toml(path)
+        data = context.read_toml(path)
         return _Reader(path, data, context).lock()
     except TableError as error:
         raise InvalidLockError(path, str(error), hint=_hint(path)) from error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin import urls
+from lambda_build_plugin.config.tables import read_toml
 from lambda_build_plugin.errors import excerpt
 from lambda_build_plugin.lock.errors import (
     InvalidLockError,
@@ -19,12 +20,13 @@ from lambda_build_plugin.lock.fields import Context
 from lambda_build_plugin.lock.formats import FORMATS, format_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from packaging.utils import NormalizedName
 
     from lambda_build_plugin.config.project import Project
+    from lambda_build_plugin.config.tables import Table
     from lambda_build_plugin.lock.formats import LockFormat
     from lambda_build_plugin.lock.model import Lock
 
@@ -34,15 +36,29 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?", re.IGNORECASE)
 
 
 def read_lock(
-    path: Path, project: Project, environ: Mapping[str, str], *, lock_is_fresh: bool = False
+    path: Path,
+    project: Project,
+    environ: Mapping[str, str],
+    *,
+    lock_is_fresh: bool = False,
+    read_toml: Callable[[Path], Table] = read_toml,
 ) -> Lock:
     """Read a lock of any format.
+
+    Args:
+        path: The lock.
+        project: The project that it is for.
+        environ: The environment variables.
+        lock_is_fresh: Whether a host has already checked it against pyproject.toml.
+        read_toml: Reads the file, if the format is TOML.
 
     Raises:
         LockError: The format is unknown, the lock is not valid, or the pyproject.toml that
             it belongs to is missing.
     """
-    context = Context(project=project, environ=environ, lock_is_fresh=lock_is_fresh)
+    context = Context(
+        project=project, environ=environ, lock_is_fresh=lock_is_fresh, read_toml=read_toml
+    )
     lock_format = format_of(path)
     if lock_format is None:
         names = ", ".join(row.naming or row.name for row in FORMATS.values())

@@ -21,6 +21,7 @@ from packaging.utils import canonicalize_name
 from lambda_build_plugin import urls
 from lambda_build_plugin.config.build_policy import BuildPolicy
 from lambda_build_plugin.config.tables import TableError, read_toml, stamp_of
+from lambda_build_plugin.errors import quoted
 from lambda_build_plugin.lock import fields
 from lambda_build_plugin.lock.errors import (
     MissingHashError,
@@ -41,7 +42,7 @@ from lambda_build_plugin.lock.model import (
 from lambda_build_plugin.lock.uv_freshness import constraint_differences, differences
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from packaging.utils import NormalizedName
@@ -56,6 +57,9 @@ __all__ = ["is_workspace", "read"]
 _FORMAT = FORMATS["uv.lock"]
 _REMEDY = _FORMAT.command
 _LOCAL = ("editable", "directory", "virtual")
+_MOST_LISTED = 5
+"""Members of a workspace in a hint."""
+
 _ALWAYS, _NEVER = "python_version >= '0'", "python_version < '0'"
 _CONFLICT = re.compile(
     r"""\bextra\s*(?P<operator>==|!=)\s*(?P<quote>["'])"""
@@ -70,7 +74,7 @@ def read(path: Path, context: Context) -> Lock:
         LockError: It cannot be read, does not contain the project, or is out of date.
     """
     with well_formed(path, remedy=_REMEDY):
-        return _Reader(path, _document(path, stamp_of(path)), context).lock()
+        return _Reader(path, _document(path, stamp_of(path), context.read_toml), context).lock()
 
 
 def is_workspace(folder: Path, _project: Project) -> bool:
@@ -93,6 +97,18 @@ class _Document:
     """A parsed lock, of which all members of a workspace have most in common."""
 
     data: Table
+    tables: tuple[Table, ...]
+    """The entries of the packages."""
+
+    places: Mapping[NormalizedName, Sequence[tuple[int, Table]]]
+    """The entries with their numbers, by name."""
+
+    local: Sequence[tuple[Table, Path]]
+    """The entries of packages on this machine, with their folders as they are written."""
+
+    likely: Mapping[str, Sequence[tuple[Table, Path]]]
+    """The same by path without following links, which takes time."""
+
     packages: _Packages | None = None
     """All packages, if they are the same for each member."""
 
@@ -107,9 +123,21 @@ class _Packages:
 
 
 @lru_cache(maxsize=1)
-def _document(path: Path, _stamp: tuple[int, int, int]) -> _Document:
+def _document(
+    path: Path, _stamp: tuple[int, int, int], read_toml: Callable[[Path], Table]
+) -> _Document:
     """Parse a lock once for all members of a workspace, and again if the file has changed."""
-    return _Document(read_toml(path))
+    data = read_toml(path)
+    tables = data.tables("package")
+    places: defaultdict[NormalizedName, list[tuple[int, Table]]] = defaultdict(list)
+    local: list[tuple[Table, Path]] = []
+    likely: defaultdict[str, list[tuple[Table, Path]]] = defaultdict(list)
+    for index, table in enumerate(tables):
+        places[fields.name(table)].append((index, table))
+        if (named := _folder(table.table("source"))) is not None:
+            local.append((table, path.parent / named))
+            likely[os.path.normpath(local[-1][1])].append(local[-1])
+    return _Document(data=data, tables=tables, places=places, local=local, likely=likely)
 
 
 class _Reader:
@@ -117,6 +145,7 @@ class _Reader:
 
     def __init__(self, path: Path, document: _Document, context: Context) -> None:
         self._path = path
+        self._base = path.parent
         self._document = document
         self._data = document.data
         self._context = context
@@ -125,13 +154,10 @@ class _Reader:
 
     def lock(self) -> Lock:
         self._check_version()
-        tables = self._data.tables("package")
+        tables = self._document.tables
         root = self._root(tables)
         self._check_fresh(root)
-        places: defaultdict[NormalizedName, list[tuple[int, Table]]] = defaultdict(list)
-        for index, table in enumerate(tables):
-            places[fields.name(table)].append((index, table))
-        edges = _Edges(fields.name(root), places)
+        edges = _Edges(fields.name(root), self._document.places)
         packages = self._packages(tables, edges)
         manifest = self._data.table("manifest")
         lock = Lock(
@@ -198,21 +224,15 @@ class _Reader:
     def _root(self, tables: Sequence[Table]) -> Table:
         """Find the entry of the project, which may be a member of the workspace."""
         project = self._context.project
-        local = [
-            (table, self._path.parent / named)
-            for table in tables
-            if (named := _folder(table.table("source"))) is not None
-        ]
-        # Most often the path is the same without following links, which takes time.
-        likely = [each for each in local if os.path.normpath(each[1]) == str(project.root)]
-        for table, folder in (*likely, *local):
+        likely = self._document.likely.get(str(project.root), ())
+        for table, folder in (*likely, *self._document.local):
             if fields.is_project(folder, project):
                 return table
         if members := self._members(tables):
             raise UnsupportedLockError(
                 self._path,
                 f"it locks a workspace, and {self._context.project.root} itself is not a project",
-                hint=f"name the folder of one of its members: {', '.join(members)}",
+                hint=f"name the folder of one of its members: {quoted(members, most=_MOST_LISTED)}",
             )
         raise StaleLockError(
             self._path,
@@ -223,7 +243,7 @@ class _Reader:
     def _members(self, tables: Sequence[Table]) -> list[str]:
         """Get the folders of the workspace's members if the project is only its root."""
         members = self._data.table("manifest").texts("members")
-        if not fields.is_project(self._path.parent, self._context.project):
+        if not fields.is_project(self._base, self._context.project):
             return []
         sources = (table.table("source") for table in tables if table.text("name") in members)
         return [folder for source in sources if (folder := _folder(source)) is not None]
@@ -232,6 +252,7 @@ class _Reader:
         if self._context.lock_is_fresh:
             return
         uv = self._tool_of_workspace()
+        places = self._document.places
         found = [
             *differences(
                 self._context.project,
@@ -239,14 +260,14 @@ class _Reader:
                 self._data,
                 inherited=self._inherited_sources(uv),
             ),
-            *(constraint_differences(uv, self._data) if uv is not None else ()),
+            *(constraint_differences(uv, self._data, places) if uv is not None else ()),
         ]
         if found:
             raise StaleLockError(self._path, found, remedy=_REMEDY)
 
     def _tool_of_workspace(self) -> Table | None:
         """Read `[tool.uv]` of the workspace's root; None if it is not beside the lock."""
-        root = self._path.parent
+        root = self._base
         if fields.is_project(root, self._context.project):
             return self._context.project.tool.table("uv")
         try:
@@ -256,14 +277,14 @@ class _Reader:
 
     def _inherited_sources(self, uv: Table | None) -> Mapping[str, object] | None:
         """Get `[tool.uv.sources]` of the workspace's root for another member of it."""
-        if uv is None or fields.is_project(self._path.parent, self._context.project):
+        if uv is None or fields.is_project(self._base, self._context.project):
             return None if uv is None else {}
         sources = uv.table("sources")
         return {key: sources.raw(key) for key in sources}
 
     def _package(self, table: Table, edges: _Edges) -> LockedPackage:
         source = table.table("source")
-        base, registry, directory = self._path.parent, source.text("registry"), _folder(source)
+        base, registry, directory = self._base, source.text("registry"), _folder(source)
         folder = _registry_folder(base, source)
         return LockedPackage(
             name=fields.name(table),
@@ -283,9 +304,9 @@ class _Reader:
     def _file(self, table: Table, source: Table, folder: Path | None) -> LockedFile:
         """Read a file; the package's source has what its own table leaves out."""
         url = table.text("url") or source.text("url")
-        path, base = table.text("path"), folder or self._path.parent
+        path, base = table.text("path"), folder or self._base
         if path is None:
-            path, base = source.text("path"), self._path.parent
+            path, base = source.text("path"), self._base
         filename = table.text("filename") or fields.filename(table, path or url or "")
         algorithm, _, value = (table.text("hash") or "").partition(":")
         digest = fields.digest_of(table, {algorithm: value})

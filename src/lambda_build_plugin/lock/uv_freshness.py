@@ -111,7 +111,9 @@ def differences(
     return found
 
 
-def constraint_differences(tool: Table, lock: Table) -> Sequence[str]:
+def constraint_differences(
+    tool: Table, lock: Table, packages: Collection[NormalizedName]
+) -> Sequence[str]:
     """List the constraints and overrides in which `[tool.uv]` and the lock differ.
 
     A new constraint on a package that is not in the lock is none: uv does not lock again for it.
@@ -119,14 +121,14 @@ def constraint_differences(tool: Table, lock: Table) -> Sequence[str]:
     Args:
         tool: `[tool.uv]` of the root of the workspace: uv does not heed that of its members.
         lock: The whole lock.
+        packages: The names of all packages in it.
     """
     requires_python = fields.specifier(lock, "requires-python") or SpecifierSet()
-    packages = {fields.name(table) for table in lock.tables("package")}
     sources = {canonicalize_name(key) for key in tool.table("sources")}
     found: list[str] = []
     for key, manifest_key, counts_if_locked in _CONSTRAINTS:
         locked = list(map(_locked, lock.table("manifest").tables(manifest_key)))
-        known = packages | {each.name for each, _ in locked}
+        known = {*packages, *(each.name for each, _ in locked)}
         asked = (_requested(Requirement(text), "", {}) for text in tool.texts(key))
         counted = (each for each in asked if not counts_if_locked or each[0].name in known)
         lines = _compared(_grouped(counted, sources), _grouped(locked, sources), requires_python)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.pipeline.finish import finish
+from lambda_build_plugin.pipeline.host import open_cache
 from lambda_build_plugin.pipeline.noted_choice import find_choice_key, get_noted_dependencies
+from lambda_build_plugin.pipeline.noted_toml import NotedToml
 from lambda_build_plugin.pipeline.outputs import check_outputs
 from lambda_build_plugin.pipeline.plan import UnusablePlanError
 from lambda_build_plugin.pipeline.run import ArtifactBuild, Run
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.pipeline.noted_choice import ChoiceKey
     from lambda_build_plugin.report import BuildReport
 
-__all__ = ["build", "build_all", "build_in"]
+__all__ = ["build", "build_all", "build_artifact", "prepare"]
 
 
 def build(
@@ -86,27 +88,47 @@ def build_all(
             outputs=outputs,
             shared=SharedFolder(Path(folder, "shared")),
         )
-        return build_in(run, artifacts)
+        prepared = prepare(run, artifacts)
+        return [build_artifact(run, prepared, number) for number in range(len(prepared))]
 
 
-def build_in(run: Run, artifacts: Sequence[Settings]) -> list[BuildReport]:
-    """Build several artifacts in a run; they appear when its outputs are moved.
+def prepare(run: Run, artifacts: Sequence[Settings]) -> Sequence[Settings]:
+    """Choose the runtimes that nobody named, and check all outputs, before anything is built.
+
+    Args:
+        run: The run that artifacts are built in.
+        artifacts: All artifacts of the project, also if some are built by another process.
+
+    Returns:
+        The artifacts, as they are to be built.
+
+    Raises:
+        LambdaBuildError: An artifact cannot be written to its output.
+    """
+    if any(settings.runtime_is_default for settings in artifacts):
+        from lambda_build_plugin.pipeline.default_runtime import with_default_runtimes
+
+        cache = open_cache(artifacts[0].host, run.folder, shared=run.shared)
+        artifacts = with_default_runtimes(artifacts, run.locks, read_toml=NotedToml(cache=cache))
+    for settings in artifacts:
+        with _naming_artifact(settings, count=len(artifacts)):
+            check_outputs(settings)
+    return artifacts
+
+
+def build_artifact(run: Run, artifacts: Sequence[Settings], number: int) -> BuildReport:
+    """Build one artifact in a run; it appears when the outputs of the run are moved.
+
+    Args:
+        run: The run; artifacts that provide for this one have been built in it.
+        artifacts: What `prepare` has returned.
+        number: The place of the artifact among these.
 
     Raises:
         LambdaBuildError: With the reason and how to fix it.
     """
-    reports: list[BuildReport] = []
-    if any(settings.runtime_is_default for settings in artifacts):
-        from lambda_build_plugin.pipeline.default_runtime import with_default_runtimes
-
-        artifacts = with_default_runtimes(artifacts, run.locks)
-    for settings in artifacts:
-        with _naming_artifact(settings, count=len(artifacts)):
-            check_outputs(settings)
-    for settings in artifacts:
-        with _naming_artifact(settings, count=len(artifacts)):
-            reports.append(_build(settings, run))
-    return reports
+    with _naming_artifact(artifacts[number], count=len(artifacts)):
+        return _build(artifacts[number], run)
 
 
 def _build(settings: Settings, run: Run) -> BuildReport:

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from lambda_build_plugin.pipeline.noted_choice import NotedLock
     from lambda_build_plugin.pipeline.plan import Plan
     from lambda_build_plugin.pipeline.target_lock import TargetLock
@@ -28,9 +26,6 @@ class Dependencies:
     warnings: tuple[str, ...] = ()
     provided: tuple[Wheel, ...] = ()
     """Wheels that do not ship because the runtime or another artifact has them."""
-
-    folders: frozenset[Path] = frozenset()
-    """Folders of local packages, which ship as wheels or not at all."""
 
     skipped: frozenset[str] = frozenset()
     """Names of packages for the target that the user does not want to ship."""

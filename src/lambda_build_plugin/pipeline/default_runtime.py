@@ -11,6 +11,7 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.config.tables import read_toml
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.lock.errors import ExcludedTargetError
 from lambda_build_plugin.lock.find import find_lock
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
 
     from lambda_build_plugin.config.settings import Settings
+    from lambda_build_plugin.config.tables import Table
     from lambda_build_plugin.lock.model import Lock
     from lambda_build_plugin.runtime.target import Runtime
 
@@ -35,6 +37,7 @@ def with_default_runtimes(
     artifacts: Sequence[Settings],
     locks: MutableMapping[Path, Lock],
     *,
+    read_toml: Callable[[Path], Table] = read_toml,
     candidates: Callable[[SpecifierSet | None], Sequence[Runtime]] = default_runtimes,
 ) -> list[Settings]:
     """Give each artifact without a named runtime the newest one for which its lock has wheels.
@@ -46,6 +49,7 @@ def with_default_runtimes(
     Args:
         artifacts: The artifacts to build.
         locks: Locks by path. A lock that is read here is added.
+        read_toml: Reads a lock, if its format is TOML.
         candidates: Lists the runtimes to try for a requires-python, the preferred one first.
     """
     by_lock: defaultdict[Path | None, list[Settings]] = defaultdict(list)
@@ -54,7 +58,7 @@ def with_default_runtimes(
             by_lock[_lock_path(settings)].append(settings)
     chosen: dict[int, Settings] = {}
     for path, group in by_lock.items():
-        lock = None if path is None else _lock(path, group[0], locks)
+        lock = None if path is None else _lock(path, group[0], locks, read_toml)
         runtimes = candidates(group[0].project.requires_python)
         if lock is None or (found := _first_with_wheels(lock, group, runtimes)) is None:
             continue
@@ -76,11 +80,16 @@ def _lock_path(settings: Settings) -> Path | None:
     return found.path if found else None
 
 
-def _lock(path: Path, settings: Settings, locks: MutableMapping[Path, Lock]) -> Lock | None:
+def _lock(
+    path: Path,
+    settings: Settings,
+    locks: MutableMapping[Path, Lock],
+    read_toml: Callable[[Path], Table],
+) -> Lock | None:
     if path in locks:
         return locks[path]
     try:
-        lock = read_lock_of(settings, path)
+        lock = read_lock_of(settings, path, read_toml=read_toml)
     except LambdaBuildError:
         return None
     if not settings.hooks.before_build:  # they may change the lock

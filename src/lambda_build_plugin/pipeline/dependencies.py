@@ -93,7 +93,6 @@ def _get_locked(
             *fetcher.warnings,
             *policy_warnings(artifact.context.policy, wheels),
         ),
-        folders=target_lock.folders,
         skipped=skipped,
         can_have_plan=can_have_plan,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -15,11 +16,17 @@ from lambda_build_plugin.config.settings import Contents, Layout
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.pipeline.empty_project import warn_of_empty_project
 from lambda_build_plugin.pipeline.outputs import check_zip
-from lambda_build_plugin.pipeline.plan import UnusablePlanError, keep_plan, write_by_plan
+from lambda_build_plugin.pipeline.plan import (
+    UnusablePlanError,
+    keep_plan,
+    own_names,
+    write_by_plan,
+)
 from lambda_build_plugin.pipeline.surroundings import get_surroundings
 from lambda_build_plugin.runtime.sdk import SDK
 from lambda_build_plugin.stage.contents import contents, write_folder
 from lambda_build_plugin.system.output import writing
+from lambda_build_plugin.system.threads import map_in_threads
 from lambda_build_plugin.verify import sizes, view
 from lambda_build_plugin.verify.checks import check_contents
 from lambda_build_plugin.verify.closure import Word
@@ -28,6 +35,7 @@ from lambda_build_plugin.verify.written import check_archive, check_directory, r
 from lambda_build_plugin.wheel.file import check_unchanged
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lambda_build_plugin.archive import Written
@@ -71,7 +79,7 @@ def finish(
     ]
     temporary = run.outputs.place(output)
     with artifact.clock.stage("archive"), writing(output):
-        written = _write(artifact, staged, temporary, dependencies.plan)
+        written = _write(artifact, staged, temporary, dependencies)
         changed = run.outputs.compare(temporary)
     expected = _expect(artifact, dependencies)
     savings = _find_savings(staged.tree, written, dependencies.plan)
@@ -91,7 +99,7 @@ def finish(
             lock=lock.path if lock else None,
             left_out=dependencies.left_out,
             excluded=staged.excluded,
-            savings=savings,
+            savings=_worth_telling(savings),
             warnings=warnings,
             seconds=artifact.clock.seconds,
         )
@@ -99,7 +107,7 @@ def finish(
 
 
 def _write(
-    artifact: ArtifactBuild, staged: StagedArtifact, path: Path, plan: Plan | None
+    artifact: ArtifactBuild, staged: StagedArtifact, path: Path, dependencies: Dependencies
 ) -> Written:
     """Write the zip, and check that all that was copied is what it must be.
 
@@ -107,28 +115,50 @@ def _write(
         StageError: A file has changed since it was checked.
         UnusablePlanError: What was copied by the plan is not what the plan says.
     """
-    tree, epoch = staged.tree, artifact.settings.epoch
+    tree, epoch, plan = staged.tree, artifact.settings.epoch, dependencies.plan
     if plan is None:
-        written = write_archive(tree, path, epoch=epoch)
+        own = own_names(tree) if dependencies.can_have_plan else None
+        written = write_archive(
+            tree, path, epoch=epoch, own=own, in_thread=not artifact.run.is_among_others
+        )
     else:
         try:
             written = write_by_plan(artifact, tree, path, plan)
         except UnusablePlanError:
             artifact.run.outputs.discard(path)
             raise
-    for wheel, sha256, shown in tree.archives:
-        check_unchanged(wheel, sha256, shown=shown)
+    map_in_threads(
+        lambda each: check_unchanged(each[0], each[1], shown=each[2]),
+        [*tree.archives],
+        threads=os.cpu_count() or 1,
+    )
     return written
 
 
-def _find_savings(tree: StagedTree, written: Written, plan: Plan | None) -> Sequence[Saving]:
-    """Find what would make a large zip smaller; a plan remembers it, as it does not change."""
-    if plan is not None or not sizes.is_large(unzipped=tree.size, zipped=written.size):
-        return plan.savings if plan else ()
-    # Not loaded for a small zip.
-    from lambda_build_plugin.verify.savings import possible_savings
+def _find_savings(
+    tree: StagedTree, written: Written, plan: Plan | None
+) -> Counter[tuple[str, str]] | None:
+    """Find what would make a large zip smaller; None for a small one.
 
-    return possible_savings(tree)
+    A plan remembers it for the dependencies.
+    """
+    if not sizes.is_large(unzipped=tree.size, zipped=written.size):
+        return None
+    # Not loaded for a small zip.
+    from lambda_build_plugin.verify.savings import all_savings
+
+    if plan is None:
+        return all_savings(tree)
+    assert plan.savings is not None  # noqa: S101 - or the zip would not have been written by it
+    return plan.savings + all_savings(replace(tree, entries=tree.not_packed))
+
+
+def _worth_telling(savings: Counter[tuple[str, str]] | None) -> Sequence[Saving]:
+    if savings is None:
+        return ()
+    from lambda_build_plugin.verify.savings import worth_telling
+
+    return worth_telling(savings)
 
 
 def _check_own_provider(settings: Settings, output: Path) -> None:
@@ -189,7 +219,7 @@ def _verify(
     staged: StagedArtifact,
     written: Written,
     expected: Word,
-    savings: Sequence[Saving],
+    savings: Counter[tuple[str, str]] | None,
 ) -> Sequence[str]:
     """Read the zip again, check it against the tree and the target, and return the warnings.
 
@@ -256,15 +286,14 @@ def _source_reader(staged: StagedArtifact) -> Callable[[str], bytes | None]:
 
     Those of the user's own modules are always read, and hardly ever those of others.
     """
-    own = {entry.path: entry for entry in staged.with_sources.entries}
+    own = {f"{entry.path}c": entry for entry in staged.with_sources.entries}
 
     @cache
     def others() -> Mapping[str, Entry]:
-        return {entry.path: entry for entry in staged.find_unfiltered().entries}
+        return {f"{entry.path}c": entry for entry in staged.find_unfiltered().entries}
 
     def read(path: str) -> bytes | None:
-        source = path.removesuffix("c")
-        entry = own.get(source) or others().get(source)
+        entry = own.get(path) or others().get(path)
         return None if entry is None else b"".join(contents([entry]))
 
     return read

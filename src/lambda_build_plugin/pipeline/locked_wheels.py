@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import queue
-import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.errors import LambdaBuildError, SourceBuildError
+from lambda_build_plugin.errors import SourceBuildError
 from lambda_build_plugin.fetch.configuration import HostIndexes, read_sources
-from lambda_build_plugin.fetch.fetcher import Fetcher
+from lambda_build_plugin.fetch.fetcher import Fetcher, Receiver
+from lambda_build_plugin.pipeline.examining import examining
 from lambda_build_plugin.pipeline.selecting import check_sizes, select_files
 from lambda_build_plugin.selection.explain import NoMatchingFileError, explain
 from lambda_build_plugin.selection.wheel_choice import best_wheel
 from lambda_build_plugin.source_build.foresight import check_sources
 from lambda_build_plugin.source_build.wheels import build_archive, build_commit, build_folder
-from lambda_build_plugin.stage.layout_cache import Layouts
-from lambda_build_plugin.wheel import integrity
 from lambda_build_plugin.wheel.file import Wheel
 
 if TYPE_CHECKING:
@@ -26,11 +22,12 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.fetch.fetcher import Fetched
     from lambda_build_plugin.lock.model import Lock, LockedPackage
+    from lambda_build_plugin.pipeline.examining import Examination
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.selection.files import Selection
     from lambda_build_plugin.selection.left_out import LeftOut
+    from lambda_build_plugin.selection.wheel_choice import Selected
     from lambda_build_plugin.source_build.context import BuildContext
-    from lambda_build_plugin.system.cache import Cache
 
 __all__ = ["LockedWheels", "get_locked_wheels", "make_fetcher"]
 
@@ -89,8 +86,12 @@ def get_locked_wheels(
     )
     check_sizes(artifact.settings, selection.files)
     can_have_plan = not selection.commits and all(item.is_wheel for item in selection.files)
-    with artifact.clock.stage("fetch"), _examining(artifact.context.cache) as examine:
-        fetched = fetcher.fetch(selection.files, on_arrival=examine)
+    with artifact.clock.stage("fetch"), examining(artifact.context.cache) as examination:
+        fetched = fetcher.fetch(
+            selection.files,
+            receiver=_WheelReceiver(examination),
+            meanwhile=artifact.prepare_project_wheel,
+        )
     return LockedWheels(
         wheels=(
             *(_wheel_of(item) for item in fetched if item.selected.is_wheel),
@@ -99,6 +100,22 @@ def get_locked_wheels(
         left_out=selection.left_out,
         can_have_plan=can_have_plan,
     )
+
+
+class _WheelReceiver(Receiver):
+    """Passes on the wheels among the files that are downloaded."""
+
+    def __init__(self, examination: Examination) -> None:
+        self._examination = examination
+
+    def begin(self, selected: Selected) -> Callable[[bytes], None]:
+        if not selected.is_wheel:
+            return super().begin(selected)
+        return self._examination.receive(selected.filename)
+
+    def complete(self, fetched: Fetched) -> None:
+        if fetched.selected.is_wheel:
+            self._examination.take(_wheel_of(fetched))
 
 
 @contextmanager
@@ -112,40 +129,6 @@ def _naming_locations(fetcher: Fetcher) -> Iterator[None]:
             f"\nlocations searched for {name}:\n{lines}" for name, lines in asked if lines
         )
         raise
-
-
-@contextmanager
-def _examining(cache: Cache) -> Iterator[Callable[[Fetched], None]]:
-    """Check wheels and lay them out while others arrive; the results are noted in the cache.
-
-    What is wrong with a wheel is said later, when all of them are looked into in their order.
-
-    Yields:
-        A function that takes a file that was fetched.
-    """
-    arrived: queue.SimpleQueue[Fetched | None] = queue.SimpleQueue()
-
-    def examine() -> None:
-        while (fetched := arrived.get()) is not None:
-            if fetched.selected.is_wheel:
-                with suppress(LambdaBuildError):
-                    wheel = _wheel_of(fetched)
-                    integrity.check_ahead(wheel, cache)
-                    Layouts(cache).of(wheel)
-
-    # More threads than processors would take memory for nothing.
-    threads = [
-        threading.Thread(target=examine, daemon=True) for _ in range(min(os.cpu_count() or 1, 8))
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        yield arrived.put
-    finally:
-        for _ in threads:
-            arrived.put(None)
-    for thread in threads:  # after a failure nobody waits for them
-        thread.join()
 
 
 def _wheel_of(fetched: Fetched) -> Wheel:

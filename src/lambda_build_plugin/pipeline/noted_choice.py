@@ -83,6 +83,11 @@ class NotedLock:
         """All packages of the lock."""
         return self.lock.packages
 
+    @property
+    def folders(self) -> frozenset[Path]:
+        """Folders of local packages: a noted lock has none beside the project."""
+        return frozenset()
+
     @cached_property
     def lock(self) -> Lock:
         """The whole lock.

@@ -17,11 +17,20 @@ from lambda_build_plugin.system.output import OutputError
 from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from lambda_build_plugin.config.settings import Settings
 
-__all__ = ["PAGE", "REPORT", "SBOM", "ResultKind", "check_outputs", "check_zip", "result_problem"]
+__all__ = [
+    "PAGE",
+    "REPORT",
+    "SBOM",
+    "ResultKind",
+    "check_folders",
+    "check_outputs",
+    "check_zip",
+    "result_problem",
+]
 
 _OWN_NAMES = frozenset(
     {*DEFAULT_NAMES, "Pipfile", "hatch.toml", "pyproject.toml", "setup.cfg", "setup.py", "uv.toml"}
@@ -38,13 +47,50 @@ _GENERATOR = b'<meta name="generator" content="lambda-build">'
 _HEAD_OF_PAGE = 1 << 10  # bytes
 
 
+def check_folders(artifacts: Iterable[Settings]) -> None:
+    """Check that the folders of all outputs can be made and written to.
+
+    Raises:
+        OutputError: It names the folder, which artifacts of several projects may share.
+    """
+    paths = (path for settings in artifacts for path in _outputs(settings))
+    for folder in dict.fromkeys(map(_folder_of, paths)):
+        if problem := _folder_problem(folder):
+            raise OutputError(folder, problem)
+
+
+def _outputs(settings: Settings) -> Iterator[Path]:
+    yield settings.zip_path(settings.project.version)
+    if settings.unpacked is not None:
+        yield settings.unpacked
+
+
+def _folder_of(path: Path) -> Path:
+    """Get the folder of an output; a link stays one, and what it points to is replaced."""
+    return Path(os.path.realpath(path) if os.path.islink(path) else path).parent  # noqa: PTH114 - false for impossible names
+
+
+def _folder_problem(folder: Path) -> str:
+    """Say why a folder cannot be made, or nothing be written to it; empty if it can."""
+    there = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+    if not there.is_dir():
+        return f"{there} is not a folder"
+    if not os.access(there, os.W_OK | os.X_OK):
+        return f"you have no permission to write to {there}, or its disk is read-only"
+    return ""
+
+
 def check_outputs(settings: Settings) -> None:
     """Check that the build may write to its output paths.
 
     Raises:
-        OutputError: Something else exists at one of them, or one is inside the other.
+        OutputError: Something else exists at one of them, one is inside the other, or nothing
+            can be written to the folder of one.
     """
     output, unpacked = settings.zip_path(settings.project.version), settings.unpacked
+    for path in _outputs(settings):
+        if problem := _folder_problem(_folder_of(path)):
+            raise OutputError(path, problem)
     check_zip(settings, output)
     if unpacked is None:
         return

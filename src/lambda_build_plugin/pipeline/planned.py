@@ -79,7 +79,6 @@ def get_planned_dependencies(
             *target_lock.warnings,
             *_warnings(artifact, target_lock, plan, (*wheels, *local)),
         ),
-        folders=target_lock.folders,
         skipped=find_skipped(settings, target_lock.lock),
         plan=plan,
     )

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.build_policy import ALL, BuildPolicy, format_rules
-from lambda_build_plugin.config.settings import Contents
+from lambda_build_plugin.config.settings import Contents, Form
 from lambda_build_plugin.pipeline.host import open_cache
 from lambda_build_plugin.progress import Clock
 from lambda_build_plugin.source_build.context import BuildContext
+from lambda_build_plugin.source_build.in_process import load_backend
 from lambda_build_plugin.source_build.policy import read_policy
-from lambda_build_plugin.source_build.wheels import build_project
+from lambda_build_plugin.source_build.wheels import build_project, build_project_once
 from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.pipeline.noted_choice import NotedLock
     from lambda_build_plugin.pipeline.plan import Plan
     from lambda_build_plugin.progress import Reporter
-    from lambda_build_plugin.runtime.target import Target
+    from lambda_build_plugin.runtime.target import Runtime, Target
     from lambda_build_plugin.selection.provided import Provider
     from lambda_build_plugin.system.interpreters import Interpreter
     from lambda_build_plugin.system.output import Outputs
@@ -72,6 +73,13 @@ class Run:
 
     views: dict[tuple[bytes, tuple[Wheel, ...]], ArtifactView] = field(default_factory=dict)
     """What planned zips hold, by their sha256 and the wheels in them."""
+
+    is_among_others: bool = False
+    """Whether other processes that build keep all processors busy."""
+
+    first_targets: dict[Runtime, Target] = field(default_factory=dict)
+    """The target that the project's wheel is built for first, by runtime; only filled if other
+    processes build some of the project's artifacts, so that all of them use the same wheel."""
 
     compilers: dict[tuple[int, int], Interpreter] = field(default_factory=dict)
     """The Pythons that compile bytecode, by version."""
@@ -195,9 +203,22 @@ class ArtifactBuild:
         built = run.project_wheel(target)
         if built is None:
             with self.clock.stage("build"):
-                built = build_project(self.settings.project, self.context, builder=run.builder)
+                built = self._build_project(run.first_targets.get(target.runtime))
             run.project_wheels[target] = built
         return built
+
+    def _build_project(self, first: Target | None) -> Wheel:
+        project = self.settings.project
+        if first is None:
+            return build_project(project, self.context, builder=self.run.builder)
+        return build_project_once(project, self.context, first=first)
+
+    def prepare_project_wheel(self) -> None:
+        """Do what can be done ahead for the project's wheel, while something else is waited for."""
+        settings, run = self.settings, self.run
+        is_wanted = self.ships_project and settings.form is Form.WHEEL
+        if is_wanted and run.builder is None and run.project_wheel(settings.target) is None:
+            load_backend(settings.project, self.context.policy.settings_for(settings.project.name))
 
 
 def settings_policy(settings: Settings) -> BuildPolicy:

@@ -6,19 +6,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.config.tables import read_toml
 from lambda_build_plugin.lock.errors import ExcludedTargetError, HostOnlyLockError
 from lambda_build_plugin.lock.find import find_lock
 from lambda_build_plugin.lock.read import read_lock
+from lambda_build_plugin.pipeline.noted_toml import NotedToml
 from lambda_build_plugin.selection.explain import NoMatchingFileError, is_of_one_machine
 from lambda_build_plugin.selection.packages import reached
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, MutableMapping
+    from collections.abc import Callable, Iterator, MutableMapping
     from pathlib import Path
 
     from packaging.utils import NormalizedName
 
     from lambda_build_plugin.config.settings import Settings
+    from lambda_build_plugin.config.tables import Table
     from lambda_build_plugin.lock.model import Lock
     from lambda_build_plugin.pipeline.run import ArtifactBuild
     from lambda_build_plugin.runtime.target import Target
@@ -85,15 +88,22 @@ def read_target_lock(artifact: ArtifactBuild) -> TargetLock | None:
     if not artifact.settings.needs_lock:
         return None
     with artifact.clock.stage("lock"):
-        return target_lock_of(artifact.settings, artifact.run.locks)
+        reader = NotedToml(cache=artifact.context.cache)
+        return target_lock_of(artifact.settings, artifact.run.locks, read_toml=reader)
 
 
-def target_lock_of(settings: Settings, locks: MutableMapping[Path, Lock]) -> TargetLock | None:
+def target_lock_of(
+    settings: Settings,
+    locks: MutableMapping[Path, Lock],
+    *,
+    read_toml: Callable[[Path], Table] = read_toml,
+) -> TargetLock | None:
     """Read the lock for some settings and choose the packages for their target.
 
     Args:
         settings: What is built.
         locks: Locks by path. A lock that is read here is added.
+        read_toml: Reads the file, if the format is TOML.
 
     Raises:
         LockError: The lock is missing, out of date or unreadable, or excludes the target.
@@ -105,7 +115,7 @@ def target_lock_of(settings: Settings, locks: MutableMapping[Path, Lock]) -> Tar
     )
     if found is None:
         return None
-    lock = locks.get(found.path) or read_lock_of(settings, found.path)
+    lock = locks.get(found.path) or read_lock_of(settings, found.path, read_toml=read_toml)
     locks[found.path] = lock
     with explaining_host_only_lock(lock, settings):
         packages = find_packages(lock, settings, settings.target)
@@ -118,14 +128,20 @@ def target_lock_of(settings: Settings, locks: MutableMapping[Path, Lock]) -> Tar
     )
 
 
-def read_lock_of(settings: Settings, path: Path) -> Lock:
+def read_lock_of(
+    settings: Settings, path: Path, *, read_toml: Callable[[Path], Table] = read_toml
+) -> Lock:
     """Read a lock for the project of some settings.
 
     Raises:
         LockError: It is out of date or unreadable.
     """
     return read_lock(
-        path, settings.project, settings.host.environ, lock_is_fresh=settings.lock_is_fresh
+        path,
+        settings.project,
+        settings.host.environ,
+        lock_is_fresh=settings.lock_is_fresh,
+        read_toml=read_toml,
     )
 
 

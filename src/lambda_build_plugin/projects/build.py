@@ -1,7 +1,7 @@
-"""Build several projects in worker processes; each has all of its artifacts or none.
+"""Build projects in worker processes; each has all of its artifacts or none.
 
-This process gives out the projects, hears how they go on, and moves finished artifacts into
-place. What a project's artifacts are does not depend on how many workers there are.
+This process gives out parts of projects, hears how they go on, and moves finished artifacts
+into place. What a project's artifacts are does not depend on how many workers there are.
 """
 
 from __future__ import annotations
@@ -10,22 +10,27 @@ import os
 import time
 from collections import Counter, deque
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import LambdaBuildError
-from lambda_build_plugin.projects.model import Failure, ProjectResult, ProjectsReporter
+from lambda_build_plugin.projects.model import Failure, Part, ProjectResult, ProjectsReporter
 from lambda_build_plugin.projects.pool import Pool, WorkerEndedError, best_start_method
 from lambda_build_plugin.projects.worker import Built, Orders
 from lambda_build_plugin.system.cache_use import using
 from lambda_build_plugin.system.leftovers import sweep, temporary_folder
 from lambda_build_plugin.system.output import OutputError, Outputs, PlacedOutputs
+from lambda_build_plugin.system.processors import usable_processors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.projects.model import ProjectBuild
     from lambda_build_plugin.projects.pool import Worker
+    from lambda_build_plugin.report import BuildReport
 
 __all__ = ["build_projects"]
 
@@ -72,6 +77,7 @@ def build_projects(
             shared=Path(folder, "shared"),
             hears=reporter.hears,
             verbose=verbose,
+            is_among_others=workers >= usable_processors(),
         )
         run = _Run(
             projects,
@@ -80,6 +86,63 @@ def build_projects(
             is_fail_fast=fail_fast,
         )
         return run.results(workers)
+
+
+@dataclass(kw_only=True)
+class _Progress:
+    """What has become of a project so far."""
+
+    waiting: deque[Part]
+    """The parts that nobody builds yet, in their order."""
+
+    building: int = 0
+    """The number of parts that are being built."""
+
+    began_at: float = 0.0
+    seconds: float = 0.0
+    built: list[tuple[Part, Built]] = field(default_factory=list)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more of it will be built."""
+        return not self.waiting and not self.building
+
+    @property
+    def first_failure(self) -> Failure | None:
+        """The failure that one process would have stopped at."""
+        failures = [(end.failed, end.outcome) for _, end in self.built]
+        found = [(number, each) for number, each in failures if isinstance(each, Failure)]
+        return min(found, key=itemgetter(0))[1] if found else None
+
+    def begin(self) -> Part:
+        """Take the next part."""
+        self.began_at = self.began_at or time.perf_counter()
+        self.building += 1
+        return self.waiting.popleft()
+
+    def end(self, part: Part, end: Built) -> None:
+        """Note the end of a part; parts that come after a failure are not built any more."""
+        self.built.append((part, end))
+        self.building -= 1
+        self.seconds = time.perf_counter() - self.began_at
+        if isinstance(end.outcome, Failure):
+            self.waiting = deque(each for each in self.waiting if each.artifacts[0] < end.failed)
+
+    def reports(self) -> tuple[BuildReport, ...]:
+        """Get the reports of all artifacts, in the order of the artifacts."""
+        found: dict[int, BuildReport] = {}
+        for part, end in self.built:
+            if not isinstance(end.outcome, Failure):
+                found.update(zip(part.artifacts, end.outcome, strict=True))
+        return tuple(report for _, report in sorted(found.items(), key=itemgetter(0)))
+
+    def outputs(self) -> PlacedOutputs:
+        """Get what all parts have prepared."""
+        ends = [end.outputs for _, end in self.built]
+        return PlacedOutputs(
+            results=tuple(result for each in ends for result in each.results),
+            folders=tuple(folder for each in ends for folder in each.folders),
+        )
 
 
 class _Run:
@@ -97,9 +160,10 @@ class _Run:
         self._pool = pool
         self._reporter = reporter
         self._is_fail_fast = is_fail_fast
-        self._waiting = deque(range(len(projects)))
-        self._built: dict[int, tuple[Built, float]] = {}
-        """Those that are not moved yet, with the time that they took."""
+        self._progress = [
+            _Progress(waiting=deque(_parts(number, project)))
+            for number, project in enumerate(projects)
+        ]
         self._results: dict[int, ProjectResult] = {}
         self._claims: dict[str, str] = {}
         """By the real path of a zip, the project that it belongs to."""
@@ -109,17 +173,20 @@ class _Run:
         self._reporter.waiting([each for each in self._projects if each.failure is None])
         try:
             with self._pool:
+                self._settle()
                 while not self._is_over():
                     self._give_out(workers)
-                    if self._building():
-                        for worker in self._pool.ready():
-                            self._hear(worker)
-                    self._settle()
+                    self._settle()  # while the workers go on
+                    for worker in self._pool.ready():
+                        self._hear(worker)
+                    if self._is_fail_fast:  # before anything else is begun
+                        self._settle()
         finally:
             for outputs in self._pool.unfinished:
                 _remove(outputs)
-            for built, _ in self._built.values():
-                _remove(built.outputs)
+            for number, progress in enumerate(self._progress):
+                if number not in self._results:
+                    _remove(progress.outputs())
         nothing = (ProjectResult(project=project) for project in self._projects)
         return [self._results.get(number, each) for number, each in enumerate(nothing)]
 
@@ -128,30 +195,34 @@ class _Run:
             return True
         return len(self._results) == len(self._projects)
 
-    def _building(self) -> list[Worker]:
-        return [worker for worker in self._pool.workers if worker.project is not None]
-
     def _give_out(self, most: int) -> None:
-        """Give projects that wait to workers that do not build; those with mistakes fail."""
-        while self._waiting:
-            number = self._waiting[0]
-            if (failure := self._projects[number].failure) is not None:
-                self._built[number] = (Built(failure, PlacedOutputs()), 0.0)
-            elif not self._is_given(number, most):
+        """Give parts that wait to workers that do not build."""
+        while any(progress.waiting for progress in self._progress):
+            worker = self._free_worker(most)
+            if worker is None:
                 return
-            self._waiting.popleft()
-
-    def _is_given(self, number: int, most: int) -> bool:
-        """Find or start a worker for a project; false if all are at work."""
-        while (worker := self._free_worker(most)) is not None:
+            progress = self._next_for(worker)
             try:
-                worker.build(number)
+                worker.build(progress.waiting[0])
             except OSError:  # it was killed while it waited
                 self._pool.forget(worker)
                 continue
-            worker.reporter = self._reporter.started(self._projects[number])
-            return True
-        return False
+            part = progress.begin()
+            worker.reporter = self._reporter.started(self._projects[part.project], part)
+
+    def _next_for(self, worker: Worker) -> _Progress:
+        """Choose a project for a worker.
+
+        It goes on with what it knows already, or begins the next project, since the parts of
+        one have much in common. Only when all have begun, it helps another worker.
+        """
+        waiting = [progress for progress in self._progress if progress.waiting]
+        if worker.last_project is not None:
+            last = self._progress[worker.last_project]
+            if last.waiting:
+                return last
+        untouched = (each for each in waiting if not each.began_at)
+        return next(untouched, waiting[0])
 
     def _free_worker(self, most: int) -> Worker | None:
         """Get a worker that waits, or a new one.
@@ -160,7 +231,7 @@ class _Run:
             LambdaBuildError: There is none, and none can be started.
         """
         workers = self._pool.workers
-        free = next((worker for worker in workers if worker.project is None), None)
+        free = next((worker for worker in workers if worker.part is None), None)
         if free is not None or len(workers) >= most:
             return free
         try:
@@ -175,11 +246,11 @@ class _Run:
             ) from error
 
     def _hear(self, worker: Worker) -> None:
-        number = worker.project
-        if number is None:
+        part = worker.part
+        if part is None:
             return
         try:
-            built = worker.hear()
+            end = worker.hear()
         except WorkerEndedError as ended:
             error = LambdaBuildError(
                 f"the process that built it was ended {ended.how}",
@@ -187,35 +258,40 @@ class _Run:
                 "memory is short; nothing of the project is left",
                 hint="build it again, with fewer processes at once if memory is short: `--jobs 1`",
             )
-            failure = Failure.of(error, self._projects[number].label, verbose=False)
-            built = Built(failure, worker.outputs)
+            failure = Failure.of(error, self._projects[part.project].label, verbose=False)
+            end = Built(failure, worker.outputs, part.artifacts[0])
             self._pool.forget(worker)
-        if built is not None:
-            self._built[number] = (built, time.perf_counter() - worker.started_at)
-            worker.project, worker.outputs = None, PlacedOutputs()
+        if end is not None:
+            self._progress[part.project].end(part, end)
+            self._reporter.built(self._projects[part.project], part)
+            worker.part, worker.outputs = None, PlacedOutputs()
 
     def _settle(self) -> None:
         """Move what is built: at once, or in the order given if the first failure ends it."""
-        if not self._is_fail_fast:
-            for number in list(self._built):
-                self._finish(number)
-            return
-        while (number := len(self._results)) in self._built and not self._is_over():
-            self._finish(number)
+        for number, progress in enumerate(self._progress):
+            if number not in self._results:
+                if progress.is_over:
+                    self._finish(number)
+                elif self._is_fail_fast:
+                    return
+            if self._is_over():
+                return
 
     def _finish(self, number: int) -> None:
         """Move the artifacts of a project, or remove what a failure has left."""
-        built, seconds = self._built[number]
-        project, outcome = self._projects[number], built.outcome
-        if isinstance(outcome, Failure):
-            _remove(built.outputs)
+        project, progress = self._projects[number], self._progress[number]
+        outputs = progress.outputs()
+        failure = project.failure or progress.first_failure
+        if failure is not None:
+            _remove(outputs)
         else:
-            outcome = self._moved(project.label, built.outputs) or outcome
-        del self._built[number]
-        if isinstance(outcome, Failure):
-            result = ProjectResult(project=project, failure=outcome, seconds=seconds)
-        else:
-            result = ProjectResult(project=project, reports=outcome, seconds=seconds)
+            failure = self._moved(project.label, outputs)
+        result = ProjectResult(
+            project=project,
+            reports=() if failure else progress.reports(),
+            failure=failure,
+            seconds=progress.seconds,
+        )
         self._results[number] = result
         self._reporter.ended(result)
 
@@ -231,6 +307,13 @@ class _Run:
             return Failure.of(error, label, verbose=False)
         self._claims.update(dict.fromkeys(places, label))
         return None
+
+
+def _parts(number: int, project: ProjectBuild) -> Iterator[Part]:
+    """Yield the parts of a project; none if its settings are wrong."""
+    if project.failure is None:
+        for artifacts in project.parts or (tuple(range(len(project.artifacts))),):
+            yield Part(project=number, artifacts=artifacts)
 
 
 class SamePlaceError(OutputError):
@@ -251,16 +334,15 @@ def _remove(outputs: PlacedOutputs) -> None:
 
 @contextmanager
 def _shared_folders(projects: Sequence[ProjectBuild]) -> Iterator[None]:
-    """Create folders that several projects write to, and remove those that stay empty.
+    """Create folders that several parts write to, and remove those that stay empty.
 
     If a worker did that, it could remove the folder at the moment when another one needs it.
     """
     wanted = Counter(
         folder
-        for project in projects
-        for folder in {
-            each.zip_path(each.project.version).parent.resolve() for each in project.artifacts
-        }
+        for number, project in enumerate(projects)
+        for part in _parts(number, project)
+        for folder in {_folder(project.artifacts[each]) for each in part.artifacts}
     )
     created: list[Path] = []
     for folder in (each for each, count in wanted.items() if count > 1):
@@ -275,3 +357,7 @@ def _shared_folders(projects: Sequence[ProjectBuild]) -> Iterator[None]:
         for each in reversed(created):
             with suppress(OSError):
                 each.rmdir()
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.zip_path(settings.project.version).parent.resolve()

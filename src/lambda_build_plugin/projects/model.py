@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.report import error_report
 
@@ -14,10 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lambda_build_plugin.config.settings import Settings
-    from lambda_build_plugin.errors import LambdaBuildError
     from lambda_build_plugin.report import BuildReport, ErrorReport
 
-__all__ = ["Failure", "ProjectBuild", "ProjectResult", "ProjectsReporter"]
+__all__ = ["Failure", "Part", "ProjectBuild", "ProjectResult", "ProjectsReporter"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,23 +28,57 @@ class Failure:
     text: str
     """The whole message for people, with the name of the project."""
 
+    why: tuple[str, ...]
+    """The lines of the reason."""
+
+    trace: str = ""
+    """The traceback of a failure that nobody foresaw, if the user wants it."""
+
     @classmethod
     def of(cls, error: LambdaBuildError, label: str, *, verbose: bool, trace: str = "") -> Failure:
         """Describe an error.
 
         Args:
             error: What has happened.
-            label: What messages call the project.
+            label: What messages call the project; empty if it is the only one.
             verbose: Whether people see all lines of long lists.
             trace: A traceback to show before it.
         """
         text = error.text(verbose=verbose).removeprefix("error: ")
-        return cls(report=error_report(error), text=f"{trace}error: {label}: {text}")
+        start = f"{trace}error: {label}: " if label else f"{trace}error: "
+        return cls(
+            report=error_report(error), text=f"{start}{text}", why=error.why_lines, trace=trace
+        )
 
     @property
     def exit_code(self) -> int:
         """The code that the command ends with if this project is built alone."""
         return self.report["exit_code"]
+
+    def error(self) -> LambdaBuildError:
+        """Make an error of the same branch, to be raised where one project is built."""
+        branch = next(each for each in _BRANCHES if each.exit_code == self.exit_code)
+        error = branch.__new__(branch)
+        what, hint = self.report["what"], self.report["hint"]
+        LambdaBuildError.__init__(error, what, why=self.why, hint=hint)
+        return error
+
+
+_BRANCHES: tuple[type[LambdaBuildError], ...] = (
+    LambdaBuildError,
+    *LambdaBuildError.__subclasses__(),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Some artifacts of a project, which one process builds."""
+
+    project: int
+    """The place of the project in the run."""
+
+    artifacts: tuple[int, ...]
+    """Their places among the artifacts of the project."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +92,16 @@ class ProjectBuild:
     artifacts: tuple[Settings, ...] = ()
     """In the order in which they are built; empty if its settings are wrong."""
 
+    parts: tuple[tuple[int, ...], ...] = ()
+    """The numbers of the artifacts of each part (see `parts`); by default there is one part."""
+
     failure: Failure | None = None
     """What is wrong with its settings."""
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether several processes may build it."""
+        return len(self.parts) > 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +114,7 @@ class ProjectResult:
     """Without reports and without a failure, it was not built because another one failed."""
 
     seconds: float = 0.0
-    """How long a worker had it."""
+    """From the beginning of its build to the end."""
 
 
 class ProjectsReporter:
@@ -84,10 +126,13 @@ class ProjectsReporter:
     def waiting(self, projects: Sequence[ProjectBuild]) -> None:
         """Hear of all projects that are to be built."""
 
-    def started(self, project: ProjectBuild) -> Reporter:
-        """Hear that the build of a project begins, and say who hears how it goes on."""
-        del project
+    def started(self, project: ProjectBuild, part: Part) -> Reporter:
+        """Hear that the build of a part begins, and say who hears how it goes on."""
+        del project, part
         return Reporter()
+
+    def built(self, project: ProjectBuild, part: Part) -> None:
+        """Hear that the build of a part is over."""
 
     def ended(self, result: ProjectResult) -> None:
         """Hear what has become of a project."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from lambda_build_plugin.projects.model import Part
     from lambda_build_plugin.projects.worker import Orders
 
 __all__ = ["Pool", "Worker", "WorkerEndedError", "best_start_method"]
@@ -34,7 +35,7 @@ _PATIENCE = 0.5  # seconds that workers have to clean up
 
 
 class WorkerEndedError(Exception):
-    """A worker process has ended before its project was built."""
+    """A worker process has ended before its part was built."""
 
     def __init__(self, exit_code: int | None) -> None:
         super().__init__(exit_code)
@@ -51,24 +52,25 @@ class Worker:
 
     process: BaseProcess
     connection: Connection
-    project: int | None = None
-    """The number of the project that it builds; None if it waits for one."""
+    part: Part | None = None
+    """What it builds; None if it waits for something to do."""
 
-    started_at: float = 0.0
+    last_project: int | None = None
+    """The project that it knows already."""
+
     outputs: PlacedOutputs = field(default_factory=PlacedOutputs)
-    """What it has prepared for this project."""
+    """What it has prepared for this part."""
 
     reporter: Reporter = field(default_factory=Reporter)
 
-    def build(self, project: int) -> None:
-        """Let it build a project.
+    def build(self, part: Part) -> None:
+        """Let it build a part.
 
         Raises:
             OSError: It has ended.
         """
-        self.connection.send(project)
-        self.project, self.outputs = project, PlacedOutputs()
-        self.started_at = time.perf_counter()
+        self.connection.send(part)
+        self.part, self.last_project, self.outputs = part, part.project, PlacedOutputs()
 
     def hear(self) -> Built | None:
         """Take in one message; return it if it is the end of the build.
@@ -154,8 +156,10 @@ class Pool:
         worker.connection.close()
 
     def ready(self) -> Iterator[Worker]:
-        """Wait until some workers that build have something to say, and yield them."""
-        busy = [worker for worker in self.workers if worker.project is not None]
+        """Wait until some workers that build have something to say; yield them, if any build."""
+        busy = [worker for worker in self.workers if worker.part is not None]
+        if not busy:  # `wait` would never return
+            return
         ready = set(map(id, wait([worker.connection for worker in busy])))
         yield from (worker for worker in busy if id(worker.connection) in ready)
 
@@ -168,7 +172,7 @@ class Pool:
     def stop(self) -> None:
         """End all workers with their programs; those that build may clean up before."""
         deadline = time.monotonic() + _PATIENCE
-        busy = [worker for worker in self.workers if worker.project is not None]
+        busy = [worker for worker in self.workers if worker.part is not None]
         for worker in busy:
             worker.process.terminate()
         for worker in busy:

@@ -16,7 +16,9 @@ from lambda_build_plugin.config.artifacts import read_artifacts
 from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.config.sources import environment_source, table_source
 from lambda_build_plugin.errors import LambdaBuildError, SettingsError
+from lambda_build_plugin.pipeline.outputs import check_folders
 from lambda_build_plugin.projects.model import Failure, ProjectBuild
+from lambda_build_plugin.projects.parts import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.settings import Host, Settings
     from lambda_build_plugin.config.sources import SettingsSource
 
-__all__ = ["Request", "read_projects"]
+__all__ = ["Request", "count_workers", "read_projects", "with_jobs"]
 
 _FILES_AT_ONCE = 16
 """Downloads of all workers together, where each of them may also have two."""
@@ -41,7 +43,17 @@ class Request:
     """Names of the artifacts to build; empty to build all."""
 
     workers: int
+    """How many processes may build at once."""
+
     verbose: bool
+    checks_folders: bool = True
+    """Whether anything is to be written to the folders of the outputs."""
+
+
+def count_workers(projects: Sequence[ProjectBuild], most: int) -> int:
+    """Count how many processes can work on projects at once, at least one and at most so many."""
+    parts = sum(len(project.parts) for project in projects if project.failure is None)
+    return max(1, min(most, parts))
 
 
 def read_projects(folders: Sequence[Path], request: Request) -> list[ProjectBuild]:
@@ -68,10 +80,23 @@ def read_projects(folders: Sequence[Path], request: Request) -> list[ProjectBuil
         if each.error is not None:
             failure = Failure.of(each.error, label, verbose=request.verbose)
         projects.append(
-            ProjectBuild(label=label, folder=folder, artifacts=each.artifacts, failure=failure)
+            ProjectBuild(
+                label=label,
+                folder=folder,
+                artifacts=each.artifacts,
+                parts=tuple(parts_of(each.artifacts)),
+                failure=failure,
+            )
         )
     _check_places(projects)
-    return projects
+    workers = count_workers(projects, request.workers)
+    return [replace(each, artifacts=with_jobs(each.artifacts, workers)) for each in projects]
+
+
+def with_jobs(artifacts: Sequence[Settings], workers: int) -> tuple[Settings, ...]:
+    """Give each of several processes its part of the network: `jobs` is their number then."""
+    jobs = max(2, _FILES_AT_ONCE // workers)
+    return tuple(replace(settings, jobs=jobs) for settings in artifacts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,13 +118,11 @@ def _read(folder: Path, request: Request) -> _Found:
         name = project.name
         sources = [request.flags, environment_source(host), table_source(project)]
         artifacts = read_artifacts(project, sources, host, wanted=request.artifacts)
+        if request.checks_folders:
+            check_folders(artifacts)
     except LambdaBuildError as error:
         return _Found(name=name, error=error)
-    # `jobs` is how many projects are built at once; each of them gets its part of the network.
-    jobs = max(2, _FILES_AT_ONCE // request.workers)
-    return _Found(
-        name=name, artifacts=tuple(replace(settings, jobs=jobs) for settings in artifacts)
-    )
+    return _Found(name=name, artifacts=artifacts)
 
 
 def _shown(folder: Path, cwd: Path) -> str:

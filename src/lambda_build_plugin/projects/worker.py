@@ -1,6 +1,6 @@
-"""A worker process: builds one project after the other, and moves nothing into place.
+"""A worker process: builds one part after the other, and moves nothing into place.
 
-It gets the number of a project through its connection, tells how the build goes on, and at
+It gets a part of a project through its connection, tells how the build goes on, and at
 the end sends the reports together with where the finished artifacts lie. The process that
 has started it moves them. So a worker may be killed at any moment without leaving anything
 half done, and what it has left is removed by the other process.
@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from lambda_build_plugin.config.settings import Contents
 from lambda_build_plugin.errors import LambdaBuildError
-from lambda_build_plugin.pipeline.build import build_in
+from lambda_build_plugin.pipeline.build import build_artifact, prepare
 from lambda_build_plugin.pipeline.run import Run
 from lambda_build_plugin.pipeline.unexpected import unexpected_error
 from lambda_build_plugin.progress import Reporter
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from types import FrameType
 
-    from lambda_build_plugin.projects.model import ProjectBuild
+    from lambda_build_plugin.config.settings import Settings
+    from lambda_build_plugin.projects.model import Part, ProjectBuild
     from lambda_build_plugin.report import BuildReport
     from lambda_build_plugin.system.output import PlacedOutputs
 
@@ -49,7 +51,7 @@ SIGNALS = frozenset(
 
 _BETWEEN_NEWS = 0.1  # seconds, between two messages about received bytes
 
-_OBJECTS_BEFORE_COLLECTING = 100_000
+_OBJECTS_BEFORE_COLLECTING = 500_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,8 @@ class Orders:
     """The methods of `Reporter` that somebody listens to."""
 
     verbose: bool
+    is_among_others: bool
+    """Whether the workers keep all processors busy."""
 
 
 class News(NamedTuple):
@@ -84,26 +88,28 @@ class Placed(NamedTuple):
 
 
 class Built(NamedTuple):
-    """The end of the build of a project."""
+    """The end of the build of a part."""
 
     outcome: tuple[BuildReport, ...] | Failure
     outputs: PlacedOutputs
+    failed: int = -1
+    """The number of the artifact that failed; -1 if all of the project would fail so."""
 
 
 def work(connection: Connection, orders: Orders) -> None:
-    """Build the projects whose numbers come through the connection, until it is closed."""
-    _handle_signals()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    """Build the parts that come through the connection, until it is closed."""
     # What was loaded before is never collected; what builds leave is, but not all the time.
     gc.freeze()
     gc.set_threshold(_OBJECTS_BEFORE_COLLECTING, 10, 10)
     gc.enable()
-    orders.folder.mkdir()
-    tempfile.tempdir = str(orders.folder)
-    worker = _Worker(connection, orders)
     try:
+        _handle_signals()  # from here on, each moment may be the last one
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        orders.folder.mkdir()
+        tempfile.tempdir = str(orders.folder)
+        worker = _Worker(connection, orders)
         while True:
-            connection.send(worker.build(orders.projects[connection.recv()]))
+            connection.send(worker.build(connection.recv()))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         os._exit(1)  # without waiting for downloads that are no longer needed
 
@@ -132,13 +138,14 @@ def _end_with_parent() -> None:
 
 
 class _Worker:
-    """Builds single projects, and tells how it goes on."""
+    """Builds parts of projects, and tells how it goes on."""
 
     def __init__(self, connection: Connection, orders: Orders) -> None:
         self._connection = connection
         self._orders = orders
         self._reporter = _Telling(self)
         self._sending = threading.Lock()
+        self._current: _Current | None = None
 
     @property
     def hears(self) -> frozenset[str]:
@@ -150,29 +157,73 @@ class _Worker:
         with self._sending:
             self._connection.send(message)
 
-    def build(self, project: ProjectBuild) -> Built:
-        """Build a project; its artifacts stay where they have been written."""
+    def build(self, part: Part) -> Built:
+        """Build a part; its artifacts stay where they have been written."""
+        label = self._orders.projects[part.project].label
         outputs = Outputs(tell=lambda placed: self.tell(Placed(placed)))
-        verbose = self._orders.verbose
+        verbose, failed = self._orders.verbose, -1
+        reports: list[BuildReport] = []
         try:
-            with temporary_folder(ignore_errors=True) as folder:
-                run = Run(
-                    folder=Path(folder),
-                    reporter=self._reporter,
-                    builder=None,
-                    outputs=outputs,
-                    shared=SharedFolder(self._orders.shared),
-                )
-                reports = tuple(build_in(run, project.artifacts))
+            current = self._current_of(part.project)
+            current.run.outputs = outputs
+            artifacts = current.prepared()
+            for number in part.artifacts:
+                failed = number
+                reports.append(build_artifact(current.run, artifacts, number))
         except LambdaBuildError as error:
-            failure = Failure.of(error, project.label, verbose=verbose)
-            return Built(failure, outputs.placed)
+            failure = Failure.of(error, label, verbose=verbose)
+            return Built(failure, outputs.placed, failed)
         except Exception as error:  # noqa: BLE001 - other projects are built nevertheless
             shown = unexpected_error(error, verbose=verbose)
             trace = redacted_text("".join(traceback.format_exception(error))) if verbose else ""
-            failure = Failure.of(shown, project.label, verbose=verbose, trace=trace)
-            return Built(failure, outputs.placed)
-        return Built(reports, outputs.placed)
+            failure = Failure.of(shown, label, verbose=verbose, trace=trace)
+            return Built(failure, outputs.placed, failed)
+        return Built(tuple(reports), outputs.placed)
+
+    def _current_of(self, number: int) -> _Current:
+        """Go on with the run of a project, or begin one and leave the last one behind."""
+        current = self._current
+        if current is None or current.number != number:
+            if current is not None:
+                current.folder.cleanup()
+            folder = temporary_folder(ignore_errors=True)
+            run = Run(
+                folder=Path(folder.name),
+                reporter=self._reporter,
+                builder=None,
+                outputs=Outputs(),
+                shared=SharedFolder(self._orders.shared),
+                is_among_others=self._orders.is_among_others,
+            )
+            project = self._orders.projects[number]
+            current = self._current = _Current(number, project, folder, run)
+        return current
+
+
+@dataclass
+class _Current:
+    """The project of which a worker builds parts, and what they share."""
+
+    number: int
+    project: ProjectBuild
+    folder: tempfile.TemporaryDirectory[str]
+    run: Run
+    _prepared: Sequence[Settings] = ()
+
+    def prepared(self) -> Sequence[Settings]:
+        """Get the artifacts of the project as they are to be built.
+
+        Raises:
+            LambdaBuildError: As `prepare`.
+        """
+        if not self._prepared:
+            self._prepared = prepare(self.run, self.project.artifacts)
+            if self.project.is_divided:
+                for settings in self._prepared:
+                    if settings.contents is not Contents.DEPENDENCIES:
+                        target = settings.target
+                        self.run.first_targets.setdefault(target.runtime, target)
+        return self._prepared
 
 
 @dataclass

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import datetime
 import enum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from packaging import tags
@@ -141,6 +141,10 @@ RUNTIMES: dict[str, Runtime] = {
 """Every managed Python runtime by its identifier, oldest first."""
 
 
+_KEPT = 64
+"""Targets whose tags are remembered: more than there are."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Target:
     """A runtime on an architecture: which wheels it loads, and which markers are true."""
@@ -173,8 +177,8 @@ class Target:
 
     @cached_property
     def rank(self) -> dict[Tag, int]:
-        """Position of each tag in `tags`; smaller is better."""
-        return {tag: place for place, tag in enumerate(self.tags)}
+        """Position of each tag in `tags`; smaller is better. Equal targets share it."""
+        return _rank_of(self)
 
     @cached_property
     def marker_environment(self) -> dict[str, str]:
@@ -223,6 +227,11 @@ class Target:
             if legacy := _LEGACY_MANYLINUX.get(Glibc(major, minor)):
                 yield f"{legacy}_{machine}"
         yield f"linux_{machine}"
+
+
+@lru_cache(maxsize=_KEPT)
+def _rank_of(target: Target) -> dict[Tag, int]:
+    return {tag: place for place, tag in enumerate(target.tags)}
 
 
 def admitted(requires_python: SpecifierSet | None) -> tuple[Runtime, ...]:

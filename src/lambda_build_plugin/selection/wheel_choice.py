@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from packaging.utils import parse_wheel_filename
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from packaging.tags import Tag
     from packaging.utils import BuildTag, NormalizedName
@@ -29,6 +29,11 @@ __all__ = [
 ]
 
 WHEEL_SUFFIX = ".whl"
+
+_MOST_KEPT = 8192
+
+_CHOSEN: dict[tuple[int, int], tuple[LockedPackage, Mapping[Tag, int], Selected | None]] = {}
+"""What was chosen already, by the identities of the package and of the ranks of the tags."""
 
 _Preference = tuple[bool, int, tuple[int, str], tuple[str, str, str]]
 
@@ -77,9 +82,22 @@ def best_wheel(package: LockedPackage, target: Target) -> Selected | None:
     If that is a tie, such as one file at two locations, its name, digest and location
     decide, so that the order of the lock never matters.
     """
+    # All members of a workspace have the same packages, as objects. These stay in the entry, so
+    # that no other object gets their identity, and comparing them would take time.
+    rank = target.rank
+    key = id(package), id(rank)
+    kept = _CHOSEN.get(key)
+    if kept is None:
+        if len(_CHOSEN) >= _MOST_KEPT:
+            _CHOSEN.clear()
+        kept = _CHOSEN[key] = package, rank, _choose(package, rank)
+    return kept[2]
+
+
+def _choose(package: LockedPackage, rank: Mapping[Tag, int]) -> Selected | None:
     best: tuple[_Preference, OfferedWheel] | None = None
     for wheel in offered_wheels(package):
-        ranks = [rank for tag in wheel.tags if (rank := target.rank.get(tag)) is not None]
+        ranks = [place for tag in wheel.tags if (place := rank.get(tag)) is not None]
         if ranks:
             preference = _preference(wheel, min(ranks), package)
             if best is None or preference > best[0]:

@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.source_build.source import Source
 
-__all__ = ["build_in_process", "usable_backend"]
+__all__ = ["build_in_process", "load_backend", "usable_backend"]
 
 _IN_PROCESS = {
     "hatchling.build": "hatchling",
@@ -35,6 +36,13 @@ _IN_PROCESS = {
     "poetry.core.masonry.api": "poetry-core",
 }
 """The distributions of backends that can be called in this process, by `build-backend`."""
+
+_WHEEL_BUILDERS = {
+    "hatchling": "hatchling.builders.wheel",
+    "pdm-backend": "pdm.backend.wheel",
+    "poetry-core": "poetry.core.masonry.builders.wheel",
+}
+"""What they import when they build a wheel; most of their time goes into that."""
 
 
 def usable_backend(project: Project, settings: BuildSettings) -> str | None:
@@ -56,6 +64,18 @@ def usable_backend(project: Project, settings: BuildSettings) -> str | None:
     return backend
 
 
+def load_backend(project: Project, settings: BuildSettings) -> None:
+    """Import the backend of a project ahead, if the project is built in this process.
+
+    Whatever goes wrong does so again when the backend is called, and is reported then.
+    """
+    backend = usable_backend(project, settings)
+    if backend is not None:
+        with suppress(Exception):
+            importlib.import_module(project.build_system.backend)
+            importlib.import_module(_WHEEL_BUILDERS[backend])
+
+
 def _is_satisfied(text: str, backend: str) -> bool:
     try:
         requirement = Requirement(text)
@@ -71,6 +91,11 @@ def _is_satisfied(text: str, backend: str) -> bool:
 
 
 def _installed_version(name: str) -> str | None:
+    return _version_in(name, tuple(sys.path))
+
+
+@lru_cache(maxsize=16)
+def _version_in(name: str, folders: tuple[str, ...]) -> str | None:
     """Get the version of a distribution that can be imported here; None if there is none.
 
     Installers name the folder of the metadata after it
@@ -78,7 +103,7 @@ def _installed_version(name: str) -> str | None:
     than `importlib.metadata`: that one loads parts of `email`, and reads the metadata.
     """
     start = f"{name.replace('-', '_')}-"
-    for folder in sys.path:
+    for folder in folders:
         with suppress(OSError):
             found = [each for each in os.listdir(folder or ".") if each.startswith(start)]  # noqa: PTH208 - its names are enough
             if len(found) == 1 and found[0].endswith(".dist-info"):

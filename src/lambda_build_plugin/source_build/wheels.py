@@ -9,6 +9,7 @@ The modules for git and archives are imported only where they are needed.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -43,9 +44,17 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.project import Project
     from lambda_build_plugin.fetch.fetcher import Fetched
     from lambda_build_plugin.lock.model import LockedDirectory, LockedPackage, LockedVcs
+    from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.source_build.context import BuildContext
 
-__all__ = ["build_archive", "build_commit", "build_folder", "build_project", "included"]
+__all__ = [
+    "build_archive",
+    "build_commit",
+    "build_folder",
+    "build_project",
+    "build_project_once",
+    "included",
+]
 
 _FORMAT = "3"
 """The version of what is kept in the cache; to be raised if wheels are built differently."""
@@ -73,6 +82,30 @@ def build_project(
     if not holds_code(wheel.path):
         raise EmptyWheelError(source, wheel.filename)
     return wheel
+
+
+def build_project_once(project: Project, context: BuildContext, *, first: Target) -> Wheel:
+    """Build the project's wheel once for all processes that build some of its artifacts.
+
+    As in one process, a wheel for any platform serves all targets with the same runtime.
+
+    Args:
+        project: The project.
+        context: That of the artifact which needs the wheel.
+        first: The target with the same runtime that the wheel is built for first.
+
+    Raises:
+        SourceBuildError: As `build_project`; this is found out once a run as well.
+    """
+    wheel = _project_wheel(project, replace(context, target=first))
+    if first == context.target or wheel.filename.endswith("-any.whl"):
+        return wheel
+    return _project_wheel(project, context)
+
+
+def _project_wheel(project: Project, context: BuildContext) -> Wheel:
+    key = f"project\n{context.target}"
+    return _build_shared(key, project.root, context, lambda: build_project(project, context))
 
 
 def build_folder(
@@ -182,19 +215,28 @@ def _build_local(name: str, folder: Path, context: BuildContext) -> Wheel:
     Raises:
         SourceBuildError: It cannot be built; this is found out once a run as well.
     """
-    source, shared = local_source(name, folder), context.shared
-    if shared is None:
-        return build_wheel(source, context)
+    source = local_source(name, folder)
     settings = context.policy.settings_for(source.package)
     passed, compiler = sorted(context.build_environment), context.cross_compile.value
-    parts = ("local", str(source.root), str(context.target), settings.key, compiler, *passed)
-    key = "\n".join(parts)
-    with shared.alone(key) as place:
+    key = "\n".join(("local", str(context.target), settings.key, compiler, *passed))
+    return _build_shared(key, source.root, context, lambda: build_wheel(source, context))
+
+
+def _build_shared(key: str, root: Path, context: BuildContext, make: Callable[[], Wheel]) -> Wheel:
+    """Build a folder once in a run; one build at a time, since some backends write into it.
+
+    Raises:
+        SourceBuildError: It cannot be built, now or earlier in the run.
+    """
+    if context.shared is None:
+        return make()
+    with context.shared.alone(f"build {root}") as folder:
+        place = folder / hashlib.sha256(key.encode()).hexdigest()
         if (wheel := _read_shared(place)) is not None:
             return wheel
-        place.mkdir(exist_ok=True)
+        place.mkdir(parents=True, exist_ok=True)
         try:
-            built = build_wheel(source, context)
+            built = make()
         except SourceBuildError as error:
             _write_note(place, {"failure": [error.what, *error.why_lines], "hint": error.hint})
             raise

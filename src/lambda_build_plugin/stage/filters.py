@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.config.settings import Preset
     from lambda_build_plugin.stage.tree import Entry, StagedTree
 
-__all__ = ["Effect", "Excluded", "Filtered", "filtered"]
+__all__ = ["Effect", "Excluded", "Filtered", "filtered", "preset_effect"]
 
 _METADATA = ".dist-info"
 
@@ -123,6 +123,14 @@ def filtered(
             if rule.kind != "preset" and not effect.matches
         ),
     )
+
+
+def preset_effect(preset: Preset, tree: StagedTree) -> Effect:
+    """Tell what a preset alone would leave out of a tree, without making the smaller tree."""
+    paths = [_below(tree.prefix, entry) for entry in tree.entries]
+    names = {each.wheel.name for each in tree.distributions}
+    _, (effect,) = _applied(list(preset_rules((preset,), tree, paths, names)), tree, paths)
+    return effect
 
 
 def _applied(

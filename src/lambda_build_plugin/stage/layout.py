@@ -15,26 +15,19 @@ from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.stage.tree import Entry, WheelLayout, same
 from lambda_build_plugin.system.hashes import record_digest
-from lambda_build_plugin.wheel.file import (
-    check_path,
-    check_readable,
-    dist_info_of,
-    is_version,
-    members,
-    opened,
-    read_text,
-)
+from lambda_build_plugin.wheel.file import check_path, check_readable, is_version, read_text
 from lambda_build_plugin.wheel.members import member_of
 from lambda_build_plugin.wheel.metadata import headers
-from lambda_build_plugin.wheel.record import record_rows
+from lambda_build_plugin.wheel.open_wheel import open_wheel
 
 if TYPE_CHECKING:
     import zipfile
     from collections.abc import Iterator, Sequence
 
     from lambda_build_plugin.wheel.file import Wheel
+    from lambda_build_plugin.wheel.open_wheel import OpenWheel
 
-__all__ = ["lay_out"]
+__all__ = ["lay_out", "lay_out_open"]
 
 _SIGNATURES = ("RECORD.jws", "RECORD.p7s")
 
@@ -59,28 +52,39 @@ def lay_out(wheel: Wheel) -> WheelLayout:
     Raises:
         StageError: The wheel is broken, or a path leads out of it.
     """
-    with opened(wheel) as archive:
-        source = _WheelSource(wheel, archive)
-        source.check_metadata()
-        source.check_scripts()
-        source.check_format()
-        entries: dict[str, Entry] = {}
-        for entry in source.entries():
-            if not same(entries.setdefault(entry.path, entry), entry):
-                raise ValueError(
-                    f"two members with different content would be written to `{entry.path}`"
-                )
+    with open_wheel(wheel) as opened:
+        return lay_out_open(opened)
+
+
+def lay_out_open(opened: OpenWheel) -> WheelLayout:
+    """Do the same with a wheel that is open, in the block that has opened it.
+
+    Raises:
+        StageError: A path leads out of the wheel.
+        ValueError: It is broken.
+    """
+    source = _WheelSource(opened)
+    source.check_metadata()
+    source.check_scripts()
+    source.check_format()
+    entries: dict[str, Entry] = {}
+    for entry in source.entries():
+        if not same(entries.setdefault(entry.path, entry), entry):
+            raise ValueError(
+                f"two members with different content would be written to `{entry.path}`"
+            )
     return WheelLayout(dist_info=source.dist_info, entries=tuple(entries.values()))
 
 
 class _WheelSource:
     """A wheel, read as the source of an installation."""
 
-    def __init__(self, wheel: Wheel, archive: zipfile.ZipFile) -> None:
-        self._wheel = wheel
-        self._archive = archive
-        self._members = members(archive)
-        self.dist_info = dist_info_of(wheel, self._members)
+    def __init__(self, opened: OpenWheel) -> None:
+        self._opened = opened
+        self._wheel = opened.wheel
+        self._archive = opened.archive
+        self._members = opened.members
+        self.dist_info = opened.dist_info
         self._data = self.dist_info.removesuffix(".dist-info") + ".data"
 
     def _read_dist_info(self, filename: str) -> bytes:
@@ -123,18 +127,20 @@ class _WheelSource:
 
     def entries(self) -> Iterator[Entry]:
         """Yield the files of the wheel, without those that a function has no use for."""
-        record = self._read_dist_info("RECORD").decode("utf-8")
-        rows = {row[0]: row for row in record_rows(record)}
+        if self._opened.record is None:
+            raise ValueError(f"it has no `{self.dist_info}/RECORD`")
+        rows = {row[0]: row for row in self._opened.record_rows}
         skipped = {f"{self.dist_info}/{name}" for name in ("RECORD", *_SIGNATURES)}
         for name, info in self._members.items():
             if name.endswith(_SIGNATURES) and name in skipped:
                 continue
-            if "__pycache__" in name.split("/")[:-1]:
+            if "__pycache__" in name and "__pycache__" in name.split("/")[:-1]:
                 continue
             check_readable(info)
             check_path(self._wheel, name)
             scheme, path = self._destination(name)
-            check_path(self._wheel, path)
+            if path is not name:
+                check_path(self._wheel, path)
             digest = self._digest(info, name, rows.get(name))
             is_command = scheme == "scripts" or (scheme == "data" and path.startswith("bin/"))
             if is_command or scheme == "headers" or name in skipped:

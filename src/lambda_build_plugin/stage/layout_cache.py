@@ -44,14 +44,29 @@ class Layouts:
         """
         if wheel.source == "local":  # it is built anew each time
             return lay_out(wheel)
-        key = f"{wheel.sha256}\n{wheel.filename}"
-        layout = _from_note(wheel, self._cache.note(_NOTES, key))
+        layout = _from_note(wheel, self._cache.note(_NOTES, _key(wheel)))
         if layout is None:
             layout = lay_out(wheel)
             check_unchanged(wheel.path, wheel.sha256, shown=wheel.filename)
-            with suppress(FetchError):  # a cache that cannot be written costs time only
-                self._cache.keep_note(_NOTES, key, _as_note(layout))
+            self.keep(wheel, layout)
         return layout
+
+    def is_noted(self, wheel: Wheel) -> bool:
+        """Tell whether it is noted how a wheel is laid out."""
+        note = self._cache.note(_NOTES, _key(wheel))
+        return note is not None and note.get("form") == _FORM
+
+    def keep(self, wheel: Wheel, layout: WheelLayout) -> None:
+        """Note how a wheel of somebody else is laid out.
+
+        The file must still have had its digest after it was laid out.
+        """
+        with suppress(FetchError):  # a cache that cannot be written costs time only
+            self._cache.keep_note(_NOTES, _key(wheel), _as_note(layout))
+
+
+def _key(wheel: Wheel) -> str:
+    return f"{wheel.sha256}\n{wheel.filename}"
 
 
 def _as_note(layout: WheelLayout) -> dict[str, str]:

@@ -80,12 +80,14 @@ def as_bytes(packed: PackedFiles, sources: Sequence[Path], owners: Sequence[str]
             "paths": [entry.path for entry in packed.entries],
         }
     ).encode()
+    number_of = {owner: number for number, owner in enumerate(owners)}
+    place_of = {source: place for place, source in enumerate(sources)}
     columns = (
-        [owners.index(entry.owner) for entry in packed.entries],
+        [number_of[entry.owner] for entry in packed.entries],
         [entry.size for entry in packed.entries],
         [len(item.head) for item in data],
         [len(item.record) for item in data],
-        [sources.index(item.wheel) if item.length else 0 for item in data],
+        [place_of[item.wheel] if item.length else 0 for item in data],
         [item.start for item in data],
         [item.length for item in data],
         [item.compressed for item in data],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.settings import Preset
@@ -32,6 +33,9 @@ _TEST_MODULE = re.compile(r"test_.*\.py|.*_test\.py|conftest\.py")
 
 _TEST_HELPER = re.compile(r"test_(util|helper|case|support).*\.py")
 """Modules that have names like tests but are imported by others."""
+
+_IN_EVERY_TEST_NAME = (b"test_", b"_test")
+"""One of these is in each name that `_TEST_MODULE` matches, except `conftest`."""
 
 _MODULES = (".py", ".so")
 
@@ -95,6 +99,7 @@ def _tests(tree: StagedTree, paths: Sequence[str]) -> Callable[[str], bool]:
         if above and last in _TEST_FOLDERS and _is_test(name):
             suites.add(folder)
 
+    @cache  # most folders have many files
     def in_suite(folder: str) -> bool:
         return any(each in suites for each in _and_above(folder))
 
@@ -138,6 +143,8 @@ def _used(tree: StagedTree, paths: Sequence[str], doubtful: AbstractSet[str]) ->
         found: set[str] = set()
         entries = [by_path[path] for path in speakers]
         for entry, text in zip(entries, contents(entries), strict=True):
+            if not any(map(text.__contains__, _IN_EVERY_TEST_NAME)):
+                continue
             found |= {path for path in waiting[entry.owner] if _speaks_of(_stem(path), text)}
             waiting[entry.owner] -= found
         used |= found
@@ -208,13 +215,17 @@ def _docs(paths: Sequence[str]) -> Callable[[str], bool]:
     }
     around_packages = {above for folder in packages for above in _and_above(folder)}
 
-    def matches(path: str) -> bool:
-        folder, _, name = path.rpartition("/")
-        if _DOC.fullmatch(name) and (not folder or folder in packages):
-            return True
+    @cache  # most folders have many files
+    def in_documentation(folder: str) -> bool:
         return any(
             "/" in each and each.rpartition("/")[2] in _DOC_FOLDERS and each not in around_packages
             for each in _and_above(folder)
         )
+
+    def matches(path: str) -> bool:
+        folder, _, name = path.rpartition("/")
+        if _DOC.fullmatch(name) and (not folder or folder in packages):
+            return True
+        return in_documentation(folder)
 
     return matches

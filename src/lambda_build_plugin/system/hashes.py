@@ -27,6 +27,7 @@ __all__ = [
     "digest_of",
     "digest_of_file",
     "record_digest",
+    "spelled_digest",
     "strongest",
 ]
 
@@ -71,6 +72,8 @@ def strongest(hashes: Mapping[str, str]) -> Digest | None:
         ValueError: A value is not a digest of its algorithm.
     """
     known = [found for item in hashes.items() if (found := digest(*item)) is not None]
+    if len(known) == 1:
+        return known[0]
     order = list(_LENGTHS)
     return min(known, key=lambda d: order.index(d.partition(":")[0]), default=None)
 
@@ -169,5 +172,9 @@ def digest_of_file(path: Path) -> tuple[str, int]:
 
 def record_digest(found: hashlib._Hash) -> str:
     """Spell a digest as in `RECORD`: URL-safe base64 without padding."""
-    encoded = base64.urlsafe_b64encode(found.digest()).rstrip(b"=")
-    return f"sha256={encoded.decode()}"
+    return spelled_digest(found.digest())
+
+
+def spelled_digest(sha256: bytes) -> str:
+    """Spell the bytes of a sha256 in the same way."""
+    return f"sha256={base64.urlsafe_b64encode(sha256).rstrip(b'=').decode()}"

@@ -56,9 +56,20 @@ def temporary_folder(*, ignore_errors: bool = False) -> tempfile.TemporaryDirect
     Args:
         ignore_errors: Whether files that cannot be removed are left.
     """
-    return tempfile.TemporaryDirectory(
+    return _TemporaryFolder(
         prefix=f"lambda-build-{os.getpid()}-", ignore_cleanup_errors=ignore_errors
     )
+
+
+class _TemporaryFolder(tempfile.TemporaryDirectory[str]):
+    """A folder that is also gone if the process is interrupted while it is being removed."""
+
+    def cleanup(self) -> None:
+        try:
+            super().cleanup()
+        except KeyboardInterrupt:  # no second signal has an effect
+            super().cleanup()
+            raise
 
 
 def part_name() -> str:

@@ -19,16 +19,30 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
-def map_in_threads(work: Callable[[_T], _R], items: Sequence[_T], *, threads: int) -> list[_R]:
+def map_in_threads(
+    work: Callable[[_T], _R],
+    items: Sequence[_T],
+    *,
+    threads: int,
+    order: Sequence[int] | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> list[_R]:
     """Process all items, and return the results in the order of the items.
 
     The first exception ends it, and so does an interruption of the waiting thread; items
     that were not started by then are not processed.
+
+    Args:
+        work: What is done with each item.
+        items: What is processed.
+        threads: How many of them are processed at a time, at most.
+        order: The places of the items, the first to start first; None for their own order.
+        meanwhile: What the waiting thread does before it waits.
     """
     todo: queue.SimpleQueue[int] = queue.SimpleQueue()
     done: queue.SimpleQueue[tuple[int, _R] | BaseException] = queue.SimpleQueue()
     is_over = threading.Event()
-    for index in range(len(items)):
+    for index in range(len(items)) if order is None else order:
         todo.put(index)
 
     def run() -> None:
@@ -46,6 +60,7 @@ def map_in_threads(work: Callable[[_T], _R], items: Sequence[_T], *, threads: in
     try:
         for _ in range(min(threads, len(items))):
             threading.Thread(target=run, daemon=True).start()
+        meanwhile()
         while len(results) < len(items):
             result = done.get()
             if isinstance(result, BaseException):

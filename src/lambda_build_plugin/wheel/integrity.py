@@ -17,35 +17,39 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import FetchError, StageError
+from lambda_build_plugin.system.hashes import record_digest, spelled_digest
 from lambda_build_plugin.system.threads import map_in_threads
 from lambda_build_plugin.values import dataclass
-from lambda_build_plugin.wheel.file import (
-    check_readable,
-    check_unchanged,
-    dist_info_of,
-    members,
-    opened,
-    read_text,
-)
-from lambda_build_plugin.wheel.machine_code import Examiner, as_note, from_note
+from lambda_build_plugin.wheel.file import check_readable, check_unchanged
+from lambda_build_plugin.wheel.machine_code import Examiner, as_note, examined_content, from_note
 from lambda_build_plugin.wheel.members import DamagedMemberError, MemberReader, member_of
-from lambda_build_plugin.wheel.record import record_rows, spells_digest
+from lambda_build_plugin.wheel.open_wheel import open_wheel
+from lambda_build_plugin.wheel.record import spells_digest
 
 if TYPE_CHECKING:
-    import zipfile
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
     from typing import TypeAlias
 
     from lambda_build_plugin.system.cache import Cache
+    from lambda_build_plugin.wheel.arriving import Content
     from lambda_build_plugin.wheel.file import Wheel
     from lambda_build_plugin.wheel.machine_code import MachineCode
     from lambda_build_plugin.wheel.members import Member
+    from lambda_build_plugin.wheel.open_wheel import OpenWheel
+    from lambda_build_plugin.wheel.record import RecordRow
 
     MachineCodeOf: TypeAlias = Mapping[Path, Mapping[str, MachineCode]]
     """Path of a wheel → name of a member in it → what machine code that is."""
 
-__all__ = ["Damage", "DamagedWheelsError", "check", "check_ahead"]
+__all__ = [
+    "Damage",
+    "DamagedWheelsError",
+    "check",
+    "examine",
+    "is_noted",
+    "keep",
+]
 
 _NOTES = "checked"
 _CHECK = "3"
@@ -53,6 +57,7 @@ _CHECK = "3"
 
 _CHUNK = 1 << 18  # bytes inflated at a time
 _MOST_THREADS = 8
+_SMALL = 1 << 18  # bytes of wheels
 _MOST_NAMED = 3
 """Wheels in the headline of an error; its reason names all of them."""
 
@@ -114,33 +119,32 @@ def check(wheels: Iterable[Wheel], cache: Cache) -> MachineCodeOf:
         return known
     # The largest first: it would be waited for at the end.
     unknown.sort(key=lambda wheel: (-_size(wheel), wheel.name))
-    count = min(os.cpu_count() or 1, _MOST_THREADS, len(unknown))
-    found = map_in_threads(_checked, unknown, threads=count)
+    if sum(map(_size, unknown)) < _SMALL:  # sooner done than a thread is started
+        found = list(map(_checked, unknown))
+    else:
+        count = min(os.cpu_count() or 1, _MOST_THREADS, len(unknown))
+        found = map_in_threads(_checked, unknown, threads=count)
     for wheel, result in zip(unknown, found, strict=True):
         if isinstance(result, Damage):
             continue
         known[wheel.path] = result
-        _keep(wheel, result, cache)
+        keep(wheel, result, cache)
     damages = [result for result in found if isinstance(result, Damage)]
     if damages:
         raise DamagedWheelsError(sorted(damages, key=lambda damage: damage.wheel.name))
     return known
 
 
-def check_ahead(wheel: Wheel, cache: Cache) -> None:
-    """Check one wheel in this thread; if it is sound, `check` will find that noted.
+def is_noted(wheel: Wheel, cache: Cache) -> bool:
+    """Tell whether `check` will find noted that a wheel is sound."""
+    return _noted(wheel, cache) is not None
 
-    Raises:
-        StageError: It has changed since it was hashed, or cannot be read.
+
+def keep(wheel: Wheel, code: Mapping[str, MachineCode], cache: Cache) -> None:
+    """Note that a wheel is sound, and which machine code it has.
+
+    The file must still have had its digest after it was examined.
     """
-    if _noted(wheel, cache) is None:
-        result = _checked(wheel)
-        if not isinstance(result, Damage):
-            _keep(wheel, result, cache)
-
-
-def _keep(wheel: Wheel, code: Mapping[str, MachineCode], cache: Cache) -> None:
-    """Note that a wheel is sound, and which machine code it has."""
     if wheel.source != "local":
         with suppress(FetchError):  # a cache that cannot be written costs time only
             cache.keep_note(_NOTES, wheel.sha256, {"check": _CHECK, "code": as_note(code)})
@@ -170,41 +174,89 @@ def _checked(wheel: Wheel) -> Damage | Mapping[str, MachineCode]:
     Raises:
         ChangedArchiveError: The file has changed.
     """
-    found = _examined(wheel)
+    with open_wheel(wheel) as source:
+        found = examine(source)
     check_unchanged(wheel.path, wheel.sha256, shown=wheel.filename)
     return found
 
 
-def _examined(wheel: Wheel) -> Damage | Mapping[str, MachineCode]:
-    """Find the first member that is not what the wheel says of it, else the machine code."""
+def examine(
+    source: OpenWheel, arrived: Mapping[int, Content] | None = None
+) -> Damage | Mapping[str, MachineCode]:
+    """Find the first member that is not what the wheel says of it, else the machine code.
+
+    What is found is worth something only if the file still has its digest afterwards.
+
+    Args:
+        source: The wheel.
+        arrived: What members contained when the same bytes were received, by the offset of
+            their headers: they are not inflated again.
+
+    Raises:
+        ValueError: The RECORD is none, or a member is encrypted.
+    """
     code: dict[str, MachineCode] = {}
-    with opened(wheel) as archive:
-        files = members(archive)
-        record = files.get(f"{dist_info_of(wheel, files)}/RECORD")
-        digests = _digests(archive, record) if record else {}
-        with ExitStack() as stack:
-            reader = MemberReader(stack, chunk=_CHUNK, check_names=False)
-            for name, info in files.items():
-                check_readable(info)
-                member = member_of(wheel.path, info)
-                wanted = () if info is record else digests.get(name, ())
-                try:
-                    with Examiner() as examiner:
-                        _compare(member, reader.blocks(member), wanted, examiner)
-                        found = examiner.found()
-                except DamagedMemberError as error:
-                    return Damage(wheel=wheel, member=name, problem=error.problem)
-                if found is not None:
-                    code[info.filename] = found
+    record, digests = source.record, _digests(source.record_rows)
+    with ExitStack() as stack:
+        reader = MemberReader(stack, chunk=_CHUNK, check_names=False)
+        for name, info in source.members.items():
+            check_readable(info)
+            member = member_of(source.wheel.path, info)
+            wanted = () if info is record else digests.get(name, ())
+            content = arrived.get(member.header_offset) if arrived else None
+            if content is not None and _is_as_declared(content, member, wanted):
+                if content.code is not None:
+                    code[info.filename] = content.code
+                continue
+            try:
+                found = _examine_member(member, wanted, reader)
+            except DamagedMemberError as error:
+                return Damage(wheel=source.wheel, member=name, problem=error.problem)
+            if found is not None:
+                code[info.filename] = found
     return code
 
 
-def _digests(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> Mapping[str, Sequence[str]]:
-    """Read the digests of each path; one that has several rows has to meet them all."""
+def _is_as_declared(content: Content, member: Member, digests: Collection[str]) -> bool:
+    """Compare what a member contained with the directory and with its digests in RECORD."""
+    if content.method != member.method or content.compressed_size != member.compressed_size:
+        return False
+    if content.size != member.size or content.crc != member.crc:
+        return False
+    return all(digest == spelled_digest(content.sha256) for digest in digests)
+
+
+def _digests(rows: Iterable[RecordRow]) -> Mapping[str, Sequence[str]]:
+    """Get the digests of each path; one that has several rows has to meet them all."""
     digests: defaultdict[str, list[str]] = defaultdict(list)
-    for name, digest, _ in record_rows(read_text(archive, record).decode("utf-8")):
+    for name, digest, _ in rows:
         digests[name].append(digest)
     return digests
+
+
+def _examine_member(
+    member: Member, digests: Collection[str], reader: MemberReader
+) -> MachineCode | None:
+    """Check a member, and tell which machine code it is.
+
+    Raises:
+        DamagedMemberError: It is not what the wheel says of it.
+    """
+    content = reader.whole(member)
+    if content is not None and _has_digests(content, digests):
+        return examined_content(content)
+    # It is large or damaged, or its digest is spelled in another way or of another kind.
+    with Examiner() as examiner:
+        _compare(member, reader.blocks(member), digests, examiner)
+        return examiner.found()
+
+
+def _has_digests(content: bytes, digests: Collection[str]) -> bool:
+    """Tell whether all digests are that of the content, in the spelling that almost all have."""
+    if not digests:
+        return True
+    found = record_digest(hashlib.sha256(content))
+    return all(digest == found for digest in digests)
 
 
 def _compare(

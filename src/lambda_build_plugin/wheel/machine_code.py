@@ -7,6 +7,7 @@ without reading the files again. `inspect` finds the same facts in the members o
 
 from __future__ import annotations
 
+import io
 import json
 import tempfile
 from typing import TYPE_CHECKING, cast
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-__all__ = ["Examiner", "MachineCode", "as_note", "examined", "from_note"]
+__all__ = ["Examiner", "MachineCode", "as_note", "examined", "examined_content", "from_note"]
 
-_IN_MEMORY = 1 << 22
+_IN_MEMORY = 1 << 21
 """Up to so many bytes of an ELF file are kept in memory; a larger one goes to the disk."""
 
 
@@ -48,12 +49,16 @@ class Examiner:
         self._head = b""
         self._kind: Kind | None = None
         self._decided = False
-        self._kept: tempfile.SpooledTemporaryFile[bytes] | None = None
+        self._kept: _Kept | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the bytes that were kept."""
         if self._kept is not None:
             self._kept.close()
 
@@ -79,9 +84,7 @@ class Examiner:
         identity = identify(head[:HEAD])
         self._kind = identity.kind if identity else None
         if self._kind is Kind.ELF:
-            self._kept = tempfile.SpooledTemporaryFile(  # noqa: SIM115 - closed in __exit__
-                max_size=_IN_MEMORY
-            )
+            self._kept = _Kept()
         return head
 
     def found(self) -> MachineCode | None:
@@ -91,8 +94,46 @@ class Examiner:
             if self._kept is not None:
                 self._kept.write(head)
         if self._kept is not None:
-            return examined(self._kept)
+            return examined(self._kept.stream())
         return MachineCode(kind=self._kind) if self._kind else None
+
+
+class _Kept:
+    """The bytes of one file: in memory, or in a temporary file if there are many.
+
+    `tempfile.SpooledTemporaryFile` copies them several times before it makes the file.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: list[bytes] = []
+        self._size = 0
+        self._file: IO[bytes] | None = None
+
+    def write(self, block: bytes) -> None:
+        self._blocks.append(block)
+        self._size += len(block)
+        if self._size > _IN_MEMORY:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - see close
+            for each in self._blocks:
+                _write_all(self._file, each)
+            self._blocks.clear()
+
+    def stream(self) -> IO[bytes]:
+        """Get all bytes as a file."""
+        return io.BytesIO(b"".join(self._blocks)) if self._file is None else self._file
+
+    def close(self) -> None:
+        self._blocks.clear()
+        if self._file is not None:
+            self._file.close()
+
+
+def _write_all(file: IO[bytes], block: bytes) -> None:
+    """Write a block to the end: an unbuffered file may take a part only."""
+    rest = memoryview(block)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def examined(stream: IO[bytes]) -> MachineCode:
@@ -101,6 +142,16 @@ def examined(stream: IO[bytes]) -> MachineCode:
         return MachineCode(kind=Kind.ELF, elf=read_elf(cast("BinaryIO", stream)))
     except UnreadableElfError as error:
         return MachineCode(kind=Kind.ELF, trouble=str(error))
+
+
+def examined_content(content: bytes) -> MachineCode | None:
+    """Tell what machine code a whole file is; None if it is not machine code."""
+    identity = identify(content[:HEAD])
+    if identity is None:
+        return None
+    if identity.kind is Kind.ELF:
+        return examined(io.BytesIO(content))
+    return MachineCode(kind=identity.kind)
 
 
 def as_note(found: Mapping[str, MachineCode]) -> str:

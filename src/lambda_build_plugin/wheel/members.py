@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zipfile
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from lambda_build_plugin.errors import StageError
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import ExitStack
     from io import FileIO
-    from pathlib import Path
-
 
 _File = TypeVar("_File", bound="FileIO | zipfile.ZipFile")
 
@@ -37,6 +36,10 @@ _MOST_BYTES_A_CHARACTER = 4  # of UTF-8
 CHUNK = 1 << 20
 
 _MOST_OPEN = 64  # files of a reader
+
+_SMALL = 1 << 20  # bytes of a member that may be in memory as a whole
+
+_AHEAD = 1 << 20  # bytes to read at once when members are wanted in the order of the file
 
 _LAST_OFFSET = (1 << 63) - 1  # to which a file can be read; zip64 fields can name later ones
 
@@ -86,15 +89,7 @@ class MemberReader:
         self._check_names = check_names
         self._files = _OpenFiles(stack, _open)
         self._archives = _OpenFiles(stack, zipfile.ZipFile)
-
-    def start(self, member: Member) -> int:
-        """Find where the data of a member begins in its wheel.
-
-        Raises:
-            DamagedMemberError: The member is not there.
-        """
-        head = self._at(member).read(LOCAL_HEADER.size + _MOST_BYTES_A_CHARACTER * len(member.name))
-        return member.header_offset + _start_of_data(member, head, check_name=self._check_names)
+        self._piece = _Piece(_NOWHERE, 0, b"")
 
     def _at(self, member: Member) -> FileIO:
         """Open the wheel, at the beginning of the member."""
@@ -110,20 +105,29 @@ class MemberReader:
     def raw(self, member: Member) -> Iterator[bytes]:
         """Yield the bytes of a member as the wheel contains them, compressed or not.
 
-        One read brings the local header and, for small members, all of the data.
-
         Raises:
             DamagedMemberError: The member is not there, or is cut off.
         """
+        yield from self.copied(member)[1]
+
+    def copied(self, member: Member) -> tuple[int, Iterator[bytes]]:
+        """Find where the data of a member begins in its wheel, and begin to read it.
+
+        One read brings the local header and, for small members, all of the data.
+
+        Returns:
+            The offset of the data, and the data; a member that is cut off shows at its end.
+
+        Raises:
+            DamagedMemberError: The member is not there.
+        """
         file = self._at(member)
-        head = file.read(
-            LOCAL_HEADER.size
-            + _MOST_BYTES_A_CHARACTER * len(member.name)
-            + _HEADER_SLACK
-            + min(member.compressed_size, self._chunk)
-        )
+        head = file.read(_longest_head(member) + min(member.compressed_size, self._chunk))
         start = _start_of_data(member, head, check_name=self._check_names)
         data = head[start : start + member.compressed_size]
+        return member.header_offset + start, self._rest(member, file, start, data)
+
+    def _rest(self, member: Member, file: FileIO, start: int, data: bytes) -> Iterator[bytes]:
         yield data
         left = member.compressed_size - len(data)
         if left:
@@ -134,6 +138,42 @@ class MemberReader:
                 raise DamagedMemberError(member, "the file ends inside it")
             left -= len(chunk)
             yield chunk
+
+    def whole(self, member: Member) -> bytes | None:
+        """Read a small member, and check its size and its CRC.
+
+        Most members are small, and read one after the other. So the wheel is read in large
+        pieces, and each member is inflated in one step.
+
+        Returns:
+            The content; None if the member is large, compressed in a less common way, or not
+            what the directory says of it: then `blocks` and the caller find out what is wrong.
+
+        Raises:
+            DamagedMemberError: The member is not there.
+        """
+        if max(member.size, member.compressed_size) > _SMALL:
+            return None
+        piece, place = self._ahead(member)
+        head = piece[place : place + LOCAL_HEADER.size + _MOST_BYTES_A_CHARACTER * len(member.name)]
+        start = place + _start_of_data(member, head, check_name=self._check_names)
+        data = memoryview(piece)[start : start + member.compressed_size]
+        content = _inflated_at_once(data, member) if len(data) == member.compressed_size else None
+        if content is None or len(content) != member.size or zlib.crc32(content) != member.crc:
+            return None
+        return content
+
+    def _ahead(self, member: Member) -> tuple[bytes, int]:
+        """Get a piece of the wheel in which a member is, and where its local header begins."""
+        wanted = _longest_head(member) + member.compressed_size
+        wheel, start, piece = self._piece
+        place = member.header_offset - start
+        if wheel != member.wheel or place + wanted > len(piece):
+            piece, place = self._at(member).read(max(wanted, _AHEAD)), 0
+            self._piece = _Piece(member.wheel, member.header_offset, piece)
+        elif place < 0:  # not in the order of the file: reading ahead may be in vain
+            return self._at(member).read(wanted), 0
+        return piece, place
 
     def blocks(self, member: Member) -> Iterator[bytes]:
         """Yield the uncompressed content of a member in pieces; size and CRC are not checked.
@@ -192,6 +232,36 @@ class MemberReader:
                     yield block
         except Exception as error:  # bz2, lzma and zstd have no common one
             raise DamagedMemberError(member, f"it cannot be read: {error}") from error
+
+
+class _Piece(NamedTuple):
+    """A part of a wheel that was read."""
+
+    wheel: Path
+    start: int
+    content: bytes
+
+
+_NOWHERE = Path()
+
+
+def _longest_head(member: Member) -> int:
+    """Say how many bytes a local header may have, unless its extra fields are very long."""
+    return LOCAL_HEADER.size + _MOST_BYTES_A_CHARACTER * len(member.name) + _HEADER_SLACK
+
+
+def _inflated_at_once(data: memoryview, member: Member) -> bytes | None:
+    """Inflate all data of a member; None if it does not end where the directory says."""
+    if member.method == zipfile.ZIP_STORED or not data:
+        return bytes(data)
+    if member.method != zipfile.ZIP_DEFLATED:
+        return None
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        content = inflater.decompress(data, member.size + 1)
+    except zlib.error:
+        return None
+    return content if inflater.eof and not inflater.unused_data else None
 
 
 def _open(wheel: Path) -> FileIO:
