@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -45,6 +46,9 @@ ONE = a_wheel(
 )
 TWO = a_wheel("two", "1.0", files={"two.py": "x = 2\n" * 9, "big.bin": NOISE, "zz": "z"})
 STORED = a_wheel("stored", "1.0", files={"stored.py": "s = 3\n" * 99}, compression=0)
+RUNNING = f"python{sys.version_info.major}.{sys.version_info.minor}"
+"""The runtime whose Python is certainly there."""
+
 USED = "copying 3 packages as planned before"
 
 
@@ -127,8 +131,11 @@ def test_plan_knows_what_would_make_the_zip_smaller(world: World) -> None:
         pytest.param({"exclude": ["zz", "app.py", "nowhere"], "include": ["zz"]}, id="patterns"),
         pytest.param({"exclude": ["*.py"], "layout": "layer"}, id="patterns in a layer"),
         pytest.param({"exclude_presets": ["tests", "stubs", "docs"]}, id="presets"),
-        pytest.param({"bytecode": True}, id="bytecode"),
-        pytest.param({"bytecode_only": True, "layout": "layer"}, id="bytecode only, layer"),
+        pytest.param({"bytecode": True, "runtime": RUNNING}, id="bytecode"),
+        pytest.param(
+            {"bytecode_only": True, "layout": "layer", "runtime": RUNNING},
+            id="bytecode only, layer",
+        ),
     ],
 )
 def test_planned_artifact_is_the_same(world: World, settings: dict[str, Any]) -> None:
@@ -404,7 +411,7 @@ def test_settings_without_a_plan(world: World, settings: dict[str, object]) -> N
 @pytest.mark.parametrize("only", [False, True], ids=["bytecode", "bytecode only"])
 def test_edited_project_with_bytecode(world: World, *, only: bool) -> None:
     """The project is compiled again, and the bytecode of its dependencies is copied."""
-    settings = {"bytecode": True, "bytecode_only": only}
+    settings: dict[str, Any] = {"bytecode": True, "bytecode_only": only, "runtime": RUNNING}
     built(world, **settings)
     before = world.members()
     source = next(world.project.rglob("app.py"))
@@ -423,27 +430,27 @@ def test_edited_project_with_bytecode(world: World, *, only: bool) -> None:
 
 def test_bytecode_that_is_gone(world: World) -> None:
     """Without the bytecode in the cache, it is compiled again, to the same bytes."""
-    built(world, bytecode_only=True)
+    built(world, bytecode_only=True, runtime=RUNNING)
     before = world.digest()
     wheels = {wheel.sha256 for wheel in (ONE, TWO, STORED)}
     for file in (world.cache / "files" / "sha256").glob("*/*"):
         if file.name not in wheels:
             file.unlink()
 
-    _, planned = built(world, bytecode_only=True)
+    _, planned = built(world, bytecode_only=True, runtime=RUNNING)
 
     assert (planned, world.digest()) == (False, before)
-    assert built(world, bytecode_only=True)[1]
+    assert built(world, bytecode_only=True, runtime=RUNNING)[1]
 
 
 def test_plan_without_a_compiler(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the Python of the runtime has gone, the error is the one of a build without a plan."""
-    built(world, bytecode=True)
+    built(world, bytecode=True, runtime=RUNNING)
     before = world.digest()
     monkeypatch.setattr(interpreters, "find_interpreters", lambda *_, **__: iter(()))
 
     with pytest.raises(interpreters.NoInterpreterError, match="bytecode needs a Python of exactly"):
-        built(world, bytecode=True)
+        built(world, bytecode=True, runtime=RUNNING)
 
     assert world.digest() == before
 
@@ -452,11 +459,11 @@ def test_handler_of_bytecode_alone(world: World) -> None:
     """Verification reads the source of a handler that ships as bytecode, with a plan as well."""
     source = next(world.project.rglob("app.py"))
     handler = f"{source.parent.name}.app.handler"
-    built(world, bytecode_only=True, handler=handler)
+    built(world, bytecode_only=True, handler=handler, runtime=RUNNING)
     source.write_text("def handel(event, context): ...\n")
 
     with pytest.raises(VerificationError, match="did you mean"):
-        built(world, bytecode_only=True, handler=handler)
+        built(world, bytecode_only=True, handler=handler, runtime=RUNNING)
 
 
 def test_zip_that_is_there_is_not_written_again(world: World) -> None:

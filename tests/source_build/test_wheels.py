@@ -264,6 +264,21 @@ def test_known_backend(tmp_path: Path, backend: str) -> None:
     assert wheel.name == "demo-app"
 
 
+def test_what_a_backend_brings_along_comes_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """poetry-core puts its own `packaging` first, which processes started later would import."""
+    before = [each for each in sys.path if not each.endswith("_vendor")]
+    monkeypatch.setattr(sys, "path", list(before))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "poetry"]:
+        monkeypatch.delitem(sys.modules, name)
+
+    built(a_project(tmp_path, "poetry-core"))
+
+    assert sys.path[: len(before)] == before
+    assert sys.path[-1].endswith("_vendor")
+
+
 @pytest.mark.parametrize("backend", _IN_PROCESS)
 def test_never_editable(tmp_path: Path, backend: str) -> None:
     """The wheel holds the files themselves, and no link to the project."""

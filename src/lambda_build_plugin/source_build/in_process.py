@@ -167,7 +167,10 @@ def _modules_forgotten(root: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        sys.path[:] = [each for each in sys.path if each in path or each not in own]
+        kept = [each for each in sys.path if each in path or each not in own]
+        # What is new goes behind the rest. Or else a process that is started later with the same
+        # path would import what the backend brings along in place of its own modules.
+        sys.path[:] = sorted(kept, key=lambda each: each not in path)
         for name in set(sys.modules) - modules:
             file = getattr(sys.modules[name], "__file__", None)
             folders = [*_folders(name), *([os.path.split(file)[0]] if file else [])]
