@@ -137,8 +137,9 @@ class _Progress:
         return tuple(report for _, report in sorted(found.items(), key=itemgetter(0)))
 
     def outputs(self) -> PlacedOutputs:
-        """Get what all parts have prepared."""
-        ends = [end.outputs for _, end in self.built]
+        """Get what all parts have prepared, in the order of the artifacts."""
+        built = sorted(self.built, key=lambda each: each[0].artifacts)
+        ends = [end.outputs for _, end in built]
         return PlacedOutputs(
             results=tuple(result for each in ends for result in each.results),
             folders=tuple(folder for each in ends for folder in each.folders),
