@@ -394,6 +394,7 @@ def test_killed_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     environ = quiet_environment(tmp_path / "home", LAMBDA_BUILD_RUNTIME="python3.13")
     artifacts = load_all_settings(project, environ=environ)
     workers: list[Worker] = []
+    killed: list[str] = []
     start = Pool.start
 
     def kept(pool: Pool) -> Worker:
@@ -408,6 +409,7 @@ def test_killed_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         def started(self, project: ProjectBuild, part: Part) -> Reporter:
             self.begun += 1
             if self.begun == 3:
+                killed.append(project.artifacts[part.artifacts[0]].label)
                 next(each for each in workers if each.part == part).process.kill()
             return super().started(project, part)
 
@@ -424,7 +426,9 @@ def test_killed_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     many, last = build_projects(projects, workers=2, reporter=Killing())
 
     assert isinstance(many.failure, Failure)
-    assert "ended by the signal SIGKILL" in many.failure.text
+    assert many.failure.text.startswith(
+        f"error: many: {killed[0]}: the process that built it was ended by the signal SIGKILL"
+    )
     assert (many.reports, len(last.reports)) == ((), 1)
     assert not (project / "dist").exists()
     assert len(zips(other)) == 1
