@@ -117,6 +117,38 @@ def test_what_can_change_cannot_be_hashed() -> None:
         del point.x
 
 
+@dataclass(frozen=True)
+class Odd:  # noqa: PLW1641 - the decorator makes it
+    """A value that uses what few others do."""
+
+    each: int
+    self: int
+    seen: list[int] = dataclasses.field(default_factory=list, hash=False)
+    later: int = dataclasses.field(init=False)
+
+    def __post_init__(self: Odd) -> None:
+        """Set what has neither an argument nor a default."""
+        object.__setattr__(self, "later", self.each + 1)
+
+    def __eq__(self: Odd, other: object) -> bool:
+        """Compare one field alone."""
+        return isinstance(other, Odd) and self.each == other.each
+
+
+def test_fields_may_have_any_name() -> None:
+    """Also the names that the methods use for themselves."""
+    odd = Odd(each=1, self=2)
+
+    assert (odd.each, odd.self, odd.later) == (1, 2, 2)
+
+
+def test_hash_is_the_one_that_dataclasses_make() -> None:
+    """`field(hash=False)` takes a field out, and a class with its own `__eq__` has a hash too."""
+    real = dataclasses.make_dataclass("Real", ["each", "self", "later"], frozen=True)
+
+    assert hash(Odd(1, 2, [3])) == hash(real(1, 2, 2))
+
+
 def test_values_of_two_classes_differ() -> None:
     """Equal fields are not enough."""
     assert Named(x=1, name="a") != Point(x=1)

@@ -27,7 +27,7 @@ else:
         """Make a class a dataclass when it is used; it knows no other options."""
 
         def prepare(cls: type) -> type:
-            def new(each: type, *_: object, **__: object) -> object:
+            def new(each: type, /, *_: object, **__: object) -> object:
                 if cls in _PENDING:
                     _complete(cls)
                 return object.__new__(each)
@@ -60,17 +60,24 @@ def _make_dataclass(cls: type, *, frozen: bool, kw_only: bool) -> None:
     dataclasses.dataclass(init=False, repr=False, eq=False, kw_only=kw_only)(cls)
     fields = dataclasses.fields(cls)
     compared = [field.name for field in fields if field.compare]
+    hashed = [field.name for field in fields if _is_hashed(field)]
     methods: dict[str, Any] = {
         "__init__": _init_for(cls, fields),
         "__repr__": _repr_for([field.name for field in fields if field.repr]),
         "__eq__": _eq_for(compared),
-        "__hash__": _hash_for(compared) if frozen else None,
+        "__hash__": _hash_for(hashed) if frozen else None,
     }
     if frozen:
         methods |= {"__setattr__": _refuse_change, "__delattr__": _refuse_change}
     for name, method in methods.items():
-        if name not in vars(cls):  # what the class writes itself stays
+        # What the class writes itself stays. With its own `__eq__`, Python has set its `__hash__`
+        # to None.
+        if vars(cls).get(name) is None:
             setattr(cls, name, method)
+
+
+def _is_hashed(field: dataclasses.Field[Any]) -> bool:
+    return field.compare if field.hash is None else field.hash
 
 
 def _init_for(cls: type, fields: Sequence[dataclasses.Field[Any]]) -> Callable[..., None]:
@@ -80,7 +87,7 @@ def _init_for(cls: type, fields: Sequence[dataclasses.Field[Any]]) -> Callable[.
     has_more = hasattr(cls, "__post_init__")
     put = object.__setattr__  # a frozen instance refuses its own
 
-    def init(self: Any, *arguments: object, **values: object) -> None:
+    def init(self: Any, /, *arguments: object, **values: object) -> None:
         if arguments:
             values = _named(cls, positional, arguments, values)
         if not values.keys() <= expected:
@@ -88,7 +95,10 @@ def _init_for(cls: type, fields: Sequence[dataclasses.Field[Any]]) -> Callable[.
             raise TypeError(f"{cls.__name__} got unexpected arguments: {unknown}")
         for field in fields:
             name = field.name
-            put(self, name, values[name] if name in values else _default(cls, field))
+            if name in values:
+                put(self, name, values[name])
+            elif field.init or _has_default(field):  # others are set by `__post_init__`
+                put(self, name, _default(cls, field))
         if has_more:
             self.__post_init__()
 
@@ -106,6 +116,11 @@ def _named(
         twice = ", ".join(sorted(found.keys() & values.keys()))
         raise TypeError(f"{cls.__name__} got multiple values for: {twice}")
     return {**found, **values}
+
+
+def _has_default(field: dataclasses.Field[Any]) -> bool:
+    missing = dataclasses.MISSING
+    return field.default is not missing or field.default_factory is not missing
 
 
 def _default(cls: type, field: dataclasses.Field[Any]) -> object:

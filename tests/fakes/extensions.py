@@ -21,7 +21,7 @@ build-backend = "setuptools.build_meta"
 """
 _SETUP = """\
 from setuptools import Extension, setup
-
+{head}
 setup(
     name="fast",
     version="1.0",
@@ -38,17 +38,18 @@ PyMODINIT_FUNC PyInit__fast(void) {{ return PyModule_Create(&module); }}
 """
 
 
-def a_project_with_extension(folder: Path, *, options: str, code: str = "") -> Path:
+def a_project_with_extension(folder: Path, *, options: str, code: str = "", head: str = "") -> Path:
     """Make the project `demo`, and beside it the sdist of `fast`, which its lock names.
 
     Args:
         folder: Where to make both.
         options: Further arguments of `Extension` in the sdist's `setup.py`.
         code: C for the module, beside what makes it one.
+        head: Python code of the `setup.py`, before the call of `setup`.
     """
     files = {
         "pyproject.toml": _PYPROJECT,
-        "setup.py": _SETUP.format(options=options),
+        "setup.py": _SETUP.format(options=options, head=head),
         "_fast.c": _C.format(code=code),
         "fast.py": "",
     }

@@ -17,14 +17,18 @@ from fakes.elf import an_elf
 from fakes.wheels import a_wheel
 from fakes.worlds import World
 
+from lambda_build_plugin import __version__
 from lambda_build_plugin.commands.api import load_all_settings, load_settings
 from lambda_build_plugin.errors import VerificationError
+from lambda_build_plugin.pipeline import plan as plan_module
+from lambda_build_plugin.pipeline import staging
 from lambda_build_plugin.pipeline.build import build_all
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.stage.packed import Packed, as_bytes, from_bytes
 from lambda_build_plugin.system import interpreters
 from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.system.note_key import read_key
+from lambda_build_plugin.verify import sizes
 
 if TYPE_CHECKING:
     from fakes.wheels import FakeWheel
@@ -242,7 +246,7 @@ def test_wrong_plan(world: World) -> None:
 def plan_key(plan: Path, cache: Cache) -> str:
     """Say what a plan is kept under."""
     files = (f"{wheel.sha256} {wheel.filename}" for wheel in (ONE, STORED, TWO))
-    key = "\n".join(("2", "", "None", "[[], [], [], []]", *files))
+    key = "\n".join(("3", __version__, "", "None", "[[], [], [], []]", *files))
     assert cache.signed("plans", key) == plan.read_bytes()[32:]
     return key
 
@@ -705,3 +709,113 @@ def read_member(world: World, name: str) -> bytes:
     """Read a file of the zip."""
     with zipfile.ZipFile(world.output) as archive:
         return archive.read(name)
+
+
+def test_library_of_the_project_is_no_source(world: World) -> None:
+    """Bytecode alone has a source: with a plan, machine code is not read as one either."""
+    package = next(world.project.rglob("app.py")).parent
+    (package / "native.so").write_bytes(b"\x7fELF, and then nonsense")
+
+    failures = []
+    built(world, exclude=["native.so"])
+    for _ in range(2):
+        with pytest.raises(VerificationError) as failure:
+            built(world, layout="layer")
+        failures.append(str(failure.value))
+        (package / "native.so").rename(world.folder / "native.so")
+        built(world, layout="layer")
+        (world.folder / "native.so").rename(package / "native.so")
+
+    assert failures[0] == failures[1]
+
+
+def test_nothing_to_compile_and_no_compiler(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An artifact of data needs no Python of the runtime's version, and has no plan."""
+    lock(world, a_wheel("data", "1.0", files={"data/table.txt": "1 2 3\n"}))
+    monkeypatch.setattr(interpreters, "find_interpreters", lambda *_, **__: iter(()))
+
+    for _ in range(2):
+        built(world, bytecode=True, contents="dependencies")
+
+    assert "data/table.txt" in world.members()
+    assert plans(world) == []
+
+
+def test_project_that_makes_a_planned_artifact_too_large(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is the one of a build without a plan."""
+    tested = {"pkg/__init__.py": "", "pkg/one_test.py": "#\n" * 50_000, "pkg/tests/test_a.py": ""}
+    lock(world, TWO, a_wheel("pkg", "1.0", files=tested))
+    built(world)
+    package = next(world.project.rglob("app.py")).parent
+    (package / "tests").mkdir()
+    (package / "tests" / "test_app.py").write_text("#" * 100_000)
+    for module in (sizes, staging):
+        monkeypatch.setattr(module, "UNZIPPED_LIMIT", len(NOISE) + 150_000)
+
+    with pytest.raises(sizes.OversizeError) as planned:
+        built(world)
+    shutil.rmtree(world.cache / "plans")
+    with pytest.raises(sizes.OversizeError) as failure:
+        built(world)
+
+    assert str(planned.value) == str(failure.value)
+
+
+def test_savings_of_several_artifacts(world: World) -> None:
+    """Each of them knows what would make it smaller, though the plan does not yet."""
+    artifacts = "".join(f'artifacts.{name}.output = "{name}.zip"\n' for name in "ab")
+    with (world.project / "pyproject.toml").open("a") as file:
+        file.write(f"\n[tool.lambda-build]\n{artifacts}")
+    environ = {**world.environ}
+    del environ["LAMBDA_BUILD_OUTPUT"]
+    package = next(world.project.rglob("app.py")).parent
+    (package / "tests").mkdir()
+    (package / "tests" / "test_app.py").touch()
+    build_all(load_all_settings(world.project, environ=environ))
+    incompressible = hashlib.shake_128(b"tests").digest(26 << 20)
+    (package / "tests" / "data.bin").write_bytes(incompressible)
+
+    reports = build_all(load_all_settings(world.project, environ=environ))
+
+    savings = [saving["setting"] for report in reports for saving in report["savings"]]
+    assert savings == ['exclude-presets = ["tests"]'] * 2
+
+
+def test_savings_are_those_of_today(world: World) -> None:
+    """Whether an artifact is large, and what would make it smaller, may change with the project."""
+    package = next(world.project.rglob("app.py")).parent
+    (package / "tests").mkdir()
+    (package / "tests" / "test_app.py").touch()
+    built(world)
+    data = package / "tests" / "data.bin"
+    data.write_bytes(hashlib.shake_128(b"tests").digest(26 << 20))
+    large, _ = built(world)
+    data.write_bytes(b"")
+    small, planned = built(world)
+
+    assert [saving["setting"] for saving in large["savings"]] == ['exclude-presets = ["tests"]']
+    assert (planned, small["savings"]) == (True, [])
+
+
+def test_plan_of_another_version(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another version may leave other files out by the same rules."""
+    built(world, exclude_presets=["tests"])
+    monkeypatch.setattr(plan_module, "__version__", "0.0.1")
+
+    _, planned = built(world, exclude_presets=["tests"])
+
+    assert not planned
+
+
+def test_warnings_come_in_the_same_order(world: World) -> None:
+    """A plan knows those about the dependencies, and the others are found each time."""
+    lock(world, TWO, a_wheel("pkg", "1.0", files={"pkg/a.py": "", "pkg/A.py": ""}))
+    package = next(world.project.rglob("app.py")).parent
+    (package / "APP.py").write_text("x = 1\n")
+
+    (first, _), (again, _) = built(world), built(world)
+
+    assert len(first["warnings"]) == 2
+    assert again["warnings"] == first["warnings"]

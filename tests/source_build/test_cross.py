@@ -25,7 +25,12 @@ from fakes.zig import a_cache, zig_folder
 
 from lambda_build_plugin.config.settings import CrossCompile
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
-from lambda_build_plugin.source_build.cross import NoZigError, find_cross_compiler, remedy
+from lambda_build_plugin.source_build.cross import (
+    CrossCompiler,
+    NoZigError,
+    find_cross_compiler,
+    remedy,
+)
 from lambda_build_plugin.source_build.cross_files import write_cross_files
 from lambda_build_plugin.system.interpreters import Interpreter, find_interpreters
 
@@ -132,7 +137,10 @@ def test_the_bytes_do_not_name_the_build(tmp_path: Path, built: Built) -> None:
     link = tmp_path / "link to scratch"
     link.symlink_to(scratch)
     own = environment(a_cache(tmp_path / "own cache"))
-    environ = {**own, "CFLAGS": "-DUNKNOWN -g", "TZ": "Asia/Tokyo", "TMPDIR": str(link)}
+    (tmp_path / "include").mkdir()
+    (tmp_path / "include/math.h").write_text("#error from this machine\n", encoding="utf-8")
+    flags = {"CFLAGS": "-DUNKNOWN -g", "CPATH": str(tmp_path / "include")}
+    environ = {**own, **flags, "TZ": "Asia/Tokyo", "TMPDIR": str(link)}
 
     run = build(folder, environ, "--runtime", _RUNTIME, "--arch", _OTHER)
 
@@ -307,6 +315,53 @@ def test_a_usable_zig_further_on_path_is_taken(tmp_path: Path) -> None:
 
     assert found is not None
     assert (found.zig, found.version) == (new, "0.14.0-dev.1+0dd0c9620")
+
+
+def test_a_link_to_zig_is_not_followed(tmp_path: Path) -> None:
+    """Links of snap and mise lead to a program that is zig only by the name it is called by."""
+    script = '[ "$(basename "$0")" = zig ] && echo 0.14.0 || echo 2026.11.0'
+    manager = a_program(tmp_path / "manager", "mise", script)
+    link = tmp_path / "bin" / "zig"
+    link.parent.mkdir()
+    link.symlink_to(manager)
+    target = Target(runtime=RUNTIMES["python3.11"], architecture=Architecture.ARM64)
+    here = replace(Interpreter.running(), version="3.11.4", platform="linux-x86_64")
+    environ = {"PATH": str(link.parent)}
+
+    found = find_cross_compiler(
+        CrossCompile.ALWAYS, target, here, environ=environ, cache_dir=tmp_path / "cache"
+    )
+
+    assert found is not None
+    assert (found.zig, found.version) == (link, "0.14.0")
+
+
+def test_a_link_to_headers_that_are_gone_is_left_out(tmp_path: Path) -> None:
+    """Packages of Debian link their headers beside Python's; those of Python are found still."""
+    include = tmp_path / "python3.11"
+    include.mkdir()
+    for name in ("Python.h", "pyconfig.h"):
+        (include / name).touch()
+    (include / "numpy").symlink_to(tmp_path / "removed")
+    answer = {"folders": [str(include)], "config": str(include / "pyconfig.h"), "multiarch": ""}
+    python = a_program(tmp_path / "bin", "python3.11", f"echo '{json.dumps(answer)}'")
+    here = replace(Interpreter.running(), path=python, version="3.11.4", platform="linux-x86_64")
+    compiler = CrossCompiler(
+        zig=tmp_path / "zig",
+        version="0.14.0",
+        triple="aarch64-linux-gnu.2.26",
+        machine="aarch64",
+        cpu="neoverse_n1",
+        cache=tmp_path / "cache",
+    )
+    folder = tmp_path / "cross"
+    folder.mkdir()
+
+    write_cross_files(compiler, here, folder, hidden=())
+
+    assert json.loads((folder / "plan.json").read_text("utf-8"))["headers"] == {
+        str(include): str(folder / "include")
+    }
 
 
 def a_program(folder: Path, name: str, script: str) -> Path:

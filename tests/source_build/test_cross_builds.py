@@ -203,6 +203,7 @@ _CASES = {
     "setuptools, -march=native": _setuptools(
         "extra_compile_args=['-march=native', '-mtune=native', '-O3', '-flto']"
     ),
+    "setuptools, libraries beside the module": _setuptools("runtime_library_dirs=['$ORIGIN/lib']"),
     "setuptools, a static library": _setuptools(
         code="int two(void);",
         calls="two();",
@@ -448,6 +449,23 @@ def test_build_for_the_other_architecture(
         lacking = read_symbols(data).lacking - defined
         assert {each for each in lacking if not each.startswith(("Py", "_Py"))} == set()
         assert str(tmp_path).encode() not in data
+
+
+def test_packages_of_this_machine_are_not_found(tmp_path: Path, environ: dict[str, str]) -> None:
+    """CMake searches packages beside each folder of PATH, but these are not for the target."""
+    package = tmp_path / "prefix/lib/cmake/Here/HereConfig.cmake"
+    package.parent.mkdir(parents=True)
+    package.write_text("message(FATAL_ERROR of-this-machine)\n", encoding="utf-8")
+    programs = tmp_path / "prefix/bin"
+    programs.mkdir()
+    path = os.pathsep.join((str(programs), environ["PATH"]))
+    case = _cmake(
+        _find("Python", "Development.Module"), "find_package(Here CONFIG)", _MODULE, _INSTALL
+    )
+
+    run = _build(case, tmp_path, {**environ, "PATH": path})
+
+    assert run.code == 0, run.errors
 
 
 @pytest.mark.parametrize(

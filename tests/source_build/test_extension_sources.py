@@ -34,9 +34,24 @@ _OWN = "x86_64" if platform.machine() == "x86_64" else "arm64"
 _OTHER = "arm64" if _OWN == "x86_64" else "x86_64"
 
 
-def run_with(tmp_path: Path, architecture: str, *, optional: bool) -> Run:
+_COMPILES_BELOW_CWD = """
+import os
+from setuptools.command.build_ext import build_ext
+
+class CompileBelowCwd(build_ext):
+    def run(self):
+        os.makedirs(self.build_temp, exist_ok=True)
+        os.listdir(os.getcwd() + "/" + self.build_temp)
+        super().run()
+
+import functools
+setup = functools.partial(setup, cmdclass={"build_ext": CompileBelowCwd})
+"""
+
+
+def run_with(tmp_path: Path, architecture: str, *, optional: bool, head: str = "") -> Run:
     """Build a project that needs an sdist with an extension, for the running Python's runtime."""
-    project = a_project_with_extension(tmp_path, options=f"optional={optional}")
+    project = a_project_with_extension(tmp_path, options=f"optional={optional}", head=head)
     return run_lambda_build(
         *("--json", "--runtime", "python{}.{}".format(*sys.version_info), "--arch", architecture),
         cwd=project,
@@ -62,6 +77,15 @@ def test_extension_for_the_own_architecture(tmp_path: Path) -> None:
         "demo": "local",
         "fast": "sdist",
     }
+
+
+def test_setup_scripts_may_expect_working_files_below_the_source(tmp_path: Path) -> None:
+    """What setuptools tells them is relative unless somebody changes it, and some rely on that."""
+    run = run_with(tmp_path, _OWN, optional=False, head=_COMPILES_BELOW_CWD)
+
+    assert run.code == 0, run.errors
+    with zipfile.ZipFile(json.loads(run.output)["artifact"]) as archive:
+        assert [name for name in archive.namelist() if "lambda-build" in name] == []
 
 
 def test_extension_for_another_architecture(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lambda_build_plugin.source_build.zig_driver import compiler_arguments
+from lambda_build_plugin.source_build.zig_driver import compiler_arguments, reads_input
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +44,13 @@ def translated(*arguments: str) -> list[str]:
         "-Wl,--exclude-libs=ALL",
         "-Wl,-rpath,/opt/python/lib",
         "-Wl,-rpath=/opt/python/lib",
+        "-Wl,-R/opt/python/lib",
+        "-Wl,-rpath-link,/opt/python/lib",
+        "-isystem/usr/include",
+        "-idirafter/usr/lib/include",
+        "-iquote/usr/local/include",
+        "-L/usr/lib64",
+        "--sysroot=/",
         "-R/opt/python/lib",
         "-fopenmp",
         "-fopenmp=libomp",
@@ -78,12 +85,58 @@ def test_options_of_this_machine_are_left_out(argument: str) -> None:
         "-pthread",
         "-std=c++17",
         "-Wl,-rpath,$ORIGIN/../lib",
+        "-Wl,-rpath,${ORIGIN}/../lib",
+        "-isystemvendor",
+        "-idirafterinclude",
+        "-iquotesrc",
         "-Wl,--version-script=exports.map",
     ],
 )
 def test_options_of_the_project_are_kept(argument: str) -> None:
     """What the project asks for is passed on as it is."""
     assert translated(argument) == [argument]
+
+
+@pytest.mark.parametrize("option", ["-isystem", "-idirafter", "-iquote"])
+def test_the_order_of_headers_is_kept(option: str) -> None:
+    """A folder for `#include "string.h"` must not take the place of the system's headers."""
+    assert translated(option, "src", "x.c") == [f"{option}src", "x.c"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["-Wl,-rpath", "-Wl,$ORIGIN/lib"],
+        ["-Wl,-R$ORIGIN/lib"],
+        ["-Wl,-R", "-Wl,$ORIGIN/lib"],
+        ["-Xlinker", "-rpath", "-Xlinker", "$ORIGIN/lib"],
+        ["-R$ORIGIN/lib"],
+        ["-R", "$ORIGIN/lib"],
+        ["-Wl,-rpath,$ORIGIN/lib:/opt/python/lib"],
+    ],
+)
+def test_folders_beside_the_module_are_kept(arguments: list[str]) -> None:
+    """Libraries beside the module are found, however the option is written; others are not."""
+    assert translated(*arguments, "x.c") == ["-Wl,-rpath,$ORIGIN/lib", "x.c"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/usr/lib/x86_64-linux-gnu/libpq.so", "/usr/lib64/libpq.so.5.2", "/usr/local/lib/libpq.a"],
+)
+def test_libraries_of_the_system_are_not_linked_by_their_path(path: str) -> None:
+    """The target's is found if it is one of glibc's, and zig says otherwise that it is missing."""
+    assert translated("x.o", path) == ["x.o", "-lpq"]
+
+
+def test_a_standard_is_kept_if_the_language_is_said() -> None:
+    """The ending `.c` does not count then."""
+    assert translated("-x", "c++", "-std=c++17", "x.c") == ["-x", "c++", "-std=c++17", "x.c"]
+
+
+def test_a_verbose_link_names_no_build() -> None:
+    """`-v` shows what is called, and links as it does without it."""
+    assert compiler_arguments(["-v", "-shared", "x.o"], PLAN)[-2:] == ["-s", "-Wl,--build-id=none"]
 
 
 @pytest.mark.parametrize("option", ["-I", "-L"])
@@ -124,7 +177,9 @@ def test_files_of_arguments_are_read(tmp_path: Path) -> None:
     assert translated(f"@{file}") == ["-DNAME=a b", "x.c"]
 
 
-@pytest.mark.parametrize("question", ["-dumpmachine", "-dumpversion", "-print-file-name=libc.a"])
+@pytest.mark.parametrize(
+    "question", ["-dumpmachine", "-dumpversion", "-print-file-name=libc.a", "-v", "--version"]
+)
 def test_questions_are_answered_by_clang(question: str) -> None:
     """Its options name neither the version of glibc nor the processor."""
     assert compiler_arguments([question], PLAN) == ["-target", "aarch64-linux-gnu", question]
@@ -145,3 +200,20 @@ def test_a_linked_module_names_no_build() -> None:
     found = compiler_arguments(["-shared", "x.o", "-o", "x.so"], PLAN)
 
     assert found[-2:] == ["-s", "-Wl,--build-id=none"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["-E", "-"], True),
+        (["-", "-o", "x.o"], True),
+        (["-E", "x.cpp", "-o", "-"], False),
+        (["-E", "x.cpp"], False),
+    ],
+)
+def test_only_source_code_from_standard_input_needs_a_language(
+    arguments: list[str],
+    expected: bool,  # noqa: FBT001
+) -> None:
+    """A file that is preprocessed to standard output keeps the language of its ending."""
+    assert reads_input(arguments) is expected

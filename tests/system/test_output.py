@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -231,3 +232,51 @@ def test_results_are_moved_by_another_process(tmp_path: Path) -> None:
 
     assert same.stat().st_mtime == 1
     assert contents(tmp_path) == {"new": None, "new/a.zip": "new a.zip", "b.zip": "new b.zip"}
+
+
+@pytest.mark.parametrize("change", ["removed", "altered", "touched"])
+def test_file_that_changes_after_it_was_found_to_be_the_same(tmp_path: Path, change: str) -> None:
+    """A command of the build may clean its folder: then the result would be missing silently."""
+    path = tmp_path / "a.zip"
+    path.write_text("same")
+    outputs = Outputs()
+    temporary = outputs.place(path)
+    sha256 = hashlib.sha256(b"same").digest()
+    assert outputs.find_same(temporary, size=4, sha256=sha256) == path
+    if change == "removed":
+        path.unlink()
+    elif change == "altered":
+        path.write_text("else")
+    os.utime(path if path.exists() else tmp_path, (1, 1))
+
+    if change == "touched":
+        with outputs:
+            pass
+        assert path.read_text() == "same"
+    else:
+        with pytest.raises(OutputError, match="changed or removed"), outputs:
+            pass
+
+
+def test_file_that_changes_after_it_was_compared(tmp_path: Path) -> None:
+    """What was written is still there, and takes its place."""
+    path = tmp_path / "a.zip"
+    path.write_text("same")
+    with Outputs() as outputs:
+        temporary = outputs.place(path)
+        temporary.write_text("same")
+        assert outputs.compare(temporary) is False
+        path.unlink()
+
+    assert contents(tmp_path) == {"a.zip": "same"}
+
+
+def test_links_that_form_a_circle(tmp_path: Path) -> None:
+    """They lead to no file, so the result replaces one of them."""
+    path, other = tmp_path / "a.zip", tmp_path / "b.zip"
+    path.symlink_to(other)
+    other.symlink_to(path)
+
+    write_all(tmp_path, ["a.zip"])
+
+    assert path.read_text() == "new a.zip"

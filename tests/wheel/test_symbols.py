@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import sysconfig
+import zipfile
 from pathlib import Path
 
 import pytest
 from fakes.elf import an_elf
 
+from lambda_build_plugin.source_build.compatibility import lacking_symbols
 from lambda_build_plugin.wheel.elf import UnreadableElfError
 from lambda_build_plugin.wheel.symbols import Symbols, read_symbols
 
@@ -38,3 +40,15 @@ def test_a_broken_file_is_an_error(data: bytes) -> None:
     """A file that ends too early, or whose numbers do not fit together, is not guessed at."""
     with pytest.raises(UnreadableElfError):
         read_symbols(data)
+
+
+def test_a_broken_file_of_a_wheel_is_named(tmp_path: Path) -> None:
+    """A wheel may have many, and only one of them is broken."""
+    wheel = tmp_path / "app-1-cp311-cp311-linux_aarch64.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("app/text.so", "no machine code")
+        archive.writestr("app/broken.so", b"\x7fELF")
+
+    (problem,) = lacking_symbols(wheel)
+
+    assert problem.startswith("app/broken.so cannot be checked: ")

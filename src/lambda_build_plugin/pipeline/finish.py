@@ -35,6 +35,7 @@ from lambda_build_plugin.verify.written import check_archive, check_directory, r
 from lambda_build_plugin.wheel.file import check_unchanged
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lambda_build_plugin.archive import Written
@@ -98,7 +99,7 @@ def finish(
             lock=lock.path if lock else None,
             left_out=dependencies.left_out,
             excluded=staged.excluded,
-            savings=savings,
+            savings=_worth_telling(savings),
             warnings=warnings,
             seconds=artifact.clock.seconds,
         )
@@ -134,14 +135,30 @@ def _write(
     return written
 
 
-def _find_savings(tree: StagedTree, written: Written, plan: Plan | None) -> Sequence[Saving]:
-    """Find what would make a large zip smaller; a plan remembers it, as it does not change."""
-    if plan is not None or not sizes.is_large(unzipped=tree.size, zipped=written.size):
-        return plan.savings if plan else ()
-    # Not loaded for a small zip.
-    from lambda_build_plugin.verify.savings import possible_savings
+def _find_savings(
+    tree: StagedTree, written: Written, plan: Plan | None
+) -> Counter[tuple[str, str]] | None:
+    """Find what would make a large zip smaller; None for a small one.
 
-    return possible_savings(tree)
+    A plan remembers it for the dependencies.
+    """
+    if not sizes.is_large(unzipped=tree.size, zipped=written.size):
+        return None
+    # Not loaded for a small zip.
+    from lambda_build_plugin.verify.savings import all_savings
+
+    if plan is None:
+        return all_savings(tree)
+    assert plan.savings is not None  # noqa: S101 - or the zip would not have been written by it
+    return plan.savings + all_savings(replace(tree, entries=tree.not_packed))
+
+
+def _worth_telling(savings: Counter[tuple[str, str]] | None) -> Sequence[Saving]:
+    if savings is None:
+        return ()
+    from lambda_build_plugin.verify.savings import worth_telling
+
+    return worth_telling(savings)
 
 
 def _check_own_provider(settings: Settings, output: Path) -> None:
@@ -202,7 +219,7 @@ def _verify(
     staged: StagedArtifact,
     written: Written,
     expected: Word,
-    savings: Sequence[Saving],
+    savings: Counter[tuple[str, str]] | None,
 ) -> Sequence[str]:
     """Read the zip again, check it against the tree and the target, and return the warnings.
 
@@ -269,15 +286,14 @@ def _source_reader(staged: StagedArtifact) -> Callable[[str], bytes | None]:
 
     Those of the user's own modules are always read, and hardly ever those of others.
     """
-    own = {entry.path: entry for entry in staged.with_sources.entries}
+    own = {f"{entry.path}c": entry for entry in staged.with_sources.entries}
 
     @cache
     def others() -> Mapping[str, Entry]:
-        return {entry.path: entry for entry in staged.find_unfiltered().entries}
+        return {f"{entry.path}c": entry for entry in staged.find_unfiltered().entries}
 
     def read(path: str) -> bytes | None:
-        source = path.removesuffix("c")
-        entry = own.get(source) or others().get(source)
+        entry = own.get(path) or others().get(path)
         return None if entry is None else b"".join(contents([entry]))
 
     return read

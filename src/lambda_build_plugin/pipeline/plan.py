@@ -16,10 +16,12 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from lambda_build_plugin import __version__
 from lambda_build_plugin.archive import describe_archive, packed_files, write_archive
 from lambda_build_plugin.config.settings import Contents, Form
 from lambda_build_plugin.errors import FetchError
@@ -27,7 +29,7 @@ from lambda_build_plugin.stage.packed import as_bytes, from_bytes
 from lambda_build_plugin.stage.tree import Dispute, Distribution, StagedTree
 from lambda_build_plugin.system.hashes import Digest
 from lambda_build_plugin.values import dataclass
-from lambda_build_plugin.verify.sizes import Saving
+from lambda_build_plugin.verify.sizes import is_large
 from lambda_build_plugin.verify.view import shipped_from_note
 from lambda_build_plugin.wheel.machine_code import as_note, from_note
 from lambda_build_plugin.wheel.members import Member
@@ -58,7 +60,7 @@ __all__ = [
 ]
 
 _NOTES, _LAST = "plans", "planned"
-_FORMAT = "2"
+_FORMAT = "3"
 """The version of a plan; to be raised if zips are written differently."""
 
 
@@ -86,8 +88,8 @@ class Plan:
     distributions: tuple[Shipped, ...]
     """What the metadata of the distributions says."""
 
-    savings: tuple[Saving, ...] = ()
-    """What would have made the zip smaller; empty if it was not large."""
+    savings: Counter[tuple[str, str]] | None = None
+    """The bytes that settings would save, with their conditions; None if the zip was small."""
 
     effects: tuple[Effect, ...] = ()
     """What each rule that leaves files out has done to the dependencies."""
@@ -104,7 +106,7 @@ class Plan:
             raise UnusablePlanError("the project is among its own dependencies")
         if not self.top_names.isdisjoint(_top_names(project.entries, project.prefix)):
             raise UnusablePlanError("the project has a folder in common with a dependency")
-        if self.effects and _decides_about_stubs(own):
+        if (self.effects or self.savings) and _decides_about_stubs(own):
             raise UnusablePlanError("the project decides which stubs of its dependencies ship")
 
     def with_project(self, project: StagedTree) -> StagedTree:
@@ -116,9 +118,14 @@ class Plan:
             ),
             distributions=tuple(sorted(distributions, key=lambda each: each.wheel.name)),
             prefix=project.prefix,
-            disputes=(*self.tree.disputes, *project.disputes),
+            disputes=tuple(sorted((*self.tree.disputes, *project.disputes), key=_staging_order)),
             bytecode=project.bytecode,
         )
+
+
+def _staging_order(dispute: Dispute) -> tuple[int, tuple[str, ...]]:
+    """Sort as staging does: first what several wheels contain, then what differs in case only."""
+    return len(dispute.paths), dispute.paths[-1:]
 
 
 def may_have_plan(settings: Settings) -> bool:
@@ -178,9 +185,17 @@ def _read_plan(note: bytes, wheels: Sequence[Wheel], artifact: ArtifactBuild) ->
         top_names=frozenset(facts["top-names"]),
         code=from_note(facts["code"]),
         distributions=tuple(map(shipped_from_note, facts["distributions"])),
-        savings=tuple(Saving(*each) for each in facts["savings"]),
+        savings=_savings_from_note(facts["savings"]),
         effects=_effects_from_note(facts["effects"]),
     )
+
+
+def _savings_from_note(
+    note: Sequence[tuple[str, str, int]] | None,
+) -> Counter[tuple[str, str]] | None:
+    if note is None:
+        return None
+    return Counter({(setting, condition): size for setting, condition, size in note})
 
 
 def _effects_from_note(note: Sequence[Sequence[Any]]) -> tuple[Effect, ...]:
@@ -207,7 +222,7 @@ def write_by_plan(artifact: ArtifactBuild, tree: StagedTree, path: Path, plan: P
 
     Raises:
         UnusablePlanError: What was copied is not what the plan says, so a wheel is another one
-            by now.
+            by now. Or the zip is large, and was small when the plan was noted.
     """
     cache, key = artifact.context.cache, _own_key(artifact, tree)
     own = _own_digest(tree)
@@ -235,6 +250,8 @@ def write_by_plan(artifact: ArtifactBuild, tree: StagedTree, path: Path, plan: P
         with suppress(FetchError):
             cache.keep_note(_LAST, key, {})
         raise UnusablePlanError("a wheel in the cache is not the one that was locked")
+    if plan.savings is None and is_large(unzipped=tree.size, zipped=written.size):
+        raise UnusablePlanError("the artifact has become large")
     if not is_the_same:
         with suppress(FetchError):  # a cache that cannot be written costs time only
             note = {"own": own, "sha256": written.sha256.hex(), "size": str(written.size)}
@@ -293,7 +310,7 @@ def keep_plan(
     staged: StagedArtifact,
     written: Written,
     shown: ArtifactView,
-    savings: Sequence[Saving] = (),
+    savings: Counter[tuple[str, str]] | None = None,
 ) -> None:
     """Note the plan of a verified zip, unless a local folder has one in common with a wheel.
 
@@ -330,7 +347,7 @@ def keep_plan(
         ],
         "top-names": sorted(top_names),
         "code": as_note({path: code for path, code in shown.code.items() if path not in own_paths}),
-        "savings": savings,
+        "savings": _savings_as_note(savings, tree, own),
         "effects": effects,
         "bytecode": [each.digest for each in bytecode],
         "distributions": [each.as_note() for each in shown.distributions if each.name not in own],
@@ -338,9 +355,26 @@ def keep_plan(
     packed = packed_files(tree, written, without=own, facts=facts)
     paths = [*(wheel.path for wheel in wheels), *(each.path for each in bytecode)]
     names = [wheel.name for wheel in wheels]
-    with suppress(FetchError):  # a cache that cannot be written costs time only
+    # A cache that cannot be written costs time only. Data has no compiler, and needs none.
+    with suppress(FetchError, UnusablePlanError):
         content = as_bytes(packed, paths, names)
-        cache.keep_signed(_NOTES, _key(artifact, wheels), content)
+        key = _key(artifact, wheels)
+        cache.keep_signed(_NOTES, key, content)
+        artifact.run.plans.pop(key, None)  # it was of no use to this artifact
+
+
+def _savings_as_note(
+    savings: Counter[tuple[str, str]] | None, tree: StagedTree, own: Collection[str]
+) -> list[tuple[str, str, int]] | None:
+    """Note what would be saved in the dependencies, without what the user's own files add."""
+    if savings is None or _decides_about_stubs(own):
+        return None
+    # Not loaded for a small zip.
+    from lambda_build_plugin.verify.savings import all_savings
+
+    own_entries = tuple(entry for entry in tree.entries if entry.owner in own)
+    of_dependencies = savings - all_savings(replace(tree, entries=own_entries))
+    return [(*setting, size) for setting, size in of_dependencies.items()]
 
 
 def _without(tree: StagedTree, owners: Collection[str]) -> StagedTree:
@@ -393,7 +427,7 @@ def _key(artifact: ArtifactBuild, wheels: Iterable[Wheel]) -> str:
     files = (f"{wheel.sha256} {wheel.filename}" for wheel in wheels)
     presets = [preset.value for preset in settings.exclude_presets]
     rules = json.dumps([presets, settings.exclude, settings.include, _compiler_key(artifact)])
-    return "\n".join((_FORMAT, settings.prefix, str(settings.epoch), rules, *files))
+    return "\n".join((_FORMAT, __version__, settings.prefix, str(settings.epoch), rules, *files))
 
 
 def _compiler_key(artifact: ArtifactBuild) -> list[object]:

@@ -186,8 +186,8 @@ def _stage_by_plan(
             own_tree = _compile(artifact, kept)
             check_names(own_tree.entries)
     tree = plan.with_project(own_tree)
-    if artifact.settings.bytecode and tree.size >= UNZIPPED_LIMIT:
-        raise UnusablePlanError("bytecode makes the artifact too large")
+    if tree.size >= UNZIPPED_LIMIT:  # the error says what could be left out of the wheels
+        raise UnusablePlanError("the artifact is too large")
     artifact.run.reporter.note(f"copying {len(plan.distributions)} packages as planned before")
     return StagedArtifact(
         tree=tree,

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.system.interpreters import Interpreter
+    from lambda_build_plugin.wheel.symbols import Symbols
 
 __all__ = [
     "holds_code",
@@ -116,18 +117,15 @@ def lacking_symbols(path: Path) -> tuple[str, ...]:
     Raises:
         BadZipFile: It is not a zip file.
     """
-    with zipfile.ZipFile(path) as archive:
-        files = {
-            info.filename: data
-            for info in archive.infolist()
-            if (data := archive.read(info)).startswith(elf.MAGIC)
-        }
-    try:
-        symbols = {name: read_symbols(data) for name, data in files.items()}
-        needed = {name: read_elf(io.BytesIO(data)).needed for name, data in files.items()}
-    except UnreadableElfError as error:
-        return (f"it has a file that cannot be checked: {error}",)
-    known = {*GLIBC_LIBRARIES, *map(posixpath.basename, files)}
+    symbols: dict[str, Symbols] = {}
+    needed: dict[str, frozenset[str]] = {}
+    for name, data in _elf_files(path):
+        try:
+            symbols[name] = read_symbols(data)
+            needed[name] = frozenset(read_elf(io.BytesIO(data)).needed)
+        except UnreadableElfError as error:
+            return (f"{name} cannot be checked: {error}",)
+    known = {*GLIBC_LIBRARIES, *map(posixpath.basename, symbols)}
     defined = frozenset().union(*(each.defined for each in symbols.values()))
     return tuple(
         f"{name} lacks {quoted(lacking, most=_MOST_SYMBOLS)}, which none of its libraries has"
@@ -135,6 +133,16 @@ def lacking_symbols(path: Path) -> tuple[str, ...]:
         if known.issuperset(needed[name])
         and (lacking := sorted(filter(_is_not_of_python, each.lacking - defined)))
     )
+
+
+def _elf_files(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the names and contents of ELF files, one at a time: together they may be huge."""
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            with archive.open(info) as file:
+                is_elf = file.read(len(elf.MAGIC)) == elf.MAGIC
+            if is_elf:
+                yield info.filename, archive.read(info)
 
 
 def _is_not_of_python(symbol: str) -> bool:

@@ -198,7 +198,8 @@ def _find_zig(path: str) -> _Zig:
     package = spec.submodule_search_locations if spec is not None else None
     folders = [*(package or ()), *path.split(os.pathsep)]
     programs = (shutil.which("zig", path=folder) for folder in folders)
-    found = [_examined(Path(program).resolve()) for program in programs if program]
+    # Links are not followed: snap and mise link to a program that acts by the name it is called by.
+    found = [_examined(Path(program).absolute()) for program in programs if program]
     usable = (zig for zig in found if not zig.problem)
     return next(usable, found[0] if found else _NONE)
 

@@ -56,8 +56,18 @@ print(json.dumps({
 """
 """Asks a Python where its headers are."""
 
-FLAG_VARIABLES = frozenset({"CFLAGS", "CPPFLAGS", "CXXFLAGS", "LDFLAGS", "ARCHFLAGS"})
-"""Variables with flags for the compilers of this machine, which are not passed on."""
+FLAG_VARIABLES = frozenset(
+    {
+        *("ARCHFLAGS", "CFLAGS", "CPPFLAGS", "CXXFLAGS", "LDFLAGS"),
+        # Clang reads these itself, and finds the headers and libraries of this machine.
+        *("CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH"),
+        *("CCC_OVERRIDE_OPTIONS", "ZIG_LIB_DIR"),
+        # `-C target-cpu=native` would be this machine's processor.
+        *("CARGO_BUILD_RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS"),
+        *("CMAKE_INCLUDE_PATH", "CMAKE_LIBRARY_PATH", "CMAKE_PREFIX_PATH"),
+    }
+)
+"""Variables with flags and folders for the compilers of this machine, which are not passed on."""
 
 _TARGETED = "_lambda_build_target"
 """The module that lets a backend's Python answer as the target's, and its `.pth` file."""
@@ -122,7 +132,7 @@ def write_cross_files(
     Args:
         compiler: What compiles, and for what.
         interpreter: The Python that runs the backend, whose headers are used.
-        folder: Where to write, for this build alone.
+        folder: Where to write, for this build alone, beside the environment of its backend.
         hidden: Folders whose names must not get into the result.
 
     Raises:
@@ -149,7 +159,7 @@ def write_cross_files(
     )
     # Modules get Python's functions from the process that loads them, so this is all they link.
     python.library.write_bytes(_EMPTY_ARCHIVE)
-    toolchain.write_text(_cmake(compiler, programs, python), encoding="utf-8")
+    toolchain.write_text(_cmake(compiler, programs, python, folder.parent), encoding="utf-8")
     cross_file.write_text(_meson(compiler, programs), encoding="utf-8")
     site = folder / "config.site"
     site.write_text(_config_site(compiler), encoding="utf-8")
@@ -172,7 +182,10 @@ def _headers(interpreter: Interpreter, folder: Path) -> dict[str, str]:
     folder.mkdir()
     try:
         found = json.loads(answer.stdout)
-        shutil.copytree(found["folders"][0], folder, dirs_exist_ok=True)
+        # Debian links packages' headers here, which may be gone.
+        shutil.copytree(
+            found["folders"][0], folder, ignore_dangling_symlinks=True, dirs_exist_ok=True
+        )
         shutil.copyfile(_config(Path(found["config"]), found["multiarch"]), folder / "pyconfig.h")
     except (OSError, ValueError, shutil.Error):
         return {}  # there are none here: the compiler says that Python.h is missing
@@ -337,7 +350,7 @@ if os.environ.get("_PYTHON_SYSCONFIGDATA_NAME") == "_sysconfigdata_lambda_build"
 # --- CMake, meson and configure scripts -----------------------------------------------
 
 
-def _cmake(compiler: CrossCompiler, programs: Path, python: _Python) -> str:
+def _cmake(compiler: CrossCompiler, programs: Path, python: _Python, scratch: Path) -> str:
     # `Python_SOABI` is overwritten when CMake compiles for another machine. What it then asks,
     # if it finds it, is this program; the variables with its path are not documented (the second
     # is that of CMake 4).
@@ -364,6 +377,15 @@ def _cmake(compiler: CrossCompiler, programs: Path, python: _Python) -> str:
         "set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)",
         "set(CMAKE_FIND_USE_CMAKE_SYSTEM_PATH FALSE)",
         "set(CMAKE_FIND_USE_SYSTEM_ENVIRONMENT_PATH TRUE)",
+        # Packages are also searched beside PATH's folders of programs, such as /usr/bin.
+        'string(REPLACE ":" ";" _lambda_build_path "$ENV{PATH}")',
+        "foreach(_lambda_build_folder IN LISTS _lambda_build_path)",
+        f'  string(FIND "${{_lambda_build_folder}}/" "{scratch}/" _lambda_build_place)',
+        "  if(NOT _lambda_build_place EQUAL 0)",
+        '    get_filename_component(_lambda_build_prefix "${_lambda_build_folder}" DIRECTORY)',
+        '    list(APPEND CMAKE_SYSTEM_IGNORE_PREFIX_PATH "${_lambda_build_prefix}")',
+        "  endif()",
+        "endforeach()",
         *(
             f'set({name}_{key} "{value}" CACHE STRING "" FORCE)'
             for name in ("Python", "Python3", "PYTHON")

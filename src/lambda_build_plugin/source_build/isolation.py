@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -69,6 +70,9 @@ _COMPILER_VARIABLES = (
     "LDCXXSHARED",
 )
 """Variables that distutils, meson and CMake read before they search for a compiler."""
+
+_BUILD_BASE = ".lambda-build"
+"""The folder in a stranger's source for setuptools' working files, which nothing packages."""
 
 _CALLED = "compiler-was-called"
 """The file in the scratch folder that a disabled compiler leaves."""
@@ -137,7 +141,7 @@ def build_in_isolation(source: Source, root: Path, folder: Path, how: Isolation)
     settings = how.settings
     try:
         cross = _cross_files(how, root)
-        run = _runner(how, cross, output)
+        run = _runner(how, cross, output, _build_base(source, root, how.scratch))
         with (
             variables(_OFFLINE if how.offline else {}, without=how.withheld_from_installer),
             # A backend's warnings are for its authors, but may explain why it fails.
@@ -186,13 +190,27 @@ def _config_settings(
     return config
 
 
-def _runner(how: Isolation, cross: CrossFiles | None, output: list[str]) -> Callable[..., None]:
+def _build_base(source: Source, root: Path, scratch: Path) -> str:
+    """Choose where setuptools compiles: never in the user's own folder.
+
+    The folder of a stranger's source is ours, and setup scripts may expect, as uamqp's does, that
+    what they are told is relative to it. What an earlier attempt has compiled there is removed.
+    """
+    if source.kind == "local":
+        return str(scratch)
+    shutil.rmtree(root / _BUILD_BASE, ignore_errors=True)
+    return _BUILD_BASE
+
+
+def _runner(
+    how: Isolation, cross: CrossFiles | None, output: list[str], build_base: str
+) -> Callable[..., None]:
     """Make the function that runs the hooks of the backend, and collects what they write."""
     withheld = how.withheld if cross is None else how.withheld | FLAG_VARIABLES
     base = {
         **_without(how.environ, withheld),
         **(_OFFLINE if how.offline else {}),
-        **_working_files_elsewhere(how.scratch, how.environ),
+        **_working_files_elsewhere(how.scratch, how.environ, build_base),
         **(cross.variables if cross is not None else {}),
         **how.settings.variables,
     }
@@ -314,7 +332,9 @@ class _OtherEnvironment:
         finished(command, environ=environ, together=True).check_returncode()
 
 
-def _working_files_elsewhere(scratch: Path, environ: Mapping[str, str]) -> dict[str, str]:
+def _working_files_elsewhere(
+    scratch: Path, environ: Mapping[str, str], build_base: str
+) -> dict[str, str]:
     """Keep the working files of setuptools out of the project.
 
     Its `build` and `*.egg-info` would stay there, and the contents of an old `build`
@@ -322,9 +342,7 @@ def _working_files_elsewhere(scratch: Path, environ: Mapping[str, str]) -> dict[
     """
     config = configparser.RawConfigParser()
     config.read(environ.get("DIST_EXTRA_CONFIG", ""), encoding="utf-8")
-    config.read_dict(
-        {"build": {"build_base": str(scratch)}, "egg_info": {"egg_base": str(scratch)}}
-    )
+    config.read_dict({"build": {"build_base": build_base}, "egg_info": {"egg_base": str(scratch)}})
     path = scratch / "extra.cfg"
     with path.open("w", encoding="utf-8") as file:
         config.write(file)

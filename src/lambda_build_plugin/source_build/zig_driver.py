@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
 
@@ -21,7 +22,7 @@ if __name__ != "__main__":
     if TYPE_CHECKING:
         from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["compiler_arguments"]
+__all__ = ["compiler_arguments", "reads_input"]
 
 _DROPPED = (
     "-mtune=",  # it changes no instruction set
@@ -88,10 +89,21 @@ _DROPPED_OF_LINKER = (
 _WITH_VALUE = frozenset({"--dynamic-list", "--exclude-libs", "-Map", "-plugin"})
 """Those of them whose value may be the next argument."""
 
-_SYSTEM_FOLDERS = ("/usr/include", "/usr/local/include", "/usr/lib", "/usr/local/lib", "/lib")
-_ORIGIN = "$ORIGIN"
-_CXX_ENDINGS = frozenset({".C", ".cc", ".cpp", ".cxx"})
-_NO_LINKING = frozenset({"-c", "-E", "-S", "-M", "-MM", "-fsyntax-only", "--version", "-v"})
+_INCLUDES = ("-I", "-isystem", "-idirafter", "-iquote")
+"""Options with a folder of headers. They differ in when it is searched, so each is kept."""
+
+_ROOTS = ("--sysroot", "-isysroot")
+"""Options with the root of another system, which zig has of its own."""
+
+_SYSTEM_FOLDERS = (
+    *("/usr/include", "/usr/lib", "/usr/lib32", "/usr/lib64", "/lib", "/lib32", "/lib64"),
+    *("/usr/local/include", "/usr/local/lib", "/usr/local/lib64"),
+)
+_LIBRARY = re.compile(r".*/lib(?P<name>[^/]+?)\.(?:a|so[.0-9]*)")
+_ORIGIN = ("$ORIGIN", "${ORIGIN}")
+_RPATH = frozenset({"-R", "-rpath", "--rpath"})
+_CXX_ENDINGS = frozenset({".C", ".CPP", ".c++", ".cc", ".cp", ".cpp", ".cxx"})
+_NO_LINKING = frozenset({"-c", "-E", "-S", "-M", "-MM", "-fsyntax-only", "--version"})
 _QUESTIONS = ("-dumpm", "-dumpv", "-print-", "--print-")
 """How options begin that ask the compiler about itself."""
 
@@ -109,7 +121,8 @@ def compiler_arguments(arguments: Sequence[str], plan: Mapping[str, object]) -> 
     hidden: Sequence[str] = plan["hidden"]  # type: ignore[assignment]
     arguments = list(_expanded(arguments))
     target = str(plan["target"])
-    if any(argument.startswith(_QUESTIONS) for argument in arguments):
+    asks_version = {"-v", "--version"}.issuperset(arguments)
+    if asks_version or any(argument.startswith(_QUESTIONS) for argument in arguments):
         # clang answers them itself, which knows neither the version of glibc nor our processor.
         return ["-target", target.partition(".")[0], *arguments]
     machine = target.partition("-")[0]
@@ -133,7 +146,8 @@ def _expanded(arguments: Iterable[str]) -> Iterator[str]:
     """Read the files of arguments (`@FILE`) that builds write when a command is too long."""
     for argument in arguments:
         if argument.startswith("@") and os.path.isfile(argument[1:]):  # noqa: PTH113
-            with open(argument[1:], encoding="utf-8") as file:  # noqa: PTH123
+            # Names of files need not be text.
+            with open(argument[1:], encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123
                 yield from _expanded(shlex.split(file.read()))
         else:
             yield argument
@@ -142,8 +156,11 @@ def _expanded(arguments: Iterable[str]) -> Iterator[str]:
 def _standards_of_others(arguments: Sequence[str]) -> Iterator[str]:
     """Name the options with a standard of C++ if C is compiled, and the other way round.
 
-    Extensions with sources in both languages have such options, and gcc only warns of them.
+    Extensions with sources in both languages have such options, and gcc only warns of them. What
+    `-x` says of the language counts, and not how the names of files end.
     """
+    if any(argument.startswith("-x") for argument in arguments):
+        return
     endings = {os.path.splitext(argument)[1] for argument in arguments}  # noqa: PTH122
     standards = {argument for argument in arguments if argument.startswith("-std=")}
     of_cxx = {argument for argument in standards if "++" in argument}
@@ -154,40 +171,66 @@ def _standards_of_others(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def _joined(arguments: Sequence[str]) -> Iterator[str]:
-    """Join options with values that are arguments of their own: `-I` `/usr/include`."""
+    """Join options with values that are arguments of their own: `-I` `/usr/include`.
+
+    Those for the linker are joined if they follow each other, as one may be the value of the
+    other: `-Wl,-rpath` `-Wl,$ORIGIN`.
+    """
+    linker = ["-Wl"]
     rest = iter(arguments)
     for argument in rest:
-        if argument in {"-I", "-L"}:
+        if argument.startswith("-Wl,"):
+            linker += argument.split(",")[1:]
+            continue
+        if argument == "-Xlinker":
+            linker.append(next(rest, ""))
+            continue
+        if argument.startswith("-R"):
+            linker += ["-rpath", argument[2:] or next(rest, "")]
+            continue
+        if linker[1:]:
+            yield ",".join(linker)
+            linker = ["-Wl"]
+        if argument in {*_INCLUDES, "-L"}:
             yield argument + next(rest, "")
-        elif argument in {"-isystem", "-idirafter", "-iquote"}:
-            yield "-I" + next(rest, "")
-        elif argument == "-Xlinker":
-            yield f"-Wl,{next(rest, '')}"
+        elif argument in _ROOTS:
+            next(rest, "")
         elif argument == "-u":  # whose value zig takes for a file
             yield f"-Wl,-u,{next(rest, '')}"
         else:
             yield argument
+    if linker[1:]:
+        yield ",".join(linker)
 
 
 def _kept(arguments: Iterator[str], headers: Mapping[str, str]) -> Iterator[str]:
     for argument in arguments:
-        option, value = argument[:2], argument[2:]
         if argument.startswith("-Wl,"):
             yield from _kept_of_linker(argument.split(",")[1:])
-        elif option == "-I" and value:
-            if os.path.normpath(value) in headers:
-                yield f"-I{headers[os.path.normpath(value)]}"
-            elif not _is_of_system(value):
-                yield argument
+        elif argument.startswith(_INCLUDES):
+            yield from _kept_folder(argument, headers)
         elif argument.startswith("-march="):
             # zig spells the names of processors with underscores, and those of Arm otherwise.
             name = argument.partition("=")[2]
             if name != "native" and not name.startswith("armv"):
                 yield f"-march={name.replace('-', '_')}"
-        elif argument.startswith("-R") or (option == "-L" and _is_of_system(value)):
+        elif argument.startswith("-L") and _is_of_system(argument[2:]):
             continue
-        elif not argument.startswith(_DROPPED):
+        elif _is_of_system(argument) and (library := _LIBRARY.fullmatch(argument)):
+            # zig has those of glibc for the target, and says of others that it cannot find them.
+            yield f"-l{library['name']}"
+        elif not argument.startswith((*_DROPPED, *_ROOTS)):
             yield argument
+
+
+def _kept_folder(argument: str, headers: Mapping[str, str]) -> Iterator[str]:
+    """Keep a folder of headers, unless this machine has installed what is in it."""
+    option = next(option for option in _INCLUDES if argument.startswith(option))
+    folder = argument[len(option) :]
+    if folder and os.path.normpath(folder) in headers:
+        yield option + headers[os.path.normpath(folder)]
+    elif not _is_of_system(folder):
+        yield argument
 
 
 def _kept_of_linker(parts: Sequence[str]) -> Iterator[str]:
@@ -196,10 +239,13 @@ def _kept_of_linker(parts: Sequence[str]) -> Iterator[str]:
     rest = iter(parts)
     for part in rest:
         name, equals, value = part.partition("=")
-        if name in {"-rpath", "--rpath", "-R", "-rpath-link", "--rpath-link"}:
-            folder = value if equals else next(rest, "")
-            if folder.startswith(_ORIGIN) and "link" not in name:
-                kept += ["-rpath", folder]
+        if name in _RPATH:
+            kept += _kept_rpath(value if equals else next(rest, ""))
+        elif part.startswith("-R"):
+            kept += _kept_rpath(part[2:])
+        elif name in {"-rpath-link", "--rpath-link"}:
+            if not equals:
+                next(rest, "")
         elif name == "-h":  # which zig does not know
             kept += ["-soname", next(rest, "")]
         elif name == "-t" or name.startswith(_DROPPED_OF_LINKER):
@@ -211,10 +257,25 @@ def _kept_of_linker(parts: Sequence[str]) -> Iterator[str]:
         yield ",".join(("-Wl", *kept))
 
 
+def _kept_rpath(folders: str) -> list[str]:
+    """Keep the folders that are found from the module's own; others name this machine."""
+    kept = [folder for folder in folders.split(":") if folder.startswith(_ORIGIN)]
+    return ["-rpath", ":".join(kept)] if kept else []
+
+
 def _is_of_system(folder: str) -> bool:
     """Tell whether a folder contains what this machine has installed."""
     path = os.path.normpath(folder)
     return any(path == place or path.startswith(f"{place}/") for place in _SYSTEM_FOLDERS)
+
+
+def reads_input(arguments: Sequence[str]) -> bool:
+    """Tell whether source code comes from standard input; `-o -` is about the output."""
+    before = ("", *arguments)
+    return any(
+        argument == "-" and option not in {"-o", "-MF"}
+        for option, argument in zip(before, arguments)  # noqa: B905 - Python 3.9 has no `strict`
+    )
 
 
 def _main() -> None:
@@ -223,7 +284,7 @@ def _main() -> None:
     tool, arguments = sys.argv[2], sys.argv[3:]
     if tool in {"cc", "c++"}:
         arguments = compiler_arguments(arguments, plan)
-        if "-" in arguments and "-x" not in arguments:
+        if reads_input(arguments) and "-x" not in arguments:
             # zig does not assume a language for what it reads from standard input.
             arguments = ["-x", "c" if tool == "cc" else "c++", *arguments]
     os.execv(plan["zig"], [plan["zig"], tool, *arguments])  # noqa: S606 - by its path

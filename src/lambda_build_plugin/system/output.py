@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import StageError
@@ -15,7 +16,6 @@ from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from typing_extensions import Self
 
@@ -83,7 +83,7 @@ class Outputs:
             OutputError: The parent folder cannot be created.
         """
         if path.is_symlink():
-            path = path.resolve()
+            path = Path(os.path.realpath(path))  # `resolve` fails for links that form a circle
         pending = _Pending(path, path.with_name(part_name()), is_same=False)
         with writing(path):
             missing = [folder for folder in reversed(path.parents) if not folder.exists()]
@@ -116,7 +116,9 @@ class Outputs:
         try:
             if pending.path.stat().st_size != size:
                 return None
-            pending.is_same = bytes.fromhex(check_file(pending.path).sha256) == sha256
+            pending.remember()
+            pending.sha256 = check_file(pending.path).sha256
+            pending.is_same = bytes.fromhex(pending.sha256) == sha256
         except OSError:
             return None
         self._say()
@@ -142,6 +144,7 @@ class Outputs:
         if not pending.path.is_file():
             return None
         with writing(pending.path):
+            pending.remember()
             pending.is_same = _have_same_content(temporary, pending.path)
         self._say()
         return not pending.is_same
@@ -221,9 +224,29 @@ class _Pending:
         self.temporary = temporary
         self.is_same = is_same
         """Whether the destination has this content already, so that nothing is moved."""
+        self.sha256 = ""
+        """That of the file at the destination, if it was hashed."""
+        self._seen: tuple[int, ...] = ()
         self._aside = self.temporary.with_suffix(".old")
         """What was at the destination before, until all results have been moved."""
         self.is_moved = False
+
+    def remember(self) -> None:
+        """Remember the file at the destination before it is compared.
+
+        Raises:
+            OSError: It cannot be found.
+        """
+        self._seen = _identity(self.path)
+
+    def _is_still_same(self) -> bool:
+        """Tell whether the destination still has the content that it had when it was compared."""
+        if not self.is_same:
+            return False
+        with suppress(OSError):
+            now = _identity(self.path)
+            return now == (self._seen or now) or check_file(self.path).sha256 == self.sha256
+        return False
 
     def move(self) -> None:
         """Replace what is at the destination, and keep it until `clean_up`.
@@ -231,8 +254,15 @@ class _Pending:
         Raises:
             OutputError: The system refuses it.
         """
-        if self.is_same:
+        if self._is_still_same():
             return
+        if self.is_same and not self.temporary.exists():
+            raise OutputError(
+                self.path,
+                "it was the zip that this build would have written, and was changed or removed "
+                "before the build ended",
+                hint="build again when no command of the build, and nobody else, writes there",
+            )
         with writing(self.path):
             self._keep_previous()
             self.temporary.replace(self.path)
@@ -302,6 +332,11 @@ def moved_in(path: Path) -> Iterator[Path]:
     """
     with Outputs() as outputs, writing(path):
         yield outputs.place(path)
+
+
+def _identity(path: Path) -> tuple[int, ...]:
+    status = path.stat()
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def _have_same_content(one: Path, other: Path) -> bool:

@@ -6,6 +6,7 @@ packages.
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,11 @@ from lambda_build_plugin.stage.filters import preset_effect
 from lambda_build_plugin.verify.sizes import Saving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from lambda_build_plugin.stage.tree import StagedTree
 
-__all__ = ["possible_savings"]
+__all__ = ["all_savings", "possible_savings", "worth_telling"]
 
 _SDK_ALONE = SDK_HEADS | {"s3transfer", "jmespath"}
 """Packages of the AWS SDK that few other packages require."""
@@ -41,7 +42,24 @@ _WORTH_TELLING = 1 << 16  # bytes
 
 def possible_savings(tree: StagedTree) -> tuple[Saving, ...]:
     """Find the settings that make a tree smaller, the most effective first."""
-    found = (saving for saving in _savings(tree) if saving.size >= _WORTH_TELLING)
+    return worth_telling(all_savings(tree))
+
+
+def all_savings(tree: StagedTree) -> Counter[tuple[str, str]]:
+    """Map settings, with their conditions, to the bytes that each would save.
+
+    The savings of two trees without a common folder can be added.
+    """
+    return Counter({(each.setting, each.condition): each.size for each in _savings(tree)})
+
+
+def worth_telling(savings: Mapping[tuple[str, str], int]) -> tuple[Saving, ...]:
+    """List what `all_savings` has found and is not small, the most effective first."""
+    found = (
+        Saving(setting, size, condition)
+        for (setting, condition), size in savings.items()
+        if size >= _WORTH_TELLING
+    )
     return tuple(sorted(found, key=lambda saving: (-saving.size, saving.setting)))
 
 
