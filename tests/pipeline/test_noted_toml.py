@@ -94,3 +94,18 @@ def test_errors_of_a_lock(tmp_path: Path, text: str) -> None:
         reader(a_lock(tmp_path, text))
 
     assert not (tmp_path / "c").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(".".join(["a"] * 5000) + " = 1\n", id="deep"),
+        pytest.param(f"a = 0x{'f' * 5000}\n", id="giant"),
+    ],
+)
+def test_lock_that_cannot_be_noted(tmp_path: Path, text: str) -> None:
+    """What TOML can say and JSON cannot is read each time."""
+    reader = NotedToml(cache=a_cache(tmp_path / "c"))
+
+    assert next(iter(reader(a_lock(tmp_path, text)).whole())) == "a"
+    assert next(iter(reader(a_lock(tmp_path, text)).whole())) == "a"

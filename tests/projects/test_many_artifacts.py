@@ -158,6 +158,15 @@ def test_project_that_is_not_divided(tmp_path: Path, setting: str) -> None:
     assert len(parts(tmp_path, TABLE + setting)) == 1
 
 
+@pytest.mark.parametrize("setting", ['contents = "project"', 'lock = "other.txt"'])
+def test_locks_that_differ(tmp_path: Path, setting: str) -> None:
+    """A lock has a say in how the project's wheel is built, and all artifacts ship the same one."""
+    table = f"{TABLE}[tool.lambda-build.artifacts.other]\n{setting}\n"
+
+    assert len(parts(tmp_path, table)) == 1
+    assert len(parts(tmp_path / "source", f'{table}project = "source"\n')) == 12
+
+
 # --- what is built --------------------------------------------------------------------------
 
 
@@ -277,6 +286,58 @@ def test_progress_counts_projects(tmp_path: Path) -> None:
     assert stream.getvalue().endswith("1 of 2 projects done, 1 waiting: other\n")
 
 
+SOURCE = """\
+[tool.lambda-build]
+runtime = "python3.12"
+[tool.lambda-build.artifacts.source]
+architecture = "arm64"
+project = "source"
+[tool.lambda-build.artifacts.wheel]
+architecture = "x86_64"
+"""
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_wheel_is_not_built_for_the_target_of_sources(tmp_path: Path, jobs: str) -> None:
+    """The first target that the project's wheel is built for is one that ships a wheel."""
+    project = a_divided_project(tmp_path, SOURCE)
+    hook = project / "hatch_build.py"
+    tag = '        build_data.update(pure_python=False, tag="py3-none-manylinux_2_17_x86_64")\n'
+    hook.write_text(hook.read_text() + tag)
+
+    run = ran(project, "--jobs", jobs)
+
+    assert (run.code, run.errors) == (0, "")
+    assert (tmp_path / "count").read_text() == "built\n"
+
+
+SAME = """\
+[tool.lambda-build]
+runtime = "python3.12"
+architecture = "x86_64"
+[tool.lambda-build.artifacts.one]
+[tool.lambda-build.artifacts.two]
+output = "dist/many-2.5-one-function-python3.12-x86_64.zip"
+exclude = ["one.py"]
+"""
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_same_path_that_is_known_late(tmp_path: Path, jobs: str) -> None:
+    """With a version of the build backend's, one artifact must not replace another."""
+    project = a_divided_project(tmp_path, SAME)
+    settings = project / "pyproject.toml"
+    text = settings.read_text().replace('version = "1.0"', 'dynamic = ["version"]')
+    settings.write_text(f'{text}[tool.hatch.version]\npath = "src/many/__init__.py"\n')
+    (project / "src" / "many" / "__init__.py").write_text('__version__ = "2.5"\n')
+
+    run = ran(project, "--jobs", jobs)
+
+    assert run.code == StageError.exit_code
+    assert "another artifact of the same build is written there" in run.errors
+    assert not (project / "dist").exists()
+
+
 # --- failures ---------------------------------------------------------------------------------
 
 WRONG = """\
@@ -333,6 +394,7 @@ def test_killed_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     environ = quiet_environment(tmp_path / "home", LAMBDA_BUILD_RUNTIME="python3.13")
     artifacts = load_all_settings(project, environ=environ)
     workers: list[Worker] = []
+    killed: list[str] = []
     start = Pool.start
 
     def kept(pool: Pool) -> Worker:
@@ -347,6 +409,7 @@ def test_killed_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         def started(self, project: ProjectBuild, part: Part) -> Reporter:
             self.begun += 1
             if self.begun == 3:
+                killed.append(project.artifacts[part.artifacts[0]].label)
                 next(each for each in workers if each.part == part).process.kill()
             return super().started(project, part)
 
@@ -363,7 +426,9 @@ def test_killed_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     many, last = build_projects(projects, workers=2, reporter=Killing())
 
     assert isinstance(many.failure, Failure)
-    assert "ended by the signal SIGKILL" in many.failure.text
+    assert many.failure.text.startswith(
+        f"error: many: {killed[0]}: the process that built it was ended by the signal SIGKILL"
+    )
     assert (many.reports, len(last.reports)) == ((), 1)
     assert not (project / "dist").exists()
     assert len(zips(other)) == 1

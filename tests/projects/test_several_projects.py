@@ -22,8 +22,10 @@ from fakes.repositories import (
 )
 from fakes.wheels import a_wheel
 
+from lambda_build_plugin.commands.api import load_all_settings
 from lambda_build_plugin.config.sources import SettingsSource
 from lambda_build_plugin.pipeline.host import read_host
+from lambda_build_plugin.pipeline.outputs import check_folders
 from lambda_build_plugin.projects.read import Request, read_projects
 from lambda_build_plugin.system.output import OutputError
 
@@ -260,6 +262,20 @@ def test_folder_that_cannot_be_made(tmp_path: Path, output: str) -> None:
     assert run.errors.count("error: ") == 1
     assert not (root / "count").exists()
     assert (root / "zips").read_text() == "mine"
+
+
+def test_drive_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Windows, not even the root of a path must exist."""
+    root = a_repository(tmp_path, "a")
+    settings = load_all_settings(
+        root / "functions" / "a", environ=quiet_environment(tmp_path / "home")
+    )
+    monkeypatch.setattr("os.path.lexists", lambda _: False)
+
+    with pytest.raises(OutputError) as caught:
+        check_folders(settings)
+
+    assert caught.value.why == f"{tmp_path.anchor} does not exist"
 
 
 def test_folder_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

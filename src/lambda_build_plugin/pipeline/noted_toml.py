@@ -50,8 +50,9 @@ class NotedToml:
         if note is not None:
             return Table(json.loads(note), at=path.name)
         table = read_toml(path)
-        # A file with dates cannot be noted. One that has changed just now is noted next time.
-        with suppress(TypeError, OSError, FetchError):
+        # Dates, tables that are nested too deeply and giant numbers cannot be noted. A file that
+        # has changed just now is noted next time.
+        with suppress(TypeError, ValueError, RecursionError, OSError, FetchError):
             if path.read_bytes() == content:
                 self.cache.keep_signed(_NOTES, key, json.dumps(table.whole()).encode())
         return table

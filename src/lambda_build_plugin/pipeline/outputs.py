@@ -72,8 +72,11 @@ def _folder_of(path: Path) -> Path:
 
 def _folder_problem(folder: Path) -> str:
     """Say why a folder cannot be made, or nothing be written to it; empty if it can."""
-    there = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
-    if not there.is_dir():
+    ancestors = (folder, *folder.parents)
+    there = next((each for each in ancestors if os.path.lexists(each)), None)
+    if there is None:  # a drive of Windows may be missing
+        return f"{ancestors[-1]} does not exist"
+    if not os.path.isdir(there):  # noqa: PTH112 - also false where the user may not look
         return f"{there} is not a folder"
     if not os.access(there, os.W_OK | os.X_OK):
         return f"you have no permission to write to {there}, or its disk is read-only"

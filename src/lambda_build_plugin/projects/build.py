@@ -137,8 +137,9 @@ class _Progress:
         return tuple(report for _, report in sorted(found.items(), key=itemgetter(0)))
 
     def outputs(self) -> PlacedOutputs:
-        """Get what all parts have prepared."""
-        ends = [end.outputs for _, end in self.built]
+        """Get what all parts have prepared, in the order of the artifacts."""
+        built = sorted(self.built, key=lambda each: each[0].artifacts)
+        ends = [end.outputs for _, end in built]
         return PlacedOutputs(
             results=tuple(result for each in ends for result in each.results),
             folders=tuple(folder for each in ends for folder in each.folders),
@@ -252,13 +253,16 @@ class _Run:
         try:
             end = worker.hear()
         except WorkerEndedError as ended:
+            project = self._projects[part.project]
+            first = project.artifacts[part.artifacts[0]]
+            start = f"{first.label}: " if project.is_divided else ""  # else the project's label
             error = LambdaBuildError(
-                f"the process that built it was ended {ended.how}",
+                f"{start}the process that built it was ended {ended.how}",
                 why="something outside of lambda-build has ended it, such as the system when "
                 "memory is short; nothing of the project is left",
                 hint="build it again, with fewer processes at once if memory is short: `--jobs 1`",
             )
-            failure = Failure.of(error, self._projects[part.project].label, verbose=False)
+            failure = Failure.of(error, project.label, verbose=False)
             end = Built(failure, worker.outputs, part.artifacts[0])
             self._pool.forget(worker)
         if end is not None:

@@ -2,13 +2,16 @@
 
 An artifact stays with those that provide for it. Everything stays together if commands of the
 user run, because these may change the files of the project, or if the artifacts differ in how
-sources are built, because all of them ship the same wheel of the project.
+sources are built, because all of them ship the same wheel of the project. A lock has a say in
+that as well.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from typing import TYPE_CHECKING
+
+from lambda_build_plugin.config.settings import Contents, Form
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +57,12 @@ def _belong_together(artifacts: Sequence[Settings]) -> bool:
         (each.build_environment, each.cross_compile, each.only_binary, each.no_binary)
         for each in artifacts
     }
-    return len(ways) > 1 or any(
+    locks = {
+        each.needs_lock and (each.lock or True)
+        for each in artifacts
+        if each.contents is not Contents.DEPENDENCIES and each.form is Form.WHEEL
+    }
+    return max(len(ways), len(locks)) > 1 or any(
         each.hooks.before_build or each.hooks.after_stage for each in artifacts
     )
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from lambda_build_plugin.config.settings import Contents
+from lambda_build_plugin.config.settings import Contents, Form
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.pipeline.build import build_artifact, prepare
 from lambda_build_plugin.pipeline.run import Run
@@ -220,7 +220,8 @@ class _Current:
             self._prepared = prepare(self.run, self.project.artifacts)
             if self.project.is_divided:
                 for settings in self._prepared:
-                    if settings.contents is not Contents.DEPENDENCIES:
+                    ships_project = settings.contents is not Contents.DEPENDENCIES
+                    if ships_project and settings.form is Form.WHEEL:
                         target = settings.target
                         self.run.first_targets.setdefault(target.runtime, target)
         return self._prepared

@@ -184,13 +184,28 @@ class Outputs:
                 with suppress(OSError):
                     folder.rmdir()
 
+    def _check_destinations(self) -> None:
+        """Check that no result would replace another; a version in a name is only known now."""
+        seen: set[str] = set()
+        for pending in self._pending:
+            place = os.path.realpath(pending.path)
+            if place in seen:
+                raise OutputError(
+                    pending.path,
+                    "another artifact of the same build is written there",
+                    hint="give one of them another `output`",
+                )
+            seen.add(place)
+
     def _move_all(self) -> None:
         """Move all results to their destinations, or none.
 
         Raises:
-            OutputError: One cannot be moved. The message says where the previous file of another
-                destination is, should it be impossible to restore it.
+            OutputError: Two have the same destination, or one cannot be moved. The message says
+                where the previous file of another destination is, should it be impossible to
+                restore it.
         """
+        self._check_destinations()
         try:
             for pending in self._pending:
                 pending.move()
