@@ -35,7 +35,11 @@ def test_a_file_without_sections_tells_nothing() -> None:
     assert read_symbols(an_elf()) == Symbols(defined=frozenset(), lacking=frozenset())
 
 
-@pytest.mark.parametrize("data", [b"", b"\x7fELF", b"\x7fELF\x02\x01\x01" + b"\xff" * 100])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\x7fELF", b"\x7fELF\x02\x01\x01" + b"\xff" * 100],
+    ids=["empty", "cut off", "numbers that do not fit"],
+)
 def test_a_broken_file_is_an_error(data: bytes) -> None:
     """A file that ends too early, or whose numbers do not fit together, is not guessed at."""
     with pytest.raises(UnreadableElfError):

@@ -27,6 +27,13 @@ _UNVERSIONED = frozenset({0, 1})
 """VER_NDX_LOCAL and VER_NDX_GLOBAL: the symbol has no version, so no library of glibc has it."""
 
 
+_OF_BROKEN_FILES = (
+    *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
+    struct.error,
+)
+"""What pyelftools raises, depending on its version, if the numbers in a file do not fit together."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Symbols:
     """The symbols of a 64-bit ELF file that the dynamic linker sees."""
@@ -48,8 +55,7 @@ def read_symbols(data: bytes) -> Symbols:
 
     try:
         symbols = list(_symbols(ELFFile(io.BytesIO(data))))
-    # The last three come from broken files, whose numbers do not fit together.
-    except (ELFError, ConstructError, LookupError, ValueError, struct.error) as error:
+    except (ELFError, ConstructError, *_OF_BROKEN_FILES) as error:
         raise UnreadableElfError(f"it is no readable ELF file: {error}") from error
     return Symbols(
         defined=frozenset(name for name, is_defined, _ in symbols if is_defined),
