@@ -31,7 +31,7 @@ _OF_BROKEN_FILES = (
     *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
     struct.error,
 )
-"""What pyelftools raises, depending on its version, if the numbers in a file do not fit together."""
+"""What pyelftools raises, depending on its version, if numbers in a file do not fit together."""
 
 
 @dataclass(frozen=True, kw_only=True)
