@@ -403,13 +403,11 @@ def _find_effects(
         None if that differs from what they have done, because of the project's own files, or if
         they have left out metadata.
     """
-    from lambda_build_plugin.stage.filters import filtered
+    from lambda_build_plugin.stage.filters import filtered_by
 
-    found = filtered(
+    found = filtered_by(
+        settings,
         unfiltered,
-        presets=settings.exclude_presets,
-        exclude=settings.exclude,
-        include=settings.include,
     )
     paths = [entry.path for entry in found.tree.entries]
     if paths != [entry.path for entry in kept.entries]:

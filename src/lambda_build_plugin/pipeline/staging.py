@@ -204,13 +204,11 @@ def _filter_beside(settings: Settings, plan: Plan, project: StagedTree) -> _Laid
     """Leave out files of the user's own wheels; the plan knows which others are left out."""
     if not plan.effects:
         return _Laid(tree=project, unfiltered=project, excluded=(), warnings=())
-    from lambda_build_plugin.stage.filters import filtered
+    from lambda_build_plugin.stage.filters import filtered_by
 
-    kept = filtered(
+    kept = filtered_by(
+        settings,
         project,
-        presets=settings.exclude_presets,
-        exclude=settings.exclude,
-        include=settings.include,
         beside=[each.wheel.name for each in plan.tree.distributions],
         elsewhere=plan.effects,
     )
@@ -220,7 +218,7 @@ def _filter_beside(settings: Settings, plan: Plan, project: StagedTree) -> _Laid
 def _lay_out(
     artifact: ArtifactBuild, wheels: Sequence[Wheel], project: PlainProject | None
 ) -> _Laid:
-    from lambda_build_plugin.stage.filters import filtered
+    from lambda_build_plugin.stage.filters import filtered_by
 
     settings = artifact.settings
     layouts = Layouts(artifact.context.cache)
@@ -229,11 +227,9 @@ def _lay_out(
         from lambda_build_plugin.stage.scripts import with_scripts
 
         tree = with_scripts(tree, settings.target.runtime)
-    kept = filtered(
+    kept = filtered_by(
+        settings,
         tree,
-        presets=settings.exclude_presets,
-        exclude=settings.exclude,
-        include=settings.include,
     )
     check_names(kept.tree.entries)
     return _Laid(

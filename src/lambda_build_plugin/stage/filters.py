@@ -22,7 +22,7 @@ from lambda_build_plugin.values import dataclass
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from lambda_build_plugin.config.settings import Preset
+    from lambda_build_plugin.config.settings import Preset, Settings
     from lambda_build_plugin.stage.tree import Entry, StagedTree
 
 __all__ = ["Effect", "Excluded", "Filtered", "filtered", "preset_effect"]
@@ -131,6 +131,24 @@ def preset_effect(preset: Preset, tree: StagedTree) -> Effect:
     names = {each.wheel.name for each in tree.distributions}
     _, (effect,) = _applied(list(preset_rules((preset,), tree, paths, names)), tree, paths)
     return effect
+
+
+def filtered_by(
+    settings: Settings,
+    tree: StagedTree,
+    *,
+    beside: Collection[str] = (),
+    elsewhere: Sequence[Effect] = (),
+) -> Filtered:
+    """Leave out what the settings of an artifact say; the other arguments are those of `filtered`."""
+    return filtered(
+        tree,
+        presets=settings.exclude_presets,
+        exclude=settings.exclude,
+        include=settings.include,
+        beside=beside,
+        elsewhere=elsewhere,
+    )
 
 
 def _applied(
