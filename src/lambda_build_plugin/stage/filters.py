@@ -140,7 +140,7 @@ def filtered_by(
     beside: Collection[str] = (),
     elsewhere: Sequence[Effect] = (),
 ) -> Filtered:
-    """Leave out what the settings of an artifact say; the other arguments are those of `filtered`."""
+    """Leave out what settings say; the other arguments are those of `filtered`."""
     return filtered(
         tree,
         presets=settings.exclude_presets,
