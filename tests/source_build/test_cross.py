@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 from fakes.arm64 import arm64_python
 from fakes.extensions import a_project_with_extension, include_of
 from fakes.locks import CACHE
@@ -391,6 +392,46 @@ def test_on_other_systems_zig_is_no_remedy() -> None:
     target = Target(runtime=RUNTIMES[_RUNTIME], architecture=Architecture.X86_64)
 
     assert remedy(CrossCompile.AUTO, target, here, environ={"PATH": os.devnull}) == ""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        pytest.param("cc x.c", "c++ x.c", {"in_c": False, "_Z6in_cxxv": True}, id="c++"),
+        pytest.param("c++ x.c", "cc x.c", {"in_c": True, "_Z6in_cxxv": False}, id="cc"),
+        pytest.param("cc x.c", "cc -x c++ x.c", {"in_c": False, "_Z6in_cxxv": True}, id="-x c++"),
+        pytest.param("cc -xc++ x.c", "cc -xc x.c", {"in_c": True, "_Z6in_cxxv": False}, id="-xc"),
+    ],
+)
+def test_the_language_is_that_of_gcc(
+    tmp_path: Path, first: str, second: str, expected: dict[str, bool]
+) -> None:
+    """It follows the compiler's name and `-x`, also if zig has compiled the file before."""
+    compiler = CrossCompiler(
+        zig=zig_folder() / "zig",
+        version="0.14.0",
+        triple="aarch64-linux-gnu.2.34",
+        machine="aarch64",
+        cpu="neoverse_n1",
+        cache=tmp_path / "cache",
+    )
+    files = write_cross_files(compiler, Interpreter.running(), tmp_path, hidden=())
+    code = "#ifdef __cplusplus\nint in_cxx() { return 1; }\n#else\nint in_c;\n#endif\n"
+    (tmp_path / "x.c").write_text(code, encoding="utf-8")
+
+    for command in (first, second):
+        program, *arguments = command.split()
+        subprocess.run(
+            [files.programs / program, "-c", *arguments, "-o", "x.o"],
+            cwd=tmp_path,
+            env={**environment(tmp_path / "unused"), **files.variables},
+            check=True,
+        )
+
+    table = ELFFile(io.BytesIO((tmp_path / "x.o").read_bytes())).get_section_by_name(".symtab")
+    assert isinstance(table, SymbolTableSection)
+    names = {symbol.name for symbol in table.iter_symbols()}
+    assert {name: name in names for name in expected} == expected
 
 
 @pytest.mark.skipif(shutil.which("autoconf") is None, reason="needs autoconf")
