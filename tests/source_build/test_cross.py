@@ -318,6 +318,26 @@ def test_a_usable_zig_further_on_path_is_taken(tmp_path: Path) -> None:
     assert (found.zig, found.version) == (new, "0.14.0-dev.1+0dd0c9620")
 
 
+def test_the_zig_of_the_extra_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the package `ziglang` contains comes before what PATH leads to."""
+    other = a_program(tmp_path / "bin", "zig", "echo 0.14.0")
+    monkeypatch.delitem(sys.modules, "ziglang")  # which conftest.py hides
+    monkeypatch.syspath_prepend(zig_folder().parent)
+    target = Target(runtime=RUNTIMES["python3.11"], architecture=Architecture.ARM64)
+    here = replace(Interpreter.running(), version="3.11.4", platform="linux-x86_64")
+
+    found = find_cross_compiler(
+        CrossCompile.AUTO,
+        target,
+        here,
+        environ={"PATH": str(other.parent)},
+        cache_dir=tmp_path / "cache",
+    )
+
+    assert found is not None
+    assert found.zig == zig_folder() / "zig"
+
+
 def test_a_link_to_zig_is_not_followed(tmp_path: Path) -> None:
     """Links of snap and mise lead to a program that is zig only by the name it is called by."""
     script = '[ "$(basename "$0")" = zig ] && echo 0.14.0 || echo 2026.11.0'
