@@ -151,6 +151,23 @@ def test_the_bytes_do_not_name_the_build(tmp_path: Path, built: Built) -> None:
     assert str(tmp_path).encode() not in module
 
 
+def test_the_cache_does_not_grow_with_each_build(tmp_path: Path) -> None:
+    """Only zig's own libraries are kept: what a build has compiled, no other finds."""
+    zig = tmp_path / "zig"
+    zig.mkdir()
+    kept = []
+
+    for number in ("1", "2"):
+        own = tmp_path / number / "cache"  # which has no wheel, so that it is compiled again
+        own.mkdir(parents=True)
+        (own / "zig").symlink_to(zig)
+        run = build(own.parent, environment(own), "--runtime", _RUNTIME, "--arch", _OTHER)
+        assert run.code == 0, run.errors
+        kept.append({path for path in zig.rglob("*") if path.is_file()})
+
+    assert kept[0] == kept[1]
+
+
 @pytest.mark.skipif(_OTHER != "arm64", reason="this machine runs it without qemu")
 def test_an_extension_for_arm64_works(tmp_path: Path, built: Built) -> None:
     """The module gives the right answer in a Python for arm64, which qemu runs."""
