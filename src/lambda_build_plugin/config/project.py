@@ -6,6 +6,7 @@ fact in a table of its own, that one. Executes nothing.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import field
 from typing import TYPE_CHECKING
@@ -460,7 +461,7 @@ def _folders_up(root: Path) -> tuple[Path, ...]:
     folders = (root, *root.parents)
     for names in ((".git",), _WORKSPACE_LOCKS):
         for steps, folder in enumerate(folders, 1):
-            if any((folder / name).exists() for name in names):
+            if any(os.path.exists(f"{folder}{os.sep}{name}") for name in names):  # noqa: PTH110 - many folders
                 return folders[:steps]
     return (root,)
 
