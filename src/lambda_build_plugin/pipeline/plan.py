@@ -19,6 +19,7 @@ import shutil
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from lambda_build_plugin import __version__
@@ -114,7 +115,7 @@ class Plan:
         distributions = (*self.tree.distributions, *project.distributions)
         return StagedTree(
             entries=tuple(
-                sorted((*self.tree.entries, *project.entries), key=lambda entry: entry.path)
+                sorted((*self.tree.entries, *project.entries), key=attrgetter("path"))
             ),
             distributions=tuple(sorted(distributions, key=lambda each: each.wheel.name)),
             prefix=project.prefix,

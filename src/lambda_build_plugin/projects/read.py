@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.artifacts import read_artifacts
@@ -19,6 +19,7 @@ from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.pipeline.outputs import check_folders
 from lambda_build_plugin.projects.model import Failure, ProjectBuild
 from lambda_build_plugin.projects.parts import parts_of
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +34,7 @@ _FILES_AT_ONCE = 16
 """Downloads of all workers together, where each of them may also have two."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """What a frontend wants of all projects alike."""
 
@@ -99,7 +100,7 @@ def with_jobs(artifacts: Sequence[Settings], workers: int) -> tuple[Settings, ..
     return tuple(replace(settings, jobs=jobs) for settings in artifacts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Found:
     """What one project's files say, or what is wrong with them."""
 
