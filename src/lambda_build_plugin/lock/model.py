@@ -12,12 +12,8 @@ from dataclasses import dataclass as compiled_dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from packaging.specifiers import SpecifierSet
-from packaging.version import Version
-
 from lambda_build_plugin.config.build_policy import BuildPolicy
 from lambda_build_plugin.config.indexes import IndexOptions
-from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:

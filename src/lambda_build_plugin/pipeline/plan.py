@@ -114,9 +114,7 @@ class Plan:
         """Add the project's own files to those of the dependencies."""
         distributions = (*self.tree.distributions, *project.distributions)
         return StagedTree(
-            entries=tuple(
-                sorted((*self.tree.entries, *project.entries), key=attrgetter("path"))
-            ),
+            entries=tuple(sorted((*self.tree.entries, *project.entries), key=attrgetter("path"))),
             distributions=tuple(sorted(distributions, key=lambda each: each.wheel.name)),
             prefix=project.prefix,
             disputes=tuple(sorted((*self.tree.disputes, *project.disputes), key=_staging_order)),
