@@ -286,6 +286,39 @@ def test_progress_counts_projects(tmp_path: Path) -> None:
     assert stream.getvalue().endswith("1 of 2 projects done, 1 waiting: other\n")
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_each_line_names_its_artifact(tmp_path: Path, jobs: str) -> None:
+    """With -v it is clear what is built for which artifact, also by one process."""
+    table = f"[tool.lambda-build]\n{RUNTIMES}[tool.lambda-build.artifacts.api]\n"
+    project = a_divided_project(tmp_path, table)
+
+    run = ran(project, "--jobs", jobs, "-v")
+
+    assert run.code == 0, run.errors
+    start = "" if jobs == "2" else "many "
+    assert {line.partition(": ")[0] for line in run.errors.splitlines()} == {
+        f"{start}api {runtime} {architecture}"
+        for runtime in ("python3.12", "python3.13")
+        for architecture in ("x86_64", "arm64")
+    }
+
+
+def test_each_line_names_the_artifact_of_a_project(tmp_path: Path) -> None:
+    """A project with several artifacts among others is named together with them."""
+    table = '[tool.lambda-build]\nruntime = ["python3.12", "python3.13"]\n'
+    a_divided_project(tmp_path, f"{table}{HOOK}")
+    other = a_function(tmp_path, "other", ONE, table='[tool.lambda-build]\nruntime="python3.13"\n')
+
+    run = ran(other, "../many", ".", "--jobs", "2", "-v")
+
+    assert run.code == 0, run.errors
+    assert {line.partition(": ")[0] for line in run.errors.splitlines()} == {
+        "many python3.12 x86_64",
+        "many python3.13 x86_64",
+        "other",
+    }
+
+
 SOURCE = """\
 [tool.lambda-build]
 runtime = "python3.12"

@@ -386,6 +386,27 @@ def test_report_in_a_file(tmp_path: Path) -> None:
     assert f"error: b: {failure['what']}" in run.errors
 
 
+# --- the steps of a run -----------------------------------------------------------------------
+
+
+def test_each_line_names_its_project(tmp_path: Path) -> None:
+    """Lines of several processes are mixed, so each of them says whose it is, whole."""
+    root = a_repository(tmp_path, "api", "jobs")
+    for folder in (root / "functions").iterdir():
+        with (folder / "pyproject.toml").open("a") as file:
+            file.write("hooks.after-stage = [\"printf 'one\\\\n\\\\n  two\\\\n'\"]\n")
+
+    run = ran(root, "--workspace", "--jobs", "2", "-v")
+
+    assert run.code == 0, run.errors
+    lines = run.errors.splitlines()
+    assert {line.partition(":")[0] for line in lines} == {"api", "jobs"}
+    for name in ("api", "jobs"):
+        own = [line for line in lines if line.startswith(name)]
+        start = own.index(f"{name}: one")
+        assert own[start : start + 3] == [f"{name}: one", f"{name}:", f"{name}:   two"]
+
+
 # --- failures ---------------------------------------------------------------------------------
 
 

@@ -339,7 +339,7 @@ def _build_project(session: Session, folder: Path) -> Sequence[BuildReport]:
     session.check_result_files(artifacts)
     if (results := _build_in_processes(session, artifacts)) is not None:
         return results
-    reporter = session.reporter(sys.stderr)
+    reporter = session.reporter(sys.stderr, several=len(artifacts) > 1)
     with reporter.live():
         return build_all(artifacts, reporter)
 

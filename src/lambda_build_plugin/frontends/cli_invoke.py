@@ -268,7 +268,7 @@ def _built(arguments: _Arguments, session: Session, request: Request) -> Request
     project = read_project(request.artifact)
     sources = [session.flags(), environment_source(host), table_source(project)]
     artifacts = read_artifacts(project, sources, host, wanted=session.artifact_names)
-    reporter = session.reporter(sys.stderr)
+    reporter = session.reporter(sys.stderr, several=len(artifacts) > 1)
     with reporter.live():
         built = build_function(artifacts, arguments.artifact, reporter)
     if not session.quiet:
