@@ -59,7 +59,7 @@ COMMANDS = {
 }
 """Commands by the first argument; a folder with such a name is spelled `./lock`.
 
-Each module has a function `parser()`, whose options include a switch `verbose`, and a
+Each module has a function `parser()`, whose options include those of `add_verbosity`, and a
 function `run(arguments, environ)`.
 """
 
