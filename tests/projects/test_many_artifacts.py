@@ -371,6 +371,47 @@ def test_same_path_that_is_known_late(tmp_path: Path, jobs: str) -> None:
     assert not (project / "dist").exists()
 
 
+LINKED = """\
+[tool.lambda-build]
+runtime = "python3.12"
+[tool.lambda-build.artifacts.one]
+output = "one.zip"
+[tool.lambda-build.artifacts.two]
+output = "two.zip"
+exclude = ["one.py"]
+"""
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_outputs_that_are_links_to_one_file(tmp_path: Path, jobs: str) -> None:
+    """With symbolic links one would replace the other, which is told before anything is built."""
+    project = a_divided_project(tmp_path, LINKED)
+    (project / "two.zip").symlink_to("one.zip")
+
+    run = ran(project, "--jobs", jobs)
+
+    assert run.code == SettingsError.exit_code
+    assert f"{project / 'one.zip'} would be written by `one`" in run.errors
+    assert not (project / "one.zip").exists()
+    assert not (tmp_path / "count").exists()
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_outputs_that_are_two_names_of_one_file(tmp_path: Path, jobs: str) -> None:
+    """A hard link does no harm, since a new zip takes the place of one name only."""
+    project = a_divided_project(tmp_path, LINKED)
+    assert ran(project).code == 0
+    first, second = (project / f"{name}.zip" for name in ("one", "two"))
+    expected = zips(project)
+    second.unlink()
+    second.hardlink_to(first)
+
+    run = ran(project, "--jobs", jobs)
+
+    assert (run.code, run.errors) == (0, "")
+    assert zips(project) == expected
+
+
 # --- failures ---------------------------------------------------------------------------------
 
 WRONG = """\

@@ -245,6 +245,50 @@ def test_two_of_one_name(tmp_path: Path) -> None:
     assert not (root / "zips").exists()
 
 
+@pytest.mark.parametrize(
+    ("setting", "place", "inside"),
+    [
+        pytest.param('output = "../files/b.zip"', "files/b.zip", True, id="zip-in-folder"),
+        pytest.param('unpacked = "../files/b"', "files/b", True, id="folder-in-folder"),
+        pytest.param('output = "../files"', "files", False, id="zip-and-folder"),
+    ],
+)
+def test_outputs_that_would_meet(tmp_path: Path, setting: str, place: str, *, inside: bool) -> None:
+    """What one project would write into the unpacked files of another is told before."""
+    root = a_repository(tmp_path, "a", "b")
+    for name, line in (("a", 'unpacked = "../files"'), ("b", setting)):
+        with (root / "functions" / name / "pyproject.toml").open("a") as file:
+            file.write(f"{line}\n")
+
+    run = ran(root, "--workspace")
+
+    told = "b, inside of what a writes" if inside else "b and by a"
+    first = f"error: {root / 'functions' / place} would be written by {told}"
+    assert (run.code, run.errors.splitlines()[0]) == (2, first)
+    assert zips(root) == {}
+
+
+@pytest.mark.parametrize("other", ["a", "elsewhere"])
+def test_outputs_that_are_links_to_one_file(tmp_path: Path, other: str) -> None:
+    """A link at the place of a zip stands for the file that it points to, also if there is none."""
+    root = a_repository(tmp_path, "a", "b")
+    paths = [
+        root / "functions" / name / "dist" / f"{name}-1.0-function-python3.13-x86_64.zip"
+        for name in ("a", "b")
+    ]
+    for path in paths:
+        path.parent.mkdir()
+    target = paths[0] if other == "a" else root / "elsewhere.zip"
+    for path in paths[1:] if other == "a" else paths:
+        path.symlink_to(target)
+
+    run = ran(root, "--workspace")
+
+    assert run.code == 2
+    assert run.errors.startswith(f"error: {target} would be written by a and by b\n")
+    assert not target.exists()
+
+
 @pytest.mark.parametrize("output", ["zips/", "zips/deeper/"])
 def test_folder_that_cannot_be_made(tmp_path: Path, output: str) -> None:
     """If `-o FOLDER/` is a file, it is told once, before anything is built."""
