@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fakes.disks import second_place
 from fakes.projects import a_project, quiet_environment, run_lambda_build
 from fakes.repositories import a_counting_library, a_function, locked
 from fakes.wheels import a_wheel
@@ -410,6 +411,25 @@ def test_outputs_that_are_two_names_of_one_file(tmp_path: Path, jobs: str) -> No
 
     assert (run.code, run.errors) == (0, "")
     assert zips(project) == expected
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["new", "same"])
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_two_spellings_of_one_path(tmp_path: Path, jobs: str, *, there: bool) -> None:
+    """In a folder that is mounted twice, one zip must not replace another in silence."""
+    table = LINKED.replace('"one.zip"', '"dist/a.zip"').replace('"two.zip"', '"again/a.zip"')
+    project = a_divided_project(tmp_path, table)
+    if there:
+        assert ran(project, "--artifact", "one").code == 0
+    before = zips(project)
+    (project / "dist").mkdir(exist_ok=True)
+
+    with second_place(project / "dist", project / "again"):
+        run = ran(project, "--jobs", jobs)
+
+    assert (run.code, run.output) == (StageError.exit_code, "")
+    assert f"{project / 'again' / 'a.zip'}\n  why: another artifact of the same" in run.errors
+    assert zips(project) == before
 
 
 # --- failures ---------------------------------------------------------------------------------

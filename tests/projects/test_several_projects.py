@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fakes.disks import second_place
 from fakes.index import FakeIndex
 from fakes.projects import quiet_environment, run_lambda_build
 from fakes.repositories import (
@@ -287,6 +288,23 @@ def test_outputs_that_are_links_to_one_file(tmp_path: Path, other: str) -> None:
     assert run.code == 2
     assert run.errors.startswith(f"error: {target} would be written by a and by b\n")
     assert not target.exists()
+
+
+def test_two_spellings_of_one_path(tmp_path: Path) -> None:
+    """In a folder that is mounted twice, no zip replaces that of another project."""
+    root = a_repository(tmp_path, "a", "b")
+    for name in ("a", "b"):
+        with (root / "functions" / name / "pyproject.toml").open("a") as file:
+            file.write(f'output = "../../{name}/x.zip"\n')
+    (root / "a").mkdir()
+
+    with second_place(root / "a", root / "b"):
+        run = ran(root, "functions/a", "functions/b", "--jobs", "1")
+
+    assert run.code == 7
+    assert run.errors.startswith(f"error: b: cannot write {root / 'b' / 'x.zip'}\n")
+    assert "it is the artifact of a, which was built in the same run" in run.errors
+    assert list(zips(root)) == ["a/x.zip"]
 
 
 @pytest.mark.parametrize("output", ["zips/", "zips/deeper/"])
