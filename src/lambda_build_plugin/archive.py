@@ -88,7 +88,13 @@ class Written:
     """Compressed bytes of each entry of the tree, in its order."""
 
     records: tuple[bytes, ...] = field(default=(), repr=False, compare=False)
-    """The central directory: the record of each entry of the tree."""
+    """The record of each entry of the tree in the central directory, with any offset."""
+
+    offsets: tuple[int, ...] = field(default=(), repr=False, compare=False)
+    """Where the local header of each entry begins in the zip."""
+
+    directory: bytes = field(default=b"", repr=False, compare=False)
+    """The central directory."""
 
     packed_sha256: bytes = field(default=b"", repr=False, compare=False)
     """Of the headers and data of all entries that were already packed, if it was wanted; or else
@@ -101,7 +107,7 @@ class Written:
         """Say where an entry of the tree lies in the zip, given its number and its path."""
         fields = _CENTRAL.unpack_from(self.records[number])
         method, crc, compressed, size = fields[_METHOD], *fields[_CRC : _CRC + 3]
-        return Member(self.path, name, fields[-1], compressed, size, crc, method)
+        return Member(self.path, name, self.offsets[number], compressed, size, crc, method)
 
 
 def write_archive(
@@ -133,15 +139,13 @@ def write_archive(
         path.open("xb", buffering=0) as file,
         _Output(file, hashes_packed=hashes_packed, in_thread=in_thread) as output,
     ):
-        records, compressed, starts = _write_all(tree, output, epoch, own)
+        members = _write_all(tree, output, epoch, own)
     return Written(
         path=path,
         size=output.offset,
         sha256=output.digest,
-        compressed=compressed,
-        records=records,
         packed_sha256=output.packed_digest,
-        starts=starts,
+        **members._asdict(),
     )
 
 
@@ -158,10 +162,18 @@ def describe_archive(tree: StagedTree, path: Path, *, epoch: int | None, sha256:
         StageError: A member of a wheel is damaged.
     """
     output = _Nothing()
-    records, compressed, _ = _write_all(tree, output, epoch)
-    return Written(
-        path=path, size=output.offset, sha256=sha256, compressed=compressed, records=records
-    )
+    members = _write_all(tree, output, epoch)
+    return Written(path=path, size=output.offset, sha256=sha256, **members._asdict())
+
+
+class _Members(NamedTuple):
+    """What is known of all members, as `Written` has it."""
+
+    records: tuple[bytes, ...]
+    offsets: tuple[int, ...]
+    compressed: tuple[int, ...]
+    starts: tuple[int, ...]
+    directory: bytes
 
 
 def _write_all(
@@ -169,15 +181,11 @@ def _write_all(
     output: _Output | _Nothing,
     epoch: int | None,
     own: Collection[str] | None = None,
-) -> tuple[tuple[bytes, ...], tuple[int, ...], tuple[int, ...]]:
-    """Write the members of a zip and its directory.
-
-    Returns:
-        The records of the directory, and for each member its compressed bytes, and where they
-        begin in its wheel.
-    """
+) -> _Members:
+    """Write the members of a zip and its directory."""
     date = _dos_date(epoch)
-    central: list[bytes] = []
+    records: list[bytes] = []
+    offsets: list[int] = []
     compressed: list[int] = []
     starts: list[int] = []
     with ExitStack() as wheels:
@@ -185,23 +193,27 @@ def _write_all(
         for is_packed, entries in _runs(tree.entries):
             if is_packed:
                 run: list[Packed] = [entry.data for entry in entries]  # type: ignore[misc]
-                central += map(_with_offset, run, output.copy_packed(run, opened))
+                offsets += output.copy_packed(run, opened)
+                records += [data.record for data in run]
                 compressed += [data.compressed for data in run]
                 starts += [data.start for data in run]
                 continue
             for entry in entries:
                 packed = _packed(entry, reader)
                 header = _local_header(entry, packed, date)
-                central.append(_central_header(entry, header, output.offset))
+                offsets.append(output.offset)
+                records.append(_central_header(entry, header))
                 output.write(
                     header, *packed.chunks, is_packed=own is not None and entry.owner not in own
                 )
                 compressed.append(packed.size)
                 starts.append(packed.start)
-        start, count = output.offset, len(central)
-        output.write(b"".join(central))
-        output.write(_END.pack(b"PK\x05\x06", 0, 0, count, count, output.offset - start, start, 0))
-    return tuple(central), tuple(compressed), tuple(starts)
+        start, count, directory = output.offset, len(records), _directory(records, offsets)
+        output.write(directory)
+        output.write(_END.pack(b"PK\x05\x06", 0, 0, count, count, len(directory), start, 0))
+    return _Members(
+        tuple(records), tuple(offsets), tuple(compressed), tuple(starts), bytes(directory)
+    )
 
 
 def _local_header(entry: Entry, packed: _Deflated, date: tuple[int, int]) -> bytes:
@@ -211,20 +223,25 @@ def _local_header(entry: Entry, packed: _Deflated, date: tuple[int, int]) -> byt
     return LOCAL_HEADER.pack(b"PK\x03\x04", _VERSION, 0, *fields, len(name), 0) + name
 
 
-def _central_header(entry: Entry, local: bytes, offset: int) -> bytes:
-    """Write the record that belongs to a local header."""
+def _central_header(entry: Entry, local: bytes) -> bytes:
+    """Write the record that belongs to a local header; its offset is filled in later."""
     mode = stat.S_IFREG | (EXECUTABLE_MODE if entry.executable else FILE_MODE)
     fields = LOCAL_HEADER.unpack_from(local)[3:-2]
     name = local[LOCAL_HEADER.size :]
     versions = (_VERSION, _UNIX, _VERSION, 0)
     lengths = (len(name), 0, 0, 0, 0)
-    packed = _CENTRAL.pack(b"PK\x01\x02", *versions, *fields, *lengths, mode << 16, offset)
+    packed = _CENTRAL.pack(b"PK\x01\x02", *versions, *fields, *lengths, mode << 16, 0)
     return packed + name
 
 
-def _with_offset(data: Packed, offset: int) -> bytes:
-    record = data.record
-    return b"".join((record[:_WITHOUT_OFFSET], _OFFSET.pack(offset), record[_CENTRAL.size :]))
+def _directory(records: Sequence[bytes], offsets: Iterable[int]) -> bytearray:
+    """Write the central directory, with the offsets of this zip."""
+    directory = bytearray().join(records)
+    places = accumulate(map(len, records), initial=_WITHOUT_OFFSET)
+    # The last place is where one more record would begin.
+    for place, offset in zip(places, offsets, strict=False):
+        _OFFSET.pack_into(directory, place, offset)
+    return directory
 
 
 def _runs(entries: Sequence[Entry]) -> Iterator[tuple[bool, Sequence[Entry]]]:
@@ -252,12 +269,11 @@ def packed_files(
     Raises:
         OSError: The zip cannot be read.
     """
-    offsets = [written.member(number, "").header_offset for number in range(len(tree.entries))]
-    end = written.size - END_SIZE - sum(map(len, written.records))
+    ends = (*written.offsets[1:], written.size - END_SIZE - len(written.directory))
     entries: list[Entry] = []
     with written.path.open("rb") as file:
         for number, (entry, start, stop) in enumerate(
-            zip(tree.entries, offsets, [*offsets[1:], end], strict=True)
+            zip(tree.entries, written.offsets, ends, strict=True)
         ):
             if entry.owner in without:
                 continue
@@ -311,7 +327,7 @@ class _Nothing:
         self.offset = 0
         """Bytes so far."""
 
-    def write(self, *parts: bytes, is_packed: bool = False) -> None:
+    def write(self, *parts: bytes | bytearray, is_packed: bool = False) -> None:
         """Count bytes that were not packed before."""
         del is_packed
         self.offset += sum(map(len, parts))
@@ -399,7 +415,7 @@ class _Output:
     def packed_digest(self) -> bytes:
         return (self._packed_hash or self._hash).digest()
 
-    def write(self, *parts: bytes, is_packed: bool = False) -> None:
+    def write(self, *parts: bytes | bytearray, is_packed: bool = False) -> None:
         """Write bytes that were not packed before; tell if they are to be hashed like those."""
         self._switch(is_packed=is_packed)
         for part in parts:
@@ -461,7 +477,7 @@ class _Output:
                 self._hand_over()
             self._is_packed = is_packed
 
-    def _put(self, part: bytes | memoryview) -> None:
+    def _put(self, part: bytes | bytearray) -> None:
         while len(part) > _BLOCK - self._size:
             room = _BLOCK - self._size
             self._view[self._size :] = part[:room]

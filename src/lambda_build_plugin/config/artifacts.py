@@ -224,6 +224,8 @@ def _chosen(
 
 def _provider_problems(planned: Sequence[_Planned], names: Iterable[str]) -> Iterator[str]:
     """Yield mistakes in `provided-by`: unknown, for another target, or a zip of this build."""
+    if not any(each.settings.provided_by for each in planned):
+        return  # most projects have none, and a workspace has many projects
     there = {(each.settings.artifact, each.settings.target) for each in planned}
     zips = {_place(each): each for each in planned}
     for each in planned:
@@ -244,6 +246,8 @@ def _provider_problems(planned: Sequence[_Planned], names: Iterable[str]) -> Ite
 
 def _place_problems(planned: Sequence[_Planned]) -> Iterator[str]:
     """Yield the places that two artifacts would be written to, or one inside of the other."""
+    if len(planned) == 1:
+        return
     zips: defaultdict[Path, list[tuple[_Planned, str]]] = defaultdict(list)
     for each in planned:
         zips[_place(each)].append((each, "output"))

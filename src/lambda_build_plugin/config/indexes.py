@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
+
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["IndexAccess", "IndexOptions"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class IndexAccess:
     """How a host is configured to reach one index; applies to its origin only."""
 
@@ -45,7 +47,7 @@ class IndexAccess:
     """Patterns of names that it is not used for, unless `include` matches them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class IndexOptions:
     """Where files can be found, according to the lock itself."""
 

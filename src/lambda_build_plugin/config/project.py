@@ -6,8 +6,11 @@ fact in a table of its own, that one. Executes nothing.
 
 from __future__ import annotations
 
+import os
 import re
-from dataclasses import field
+from dataclasses import field, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
@@ -21,7 +24,6 @@ from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
-    from pathlib import Path
 
     from packaging.utils import NormalizedName
 
@@ -51,6 +53,9 @@ _PINNED = re.compile(
 
 _WORKSPACE_LOCKS = ("uv.lock", "pdm.lock", "requirements.lock")
 """Locks at the root of a workspace that also serve its members (uv, PDM, rye)."""
+
+_KEPT = 128
+"""Files whose content was read; a workspace may have as many members."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,13 +263,30 @@ def _read(root: Path) -> Project:
 
 
 def _from_pyproject(root: Path, data: Table) -> Project:
-    project = data.table("project")
-    optional = project.table("optional-dependencies")
     is_package = _is_package(data, legacy=_is_legacy_package(root))
     pinned_python, pinned_in = _pinned_python(root)
-    return Project(
+    return replace(
+        _declared(data),
         root=root,
         name=_name(data) or canonicalize_name(root.name or "root"),
+        is_package=is_package,
+        pinned_python=pinned_python,
+        pinned_in=pinned_in,
+    )
+
+
+@lru_cache(maxsize=_KEPT)
+def _declared(data: Table) -> Project:
+    """Read what does not depend on the folder.
+
+    A local library is read for each project of a run that needs it, and `read_toml` returns the
+    same table as long as the file is the same.
+    """
+    project = data.table("project")
+    optional = project.table("optional-dependencies")
+    return Project(
+        root=Path(),
+        name=canonicalize_name("unknown"),
         version=_version(data),
         requires_python=_requires_python(project)
         or _poetry_python(data.table("tool").table("poetry").table("dependencies")),
@@ -275,12 +297,9 @@ def _from_pyproject(root: Path, data: Table) -> Project:
         optional_dependencies={
             canonicalize_name(extra): _requirements(optional, extra) for extra in optional
         },
-        is_package=is_package,
         build_system=_build_system(data),
         pyproject=data,
         tool=data.table("tool"),
-        pinned_python=pinned_python,
-        pinned_in=pinned_in,
     )
 
 
@@ -460,7 +479,7 @@ def _folders_up(root: Path) -> tuple[Path, ...]:
     folders = (root, *root.parents)
     for names in ((".git",), _WORKSPACE_LOCKS):
         for steps, folder in enumerate(folders, 1):
-            if any((folder / name).exists() for name in names):
+            if any(os.path.exists(f"{folder}{os.sep}{name}") for name in names):  # noqa: PTH110 - many folders
                 return folders[:steps]
     return (root,)
 

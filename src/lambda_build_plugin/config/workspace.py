@@ -10,13 +10,13 @@ from __future__ import annotations
 import glob
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.sources import TABLE, WORKSPACE, misnamed_tables
 from lambda_build_plugin.config.tables import TableError, read_toml
 from lambda_build_plugin.errors import SettingsError, quoted
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -122,7 +122,7 @@ def _matches(pattern: Path) -> list[Path]:
 # --- the members of a workspace -------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Workspace:
     """The root of a workspace, and the table that names its members."""
 

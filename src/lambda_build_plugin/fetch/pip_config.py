@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lambda_build_plugin.config.tables import stamp_of
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.fetch.raw_sources import is_true
 
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["add_pip", "pip_values"]
 
 _PIP_FILE = "pip.ini" if sys.platform == "win32" else "pip.conf"
+
+_SECTIONS = ("global", "install", "download")
+"""What counts for an installation; of two sections with an option, the later one wins."""
+
+_KEPT = 16
+"""Files that were read; pip has up to five."""
 
 
 def add_pip(raw: RawSources, environ: Mapping[str, str], *, home: Path, etc: Path) -> None:
@@ -55,29 +63,40 @@ def _pip_values(environ: Mapping[str, str], files: Iterable[Path]) -> Mapping[st
 
     A command's section wins over `[global]`, whichever files they are in.
     """
-    sections: dict[str, dict[str, str]] = {"global": {}, "install": {}, "download": {}}
+    sections: dict[str, dict[str, str]] = {name: {} for name in _SECTIONS}
     for path in filter(Path.is_file, files):
-        import configparser  # most users have no such file
-
-        parser = configparser.RawConfigParser()
-        try:
-            parser.read(path, encoding="utf-8")
-        except (configparser.Error, UnicodeDecodeError) as error:
-            raise SettingsError(
-                [f"{path}: {error}"], hint="fix the configuration of pip"
-            ) from error
-        for section, values in sections.items():
-            if parser.has_section(section):
-                values.update(
-                    (key.replace("_", "-").removeprefix("--"), value.strip())
-                    for key, value in parser.items(section)
-                )
+        for section, values in _sections(path, stamp_of(path)).items():
+            sections[section].update(values)
     variables = {
         key.removeprefix("PIP_").lower().replace("_", "-"): value
         for key, value in environ.items()
         if key.startswith("PIP_") and value
     }
-    return {**sections["global"], **sections["install"], **sections["download"], **variables}
+    return {key: value for each in (*sections.values(), variables) for key, value in each.items()}
+
+
+@lru_cache(maxsize=_KEPT)
+def _sections(path: Path, _stamp: tuple[int, int, int]) -> Mapping[str, Mapping[str, str]]:
+    """Read a file of pip's, once as long as it is the same: every project of a run asks for it.
+
+    Raises:
+        SettingsError: It is not a file of pip's.
+    """
+    import configparser  # most users have no such file
+
+    parser = configparser.RawConfigParser()
+    try:
+        parser.read(path, encoding="utf-8")
+    except (configparser.Error, UnicodeDecodeError) as error:
+        raise SettingsError([f"{path}: {error}"], hint="fix the configuration of pip") from error
+    return {
+        section: {
+            key.replace("_", "-").removeprefix("--"): value.strip()
+            for key, value in parser.items(section)
+        }
+        for section in _SECTIONS
+        if parser.has_section(section)
+    }
 
 
 def _pip_files(environ: Mapping[str, str], *, home: Path, etc: Path) -> Iterator[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from packaging.specifiers import SpecifierSet
@@ -15,6 +15,7 @@ from lambda_build_plugin.lock.markers import LockMarker
 from lambda_build_plugin.lock.model import sdist_suffixes
 from lambda_build_plugin.system.hashes import strongest
 from lambda_build_plugin.urls import filename_of
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +46,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Context:
     """What a reader knows besides the lock itself."""
 

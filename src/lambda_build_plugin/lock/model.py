@@ -8,15 +8,13 @@ the edges; `selection.packages` flattens both kinds for one target.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass as compiled_dataclass
+from dataclasses import field
 from typing import TYPE_CHECKING
-
-from packaging.specifiers import SpecifierSet
-from packaging.version import Version
 
 from lambda_build_plugin.config.build_policy import BuildPolicy
 from lambda_build_plugin.config.indexes import IndexOptions
-from lambda_build_plugin.lock.markers import LockMarker
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +45,7 @@ VCS_KINDS = ("git", "hg", "svn", "bzr")
 sdist_suffixes = (".tar.gz", ".zip", ".tar.bz2", ".tgz", ".tar.xz")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@compiled_dataclass(frozen=True, slots=True, kw_only=True)  # there may be thousands
 class LockedFile:
     """A wheel, an sdist or an archive, with the digest that the lock requires."""
 
@@ -70,7 +68,7 @@ class LockedFile:
     """Where the project is in an archive, if not at its root."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class LockedDirectory:
     """A folder of source code on this machine."""
 
@@ -81,7 +79,7 @@ class LockedDirectory:
     subdirectory: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class LockedVcs:
     """A commit of a repository."""
 
@@ -95,7 +93,7 @@ class LockedVcs:
     subdirectory: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@compiled_dataclass(frozen=True, slots=True, kw_only=True)  # there may be thousands
 class Edge:
     """A requirement of one locked package on another."""
 
@@ -107,7 +105,7 @@ class Edge:
     marker: LockMarker | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@compiled_dataclass(frozen=True, slots=True, kw_only=True)  # there may be thousands
 class LockedPackage:
     """One version of a package, with all files that the lock allows for it."""
 
@@ -152,7 +150,7 @@ class LockedPackage:
         return (self.name, str(self.version or ""))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Roots:
     """The edges at which the walk through a lock begins."""
 
@@ -163,7 +161,7 @@ class Roots:
     """Whether several entries may satisfy one edge, as in locks that keep version ranges."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Lock:
     """A whole lock file."""
 

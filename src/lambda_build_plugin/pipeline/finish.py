@@ -130,7 +130,7 @@ def _write(
     map_in_threads(
         lambda each: check_unchanged(each[0], each[1], shown=each[2]),
         [*tree.archives],
-        threads=os.cpu_count() or 1,
+        threads=1 if artifact.run.is_among_others else os.cpu_count() or 1,
     )
     return written
 

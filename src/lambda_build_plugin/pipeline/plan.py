@@ -19,6 +19,7 @@ import shutil
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from lambda_build_plugin import __version__
@@ -113,9 +114,7 @@ class Plan:
         """Add the project's own files to those of the dependencies."""
         distributions = (*self.tree.distributions, *project.distributions)
         return StagedTree(
-            entries=tuple(
-                sorted((*self.tree.entries, *project.entries), key=lambda entry: entry.path)
-            ),
+            entries=tuple(sorted((*self.tree.entries, *project.entries), key=attrgetter("path"))),
             distributions=tuple(sorted(distributions, key=lambda each: each.wheel.name)),
             prefix=project.prefix,
             disputes=tuple(sorted((*self.tree.disputes, *project.disputes), key=_staging_order)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.tables import read_toml
@@ -13,6 +12,7 @@ from lambda_build_plugin.lock.read import read_lock
 from lambda_build_plugin.pipeline.noted_toml import NotedToml
 from lambda_build_plugin.selection.explain import NoMatchingFileError, is_of_one_machine
 from lambda_build_plugin.selection.packages import reached
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, MutableMapping
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class TargetLock:
     """The lock of the project, and the packages in it that belong to the target."""
 

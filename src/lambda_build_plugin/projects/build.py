@@ -10,7 +10,7 @@ import os
 import time
 from collections import Counter, deque
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,7 @@ from lambda_build_plugin.system.cache_use import using
 from lambda_build_plugin.system.leftovers import sweep, temporary_folder
 from lambda_build_plugin.system.output import OutputError, Outputs, PlacedOutputs, only_file
 from lambda_build_plugin.system.processors import usable_processors
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -177,6 +178,8 @@ class _Run:
                 self._settle()
                 while not self._is_over():
                     self._give_out(workers)
+                    if not any(progress.waiting for progress in self._progress):
+                        self._pool.end_idle()
                     self._settle()  # while the workers go on
                     for worker in self._pool.ready():
                         self._hear(worker)

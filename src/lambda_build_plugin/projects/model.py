@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import LambdaBuildError
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.report import error_report
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Failure", "Part", "ProjectBuild", "ProjectResult", "ProjectsReporter"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Failure:
     """Why a project was not built, in a form that passes from one process to another."""
 
@@ -70,7 +70,7 @@ _BRANCHES: tuple[type[LambdaBuildError], ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Part:
     """Some artifacts of a project, which one process builds."""
 
@@ -81,7 +81,7 @@ class Part:
     """Their places among the artifacts of the project."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ProjectBuild:
     """One project of a run."""
 
@@ -109,7 +109,7 @@ class ProjectBuild:
         return " ".join(filter(None, (self.label, settings.artifact, str(settings.target))))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ProjectResult:
     """What has become of a project."""
 

@@ -163,6 +163,15 @@ class Pool:
         ready = set(map(id, wait([worker.connection for worker in busy])))
         yield from (worker for worker in busy if id(worker.connection) in ready)
 
+    def end_idle(self) -> None:
+        """End the workers that wait, because nothing is left to do for them.
+
+        The system frees their memory while the others still build.
+        """
+        for worker in self.workers:
+            if worker.part is None:
+                worker.process.kill()
+
     def __enter__(self) -> Self:
         return self
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from lambda_build_plugin.errors import LambdaBuildError, SettingsError
 from lambda_build_plugin.pipeline.outputs import check_folders
 from lambda_build_plugin.projects.model import Failure, ProjectBuild
 from lambda_build_plugin.projects.parts import parts_of
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -37,7 +38,7 @@ _FILES_AT_ONCE = 16
 """Downloads of all workers together, where each of them may also have two."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Request:
     """What a frontend wants of all projects alike."""
 
@@ -103,7 +104,7 @@ def with_jobs(artifacts: Sequence[Settings], workers: int) -> tuple[Settings, ..
     return tuple(replace(settings, jobs=jobs) for settings in artifacts)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class _Found:
     """What one project's files say, or what is wrong with them."""
 
@@ -168,7 +169,7 @@ def _check_places(projects: Sequence[ProjectBuild]) -> None:
                 ],
                 hint=hint,
             )
-    if meeting := list(_meeting(zips, folders)):
+    if folders and (meeting := list(_meeting(zips, folders))):
         raise SettingsError(
             meeting, hint="set another `output` or `unpacked` for one of the projects"
         )

@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 import traceback
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -31,6 +31,7 @@ from lambda_build_plugin.system.leftovers import temporary_folder
 from lambda_build_plugin.system.output import Outputs
 from lambda_build_plugin.system.sharing import SharedFolder
 from lambda_build_plugin.urls import redacted_text
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +55,7 @@ _BETWEEN_NEWS = 0.1  # seconds, between two messages about received bytes
 _OBJECTS_BEFORE_COLLECTING = 500_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Orders:
     """What a worker needs to know."""
 
@@ -208,7 +209,7 @@ class _Worker:
         return current
 
 
-@dataclass
+@dataclass()
 class _Current:
     """The project of which a worker builds parts, and what they share."""
 
@@ -235,7 +236,7 @@ class _Current:
         return self._prepared
 
 
-@dataclass
+@dataclass()
 class _Telling(Reporter):
     """Sends what somebody listens to."""
 

@@ -7,7 +7,6 @@ network nor the clock, and does not depend on the running machine.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.build_policy import BuildPolicy
@@ -15,6 +14,7 @@ from lambda_build_plugin.errors import SelectionError
 from lambda_build_plugin.selection.explain import NoMatchingFileError
 from lambda_build_plugin.selection.left_out import LeftOut
 from lambda_build_plugin.selection.wheel_choice import Selected, best_wheel, is_source, wheel_files
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["ForbiddenSourceError", "NoSourceError", "Selection", "select"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Selection:
     """What each package is installed from."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from packaging.requirements import Requirement
@@ -24,6 +24,7 @@ from lambda_build_plugin.lock.errors import (
 from lambda_build_plugin.lock.markers import Activated
 from lambda_build_plugin.lock.model import Roots
 from lambda_build_plugin.selection.left_out import LeftOut
+from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,7 +41,7 @@ _UNASKED_EXTRA = "it is needed only by an extra that was not requested"
 _UNASKED_GROUP = "it is needed only by a dependency group that was not requested"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Reached:
     """The packages that belong to the target, sorted by name, and all others."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import zipfile
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from packaging.utils import canonicalize_name
@@ -22,6 +22,7 @@ from lambda_build_plugin.runtime.sdk import SDK, SDK_HEADS
 from lambda_build_plugin.selection.graph import extras_of, pruned, requirements_of
 from lambda_build_plugin.selection.left_out import LeftOut
 from lambda_build_plugin.system.hashes import check_regular
+from lambda_build_plugin.values import dataclass
 from lambda_build_plugin.wheel.file import BROKEN_ZIP, is_version, read_text
 from lambda_build_plugin.wheel.metadata import headers
 
@@ -49,7 +50,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Provider:
     """Another artifact that is present when this one runs."""
 
@@ -70,7 +71,7 @@ class Provider:
     """Names that the user has excluded from it, as far as that is known."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Kept:
     """The chosen wheels that ship."""
 

@@ -23,6 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from packaging.specifiers import SpecifierSet
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 
 from lambda_build_plugin.config.tables import TableError
@@ -30,7 +31,6 @@ from lambda_build_plugin.source_build.compatibility import (
     is_pure,
     lacking_symbols,
     misfits,
-    requires_python,
     without_machine_code,
 )
 from lambda_build_plugin.source_build.errors import (
@@ -305,14 +305,14 @@ class _Attempts:
 def _check_metadata(source: Source, context: BuildContext, path: Path) -> str:
     """Check `Requires-Python`, normalize the metadata, and return what built the wheel."""
     try:
-        specifier = requires_python(path)
-        built_by = normalize(path)
+        found = normalize(path)
+        specifier = SpecifierSet(found.requires_python)
     except (zipfile.BadZipFile, ValueError) as error:
         problem = f"cannot read the metadata of {path.name}: {error}"
         raise BackendError(source, source.backend, problem) from error
     if not specifier.contains(context.target.python_version, prereleases=True):
         raise ExcludedPythonError(source, specifier, context.target)
-    return built_by
+    return found.built_by
 
 
 def _writable_root(source: Source, reporter: Reporter) -> Path:

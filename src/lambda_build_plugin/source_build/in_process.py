@@ -44,6 +44,8 @@ _WHEEL_BUILDERS = {
 }
 """What they import when they build a wheel; most of their time goes into that."""
 
+_parsed = lru_cache(maxsize=512)(Requirement)  # those of backends are the same in most projects
+
 
 def usable_backend(project: Project, settings: BuildSettings) -> str | None:
     """Return the backend's distribution if an isolated build would not differ, else None."""
@@ -78,7 +80,7 @@ def load_backend(project: Project, settings: BuildSettings) -> None:
 
 def _is_satisfied(text: str, backend: str) -> bool:
     try:
-        requirement = Requirement(text)
+        requirement = _parsed(text)
     except InvalidRequirement:
         return False
     version = _installed_version(backend)
@@ -128,7 +130,7 @@ def _has_plugins(group: str) -> bool:
 def _is_admitted(text: str, backend: str) -> bool:
     """Tell whether a constraint is about another package, or admits the installed version."""
     try:
-        name = canonicalize_name(Requirement(text).name)
+        name = canonicalize_name(_parsed(text).name)
     except InvalidRequirement:
         return False
     return name != backend or _is_satisfied(text, backend)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,7 +24,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.config.build_policy import ALL, BuildPolicy, format_rules
-from lambda_build_plugin.config.tables import TableError, read_toml
+from lambda_build_plugin.config.tables import TableError, read_toml, stamp_of
 from lambda_build_plugin.errors import SettingsError
 from lambda_build_plugin.fetch.pip_config import pip_values
 from lambda_build_plugin.fetch.raw_sources import is_true
@@ -55,6 +56,9 @@ __all__ = ["policy_warnings", "read_policy"]
 _OF_UV = frozenset({"uv.lock", "pylock.toml", "requirements file"})
 _OF_PIP = frozenset({"Pipfile.lock", "pylock.toml", "requirements file"})
 _OF_PDM = frozenset({"pdm.lock", "pylock.toml"})
+
+_KEPT = 16
+"""Files of constraints that were read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,8 +170,6 @@ def _constraint_files(
     """
     if not names:
         return (), ()
-    from lambda_build_plugin.lock.requirements_lines import HASH, read_lines
-
     found: list[str] = []
     warnings: list[str] = []
     for name in names:
@@ -177,15 +179,27 @@ def _constraint_files(
                 [f"{origin}: `{name}` is not a file"],
                 hint="name a file of constraints, relative to the project or absolute",
             )
-        hashed = False
-        for line in read_lines(path, place.environ):
-            if not line.text.startswith("-"):
-                text = HASH.sub("", f" {line.text}").strip()
-                hashed |= text != line.text
-                found.append(text)
-        if hashed:
+        lines, is_hashed = _constraints_in(path, stamp_of(path), tuple(place.environ.items()))
+        found += lines
+        if is_hashed:
             warnings.append(f"the hashes in {path.name} are not checked: only its versions count")
     return tuple(found), tuple(warnings)
+
+
+@lru_cache(maxsize=_KEPT)
+def _constraints_in(
+    path: Path, _stamp: tuple[int, int, int], variables: tuple[tuple[str, str], ...]
+) -> tuple[tuple[str, ...], bool]:
+    """Read the requirements in a file, and whether some have hashes.
+
+    It is read once as long as it is the same: every project of a run asks for it.
+    """
+    from lambda_build_plugin.lock.requirements_lines import HASH, read_lines
+
+    lines = [line.text for line in read_lines(path, dict(variables))]
+    texts = [text for text in lines if not text.startswith("-")]
+    without_hashes = [HASH.sub("", f" {text}").strip() for text in texts]
+    return tuple(without_hashes), without_hashes != texts
 
 
 # --- uv -------------------------------------------------------------------------------

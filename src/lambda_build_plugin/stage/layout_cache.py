@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, cast
 
 from lambda_build_plugin.errors import FetchError
@@ -28,6 +29,9 @@ _NOTES = "layouts"
 _FORM = "2"
 """The version of a layout, to be raised if wheels are laid out differently."""
 
+# Several projects of a run may need the same one.
+_lay_out_local = lru_cache(maxsize=16)(lay_out)
+
 
 class Layouts:
     """Lays wheels out, or remembers how they were laid out."""
@@ -43,7 +47,7 @@ class Layouts:
                 since it was hashed.
         """
         if wheel.source == "local":  # it is built anew each time
-            return lay_out(wheel)
+            return _lay_out_local(wheel)
         layout = _from_note(wheel, self._cache.note(_NOTES, _key(wheel)))
         if layout is None:
             layout = lay_out(wheel)

@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,7 +107,7 @@ class Outputs:
             path = Path(os.path.realpath(path))  # `resolve` fails for links that form a circle
         pending = _Pending(path, path.with_name(part_name()), is_same=False)
         with writing(path):
-            missing = [folder for folder in reversed(path.parents) if not folder.exists()]
+            missing = [*takewhile(lambda folder: not folder.exists(), path.parents)][::-1]
             self._pending.append(pending)
             self._folders += missing
             self._say()

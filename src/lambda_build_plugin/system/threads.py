@@ -19,13 +19,17 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
+def _nothing() -> None:
+    """Do what a thread does that waits for others."""
+
+
 def map_in_threads(
     work: Callable[[_T], _R],
     items: Sequence[_T],
     *,
     threads: int,
     order: Sequence[int] | None = None,
-    meanwhile: Callable[[], object] = lambda: None,
+    meanwhile: Callable[[], object] = _nothing,
 ) -> list[_R]:
     """Process all items, and return the results in the order of the items.
 
@@ -39,6 +43,8 @@ def map_in_threads(
         order: The places of the items, the first to start first; None for their own order.
         meanwhile: What the waiting thread does before it waits.
     """
+    if min(threads, len(items)) <= 1 and meanwhile is _nothing and order is None:
+        return list(map(work, items))  # one at a time: that needs no other thread
     todo: queue.SimpleQueue[int] = queue.SimpleQueue()
     done: queue.SimpleQueue[tuple[int, _R] | BaseException] = queue.SimpleQueue()
     is_over = threading.Event()

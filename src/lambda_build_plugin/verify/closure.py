@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from dataclasses import field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from lambda_build_plugin.verify.view import Shipped
 
 __all__ = ["UnmetRequirementsError", "Word", "check_closure"]
+
+_KEPT = 1024
+"""Distributions whose requirements were read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +120,7 @@ def _needs(
     todo = deque(each.name for each in distributions if each.name not in word.on_their_own)
     while todo:
         name = todo.popleft()
-        found[name] = tuple(_holding(by_name[name].requires, target, extras[name]))
+        found[name] = _holding(by_name[name].requires, target, frozenset(extras[name]))
         for requirement in found[name]:
             asked_of, new = (
                 canonicalize_name(requirement.name),
@@ -131,11 +135,20 @@ def _needs(
         yield from ((each, requirement) for requirement in found.get(each.name, ()))
 
 
+@lru_cache(maxsize=_KEPT)
 def _holding(
-    lines: Iterable[str], target: Target, extras: set[NormalizedName]
+    lines: tuple[str, ...], target: Target, extras: frozenset[NormalizedName]
+) -> tuple[Requirement, ...]:
+    """List the requirements that apply; invalid lines (PEP 508) are skipped.
+
+    The artifacts of a run have many distributions in common.
+    """
+    return tuple(_applying(lines, target, extras))
+
+
+def _applying(
+    lines: Iterable[str], target: Target, extras: frozenset[NormalizedName]
 ) -> Iterator[Requirement]:
-    """Yield the requirements that apply; invalid lines (PEP 508) are skipped."""
-    asked_for = frozenset(extras)
     for line in lines:
         if not extras and _is_of_an_extra(line):
             continue
@@ -143,7 +156,7 @@ def _holding(
             requirement = Requirement(line)
         except InvalidRequirement:
             continue
-        if holds(requirement, target, asked_for):
+        if holds(requirement, target, extras):
             yield requirement
 
 

@@ -58,14 +58,14 @@ def check_directory(written: Written) -> None:
     Raises:
         ArtifactError: It differs, or cannot be read.
     """
-    size = sum(map(len, written.records))
+    size = len(written.directory)
     try:
         with written.path.open("rb") as file:
             file.seek(-size - END_SIZE, os.SEEK_END)
             found = file.read(size)
     except OSError as error:
         raise ArtifactError(f"it cannot be read back: {error}") from error
-    if found != b"".join(written.records):
+    if found != written.directory:
         raise ArtifactError("its directory is not the one that was written")
 
 

@@ -14,6 +14,7 @@ import os
 import zlib
 from collections import defaultdict
 from contextlib import ExitStack, suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.errors import FetchError, StageError
@@ -58,6 +59,9 @@ _CHECK = "3"
 _CHUNK = 1 << 18  # bytes inflated at a time
 _MOST_THREADS = 8
 _SMALL = 1 << 18  # bytes of wheels
+_KEPT = 16
+"""Wheels that were checked and are not noted in the cache."""
+
 _MOST_NAMED = 3
 """Wheels in the headline of an error; its reason names all of them."""
 
@@ -168,8 +172,11 @@ def _size(wheel: Wheel) -> int:
         return 0
 
 
+@lru_cache(maxsize=_KEPT)
 def _checked(wheel: Wheel) -> Damage | Mapping[str, MachineCode]:
     """Check a wheel; what was found is about the file that was hashed, and about no other.
+
+    Several projects of a run may need the same local wheel.
 
     Raises:
         ChangedArchiveError: The file has changed.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["normalize", "rewrite"]
+__all__ = ["Normalized", "normalize", "rewrite"]
 
 _METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
 _WHEEL = re.compile(r"[^/]+\.dist-info/WHEEL")
@@ -31,20 +31,29 @@ _REQUIREMENT = re.compile(rb"^(Requires-Dist:[ \t]*)([^\r\n]*)", re.IGNORECASE |
 _END_OF_HEADERS = re.compile(rb"\r?\n\r?\n")
 
 
-def normalize(path: Path) -> str:
+class Normalized(NamedTuple):
+    """What the metadata of a wheel says."""
+
+    built_by: str
+    """The backend and its version as `WHEEL` named them, such as `hatchling 1.27.0`; empty if it
+    did not."""
+
+    requires_python: str
+    """As in METADATA, where backends may add to pyproject.toml; empty if it has none."""
+
+
+def normalize(path: Path) -> Normalized:
     """Remove from a wheel what depends on this machine, and spell its metadata in one way.
 
     Backends write where a path dependency lies, `common @ file:///home/me/common`, and the
     whole address of a repository. The first is true on this machine alone, so only the name
     stays; of the second, the login does not. `wheel.spelling` explains the rest.
 
-    Returns:
-        The backend and its version as `WHEEL` named them, such as `hatchling 1.27.0`; empty
-        if it did not.
-
     Raises:
         ValueError: The metadata or RECORD cannot be read.
+        BadZipFile: It is not a zip file.
     """
+    new = path.with_name(f"{path.name}.new")
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         licenses = {name: place for name in names if (place := _license_place(name)) is not None}
@@ -53,13 +62,16 @@ def normalize(path: Path) -> str:
             name: respelled_metadata(_without_traces(archive.read(name)), license_files=files)
             for name in filter(_METADATA.fullmatch, names)
         }
+        (only,) = metadata.values()
         wheel = {name: archive.read(name) for name in filter(_WHEEL.fullmatch, names)}
-    changed = {**metadata, **{name: respelled_wheel(data) for name, data in wheel.items()}}
-    new = path.with_name(f"{path.name}.new")
-    rewrite(path, new, changed, renamed=licenses)
+        changed = {**metadata, **{name: respelled_wheel(data) for name, data in wheel.items()}}
+        _copy(archive, new, changed, licenses)
     new.replace(path)
     named = " ".join(headers(data).get("generator", "") for data in wheel.values())
-    return re.sub(r"\((.*?)\)", r"\1", named).strip()
+    return Normalized(
+        built_by=re.sub(r"\((.*?)\)", r"\1", named).strip(),
+        requires_python=headers(only).get("requires-python", ""),
+    )
 
 
 def _license_place(name: str) -> str | None:
@@ -94,20 +106,21 @@ def _without_trace(match: re.Match[bytes]) -> bytes:
     return match[1] + text.encode("utf-8", errors="surrogateescape")
 
 
-def rewrite(
-    path: Path,
-    new: Path,
-    changed: Mapping[str, bytes],
-    *,
-    renamed: Mapping[str, str] | None = None,
-) -> None:
-    """Copy a wheel with new contents and names for some members, and update RECORD.
+def rewrite(path: Path, new: Path, changed: Mapping[str, bytes]) -> None:
+    """Copy a wheel with new contents for some members, and update RECORD.
 
     Raises:
         ValueError: RECORD cannot be read.
     """
-    names = renamed or {}
-    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(new, "w") as copy:
+    with zipfile.ZipFile(path) as archive:
+        _copy(archive, new, changed, {})
+
+
+def _copy(
+    archive: zipfile.ZipFile, new: Path, changed: Mapping[str, bytes], names: Mapping[str, str]
+) -> None:
+    """Copy a wheel with new contents and names for some members, and update RECORD."""
+    with zipfile.ZipFile(new, "w") as copy:
         for info in archive.infolist():
             data = changed.get(info.filename)
             if data is None:
