@@ -39,7 +39,7 @@ from lambda_build_plugin.stage.contents import ChangedFileError
 from lambda_build_plugin.stage.tree import Entry, LongNameError
 from lambda_build_plugin.system import interpreters
 from lambda_build_plugin.system.cache import CacheError
-from lambda_build_plugin.system.output import OutputError
+from lambda_build_plugin.system.output import OutputError, SameFileError
 from lambda_build_plugin.verify import (
     closure,
     findings,
@@ -277,6 +277,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     layer_files.LayerFilesError: lambda: layer_files.LayerFilesError(
         "bin/x", "`bin/x` cannot ship", why="it is a pipe", hint="rename it"
     ),
+    SameFileError: lambda: SameFileError(Path("demo.zip")),
     SamePlaceError: lambda: SamePlaceError(Path("demo.zip"), "orders"),
     DamagedMemberError: lambda: DamagedMemberError(MEMBER, "it is cut off"),
     WheelGoneError: lambda: WheelGoneError(Path("one-1.0-py3-none-any.whl")),

@@ -165,6 +165,7 @@ class StaleLockError(LockError):
         remedy: str,
         source: str = "pyproject.toml",
     ) -> None:
+        """Say what differs; of the lines in `differences`, those come first that name a cause."""
         self.path, self.differences = path, tuple(differences)
         super().__init__(
             f"the lock {path.name} is out of date",

@@ -103,6 +103,11 @@ class ProjectBuild:
         """Whether several processes may build it."""
         return len(self.parts) > 1
 
+    def artifact_label(self, number: int) -> str:
+        """Name one of several artifacts, by its place among those of the project."""
+        settings = self.artifacts[number]
+        return " ".join(filter(None, (self.label, settings.artifact, str(settings.target))))
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectResult:
