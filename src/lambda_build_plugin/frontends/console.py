@@ -1,4 +1,4 @@
-"""The console script `lambda-build`: it takes signals before anything else is loaded.
+"""The console script `lambda-build`: it takes signals before the command is loaded.
 
 Loading the command takes as long as some people need to press Ctrl-C, and until it handles
 signals itself, Python would answer with a traceback of half-loaded modules.
@@ -6,8 +6,8 @@ signals itself, Python would answer with a traceback of half-loaded modules.
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # `signal` would load `enum` and more
 import os
+import signal
 import sys
 
 __all__ = ["end_at_once", "entry_point"]
@@ -19,8 +19,8 @@ _SIGNALLED = 128
 def entry_point() -> None:
     """Run the console script."""
     # A shell ignores SIGINT for a job in the background, and that is left as it is.
-    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
-        _signal.signal(_signal.SIGINT, end_at_once)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, end_at_once)
     from lambda_build_plugin.frontends import cli
 
     cli.entry_point()
