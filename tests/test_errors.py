@@ -26,6 +26,7 @@ from lambda_build_plugin.invoke import feasible, runtime_packages
 from lambda_build_plugin.invoke.answers import Failure, explained
 from lambda_build_plugin.invoke.function import Function
 from lambda_build_plugin.lock import errors as lock_failures
+from lambda_build_plugin.lock.formats import FORMATS
 from lambda_build_plugin.lock.model import Lock, LockedDirectory, LockedFile, LockedPackage
 from lambda_build_plugin.projects.build import SamePlaceError
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
@@ -165,6 +166,9 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     ),
     lock_failures.UnsupportedLockError: lambda: lock_failures.UnsupportedLockError(
         PATH, "its version is 9", hint="update"
+    ),
+    lock_failures.WorkspaceNotLockedError: lambda: lock_failures.WorkspaceNotLockedError(
+        Path("folder"), FORMATS["uv.lock"]
     ),
     lock_failures.NotLockedError: lambda: lock_failures.NotLockedError(PATH, remedy="uv lock"),
     lock_failures.PyprojectNotFoundError: lambda: lock_failures.PyprojectNotFoundError(PATH, PATH),

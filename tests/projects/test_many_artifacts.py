@@ -520,8 +520,8 @@ def test_killed_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     many, last = build_projects(projects, workers=2, reporter=Killing())
 
     assert isinstance(many.failure, Failure)
-    assert many.failure.text.startswith(
-        f"error: many: {killed[0]}: the process that built it was ended by the signal SIGKILL"
+    assert many.failure.message.startswith(
+        f"{killed[0]}: the process that built it was ended by the signal SIGKILL"
     )
     assert (many.reports, len(last.reports)) == ((), 1)
     assert not (project / "dist").exists()

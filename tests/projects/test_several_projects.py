@@ -503,6 +503,28 @@ def test_failing_projects(tmp_path: Path, jobs: str) -> None:
     assert "built 47 of 50 projects, 47 zips (47 new), 3 failed (f07, f21, f40), in " in run.output
 
 
+def test_same_failure_of_several_projects(tmp_path: Path) -> None:
+    """A message that several projects have failed with is shown once, with all their names."""
+    root = a_repository(tmp_path, "first", "second", "third")
+    (root / "pyproject.toml").write_text('[tool.uv.workspace]\nmembers = ["functions/*"]\n')
+    for name in ("first", "third"):
+        (root / "functions" / name / "requirements.txt").unlink()
+
+    run = ran(root, "--workspace")
+
+    assert (run.code, names(root)) == (3, ["second"])
+    assert (
+        run.errors
+        == f"""\
+error: first, third: cannot find a lock of the workspace in {root}
+  why: uv locks all members together at the root, and there is no uv.lock
+
+hint: make it with `uv lock`
+      or name a lock that is somewhere else with the setting `lock` (`--lock PATH`)
+"""
+    )
+
+
 @pytest.mark.parametrize("jobs", ["1", "3"])
 def test_first_failure_ends_the_run(tmp_path: Path, jobs: str) -> None:
     """With `--fail-fast` what is before the first failure is built, and nothing else."""

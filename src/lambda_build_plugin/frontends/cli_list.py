@@ -229,7 +229,8 @@ def _check_jobs(engine: str, listing: Listing) -> None:
 def _fail(failures: Sequence[Failure]) -> int:
     """Tell what is wrong: a plan that silently lacks a project would be no plan."""
     from lambda_build_plugin.frontends.cli import print_error
+    from lambda_build_plugin.projects.model import failure_texts
 
-    for failure in failures:
-        print_error(failure.text)
+    for text in failure_texts(failures):
+        print_error(text)
     return failures[0].exit_code
