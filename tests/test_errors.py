@@ -26,6 +26,7 @@ from lambda_build_plugin.invoke import feasible, runtime_packages
 from lambda_build_plugin.invoke.answers import Failure, explained
 from lambda_build_plugin.invoke.function import Function
 from lambda_build_plugin.lock import errors as lock_failures
+from lambda_build_plugin.lock.formats import FORMATS
 from lambda_build_plugin.lock.model import Lock, LockedDirectory, LockedFile, LockedPackage
 from lambda_build_plugin.projects.build import SamePlaceError
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
@@ -39,7 +40,7 @@ from lambda_build_plugin.stage.contents import ChangedFileError
 from lambda_build_plugin.stage.tree import Entry, LongNameError
 from lambda_build_plugin.system import interpreters
 from lambda_build_plugin.system.cache import CacheError
-from lambda_build_plugin.system.output import OutputError
+from lambda_build_plugin.system.output import OutputError, SameFileError
 from lambda_build_plugin.verify import (
     closure,
     findings,
@@ -166,6 +167,9 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     lock_failures.UnsupportedLockError: lambda: lock_failures.UnsupportedLockError(
         PATH, "its version is 9", hint="update"
     ),
+    lock_failures.WorkspaceNotLockedError: lambda: lock_failures.WorkspaceNotLockedError(
+        Path("folder"), FORMATS["uv.lock"]
+    ),
     lock_failures.NotLockedError: lambda: lock_failures.NotLockedError(PATH, remedy="uv lock"),
     lock_failures.PyprojectNotFoundError: lambda: lock_failures.PyprojectNotFoundError(PATH, PATH),
     lock_failures.StaleLockError: lambda: lock_failures.StaleLockError(
@@ -277,6 +281,7 @@ SAMPLES: dict[type[LambdaBuildError], Callable[[], LambdaBuildError]] = {
     layer_files.LayerFilesError: lambda: layer_files.LayerFilesError(
         "bin/x", "`bin/x` cannot ship", why="it is a pipe", hint="rename it"
     ),
+    SameFileError: lambda: SameFileError(Path("demo.zip")),
     SamePlaceError: lambda: SamePlaceError(Path("demo.zip"), "orders"),
     DamagedMemberError: lambda: DamagedMemberError(MEMBER, "it is cut off"),
     WheelGoneError: lambda: WheelGoneError(Path("one-1.0-py3-none-any.whl")),

@@ -266,3 +266,18 @@ def test_console_script_loads_nothing_before_it_has_to() -> None:
     assert (
         loaded & {"packaging", "urllib3", "installer", "build", "pathspec", "platformdirs"} == set()
     )
+
+
+def test_signals_are_taken_before_anything_is_loaded() -> None:
+    """Until Ctrl-C is handled, the console script loads nothing but itself and `signal`."""
+    program = (
+        "import signal, sys; before = {*sys.modules}; "
+        "import lambda_build_plugin.frontends.console; print(*({*sys.modules} - before))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    loaded = {name for name in result.stdout.split() if not name.startswith(PACKAGE)}
+
+    assert loaded <= {"__future__"}  # all else is loaded whenever Python starts

@@ -59,6 +59,7 @@ def a_report(
     lock: str | None = "/project/uv.lock",
     left_out: Sequence[LeftOut] = (),
     warnings: Sequence[str] = (),
+    changed: bool | None = None,
 ) -> BuildReport:
     """Make the report of a build."""
     tree = StagedTree(
@@ -67,7 +68,7 @@ def a_report(
         prefix="",
     )
     made = _made(tree, zipped, handler=handler, lock=lock, left_out=left_out, warnings=warnings)
-    return made | {"packages": list(packages)}
+    return made | {"packages": list(packages), "changed": changed}
 
 
 def _a_distribution(name: str, *, source: str = "wheel") -> Distribution:
@@ -249,6 +250,7 @@ def test_text() -> None:
         a_package("numpy", 104_857_600),
         left_out=[LeftOut(name="colorama", version="0.4.6", reason="its marker is false")],
         warnings=["beware"],
+        changed=True,
     )
 
     assert as_text(made) == (
@@ -263,6 +265,7 @@ Built /project/demo.zip
   CodeSha256 """
         + base64.b64encode(hashlib.sha256(_ZIP).digest()).decode()
         + """
+  zip        changed (replaces another zip)
 
 2 distributions
   numpy 1.0   100.0 MB
@@ -278,7 +281,9 @@ warning: beware
 
 def test_shortest_text() -> None:
     """What there is nothing to say of is not said."""
-    lines = as_text(a_report(a_package("a", 10), handler=None, lock=None)).splitlines()
+    made = a_report(a_package("a", 10), handler=None, lock=None)
+
+    lines = as_text(made).splitlines()
 
     assert lines[3:5] == ["  layout     function", "  lock       none needed"]
     assert lines[9:] == ["1 distribution", "  a 1.0     0.0 KB", "", "0.37 s"]

@@ -185,3 +185,26 @@ def test_slots_are_refused() -> None:
         @dataclass(frozen=True, slots=True)
         class _Slotted:
             number: int
+
+
+@pytest.mark.parametrize("values", [{"x": 1}, {"x": 1, "scale": 2}], ids=["left out", "given"])
+@pytest.mark.parametrize("kind", ["here", "inherited"])
+def test_init_only_variables_are_refused(values: dict[str, int], kind: str) -> None:
+    """Values that only `__post_init__` would get are refused, before one of them is lost."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Scaled:
+        x: int
+        scale: dataclasses.InitVar[int] = 1
+
+        def __post_init__(self, scale: int = 3) -> None:
+            object.__setattr__(self, "x", self.x * scale)
+
+    @dataclass(frozen=True, kw_only=True)
+    class Shifted(Scaled):
+        by: int = 0
+
+    made = Scaled if kind == "here" else Shifted
+    for _ in range(2):
+        with pytest.raises(TypeError, match=r"Scaled cannot have an InitVar \(scale\)"):
+            made(**values)

@@ -20,7 +20,7 @@ at every start: each name is loaded when it is first used (PEP 562).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # for type checkers it is true; `typing` would take most of the time
 
 if TYPE_CHECKING:
     from lambda_build_plugin.commands.api import inspect, load_all_settings, load_settings

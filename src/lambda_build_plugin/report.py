@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.verify.sizes import Saving
 
 __all__ = [
+    "STATES",
     "BuildReport",
     "BuildReports",
     "BuildResult",
@@ -53,6 +54,10 @@ __all__ = [
 ]
 
 SCHEMA = 1
+
+STATES = {None: "new", True: "changed", False: "same"}
+"""What people read about the field `changed`."""
+
 _BAR = 24
 _LISTED = 8
 _NOT_SMALL = 10 << 20  # bytes
@@ -299,6 +304,7 @@ def as_text(report: BuildReport, *, verbose: bool = False) -> str:
         + (f", handler {report['handler']}" if report["handler"] else ""),
         f"  lock       {report['lock'] or 'none needed'}",
         *size_lines(report["size"], report["code_sha256"]),
+        *_state_lines(report["changed"]),
         "",
         *_package_lines(report["packages"], verbose=verbose),
         *_folder_lines(report["folders"]),
@@ -316,6 +322,14 @@ def as_text(report: BuildReport, *, verbose: bool = False) -> str:
         ),
     ]
     return printable("\n".join(lines)) + "\n"
+
+
+def _state_lines(changed: bool | None) -> list[str]:  # noqa: FBT001 - a field of the report
+    """Say how the zip differs from an earlier one at its place, if there was one."""
+    if changed is None:
+        return []
+    reason = "replaces another zip" if changed else "was already there, and is left alone"
+    return [f"  zip        {STATES[changed]} ({reason})"]
 
 
 def size_lines(size: SizeReport, code_sha256: str) -> list[str]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 else:
 
     def dataclass(*, frozen: bool = False, kw_only: bool = False) -> Callable[[type], type]:
-        """Make a class a dataclass when it is used; it knows no other options."""
+        """Make a class a dataclass when it is used; it knows no other options, and no `InitVar`."""
 
         def prepare(cls: type) -> type:
             def new(each: type, /, *_: object, **__: object) -> object:
@@ -59,6 +59,7 @@ def _make_dataclass(cls: type, *, frozen: bool, kw_only: bool) -> None:
     """Let `dataclasses` collect the fields of a class, and add what it would compile."""
     dataclasses.dataclass(init=False, repr=False, eq=False, kw_only=kw_only)(cls)
     fields = dataclasses.fields(cls)
+    _refuse_init_only(cls)
     compared = [field.name for field in fields if field.compare]
     hashed = [field.name for field in fields if _is_hashed(field)]
     methods: dict[str, Any] = {
@@ -74,6 +75,21 @@ def _make_dataclass(cls: type, *, frozen: bool, kw_only: bool) -> None:
         # to None.
         if vars(cls).get(name) is None:
             setattr(cls, name, method)
+
+
+def _refuse_init_only(cls: type) -> None:
+    """Refuse a class with an `InitVar`, which its `__post_init__` would never get.
+
+    Raises:
+        TypeError: It names the fields, at every attempt to make an instance.
+    """
+    kind = dataclasses._FIELD_INITVAR  # type: ignore[attr-defined] # noqa: SLF001 - `fields` omits them
+    everything = vars(cls)["__dataclass_fields__"].values()
+    if names := [each.name for each in everything if each._field_type is kind]:  # noqa: SLF001
+        raise TypeError(
+            f"{cls.__name__} cannot have an InitVar ({', '.join(names)}): "
+            "use `dataclasses.dataclass`, or a class method that makes the instance"
+        )
 
 
 def _is_hashed(field: dataclasses.Field[Any]) -> bool:

@@ -247,6 +247,16 @@ def test_clear_removes_everything(world: World) -> None:
     assert {path.name for path in world.cache.iterdir()} <= {"in-use.lock", "swept"}
 
 
+@pytest.mark.parametrize("action", ["prune", "clear"])
+def test_quiet_removes_in_silence(world: World, action: str) -> None:
+    """A job that makes the cache smaller need not say so; what is asked for is still printed."""
+    run = cache(world, action, "-q")
+
+    assert (run.code, run.output, run.errors) == (0, "", "")
+    assert cache(world, "dir", "-q").output == f"{world.cache}\n"
+    assert cache(world, "size", "-q").output.startswith("total")
+
+
 def test_only_files_of_the_cache_are_removed(world: World) -> None:
     """A folder that was named by mistake loses nothing: other files stay, deep down too."""
     others = [

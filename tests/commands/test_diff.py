@@ -248,6 +248,19 @@ def test_unreadable(tmp_path: Path, content: bytes | None, problem: str) -> None
     assert run.errors.endswith("\n\nhint: name two undamaged zips\n")
 
 
+@pytest.mark.parametrize(("content", "code"), [(b"x = 1\n", 0), (b"x = 2\n", 1)])
+def test_quiet_answers_by_the_exit_code(tmp_path: Path, content: bytes, code: int) -> None:
+    """With -q nothing is printed, unless it is asked for as JSON."""
+    one = a_zip(tmp_path / "a.zip", {"a.py": b"x = 1\n"})
+    other = a_zip(tmp_path / "b.zip", {"a.py": content})
+
+    run = diff(one, other, "-q", folder=tmp_path)
+
+    assert (run.code, run.output, run.errors) == (code, "", "")
+    plain = diff(one, other, "--json", folder=tmp_path)
+    assert diff(one, other, "--json", "--quiet", folder=tmp_path) == plain
+
+
 def test_one_zip_is_not_enough(tmp_path: Path) -> None:
     """Usage is told as everywhere."""
     run = diff("a.zip", folder=tmp_path)

@@ -142,11 +142,13 @@ def test_warnings_are_not_in_the_answer(workplace: Workplace) -> None:
     text = (project / "requirements.txt").read_text(encoding="utf-8")
     (project / "requirements.txt").write_text(text.split(" --hash")[0], encoding="utf-8")
 
-    ran = workplace.asks({"project": "../function", "runtime": "python3.13"})
+    query = {"project": "../function", "runtime": "python3.13"}
+    ran, quiet = workplace.asks(query), workplace.asks(query, "-q")
 
     assert ran.returncode == 0
     assert json.loads(ran.stdout)["runtime"] == "python3.13"
     assert ran.stderr.startswith("warning: ")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, ran.stdout, "")
 
 
 def test_a_project_that_unpacks_can_be_planned_twice(workplace: Workplace) -> None:

@@ -277,6 +277,20 @@ A = "[tool.lambda-build.artifacts.a]"
             "written by `a` for python3.14 x86_64 and by `b` for python3.14 x86_64",
             id="one folder",
         ),
+        pytest.param(
+            {"a": {"unpacked": "x"}, "b": {"output": "x/b.zip"}},
+            "[tool.lambda-build.artifacts.b] output, [tool.lambda-build.artifacts.a] unpacked: "
+            "/project/x/b.zip would be written by `b` for python3.14 x86_64, inside of what "
+            "`a` for python3.14 x86_64 writes",
+            id="a zip in the folder of another one",
+        ),
+        pytest.param(
+            {"a": {"unpacked": "x/y/z"}, "b": {"unpacked": "x"}},
+            f"{A} unpacked, [tool.lambda-build.artifacts.b] unpacked: "
+            "/project/x/y/z would be written by `a` for python3.14 x86_64, inside of what "
+            "`b` for python3.14 x86_64 writes",
+            id="a folder in the folder of another one",
+        ),
     ],
 )
 def test_mistake(table: dict[str, object], message: str) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["read_only", "small_disk"]
+__all__ = ["read_only", "second_place", "small_disk"]
 
 
 @contextmanager
@@ -48,6 +48,17 @@ def read_only(folder: Path) -> Iterator[Path]:
         yield folder
     finally:
         _unmount(folder)
+
+
+@contextmanager
+def second_place(folder: Path, place: Path) -> Iterator[Path]:
+    """Mount a folder a second time, at a place that is made; skip where nobody may mount."""
+    place.mkdir(parents=True)
+    _mount("--bind", str(folder), str(place))
+    try:
+        yield place
+    finally:
+        _unmount(place)
 
 
 def _mount(*arguments: str) -> None:

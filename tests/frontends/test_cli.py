@@ -79,6 +79,19 @@ def test_report_file_holds_the_same_as_json(
     assert run.output.startswith(f"Built {report['artifact']}\n")
 
 
+def test_report_says_whether_the_zip_is_the_same(project: Path, environ: dict[str, str]) -> None:
+    """A person reads that there is nothing to deploy, in the words of the table of a run."""
+
+    def state() -> list[str]:
+        lines = run_lambda_build(cwd=project, environ=environ).output.splitlines()
+        return [line for line in lines if line.startswith("  zip  ")]
+
+    assert state() == []
+    assert state() == ["  zip        same (was already there, and is left alone)"]
+    (project / "src" / "demo" / "more.py").touch()
+    assert state() == ["  zip        changed (replaces another zip)"]
+
+
 def test_quiet_says_nothing(project: Path, environ: dict[str, str]) -> None:
     """-q leaves both streams empty when all goes well."""
     assert run_lambda_build("-q", cwd=project, environ=environ) == Run(code=0, output="", errors="")

@@ -226,6 +226,41 @@ def test_warnings_fail_when_strict(tmp_path: Path, inspected: Report) -> None:
     assert [inspected(path)[0], inspected(path, "--strict")[0]] == [0, 8]
 
 
+QUIET = [
+    pytest.param({"app.py": HANDLER}, (), 0, "", id="good"),
+    pytest.param({"logging.py": ""}, (), 0, "", id="warning"),
+    pytest.param({"logging.py": ""}, ("--strict",), 8, "warning: ", id="strict"),
+    pytest.param({"app.py": HANDLER}, ("--handler", "app.main"), 8, "error: ", id="failure"),
+]
+
+
+@pytest.mark.parametrize(("files", "options", "code", "start"), QUIET)
+def test_quiet_prints_what_fails(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    files: Mapping[str, str],
+    options: Sequence[str],
+    code: int,
+    start: str,
+) -> None:
+    """With -q a script that checks many zips prints nothing about good ones."""
+    path = a_zip(tmp_path / "a.zip", files)
+
+    assert main(["inspect", str(path), "-q", "--runtime", "python3.13", *options]) == code
+
+    output = capsys.readouterr()
+    assert (output.out.partition(" ")[0].strip(), output.err) == (start.strip(), "")
+    assert "Inspected" not in output.out
+    assert "1 failure" not in output.out
+
+
+def test_quiet_has_the_report_for_machines(tmp_path: Path, inspected: Report) -> None:
+    """What `--json` prints is asked for, with -q too."""
+    path = a_zip(tmp_path / "a.zip", {"logging.py": ""})
+
+    assert inspected(path, "-q") == inspected(path)
+
+
 def test_what_the_runtime_brings_is_a_warning(tmp_path: Path, inspected: Report) -> None:
     """A zip without boto3 runs, with some version of it."""
     path = a_zip(tmp_path / "a.zip", metadata("demo", "1.0", "Requires-Dist: boto3"))

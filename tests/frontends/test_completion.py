@@ -212,6 +212,15 @@ def test_help_fits_a_narrow_terminal(name: str, monkeypatch: pytest.MonkeyPatch)
     assert [line for line in lines if re.search(r"(?<!\S)--?$", line)] == []
 
 
+@pytest.mark.parametrize("name", ["", *SUMMARIES])
+@pytest.mark.parametrize("flag", ["-q", "--quiet", "-v", "--verbose"])
+def test_every_command_is_quiet_or_verbose(name: str, flag: str) -> None:
+    """A script passes the same flags to all of them."""
+    known = {option for action in parsers()[name]._actions for option in action.option_strings}  # noqa: SLF001 - argparse has no other list
+
+    assert flag in known
+
+
 @pytest.mark.parametrize("flag", ["-V", "--version"])
 def test_version_has_a_short_flag(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     """`-V` prints the version, as in uv, pip and Poetry."""

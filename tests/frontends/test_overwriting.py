@@ -57,6 +57,7 @@ def content(folder: Path) -> dict[Path, bytes | None]:
         (("--unpacked", "src"), "it already exists and is not an empty folder"),
         (("--unpacked", "pyproject.toml"), "it already exists and is not an empty folder"),
         (("--unpacked", "new", "-o", "new/a.zip"), "cannot be in the folder of the unpacked files"),
+        (("-o", "a.zip", "--unpacked", "a.zip/new"), "cannot be inside of the zip"),
     ],
     ids=" ".join,
 )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PINNED = a_wheel("pinned", "1.0")
-CONSOLE = "from lambda_build_plugin.frontends.cli import entry_point; entry_point()"
+CONSOLE = "from lambda_build_plugin.frontends.console import entry_point; entry_point()"
 FULL = Path("/dev/full")
 
 # Starts a child, leaves a temporary folder, tells both of them, and waits.
@@ -183,6 +183,81 @@ def test_signal_while_fetching(
     assert ended(process) == Run(code=code, output="", errors="interrupted\n")
     assert list(workplace.temporary.iterdir()) == []
     assert not (workplace.project / "dist").exists()
+
+
+# Starts the console script again and again, each time with Ctrl-C at a later moment, until a
+# moment never comes; prints how each of them ended.
+EVERY_MOMENT = """\
+import _signal
+import os
+import sys
+from lambda_build_plugin.frontends.console import entry_point
+
+def run(moment):
+    passed = 0
+
+    def interrupt():
+        nonlocal passed
+        passed += _signal.getsignal(2) is not _signal.default_int_handler
+        if passed == moment:
+            os.kill(os.getpid(), 2)
+
+    def importing(event, arguments):
+        if event == "import":
+            interrupt()
+
+    def tracing(frame, event, argument):
+        code = frame.f_code
+        if code.co_filename.endswith(("console.py", "cli.py")) and code.co_name != "<module>":
+            if event == "line":
+                interrupt()
+            return tracing
+
+    {start}
+    entry_point()
+
+sys.argv = ["lambda-build", "--version"]
+{before}
+for moment in range(1, 1000):
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        os.dup2(writer, 1)
+        os.dup2(writer, 2)
+        os.close(writer)
+        run(moment)
+    os.close(writer)
+    with open(reader, "rb") as stream:
+        said = stream.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(status, said, flush=True)
+    if status == 0:
+        break
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the moments are reached by forked processes")
+@pytest.mark.parametrize(
+    ("before", "start"),
+    [
+        pytest.param("", "sys.addaudithook(importing)", id="while-loading"),
+        pytest.param(
+            "import lambda_build_plugin.frontends.cli", "sys.settrace(tracing)", id="at-each-line"
+        ),
+    ],
+)
+def test_interrupted_at_the_start(workplace: Workplace, before: str, start: str) -> None:
+    """Ctrl-C ends the script in a word while it loads, starts, and ends."""
+    process = workplace.start(EVERY_MOMENT.format(before=before, start=start))
+
+    output, errors = process.communicate(timeout=120)
+
+    assert errors == ""
+    *interrupted, last = output.splitlines()
+    assert len(interrupted) > 20
+    assert last.startswith("0 b'lambda-build ")
+    version = last.removeprefix("0 b'").removesuffix("'")  # also where it was printed before
+    assert {line.replace(version, "") for line in interrupted} == {"130 b'interrupted\\n'"}
 
 
 @pytest.mark.parametrize(

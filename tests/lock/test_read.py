@@ -112,6 +112,37 @@ def test_lock_of_pdm_is_that_of_its_members_alone(workspace: Path) -> None:
     assert find_lock(other, None) is None
 
 
+@pytest.mark.parametrize(
+    ("table", "command"),
+    [
+        pytest.param("uv", "uv lock", id="uv"),
+        pytest.param("pdm", "pdm lock", id="PDM"),
+    ],
+)
+def test_workspace_without_a_lock(workspace: Path, table: str, command: str) -> None:
+    """A member that is locked at the root learns that the lock of the workspace is missing."""
+    (workspace / "uv.lock").unlink()
+    members = f'[tool.{table}.workspace]\nmembers = ["packages/*"]\n'
+    (workspace / "pyproject.toml").write_text(members)
+
+    with pytest.raises(LockError) as caught:
+        find_lock(a_project(workspace / MEMBER), None)
+
+    assert caught.value.what == f"cannot find a lock of the workspace in {workspace}"
+    assert caught.value.hint.startswith(f"make it with `{command}`\n")
+
+
+def test_folder_in_a_workspace_that_is_no_project(workspace: Path) -> None:
+    """Somebody in a wrong folder below a workspace is not told to lock it."""
+    (workspace / "uv.lock").unlink()
+    (workspace / "docs").mkdir()
+
+    with pytest.raises(LockError) as caught:
+        find_lock(read_project(workspace / "docs"), None)
+
+    assert caught.value.what == f"cannot find a lock in {workspace / 'docs'}"
+
+
 def test_lock_of_its_own_comes_first(workspace: Path) -> None:
     """A member may have a lock beside it, made by `uv export --package`."""
     member = a_project(workspace / MEMBER, "pylock.toml")

@@ -71,11 +71,11 @@ def test_poetry_with_standard_tables(tmp_path: Path) -> None:
     lock = a_poetry_lock("split")
 
     assert differences(tmp_path, "poetry.lock", lock, pyproject_toml=_STANDARD) == [
-        _HASH,
         "- beta>=2: the lock has 1.0",
         "- gamma: not in the lock",
         "- tester: not in the lock",
         "- old: only in the lock",
+        _HASH,
     ]
 
 
@@ -84,12 +84,12 @@ def test_poetry_with_its_own_tables(tmp_path: Path) -> None:
     lock = a_poetry_lock()
 
     assert differences(tmp_path, "poetry.lock", lock, pyproject_toml=_POETRY) == [
-        _HASH,
         "- beta ^2.0: the lock has 1.0",
         "- gamma: not in the lock",
         "- split<1 || >=2: the lock has 1.5",
         "- tester: not in the lock",
         "- old: only in the lock",
+        _HASH,
     ]
 
 
@@ -102,9 +102,9 @@ def test_pdm(tmp_path: Path) -> None:
     )
 
     assert differences(tmp_path, "pdm.lock", lock, pyproject_toml=_STANDARD) == [
-        _HASH,
         "- beta>=2: the lock has 1.0",
         "- gamma: not in the lock",
+        _HASH,
     ]
 
 
@@ -122,7 +122,7 @@ def test_pipenv(tmp_path: Path) -> None:
     )
 
     assert differences(tmp_path, "Pipfile.lock", json.dumps(lock), Pipfile=pipfile) == [
-        "- the hash of the Pipfile does not match the one in the lock",
         "- beta>=2: the lock has 1.0",
         "- gamma: not in the lock",
+        "- the hash of the Pipfile does not match the one in the lock",
     ]

@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fakes.disks import second_place
 from fakes.projects import a_project, quiet_environment, run_lambda_build
 from fakes.repositories import a_counting_library, a_function, locked
 from fakes.wheels import a_wheel
@@ -286,6 +287,39 @@ def test_progress_counts_projects(tmp_path: Path) -> None:
     assert stream.getvalue().endswith("1 of 2 projects done, 1 waiting: other\n")
 
 
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_each_line_names_its_artifact(tmp_path: Path, jobs: str) -> None:
+    """With -v it is clear what is built for which artifact, also by one process."""
+    table = f"[tool.lambda-build]\n{RUNTIMES}[tool.lambda-build.artifacts.api]\n"
+    project = a_divided_project(tmp_path, table)
+
+    run = ran(project, "--jobs", jobs, "-v")
+
+    assert run.code == 0, run.errors
+    start = "" if jobs == "2" else "many "
+    assert {line.partition(": ")[0] for line in run.errors.splitlines()} == {
+        f"{start}api {runtime} {architecture}"
+        for runtime in ("python3.12", "python3.13")
+        for architecture in ("x86_64", "arm64")
+    }
+
+
+def test_each_line_names_the_artifact_of_a_project(tmp_path: Path) -> None:
+    """A project with several artifacts among others is named together with them."""
+    table = '[tool.lambda-build]\nruntime = ["python3.12", "python3.13"]\n'
+    a_divided_project(tmp_path, f"{table}{HOOK}")
+    other = a_function(tmp_path, "other", ONE, table='[tool.lambda-build]\nruntime="python3.13"\n')
+
+    run = ran(other, "../many", ".", "--jobs", "2", "-v")
+
+    assert run.code == 0, run.errors
+    assert {line.partition(": ")[0] for line in run.errors.splitlines()} == {
+        "many python3.12 x86_64",
+        "many python3.13 x86_64",
+        "other",
+    }
+
+
 SOURCE = """\
 [tool.lambda-build]
 runtime = "python3.12"
@@ -336,6 +370,66 @@ def test_same_path_that_is_known_late(tmp_path: Path, jobs: str) -> None:
     assert run.code == StageError.exit_code
     assert "another artifact of the same build is written there" in run.errors
     assert not (project / "dist").exists()
+
+
+LINKED = """\
+[tool.lambda-build]
+runtime = "python3.12"
+[tool.lambda-build.artifacts.one]
+output = "one.zip"
+[tool.lambda-build.artifacts.two]
+output = "two.zip"
+exclude = ["one.py"]
+"""
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_outputs_that_are_links_to_one_file(tmp_path: Path, jobs: str) -> None:
+    """With symbolic links one would replace the other, which is told before anything is built."""
+    project = a_divided_project(tmp_path, LINKED)
+    (project / "two.zip").symlink_to("one.zip")
+
+    run = ran(project, "--jobs", jobs)
+
+    assert run.code == SettingsError.exit_code
+    assert f"{project / 'one.zip'} would be written by `one`" in run.errors
+    assert not (project / "one.zip").exists()
+    assert not (tmp_path / "count").exists()
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_outputs_that_are_two_names_of_one_file(tmp_path: Path, jobs: str) -> None:
+    """A hard link does no harm, since a new zip takes the place of one name only."""
+    project = a_divided_project(tmp_path, LINKED)
+    assert ran(project).code == 0
+    first, second = (project / f"{name}.zip" for name in ("one", "two"))
+    expected = zips(project)
+    second.unlink()
+    second.hardlink_to(first)
+
+    run = ran(project, "--jobs", jobs)
+
+    assert (run.code, run.errors) == (0, "")
+    assert zips(project) == expected
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["new", "same"])
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_two_spellings_of_one_path(tmp_path: Path, jobs: str, *, there: bool) -> None:
+    """In a folder that is mounted twice, one zip must not replace another in silence."""
+    table = LINKED.replace('"one.zip"', '"dist/a.zip"').replace('"two.zip"', '"again/a.zip"')
+    project = a_divided_project(tmp_path, table)
+    if there:
+        assert ran(project, "--artifact", "one").code == 0
+    before = zips(project)
+    (project / "dist").mkdir(exist_ok=True)
+
+    with second_place(project / "dist", project / "again"):
+        run = ran(project, "--jobs", jobs)
+
+    assert (run.code, run.output) == (StageError.exit_code, "")
+    assert f"{project / 'again' / 'a.zip'}\n  why: another artifact of the same" in run.errors
+    assert zips(project) == before
 
 
 # --- failures ---------------------------------------------------------------------------------
@@ -426,8 +520,8 @@ def test_killed_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     many, last = build_projects(projects, workers=2, reporter=Killing())
 
     assert isinstance(many.failure, Failure)
-    assert many.failure.text.startswith(
-        f"error: many: {killed[0]}: the process that built it was ended by the signal SIGKILL"
+    assert many.failure.message.startswith(
+        f"{killed[0]}: the process that built it was ended by the signal SIGKILL"
     )
     assert (many.reports, len(last.reports)) == ((), 1)
     assert not (project / "dist").exists()

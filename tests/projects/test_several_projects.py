@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fakes.disks import second_place
 from fakes.index import FakeIndex
 from fakes.projects import quiet_environment, run_lambda_build
 from fakes.repositories import (
@@ -245,6 +246,67 @@ def test_two_of_one_name(tmp_path: Path) -> None:
     assert not (root / "zips").exists()
 
 
+@pytest.mark.parametrize(
+    ("setting", "place", "inside"),
+    [
+        pytest.param('output = "../files/b.zip"', "files/b.zip", True, id="zip-in-folder"),
+        pytest.param('unpacked = "../files/b"', "files/b", True, id="folder-in-folder"),
+        pytest.param('output = "../files"', "files", False, id="zip-and-folder"),
+    ],
+)
+def test_outputs_that_would_meet(tmp_path: Path, setting: str, place: str, *, inside: bool) -> None:
+    """What one project would write into the unpacked files of another is told before."""
+    root = a_repository(tmp_path, "a", "b")
+    for name, line in (("a", 'unpacked = "../files"'), ("b", setting)):
+        with (root / "functions" / name / "pyproject.toml").open("a") as file:
+            file.write(f"{line}\n")
+
+    run = ran(root, "--workspace")
+
+    told = "b, inside of what a writes" if inside else "b and by a"
+    first = f"error: {root / 'functions' / place} would be written by {told}"
+    assert (run.code, run.errors.splitlines()[0]) == (2, first)
+    assert zips(root) == {}
+
+
+@pytest.mark.parametrize("other", ["a", "elsewhere"])
+def test_outputs_that_are_links_to_one_file(tmp_path: Path, other: str) -> None:
+    """A link at the place of a zip stands for the file that it points to, also if there is none."""
+    root = a_repository(tmp_path, "a", "b")
+    paths = [
+        root / "functions" / name / "dist" / f"{name}-1.0-function-python3.13-x86_64.zip"
+        for name in ("a", "b")
+    ]
+    for path in paths:
+        path.parent.mkdir()
+    target = paths[0] if other == "a" else root / "elsewhere.zip"
+    for path in paths[1:] if other == "a" else paths:
+        path.symlink_to(target)
+
+    run = ran(root, "--workspace")
+
+    assert run.code == 2
+    assert run.errors.startswith(f"error: {target} would be written by a and by b\n")
+    assert not target.exists()
+
+
+def test_two_spellings_of_one_path(tmp_path: Path) -> None:
+    """In a folder that is mounted twice, no zip replaces that of another project."""
+    root = a_repository(tmp_path, "a", "b")
+    for name in ("a", "b"):
+        with (root / "functions" / name / "pyproject.toml").open("a") as file:
+            file.write(f'output = "../../{name}/x.zip"\n')
+    (root / "a").mkdir()
+
+    with second_place(root / "a", root / "b"):
+        run = ran(root, "functions/a", "functions/b", "--jobs", "1")
+
+    assert run.code == 7
+    assert run.errors.startswith(f"error: b: cannot write {root / 'b' / 'x.zip'}\n")
+    assert "it is the artifact of a, which was built in the same run" in run.errors
+    assert list(zips(root)) == ["a/x.zip"]
+
+
 @pytest.mark.parametrize("output", ["zips/", "zips/deeper/"])
 def test_folder_that_cannot_be_made(tmp_path: Path, output: str) -> None:
     """If `-o FOLDER/` is a file, it is told once, before anything is built."""
@@ -386,6 +448,27 @@ def test_report_in_a_file(tmp_path: Path) -> None:
     assert f"error: b: {failure['what']}" in run.errors
 
 
+# --- the steps of a run -----------------------------------------------------------------------
+
+
+def test_each_line_names_its_project(tmp_path: Path) -> None:
+    """Lines of several processes are mixed, so each of them says whose it is, whole."""
+    root = a_repository(tmp_path, "api", "jobs")
+    for folder in (root / "functions").iterdir():
+        with (folder / "pyproject.toml").open("a") as file:
+            file.write("hooks.after-stage = [\"printf 'one\\\\n\\\\n  two\\\\n'\"]\n")
+
+    run = ran(root, "--workspace", "--jobs", "2", "-v")
+
+    assert run.code == 0, run.errors
+    lines = run.errors.splitlines()
+    assert {line.partition(":")[0] for line in lines} == {"api", "jobs"}
+    for name in ("api", "jobs"):
+        own = [line for line in lines if line.startswith(name)]
+        start = own.index(f"{name}: one")
+        assert own[start : start + 3] == [f"{name}: one", f"{name}:", f"{name}:   two"]
+
+
 # --- failures ---------------------------------------------------------------------------------
 
 
@@ -418,6 +501,28 @@ def test_failing_projects(tmp_path: Path, jobs: str) -> None:
     assert [name for _, name, *_ in failures] == FAILING
     assert len({what for _, _, what, *_ in failures}) == 3
     assert "built 47 of 50 projects, 47 zips (47 new), 3 failed (f07, f21, f40), in " in run.output
+
+
+def test_same_failure_of_several_projects(tmp_path: Path) -> None:
+    """A message that several projects have failed with is shown once, with all their names."""
+    root = a_repository(tmp_path, "first", "second", "third")
+    (root / "pyproject.toml").write_text('[tool.uv.workspace]\nmembers = ["functions/*"]\n')
+    for name in ("first", "third"):
+        (root / "functions" / name / "requirements.txt").unlink()
+
+    run = ran(root, "--workspace")
+
+    assert (run.code, names(root)) == (3, ["second"])
+    assert (
+        run.errors
+        == f"""\
+error: first, third: cannot find a lock of the workspace in {root}
+  why: uv locks all members together at the root, and there is no uv.lock
+
+hint: make it with `uv lock`
+      or name a lock that is somewhere else with the setting `lock` (`--lock PATH`)
+"""
+    )
 
 
 @pytest.mark.parametrize("jobs", ["1", "3"])

@@ -44,6 +44,7 @@ __all__ = [
     "InspectionReport",
     "as_json",
     "as_text",
+    "failing_text",
     "inspect",
 ]
 
@@ -200,6 +201,13 @@ def as_text(report: InspectionReport, *, verbose: bool = False) -> str:
         _summary(len(failures), len(warnings)),
     ]
     return printable("\n".join(lines)) + "\n"
+
+
+def failing_text(report: InspectionReport, *, strict: bool, verbose: bool) -> str:
+    """Write what fails for people, and nothing else; with `strict` that may be a warning."""
+    lines = [f"warning: {warning}" for warning in report["warnings"] if strict]
+    lines += (_shown(each, verbose=verbose) for each in report["failures"])
+    return printable("".join(f"{line}\n" for line in lines))
 
 
 def _shown(failure: FailureReport, *, verbose: bool) -> str:

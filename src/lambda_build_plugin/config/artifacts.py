@@ -245,7 +245,7 @@ def _provider_problems(planned: Sequence[_Planned], names: Iterable[str]) -> Ite
 
 
 def _place_problems(planned: Sequence[_Planned]) -> Iterator[str]:
-    """Yield the places that two artifacts would be written to."""
+    """Yield the places that two artifacts would be written to, or one inside of the other."""
     if len(planned) == 1:
         return
     zips: defaultdict[Path, list[tuple[_Planned, str]]] = defaultdict(list)
@@ -258,6 +258,14 @@ def _place_problems(planned: Sequence[_Planned]) -> Iterator[str]:
         if len(artifacts) > 1:
             keys = dict.fromkeys(each.origin(key) for each, key in claims)
             yield f"{', '.join(keys)}: {place} would be written by {' and by '.join(artifacts)}"
+    for place, claims in zips.items():
+        for outer in (each for each in place.parents if each in zips):
+            for (each, key), (other, other_key) in itertools.product(claims, zips[outer]):
+                if each is not other:  # what one artifact has inside of itself is told later
+                    yield (
+                        f"{each.origin(key)}, {other.origin(other_key)}: {place} would be written "
+                        f"by {each.settings.label}, inside of what {other.settings.label} writes"
+                    )
 
 
 def _place(planned: _Planned) -> Path:

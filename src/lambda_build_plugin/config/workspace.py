@@ -234,7 +234,7 @@ def _members_to_build(workspace: _Workspace) -> tuple[Path, ...]:
         except SettingsError as error:
             problems += error.problems
     if problems:
-        raise SettingsError(problems)
+        raise SettingsError(problems, hint="fix these files")
     if not found:
         raise SettingsError(
             [f"no member of the workspace in {workspace.root} has a table [tool.{TABLE}]"],

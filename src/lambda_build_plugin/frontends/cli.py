@@ -1,4 +1,4 @@
-"""The console script `lambda-build`: argv → `Settings` → build → text or JSON.
+"""The command `lambda-build`: argv → `Settings` → build → text or JSON.
 
 At module level it imports argparse and the list of options, and nothing of the core, so
 that `--help` and `--version` answer immediately.
@@ -24,6 +24,7 @@ from lambda_build_plugin.frontends.cli_parser import (
     add_root_options,
     make_parser,
 )
+from lambda_build_plugin.frontends.console import end_at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -58,7 +59,7 @@ COMMANDS = {
 }
 """Commands by the first argument; a folder with such a name is spelled `./lock`.
 
-Each module has a function `parser()`, whose options include a switch `verbose`, and a
+Each module has a function `parser()`, whose options include those of `add_verbosity`, and a
 function `run(arguments, environ)`.
 """
 
@@ -114,8 +115,16 @@ def entry_point() -> None:
     # would take a tenth of the time.
     gc.disable()
     _open_standard_streams()
-    _handle_signals()
-    code = main(sys.argv[1:])
+    handled = _handled_signals()
+    try:
+        try:
+            _handle(handled)
+            code = main(sys.argv[1:])
+        finally:
+            for each in handled:
+                signal.signal(each, end_at_once)
+    except KeyboardInterrupt as error:  # just before `main` expects it, or just after
+        code = _interrupted(error)
     if code > _SIGNALLED:
         # A normal exit would wait for downloads that are no longer needed.
         os._exit(code)
@@ -129,8 +138,12 @@ def main(argv: Sequence[str]) -> int:
     try:
         return _run_command(argv)
     except KeyboardInterrupt as error:
-        print_error("interrupted")
-        return error.exit_code if isinstance(error, _Signalled) else _SIGNALLED + signal.SIGINT
+        return _interrupted(error)
+
+
+def _interrupted(error: KeyboardInterrupt) -> int:
+    print_error("interrupted")
+    return error.exit_code if isinstance(error, _Signalled) else _SIGNALLED + signal.SIGINT
 
 
 def _open_standard_streams() -> None:
@@ -141,10 +154,17 @@ def _open_standard_streams() -> None:
             setattr(sys, name, stream)
 
 
-def _handle_signals() -> None:
-    """Clean up when Ctrl-C, SIGTERM or a lost terminal ends the process, but not for long."""
+def _handled_signals() -> Sequence[int]:
+    """List the signals that end the process: Ctrl-C, SIGTERM, and that of a lost terminal."""
     names = ("SIGINT", "SIGTERM", "SIGHUP")
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    # `nohup` ignores SIGHUP, and a shell ignores SIGINT for a job in the background.
+    taken = {signal.SIG_DFL, signal.default_int_handler, end_at_once}
+    return [each for each in numbers if signal.getsignal(each) in taken]
+
+
+def _handle(numbers: Sequence[int]) -> None:
+    """Clean up when one of these signals ends the process, but not for long."""
     is_ending = False
 
     def end(number: int, _: FrameType | None) -> None:
@@ -157,9 +177,7 @@ def _handle_signals() -> None:
             raise _Signalled(number)
 
     for each in numbers:
-        # `nohup` ignores SIGHUP, and a shell ignores SIGINT for a job in the background.
-        if signal.getsignal(each) in {signal.SIG_DFL, signal.default_int_handler}:
-            signal.signal(each, end)
+        signal.signal(each, end)
 
 
 def _end_soon(number: int) -> None:
@@ -339,7 +357,7 @@ def _build_project(session: Session, folder: Path) -> Sequence[BuildReport]:
     session.check_result_files(artifacts)
     if (results := _build_in_processes(session, artifacts)) is not None:
         return results
-    reporter = session.reporter(sys.stderr)
+    reporter = session.reporter(sys.stderr, several=len(artifacts) > 1)
     with reporter.live():
         return build_all(artifacts, reporter)
 

@@ -7,7 +7,7 @@ import io
 import sys
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.frontends.cli_parser import make_parser
+from lambda_build_plugin.frontends.cli_parser import add_verbosity, make_parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +33,7 @@ the user. Only files that lambda-build has put there are counted and removed. 1 
 in all reports. The time of the last use is known to the hour."""
 
 _ACTIONS = ("dir", "size", "prune", "clear")
+_CHANGING = frozenset({"prune", "clear"})
 
 
 class _Arguments(argparse.Namespace):
@@ -43,6 +44,7 @@ class _Arguments(argparse.Namespace):
     older_than: str | None
     max_size: str | None
     json: bool
+    quiet: bool
     verbose: bool
 
 
@@ -63,8 +65,10 @@ def parser() -> argparse.ArgumentParser:
         "larger than this, such as 500MB or 2GB",
     )
     made.add_argument("--json", action="store_true", help="size: print it as JSON (schema 1)")
-    made.add_argument(
-        "-v", "--verbose", action="store_true", help="show tracebacks of unexpected failures"
+    add_verbosity(
+        made,
+        quiet="prune, clear: print errors only",
+        verbose="show tracebacks of unexpected failures",
     )
     return made
 
@@ -87,6 +91,8 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     text = _done(arguments, cache, limits)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+    if arguments.quiet and arguments.action in _CHANGING:
+        return 0
     return write_output(lambda: sys.stdout.write(text))
 
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.frontends.cli_parser import add_page, make_parser
+from lambda_build_plugin.frontends.cli_parser import add_page, add_verbosity, make_parser
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +31,7 @@ class _Arguments(argparse.Namespace):
     after: str
     json: bool
     html: str | None
+    quiet: bool
     verbose: bool
 
 
@@ -41,7 +42,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("after", metavar="B.zip")
     made.add_argument("--json", action="store_true", help="print the difference as JSON (schema 1)")
     add_page(made, "what grew and what shrank")
-    made.add_argument("-v", "--verbose", action="store_true", help="list all files")
+    add_verbosity(
+        made,
+        quiet="print errors only (and the difference of --json); the exit code says whether "
+        "there is one",
+        verbose="list all files, and show tracebacks of unexpected failures",
+    )
     return made
 
 
@@ -67,11 +73,12 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:  # noqa: 
         from lambda_build_plugin.page.views import of_diff
 
         write_page(Path(arguments.html), [of_diff(before, after, difference)])
-    text = (
-        as_json(difference)
-        if arguments.json
-        else as_text(difference, names, verbose=arguments.verbose)
-    )
+    if arguments.json:
+        text = as_json(difference)
+    elif arguments.quiet:
+        text = ""
+    else:
+        text = as_text(difference, names, verbose=arguments.verbose)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     return write_output(lambda: sys.stdout.write(text)) or (0 if difference["same"] else _DIFFERENT)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.frontends.cli_parser import add_project, make_parser
+from lambda_build_plugin.frontends.cli_parser import add_project, add_verbosity, make_parser
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,10 +53,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="default: a function `lambda_handler` or `handler` of the project",
     )
-    made.add_argument("-q", "--quiet", action="store_true", help="print errors only")
-    made.add_argument(
-        "-v", "--verbose", action="store_true", help="show tracebacks of unexpected failures"
-    )
+    add_verbosity(made, verbose="show tracebacks of unexpected failures")
     return made
 
 

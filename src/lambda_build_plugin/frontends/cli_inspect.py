@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from lambda_build_plugin.frontends.cli_parser import add_page, make_parser
+from lambda_build_plugin.frontends.cli_parser import add_page, add_verbosity, make_parser
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,6 +40,7 @@ class _Arguments(argparse.Namespace):
     json: bool
     html: str | None
     strict: bool
+    quiet: bool
     verbose: bool
 
 
@@ -66,12 +67,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--json", action="store_true", help="print the report as JSON (schema 1)")
     add_page(made, "what fills the zip")
     made.add_argument("--strict", action="store_true", help="treat warnings as errors")
-    made.add_argument(
-        "-v",
-        "--verbose",
-        action="store_true",
-        help="show long lists in full, and tracebacks of unexpected failures",
-    )
+    add_verbosity(made, quiet="print only checks that fail (and the report of --json)")
     return made
 
 
@@ -81,7 +77,12 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     Raises:
         LambdaBuildError: An argument is wrong, or a file is not a zip.
     """
-    from lambda_build_plugin.commands.inspection import as_json, as_text, inspect
+    from lambda_build_plugin.commands.inspection import (
+        as_json,
+        as_text,
+        failing_text,
+        inspect,
+    )
     from lambda_build_plugin.config.spelling import wrong_value
     from lambda_build_plugin.errors import SettingsError
     from lambda_build_plugin.frontends.cli import write_output
@@ -126,7 +127,12 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
         from lambda_build_plugin.page.views import of_inspection
 
         write_page(Path(arguments.html), [of_inspection(report, layers=layers, cwd=Path.cwd())])
-    text = as_json(report) if arguments.json else as_text(report, verbose=arguments.verbose)
+    if arguments.json:
+        text = as_json(report)
+    elif arguments.quiet:
+        text = failing_text(report, strict=arguments.strict, verbose=arguments.verbose)
+    else:
+        text = as_text(report, verbose=arguments.verbose)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     fails = report["failures"] or (arguments.strict and report["warnings"])

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.frontends.cli_parser import make_parser
+from lambda_build_plugin.frontends.cli_parser import add_verbosity, make_parser
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,12 +87,10 @@ def parser() -> argparse.ArgumentParser:
     _add_invocation(made.add_argument_group("invocation"))
     _add_machine(made.add_argument_group("machine"))
     made.add_argument("--json", action="store_true", help="print the results as JSON (schema 1)")
-    made.add_argument("-q", "--quiet", action="store_true", help="hide the log and all notes")
-    made.add_argument(
-        "-v",
-        "--verbose",
-        action="store_true",
-        help="show each step, and tracebacks of unexpected failures",
+    add_verbosity(
+        made,
+        quiet="hide the log and all notes",
+        verbose="show each step, and tracebacks of unexpected failures",
     )
     return made
 
@@ -268,7 +266,7 @@ def _built(arguments: _Arguments, session: Session, request: Request) -> Request
     project = read_project(request.artifact)
     sources = [session.flags(), environment_source(host), table_source(project)]
     artifacts = read_artifacts(project, sources, host, wanted=session.artifact_names)
-    reporter = session.reporter(sys.stderr)
+    reporter = session.reporter(sys.stderr, several=len(artifacts) > 1)
     with reporter.live():
         built = build_function(artifacts, arguments.artifact, reporter)
     if not session.quiet:

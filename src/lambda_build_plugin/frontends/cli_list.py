@@ -8,7 +8,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.frontends.cli_parser import add_folders, add_options, make_parser
+from lambda_build_plugin.frontends.cli_parser import (
+    add_folders,
+    add_options,
+    add_verbosity,
+    make_parser,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -77,10 +82,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add_options(made, without=_NOT_HERE)
     add_folders(made, "list", "default: the current folder; patterns such as 'functions/*' too")
-    made.add_argument("-q", "--quiet", action="store_true", help="print no warnings")
-    made.add_argument(
-        "-v", "--verbose", action="store_true", help="show all lines of long messages"
-    )
+    add_verbosity(made, quiet="print no warnings")
     return made
 
 
@@ -227,7 +229,8 @@ def _check_jobs(engine: str, listing: Listing) -> None:
 def _fail(failures: Sequence[Failure]) -> int:
     """Tell what is wrong: a plan that silently lacks a project would be no plan."""
     from lambda_build_plugin.frontends.cli import print_error
+    from lambda_build_plugin.projects.model import failure_texts
 
-    for failure in failures:
-        print_error(failure.text)
+    for text in failure_texts(failures):
+        print_error(text)
     return failures[0].exit_code

@@ -8,7 +8,7 @@ from dataclasses import replace
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.frontends.cli_parser import add_project, make_parser
+from lambda_build_plugin.frontends.cli_parser import add_project, add_verbosity, make_parser
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,13 +63,7 @@ def parser() -> argparse.ArgumentParser:
         "-U", "--upgrade", action="store_true", help="ignore the versions in an existing lock"
     )
     made.add_argument("--offline", action="store_true", help="use only uv's cache")
-    made.add_argument("-q", "--quiet", action="store_true", help="print errors only")
-    made.add_argument(
-        "-v",
-        "--verbose",
-        action="store_true",
-        help="show long lists in full, and tracebacks of unexpected failures",
-    )
+    add_verbosity(made)
     return made
 
 

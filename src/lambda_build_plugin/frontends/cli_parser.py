@@ -20,6 +20,7 @@ __all__ = [
     "add_page",
     "add_project",
     "add_root_options",
+    "add_verbosity",
     "make_parser",
 ]
 
@@ -100,10 +101,9 @@ def add_root_options(parser: argparse.ArgumentParser) -> None:
     from lambda_build_plugin import __version__
 
     parser.add_argument("-V", "--version", action="version", version=f"lambda-build {__version__}")
-    parser.add_argument(
-        "-q", "--quiet", action="store_true", help="print errors only (and the report of --json)"
+    add_verbosity(
+        parser, quiet="print errors only (and the report of --json)", verbose="show each step"
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="show each step")
     parser.add_argument(
         "--print-completion",
         choices=_SHELLS,
@@ -118,6 +118,17 @@ def add_project(parser: argparse.ArgumentParser, dest: str) -> None:
     parser.add_argument(
         dest, nargs="?", default=".", metavar="PROJECT_DIR", help="default: the current folder"
     )
+
+
+def add_verbosity(
+    parser: argparse.ArgumentParser,
+    *,
+    quiet: str = "print errors only",
+    verbose: str = "show long lists in full, and tracebacks of unexpected failures",
+) -> None:
+    """Add `--quiet` and `--verbose`, which every command has; the texts are their help."""
+    parser.add_argument("-q", "--quiet", action="store_true", help=quiet)
+    parser.add_argument("-v", "--verbose", action="store_true", help=verbose)
 
 
 def add_page(parser: argparse.ArgumentParser, shown: str) -> None:

@@ -15,7 +15,7 @@ from lambda_build_plugin.frontends.terminal import moves
 from lambda_build_plugin.frontends.terminal_projects import ProjectsTerminal
 from lambda_build_plugin.lock.formats import DEFAULT_NAMES
 from lambda_build_plugin.projects.build import build_projects
-from lambda_build_plugin.projects.model import ProjectBuild, ProjectsReporter
+from lambda_build_plugin.projects.model import ProjectBuild, ProjectsReporter, failure_texts
 from lambda_build_plugin.projects.read import Request, count_workers, read_projects, with_jobs
 from lambda_build_plugin.projects.report import as_json, as_table, warning_lines
 from lambda_build_plugin.report import as_text
@@ -147,7 +147,6 @@ def _show(session: Session, results: Sequence[ProjectResult], *, seconds: float)
         sbom=(lambda: session.sbom(reports)) if reports else None,
     )
     code = write_output(lambda: session.write(shown, sys.stdout, sys.stderr))
-    for result in results:
-        if result.failure is not None:
-            print_error(result.failure.text)
+    for line in failure_texts(each.failure for each in results if each.failure is not None):
+        print_error(line)
     return code

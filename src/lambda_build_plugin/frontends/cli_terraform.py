@@ -7,7 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.frontends.cli_parser import make_parser
+from lambda_build_plugin.frontends.cli_parser import add_verbosity, make_parser
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,18 +37,14 @@ exit codes: 0 done; 1 an error, which is on standard error"""
 class _Arguments(argparse.Namespace):
     """The parsed arguments."""
 
+    quiet: bool
     verbose: bool
 
 
 def parser() -> argparse.ArgumentParser:
     """Make the parser of the command."""
     made = make_parser("terraform", description=_DESCRIPTION, epilog=_EPILOG)
-    made.add_argument(
-        "-v",
-        "--verbose",
-        action="store_true",
-        help="show long lists in full, and tracebacks of unexpected failures",
-    )
+    add_verbosity(made)
     return made
 
 
@@ -61,11 +57,16 @@ def run(found: argparse.Namespace, environ: Mapping[str, str]) -> int:
     arguments = _Arguments(**vars(found))
     try:
         data = b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
-        result = answer(read_query(data.decode("utf-8", "replace")), environ, _warn)
+        warn = _hide if arguments.quiet else _warn
+        result = answer(read_query(data.decode("utf-8", "replace")), environ, warn)
     except LambdaBuildError as error:
         print(error.text(verbose=arguments.verbose), file=sys.stderr)
         return _FAILED
     return write_output(lambda: print(json.dumps(result)))
+
+
+def _hide(_: str) -> None:
+    """Say nothing."""
 
 
 def _warn(warning: str) -> None:

@@ -109,12 +109,18 @@ class Session:
             base=self.host.cwd,
         )
 
-    def reporter(self, stream: TextIO, *, plain: bool = False) -> Reporter:
-        """Choose how to show progress; with `plain`, no line is overwritten."""
+    def reporter(self, stream: TextIO, *, plain: bool = False, several: bool = False) -> Reporter:
+        """Choose how to show progress.
+
+        Args:
+            stream: Where to show it.
+            plain: Whether no line is ever overwritten.
+            several: Whether there are several artifacts, whose lines have to be told apart.
+        """
         if self.quiet:
             return Reporter()
         live = not plain and moves(stream, self.host.environ)
-        return TerminalReporter(stream, verbose=self.verbose, live=live)
+        return TerminalReporter(stream, verbose=self.verbose, live=live, several=several)
 
     def check_result_files(self, artifacts: Sequence[Settings]) -> None:
         """Check before the build that the report, the page and the SBOM can be written.
@@ -149,7 +155,7 @@ class Session:
         from lambda_build_plugin.pipeline.build import build_all
 
         self.check_result_files(artifacts)
-        reporter = self.reporter(sys.stderr, plain=plain)
+        reporter = self.reporter(sys.stderr, plain=plain, several=len(artifacts) > 1)
         with reporter.live():
             results = build_all(artifacts, reporter)
         self.show(results, sys.stdout, sys.stderr)

@@ -16,7 +16,7 @@ from lambda_build_plugin.runtime.limits import size_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["Progress", "TerminalReporter", "moves"]
+__all__ = ["Progress", "TerminalReporter", "labelled", "moves"]
 
 _CLEAR = "\r\x1b[K"
 
@@ -30,6 +30,11 @@ def moves(stream: TextIO, environ: Mapping[str, str]) -> bool:
     Services for continuous integration set `CI`, and some of them give a terminal.
     """
     return stream.isatty() and environ.get("TERM") != "dumb" and not environ.get("CI")
+
+
+def labelled(label: str, text: str) -> str:
+    """Begin each line of a text with a label, so that it can be told from those of others."""
+    return "\n".join(f"{label}: {line}".rstrip() for line in text.splitlines() or [""])
 
 
 class Progress:
@@ -65,19 +70,23 @@ class Progress:
 
 
 class TerminalReporter(Reporter):
-    """Show each step in a line that is overwritten, if the stream is a terminal."""
+    """Show each step in a line that is overwritten, if the stream is a terminal.
 
-    def __init__(self, stream: TextIO, *, verbose: bool, live: bool) -> None:
+    Other lines stay. If there are several artifacts, each line begins with the name of its own.
+    """
+
+    def __init__(self, stream: TextIO, *, verbose: bool, live: bool, several: bool = False) -> None:
         self._stream = Progress(stream)
         self._verbose = verbose
         self._live = live
+        self._several = several
         self._lock = threading.Lock()
         self._artifact = ""
         self._expected = self._done = self._announced = self._received = 0
         self._counted_at = 0.0
 
     def artifact(self, label: str) -> None:
-        """Name the artifact in the line from now on."""
+        """Name the artifact from now on."""
         self._artifact = label
 
     def stage(self, name: str) -> None:
@@ -140,6 +149,8 @@ class TerminalReporter(Reporter):
         return f"fetch {files}, {size_text(self._received)} of {total}"
 
     def _line(self, text: str) -> None:
+        if self._several and self._artifact:
+            text = labelled(self._artifact, text)
         with self._lock:
             self._stream.write(f"{_CLEAR if self._live else ''}{text}\n")
             self._stream.flush()

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
 from lambda_build_plugin.errors import printable
-from lambda_build_plugin.frontends.terminal import Progress, TerminalReporter
+from lambda_build_plugin.frontends.terminal import Progress, TerminalReporter, labelled
 from lambda_build_plugin.projects.model import ProjectsReporter
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ _STEPS = frozenset({"stage", "building", "fetching", "fetched", "announced", "re
 class ProjectsTerminal(ProjectsReporter):
     """Show below each other what is being built, and how many projects wait.
 
-    Without a terminal, only what single builds write is written, with the project's name.
+    Without a terminal, only what single builds write is written. Since lines of several projects
+    are mixed, each begins with the project's name, and with the artifact's if there are several.
     """
 
     def __init__(self, stream: TextIO, *, verbose: bool, live: bool) -> None:
@@ -42,7 +43,7 @@ class ProjectsTerminal(ProjectsReporter):
         """Whether there is only one project, so that its artifacts are counted."""
         self.hears = frozenset({"built"}) | (_STEPS if self._is_live else frozenset())
         if verbose:
-            self.hears |= {"note", "fetched"}
+            self.hears |= {"artifact", "note", "fetched"}
 
     def waiting(self, projects: Sequence[ProjectBuild]) -> None:
         """Remember the names of everything that is counted."""
@@ -128,10 +129,7 @@ class ProjectsTerminal(ProjectsReporter):
 
 def _name(project: ProjectBuild, artifacts: Sequence[int]) -> str:
     """Name a part of a project: by the project, and by its first artifact if there are others."""
-    if not project.is_divided:
-        return project.label
-    first = project.artifacts[artifacts[0]]
-    return " ".join(filter(None, (project.label, first.artifact, str(first.target))))
+    return project.artifact_label(artifacts[0]) if project.is_divided else project.label
 
 
 class _Line(TerminalReporter):
@@ -145,7 +143,7 @@ class _Line(TerminalReporter):
         self._label = label
 
     def _line(self, text: str) -> None:
-        self._terminal.write(f"{self._label}: {text}")
+        self._terminal.write(labelled(self._artifact or self._label, text))
 
     def _draw(self, text: str) -> None:
         self._terminal.show(self._label, text)

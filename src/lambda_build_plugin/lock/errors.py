@@ -95,6 +95,20 @@ def _how_to_lock(row: LockFormat | None) -> Sequence[str]:
     return ("make one with the tool that the project uses:", *commands_by_tool())
 
 
+class WorkspaceNotLockedError(LockError):
+    """A member of a workspace has no lock, because the workspace has none."""
+
+    def __init__(self, folder: Path, row: LockFormat) -> None:
+        self.folder = folder
+        super().__init__(
+            f"cannot find a lock of the workspace in {folder}",
+            why=f"{row.tool} locks all members together at the root, and there is no "
+            f"{row.default_names[0]}",
+            hint=f"make it with `{row.command}`\n"
+            "or name a lock that is somewhere else with the setting `lock` (`--lock PATH`)",
+        )
+
+
 class NotLockedError(LockError):
     """The project has dependencies, but its own tool has not locked them."""
 
@@ -165,6 +179,7 @@ class StaleLockError(LockError):
         remedy: str,
         source: str = "pyproject.toml",
     ) -> None:
+        """Say what differs; of the lines in `differences`, those come first that name a cause."""
         self.path, self.differences = path, tuple(differences)
         super().__init__(
             f"the lock {path.name} is out of date",

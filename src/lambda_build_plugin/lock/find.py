@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from lambda_build_plugin.lock.errors import InvalidLockError, LockNotFoundError
+from lambda_build_plugin.lock.errors import (
+    InvalidLockError,
+    LockNotFoundError,
+    WorkspaceNotLockedError,
+)
 from lambda_build_plugin.lock.formats import DEFAULT_NAMES, FORMATS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from lambda_build_plugin.config.project import Project
+    from lambda_build_plugin.errors import LockError
 
 __all__ = ["Found", "find_lock"]
 
@@ -61,24 +67,41 @@ def find_lock(project: Project, named: Path | None, *, needed: bool = False) -> 
         return Found(path=of_workspace)
     if project.needs_no_lock and not needed:
         return None
-    declared = project.is_package or project.dependencies is not None
+    raise _not_found(project)
+
+
+def _not_found(project: Project) -> LockError:
+    """Say what the project has no lock of: itself, or the workspace that it is a member of."""
+    # Not loaded by a build that has a lock.
     from lambda_build_plugin.lock.nearby import folders_nearby, format_of_tool
 
-    raise LockNotFoundError(
+    row = format_of_tool(project)
+    declared = project.is_package or project.dependencies is not None
+    for folder in _folders_above(project) if declared else ():
+        for each in FORMATS.values() if row is None else (row,):
+            if each.covers(folder, project):
+                return WorkspaceNotLockedError(folder, each)
+    return LockNotFoundError(
         project.root,
         declared=declared,
-        row=format_of_tool(project),
+        row=row,
         nearby=folders_nearby(project.root),
     )
 
 
 def _workspace_lock(project: Project) -> Path | None:
     """Find the lock of the workspace that the project is a member of."""
-    for folder in project.root.parents:
+    for folder in _folders_above(project):
         for row in FORMATS.values():
             for name in row.default_names if row.workspace else ():
                 if (folder / name).is_file() and row.covers(folder, project):
                     return folder / name
-        if (folder / ".git").exists():
-            return None
     return None
+
+
+def _folders_above(project: Project) -> Iterator[Path]:
+    """Yield the folders where the lock of a workspace may be, up to the top of the repository."""
+    for folder in project.root.parents:
+        yield folder
+        if (folder / ".git").exists():
+            return

@@ -123,7 +123,7 @@ def differences(
     if not asks and locked_hash in _hashes(project, version):
         return ()
     groups = locked.texts("groups") or ("default",)
-    return (*_HASH_DIFFERS, *_changes(project, packages, groups))
+    return (*_changes(project, packages, groups), *_HASH_DIFFERS)
 
 
 def _changes(

@@ -146,8 +146,8 @@ class _Reader:
             raise StaleLockError(
                 self._path,
                 [
-                    "- the hash of the Pipfile does not match the one in the lock",
                     *self._changes(self._pipfile),
+                    "- the hash of the Pipfile does not match the one in the lock",
                 ],
                 remedy=_REMEDY,
                 source="Pipfile",

@@ -124,8 +124,8 @@ class _Reader:
             raise StaleLockError(
                 self._path,
                 [
-                    "- the content hash of pyproject.toml does not match the one in the lock",
                     *self._changes(),
+                    "- the content hash of pyproject.toml does not match the one in the lock",
                 ],
                 remedy=_REMEDY,
             )

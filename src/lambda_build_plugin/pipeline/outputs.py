@@ -110,6 +110,12 @@ def check_outputs(settings: Settings) -> None:
             f"the zip cannot be in the folder of the unpacked files, {unpacked}",
             hint="give `--output` another folder",
         )
+    if output in unpacked.parents:
+        raise OutputError(
+            unpacked,
+            f"the unpacked files cannot be inside of the zip, {output}",
+            hint="give `--output` and `--unpacked` different names",
+        )
 
 
 def check_zip(settings: Settings, path: Path) -> None:

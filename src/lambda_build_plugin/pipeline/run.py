@@ -135,7 +135,8 @@ class ArtifactBuild:
         """
         host = settings.host
         folder = Path(tempfile.mkdtemp(dir=run.folder))
-        run.reporter.artifact(" ".join(filter(None, (settings.project.name, settings.artifact))))
+        names = (settings.project.name, settings.artifact, str(settings.target))
+        run.reporter.artifact(" ".join(filter(None, names)))
         return cls(
             settings=settings,
             run=run,

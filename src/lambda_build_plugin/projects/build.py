@@ -21,7 +21,7 @@ from lambda_build_plugin.projects.pool import Pool, WorkerEndedError, best_start
 from lambda_build_plugin.projects.worker import Built, Orders
 from lambda_build_plugin.system.cache_use import using
 from lambda_build_plugin.system.leftovers import sweep, temporary_folder
-from lambda_build_plugin.system.output import OutputError, Outputs, PlacedOutputs
+from lambda_build_plugin.system.output import OutputError, Outputs, PlacedOutputs, only_file
 from lambda_build_plugin.system.processors import usable_processors
 from lambda_build_plugin.values import dataclass
 
@@ -167,8 +167,8 @@ class _Run:
             for number, project in enumerate(projects)
         ]
         self._results: dict[int, ProjectResult] = {}
-        self._claims: dict[str, str] = {}
-        """By the real path of a zip, the project that it belongs to."""
+        self._claims: dict[str | tuple[int, int], str] = {}
+        """By the real path of a zip, and by its file, the project that it belongs to."""
 
     def results(self, workers: int) -> list[ProjectResult]:
         """Build everything."""
@@ -307,13 +307,21 @@ class _Run:
         places = [os.path.realpath(path) for path, _, _ in outputs.results]
         try:
             with Outputs(outputs):
+                # Only known now: a version of the backend's, or two spellings of one path.
                 for place in places:
-                    if place in self._claims:  # only known now, as a version of the backend's
-                        raise SamePlaceError(Path(place), self._claims[place])
+                    if owner := self._claims.get(place) or self._owner(Path(place)):
+                        raise SamePlaceError(Path(place), owner)
         except OutputError as error:
             return Failure.of(error, label, verbose=False)
         self._claims.update(dict.fromkeys(places, label))
+        files = (only_file(Path(place)) for place in places)
+        self._claims.update({file: label for file in files if file is not None})
         return None
+
+    def _owner(self, place: Path) -> str | None:
+        """Find the project of this run that a file at a place belongs to."""
+        file = only_file(place)
+        return None if file is None else self._claims.get(file)
 
 
 def _parts(number: int, project: ProjectBuild) -> Iterator[Part]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,20 @@ from lambda_build_plugin.report import error_report
 from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
     from lambda_build_plugin.config.settings import Settings
     from lambda_build_plugin.report import BuildReport, ErrorReport
 
-__all__ = ["Failure", "Part", "ProjectBuild", "ProjectResult", "ProjectsReporter"]
+__all__ = [
+    "Failure",
+    "Part",
+    "ProjectBuild",
+    "ProjectResult",
+    "ProjectsReporter",
+    "failure_texts",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +33,11 @@ class Failure:
     """Why a project was not built, in a form that passes from one process to another."""
 
     report: ErrorReport
-    text: str
-    """The whole message for people, with the name of the project."""
+    label: str
+    """What messages call the project; empty if it is the only one."""
+
+    message: str
+    """The whole message for people, without the name of the project."""
 
     why: tuple[str, ...]
     """The lines of the reason."""
@@ -44,10 +55,12 @@ class Failure:
             verbose: Whether people see all lines of long lists.
             trace: A traceback to show before it.
         """
-        text = error.text(verbose=verbose).removeprefix("error: ")
-        start = f"{trace}error: {label}: " if label else f"{trace}error: "
         return cls(
-            report=error_report(error), text=f"{start}{text}", why=error.why_lines, trace=trace
+            report=error_report(error),
+            label=label,
+            message=error.text(verbose=verbose).removeprefix("error: "),
+            why=error.why_lines,
+            trace=trace,
         )
 
     @property
@@ -62,6 +75,16 @@ class Failure:
         what, hint = self.report["what"], self.report["hint"]
         LambdaBuildError.__init__(error, what, why=self.why, hint=hint)
         return error
+
+
+def failure_texts(failures: Iterable[Failure]) -> list[str]:
+    """Write each message once, with the names of all projects that have failed with it."""
+    labels: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for each in failures:
+        labels[each.trace, each.message].append(each.label)
+    return [
+        f"{trace}error: {', '.join(names)}: {message}" for (trace, message), names in labels.items()
+    ]
 
 
 _BRANCHES: tuple[type[LambdaBuildError], ...] = (
@@ -102,6 +125,11 @@ class ProjectBuild:
     def is_divided(self) -> bool:
         """Whether several processes may build it."""
         return len(self.parts) > 1
+
+    def artifact_label(self, number: int) -> str:
+        """Name one of several artifacts, by its place among those of the project."""
+        settings = self.artifacts[number]
+        return " ".join(filter(None, (self.label, settings.artifact, str(settings.target))))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,11 @@ would write to the same path, and a mistake that all of them have, such as a wro
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter, defaultdict
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.artifacts import read_artifacts
@@ -22,11 +24,13 @@ from lambda_build_plugin.projects.parts import parts_of
 from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Sequence
+    from typing import TypeAlias
 
     from lambda_build_plugin.config.settings import Host, Settings
     from lambda_build_plugin.config.sources import SettingsSource
+
+    _Owners: TypeAlias = dict[str, dict[str, None]]
 
 __all__ = ["Request", "count_workers", "read_projects", "with_jobs"]
 
@@ -134,7 +138,7 @@ def _shown(folder: Path, cwd: Path) -> str:
 
 
 def _check_places(projects: Sequence[ProjectBuild]) -> None:
-    """Check that no two projects would be written to one place.
+    """Check that no two projects would be written to one place, or one inside of the other.
 
     Artifacts of one project have been compared when its settings were read.
 
@@ -165,14 +169,30 @@ def _check_places(projects: Sequence[ProjectBuild]) -> None:
                 ],
                 hint=hint,
             )
+    if folders and (meeting := list(_meeting(zips, folders))):
+        raise SettingsError(
+            meeting, hint="set another `output` or `unpacked` for one of the projects"
+        )
 
 
-def _owners(claims: Iterable[tuple[ProjectBuild, Path]]) -> Mapping[str, Mapping[str, None]]:
+def _meeting(zips: _Owners, folders: _Owners) -> Iterator[str]:
+    """Yield where the zip of a project and the unpacked files of another one would meet."""
+    owners = {place: zips.get(place, {}) | folders.get(place, {}) for place in zips | folders}
+    for place, labels in owners.items():
+        if len(labels) > 1:
+            yield f"{place} would be written by {' and by '.join(labels)}"
+        for outer in map(str, Path(place).parents):
+            for label, other in itertools.product(labels, owners.get(outer, ())):
+                if label != other:
+                    yield f"{place} would be written by {label}, inside of what {other} writes"
+
+
+def _owners(claims: Iterable[tuple[ProjectBuild, Path]]) -> _Owners:
     """Gather by real path which projects want it."""
     owners: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for project, path in claims:
         owners[os.path.realpath(path)][project.label] = None
-    return owners
+    return dict(owners)
 
 
 def _zip_path(settings: Settings) -> Path:

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, TypedDict
 
 from lambda_build_plugin.errors import printable
-from lambda_build_plugin.report import SCHEMA, ErrorReport, json_text
+from lambda_build_plugin.report import SCHEMA, STATES, ErrorReport, json_text
 from lambda_build_plugin.runtime.limits import size_text
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ __all__ = [
     "as_table",
     "warning_lines",
 ]
-
-_STATES = {None: "new", True: "changed", False: "same"}
 
 
 class BuiltProject(TypedDict):
@@ -118,7 +116,7 @@ def _rows(result: ProjectResult) -> Iterator[list[str]]:
             f"{report['runtime']} {report['architecture']}",
             size_text(report["size"]["unzipped"]),
             size_text(report["size"]["zipped"]),
-            _STATES[report["changed"]],
+            STATES[report["changed"]],
             f"{sum(report['seconds'].values()):.2f}",
         ]
 
@@ -138,10 +136,10 @@ def _aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 def _total(results: Sequence[ProjectResult], reports: Sequence[BuildReport], seconds: float) -> str:
     built = sum(bool(result.reports) for result in results)
     failed = [result.project.label for result in results if result.failure is not None]
-    states = Counter(_STATES[report["changed"]] for report in reports)
+    states = Counter(STATES[report["changed"]] for report in reports)
     parts = [f"built {built} of {_counted(len(results), 'project')}"]
     if reports:
-        told = ", ".join(f"{states[state]} {state}" for state in _STATES.values() if states[state])
+        told = ", ".join(f"{states[state]} {state}" for state in STATES.values() if states[state])
         parts.append(f"{_counted(len(reports), 'zip')} ({told})")
     if failed:
         parts.append(f"{len(failed)} failed ({', '.join(failed)})")

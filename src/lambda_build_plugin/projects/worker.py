@@ -170,6 +170,8 @@ class _Worker:
             artifacts = current.prepared()
             for number in part.artifacts:
                 failed = number
+                if len(part.artifacts) > 1:
+                    self._name(part, number)
                 reports.append(build_artifact(current.run, artifacts, number))
         except LambdaBuildError as error:
             failure = Failure.of(error, label, verbose=verbose)
@@ -180,6 +182,12 @@ class _Worker:
             failure = Failure.of(shown, label, verbose=verbose, trace=trace)
             return Built(failure, outputs.placed, failed)
         return Built(tuple(reports), outputs.placed)
+
+    def _name(self, part: Part, number: int) -> None:
+        """Say which of several artifacts is being built from now on."""
+        if "artifact" in self.hears:
+            label = self._orders.projects[part.project].artifact_label(number)
+            self.tell(News("artifact", (label,), {}))
 
     def _current_of(self, number: int) -> _Current:
         """Go on with the run of a project, or begin one and leave the last one behind."""

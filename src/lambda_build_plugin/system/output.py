@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
@@ -16,12 +17,20 @@ from lambda_build_plugin.system.leftovers import part_name, sweep_parts
 from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from typing_extensions import Self
 
 
-__all__ = ["OutputError", "Outputs", "PlacedOutputs", "moved_in", "writing"]
+__all__ = [
+    "OutputError",
+    "Outputs",
+    "PlacedOutputs",
+    "SameFileError",
+    "moved_in",
+    "only_file",
+    "writing",
+]
 
 _CHUNK = 1 << 20  # bytes
 
@@ -35,6 +44,17 @@ class OutputError(StageError):
             f"cannot write {path}",
             why=problem,
             hint=hint or "choose another place, or fix its permissions",
+        )
+
+
+class SameFileError(OutputError):
+    """Two artifacts of one build have the same destination, which is only known at its end."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            path,
+            "another artifact of the same build is written there",
+            hint="give one of them another `output`",
         )
 
 
@@ -191,11 +211,7 @@ class Outputs:
         for pending in self._pending:
             place = os.path.realpath(pending.path)
             if place in seen:
-                raise OutputError(
-                    pending.path,
-                    "another artifact of the same build is written there",
-                    hint="give one of them another `output`",
-                )
+                raise SameFileError(pending.path)
             seen.add(place)
 
     def _move_all(self) -> None:
@@ -207,9 +223,12 @@ class Outputs:
                 restore it.
         """
         self._check_destinations()
+        written: set[tuple[int, int] | None] = set()
         try:
             for pending in self._pending:
+                pending.check_file(written - {None})
                 pending.move()
+                written.add(only_file(pending.path))
         except BaseException as error:
             lost = [problem for each in self._pending if (problem := each.roll_back())]
             if lost and isinstance(error, OutputError):
@@ -239,6 +258,15 @@ class _Pending:
             OSError: It cannot be found.
         """
         self._seen = _identity(self.path)
+
+    def check_file(self, written: Collection[tuple[int, int] | None]) -> None:
+        """Check that what is at the destination is not what another result has written there.
+
+        Raises:
+            SameFileError: Both destinations are the same, in two spellings.
+        """
+        if only_file(self.path) in written:
+            raise SameFileError(self.path)
 
     def _is_still_same(self) -> bool:
         """Tell whether the destination still has the content that it had when it was compared."""
@@ -333,6 +361,24 @@ def moved_in(path: Path) -> Iterator[Path]:
     """
     with Outputs() as outputs, writing(path):
         yield outputs.place(path)
+
+
+def only_file(path: Path) -> tuple[int, int] | None:
+    """Identify a file that has one name, which may be spelled in several ways.
+
+    So `A.zip` is known as `a.zip` on a disk that takes them for the same, and in a folder that
+    is mounted at two places.
+
+    Returns:
+        None if there is no such file, it has several names (hard links), or the file system
+        does not tell files apart.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    is_known = status.st_nlink == 1 and status.st_ino and stat.S_ISREG(status.st_mode)
+    return (status.st_dev, status.st_ino) if is_known else None
 
 
 def _identity(path: Path) -> tuple[int, ...]:
