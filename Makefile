@@ -26,8 +26,9 @@ BUILD := $(BIN)/uv build --quiet --build-constraints locks/builds.txt --require-
 # Some cases of large matrices, which say little when the others pass, wait for `make nightly`.
 EACH_TIME := not nightly
 # What the version of a dependency can change: the rooms that use one, and whole builds.
-LOWEST_TESTS ?= $(addprefix tests/,commands config fetch frontends/test_cli.py invoke lock page \
-	pipeline/test_build.py properties runtime selection source_build stage verify wheel)
+LOWEST_TESTS ?= $(addprefix tests/,commands config fetch frontends/test_cli.py \
+	frontends/test_completion.py invoke lock page pipeline/test_build.py properties runtime \
+	selection source_build stage test_docs.py verify wheel)
 # The tests that `make built` runs: those of all that a user can start.
 DOORS ?= tests/frontends tests/commands
 

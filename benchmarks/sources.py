@@ -61,7 +61,7 @@ PACKAGES = (
 """Packages with C or C++ that much is downloaded, and that do not have wheels for everything."""
 
 
-_CONSTRAINTS = {"cx-oracle": ["setuptools<81"]}
+_CONSTRAINTS = {"cx-oracle": ["setuptools<81"], "uamqp": ["cmake<4"]}
 """What packages need besides, as the message of their failed builds says."""
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fakes.installed import installed
 from fakes.locks import AWSLAMBDARIC, BACKENDS, BUILT_WHEEL, NEWEST, ROOT
-from fakes.paths import without
+from fakes.paths import hide_module, without
 
 import lambda_build_plugin
 
@@ -31,8 +31,10 @@ if not NEWEST:
     for _name in ("UV_CONSTRAINT", "UV_BUILD_CONSTRAINT"):
         os.environ[_name] = str(BACKENDS)
 
-# Wherever a zig is found, it compiles what tests expect to be refused. Those that want one put
-# it on PATH themselves. Workers inherit the PATH that was made for the session.
+# Wherever a zig is found, on PATH or as the package of the extra, it compiles what tests expect to
+# be refused. Those that want one put it on PATH themselves. Workers inherit the PATH that was made
+# for the session.
+hide_module("ziglang")
 _made: list[Path] = []
 if sys.platform == "linux":
     os.environ["PATH"], _made = without("zig", os.environ.get("PATH", os.defpath))

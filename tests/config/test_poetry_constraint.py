@@ -11,6 +11,7 @@ from packaging.version import Version
 
 from lambda_build_plugin.config.poetry_constraint import Constraint, platform_marker
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
+from lambda_build_plugin.source_build.process_state import new_folders_last
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,13 @@ _PYTHONS = (
     *("*", "^3.11", "~3.12", "~3.12.3", "3.12", "3.12.*", "3.12.13", "==3.12", "!=3.12.*"),
     *("!=3.12", ">3.11", ">=3.11.5", "<=3.12", "<3.13", ">=3.11,<4,!=3.12.*", "~3.11 || ~3.13"),
 )
+
+
+@pytest.fixture(autouse=True)
+def _path_in_order() -> Iterator[None]:
+    """Keep what poetry-core brings along from processes that later tests start."""
+    with new_folders_last():
+        yield
 
 
 @pytest.mark.parametrize("text", _CONSTRAINTS)

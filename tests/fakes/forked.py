@@ -139,6 +139,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _serve() -> None:
     """Answer requests, and return in each process that is forked for one."""
     sys.path[0] = ""  # as with `python -c`
+    sys.modules["ziglang"] = None  # type: ignore[assignment]  # as in conftest.py
     _import_all()
     while line := sys.stdin.buffer.readline():
         pid = os.fork()

@@ -1,13 +1,22 @@
-"""What PATH leads to while tests run."""
+"""What PATH and `sys.path` lead to while tests run."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
-__all__ = ["without"]
+__all__ = ["hide_module", "without"]
+
+
+def hide_module(name: str) -> None:
+    """Let this process, and those that are forked from it, find no module of a name.
+
+    `None` says so: https://docs.python.org/3/reference/import.html#the-module-cache.
+    """
+    sys.modules[name] = None  # type: ignore[assignment]
 
 
 def without(program: str, path: str) -> tuple[str, list[Path]]:

@@ -75,7 +75,9 @@ def run_lambda_build(*arguments: str | Path, cwd: Path, environ: Mapping[str, st
     if forked.is_possible(environ):
         result = forked.run(*words, cwd=cwd, environ=environ, timeout=_SECONDS)
     else:
-        code = "from lambda_build_plugin.frontends.cli import entry_point; entry_point()"
+        # The package is hidden as in conftest.py.
+        code = "import sys; sys.modules['ziglang'] = None\n"
+        code += "from lambda_build_plugin.frontends.cli import entry_point; entry_point()"
         result = subprocess.run(
             [sys.executable, "-c", code, *words],
             cwd=cwd,

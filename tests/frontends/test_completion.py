@@ -152,10 +152,13 @@ def test_zsh(folder: Path, typed: str, completed: str) -> None:
     assert in_zsh(typed, folder) == completed
 
 
-def test_without_shtab_the_extra_is_named(tmp_path: Path) -> None:
-    """A missing library is an error that says how to install it."""
+@pytest.mark.parametrize(
+    "found", [pytest.param("None", id="nothing"), pytest.param("types", id="a version before 1.10")]
+)
+def test_without_shtab_the_extra_is_named(tmp_path: Path, found: str) -> None:
+    """A library that is missing or too old is an error that says how to install it."""
     code = (
-        "import sys; sys.modules['shtab'] = None\n"
+        f"import sys, types; sys.modules['shtab'] = {found}\n"
         "from lambda_build_plugin.frontends.cli import entry_point; entry_point()"
     )
 
@@ -169,7 +172,7 @@ def test_without_shtab_the_extra_is_named(tmp_path: Path) -> None:
 
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == (
-        "error: `--print-completion` needs shtab 1.9 or later, which is not installed\n\n"
+        "error: `--print-completion` needs shtab 1.10 or later, which is not installed\n\n"
         "hint: install `lambda-build-plugin[completion]`, into the same environment\n"
     )
 

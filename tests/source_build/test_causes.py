@@ -196,6 +196,66 @@ def test_what_newer_pythons_do_not_have(output: str, expected: str) -> None:
     assert cause.hint.startswith("lock a version that supports this Python")
 
 
+_OLD_CMAKE = """\
+CMake Error at CMakeLists.txt:1 (cmake_minimum_required):
+  Compatibility with CMake < 3.5 has been removed from CMake.
+
+  Update the VERSION argument <min> value.  Or, use the <min>...<max> syntax
+  to tell CMake that the project requires at least <min> but has been updated
+  to work with policies introduced by <max> or earlier.
+
+-- Configuring incomplete, errors occurred!
+"""
+_OLD_POLICY = """\
+CMake Error at CMakeLists.txt:3 (cmake_policy):
+  Policy CMP0054 may not be set to OLD behavior because this version of CMake
+  no longer supports it.  The policy was introduced in CMake version 3.1.0,
+  and use of NEW behavior is now required.
+"""
+
+
+@pytest.mark.parametrize(
+    ("output", "text", "of_others", "of_own"),
+    [
+        pytest.param(
+            _OLD_CMAKE,
+            "its CMakeLists.txt is for a CMake older than 3.5, which this CMake refuses",
+            "set `CMAKE_POLICY_VERSION_MINIMUM=3.5` in the environment, or for this package in "
+            "[tool.uv.extra-build-variables]",
+            "raise the version in `cmake_minimum_required` to 3.5 or later",
+            id="version",
+        ),
+        pytest.param(
+            _OLD_POLICY,
+            "its CMakeLists.txt sets the policy CMP0054 to OLD, which this CMake refuses",
+            'write `build-constraint-dependencies = ["cmake<4"]` in [tool.uv]',
+            "remove `cmake_policy(SET CMP0054 OLD)`",
+            id="policy",
+        ),
+    ],
+)
+def test_what_newer_cmakes_refuse(output: str, text: str, of_others: str, of_own: str) -> None:
+    """Who cannot change the source is told of a variable and of an older CMake."""
+    others = find_cause(f"{output}Could NOT find OpenSSL\n", is_own=False, is_cross=True)
+    own = find_cause(output, is_own=True)
+
+    assert others is not None
+    assert others.text == text
+    assert others.hint.startswith(of_others)
+    assert "`cmake<4`" in others.hint
+    assert own is not None
+    assert (own.text, own.hint) == (text, of_own)
+
+
+def test_a_warning_of_cmake_is_no_cause() -> None:
+    """What a later CMake will refuse does not make the build fail."""
+    output = (
+        "  Compatibility with CMake < 3.10 will be removed from a future version of\n  CMake.\n"
+    )
+
+    assert find_cause(output, is_own=False) is None
+
+
 def test_first_error_of_a_compiler_is_quoted() -> None:
     """What a compiler says is far above the end of the output."""
     output = "gcc -c a.c\na.c:3:5: error: unknown type name 'word'\n" + "noise\n" * 100

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 from fakes.arm64 import arm64_python
 from fakes.extensions import a_project_with_extension, include_of
 from fakes.locks import CACHE
@@ -148,6 +149,23 @@ def test_the_bytes_do_not_name_the_build(tmp_path: Path, built: Built) -> None:
     _, module = extension_in(json.loads(run.output)["artifact"])
     assert module == built.module
     assert str(tmp_path).encode() not in module
+
+
+def test_the_cache_does_not_grow_with_each_build(tmp_path: Path) -> None:
+    """Only zig's own libraries are kept: what a build has compiled, no other finds."""
+    zig = tmp_path / "zig"
+    zig.mkdir()
+    kept = []
+
+    for number in ("1", "2"):
+        own = tmp_path / number / "cache"  # which has no wheel, so that it is compiled again
+        own.mkdir(parents=True)
+        (own / "zig").symlink_to(zig)
+        run = build(own.parent, environment(own), "--runtime", _RUNTIME, "--arch", _OTHER)
+        assert run.code == 0, run.errors
+        kept.append({path for path in zig.rglob("*") if path.is_file()})
+
+    assert kept[0] == kept[1]
 
 
 @pytest.mark.skipif(_OTHER != "arm64", reason="this machine runs it without qemu")
@@ -317,6 +335,26 @@ def test_a_usable_zig_further_on_path_is_taken(tmp_path: Path) -> None:
     assert (found.zig, found.version) == (new, "0.14.0-dev.1+0dd0c9620")
 
 
+def test_the_zig_of_the_extra_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the package `ziglang` contains comes before what PATH leads to."""
+    other = a_program(tmp_path / "bin", "zig", "echo 0.14.0")
+    monkeypatch.delitem(sys.modules, "ziglang")  # which conftest.py hides
+    monkeypatch.syspath_prepend(zig_folder().parent)
+    target = Target(runtime=RUNTIMES["python3.11"], architecture=Architecture.ARM64)
+    here = replace(Interpreter.running(), version="3.11.4", platform="linux-x86_64")
+
+    found = find_cross_compiler(
+        CrossCompile.AUTO,
+        target,
+        here,
+        environ={"PATH": str(other.parent)},
+        cache_dir=tmp_path / "cache",
+    )
+
+    assert found is not None
+    assert found.zig == zig_folder() / "zig"
+
+
 def test_a_link_to_zig_is_not_followed(tmp_path: Path) -> None:
     """Links of snap and mise lead to a program that is zig only by the name it is called by."""
     script = '[ "$(basename "$0")" = zig ] && echo 0.14.0 || echo 2026.11.0'
@@ -391,6 +429,46 @@ def test_on_other_systems_zig_is_no_remedy() -> None:
     target = Target(runtime=RUNTIMES[_RUNTIME], architecture=Architecture.X86_64)
 
     assert remedy(CrossCompile.AUTO, target, here, environ={"PATH": os.devnull}) == ""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        pytest.param("cc x.c", "c++ x.c", {"in_c": False, "_Z6in_cxxv": True}, id="c++"),
+        pytest.param("c++ x.c", "cc x.c", {"in_c": True, "_Z6in_cxxv": False}, id="cc"),
+        pytest.param("cc x.c", "cc -x c++ x.c", {"in_c": False, "_Z6in_cxxv": True}, id="-x c++"),
+        pytest.param("cc -xc++ x.c", "cc -xc x.c", {"in_c": True, "_Z6in_cxxv": False}, id="-xc"),
+    ],
+)
+def test_the_language_is_that_of_gcc(
+    tmp_path: Path, first: str, second: str, expected: dict[str, bool]
+) -> None:
+    """It follows the compiler's name and `-x`, also if zig has compiled the file before."""
+    compiler = CrossCompiler(
+        zig=zig_folder() / "zig",
+        version="0.14.0",
+        triple="aarch64-linux-gnu.2.34",
+        machine="aarch64",
+        cpu="neoverse_n1",
+        cache=tmp_path / "cache",
+    )
+    files = write_cross_files(compiler, Interpreter.running(), tmp_path, hidden=())
+    code = "#ifdef __cplusplus\nint in_cxx() { return 1; }\n#else\nint in_c;\n#endif\n"
+    (tmp_path / "x.c").write_text(code, encoding="utf-8")
+
+    for command in (first, second):
+        program, *arguments = command.split()
+        subprocess.run(
+            [files.programs / program, "-c", *arguments, "-o", "x.o"],
+            cwd=tmp_path,
+            env={**environment(tmp_path / "unused"), **files.variables},
+            check=True,
+        )
+
+    table = ELFFile(io.BytesIO((tmp_path / "x.o").read_bytes())).get_section_by_name(".symtab")
+    assert isinstance(table, SymbolTableSection)
+    names = {symbol.name for symbol in table.iter_symbols()}
+    assert {name: name in names for name in expected} == expected
 
 
 @pytest.mark.skipif(shutil.which("autoconf") is None, reason="needs autoconf")

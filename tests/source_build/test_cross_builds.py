@@ -488,6 +488,26 @@ def test_what_is_missing_is_named(tmp_path: Path, environ: dict[str, str], name:
 
 
 @pytest.mark.nightly
+def test_what_is_for_an_older_cmake(tmp_path: Path, environ: dict[str, str]) -> None:
+    """The variable that CMake itself names reaches it; without it, the error says what to do."""
+    case = _cmake(
+        _find("Python", "Development.Module"),
+        _MODULE,
+        _INSTALL,
+        versions="2.8",
+        requires=("cmake>=4", "ninja"),
+    )
+
+    refused = _build(case, tmp_path / "refused", environ)
+    built = _build(case, tmp_path / "built", {**environ, "CMAKE_POLICY_VERSION_MINIMUM": "3.18"})
+
+    assert refused.code == 6
+    assert "its CMakeLists.txt is for a CMake older than 3.5" in refused.errors
+    assert "raise the version in `cmake_minimum_required`" in refused.errors
+    assert built.code == 0, built.errors
+
+
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "name",
     [

@@ -20,6 +20,7 @@ from fakes.projects import quiet_environment
 from fakes.wheels import a_wheel
 from packaging.version import Version
 
+from lambda_build_plugin.config.build_policy import BuildSettings
 from lambda_build_plugin.config.project import read_project
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.runtime.target import RUNTIMES, Architecture, Target
@@ -33,6 +34,7 @@ from lambda_build_plugin.source_build.errors import (
     OfflineRequirementsError,
     WrongWheelError,
 )
+from lambda_build_plugin.source_build.in_process import load_backend
 from lambda_build_plugin.source_build.wheels import build_project
 from lambda_build_plugin.system.cache import Cache
 from lambda_build_plugin.wheel.file import Wheel
@@ -264,16 +266,23 @@ def test_known_backend(tmp_path: Path, backend: str) -> None:
     assert wheel.name == "demo-app"
 
 
+@pytest.mark.parametrize("is_built", [True, False], ids=["built", "loaded ahead"])
 def test_what_a_backend_brings_along_comes_last(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_built: bool,  # noqa: FBT001
 ) -> None:
     """poetry-core puts its own `packaging` first, which processes started later would import."""
     before = [each for each in sys.path if not each.endswith("_vendor")]
-    monkeypatch.setattr(sys, "path", list(before))
+    sys.path[:] = before
     for name in [name for name in sys.modules if name.partition(".")[0] == "poetry"]:
         monkeypatch.delitem(sys.modules, name)
+    project = a_project(tmp_path, "poetry-core")
 
-    built(a_project(tmp_path, "poetry-core"))
+    if is_built:
+        built(project)
+    else:
+        load_backend(read_project(project), BuildSettings())
 
     assert sys.path[: len(before)] == before
     assert sys.path[-1].endswith("_vendor")

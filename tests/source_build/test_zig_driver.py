@@ -19,11 +19,11 @@ PLAN = {
 }
 
 
-def translated(*arguments: str) -> list[str]:
+def translated(*arguments: str, tool: str = "cc") -> list[str]:
     """Translate the arguments of a compilation, without what is added to each."""
     first = ["-target", "aarch64-linux-gnu.2.34", "-mcpu=neoverse_n1"]
     last = ["-g0", "-fno-sanitize=undefined", "-Wno-date-time", "-ffile-prefix-map=/build=."]
-    found = compiler_arguments(("-c", *arguments), PLAN)
+    found = compiler_arguments(("-c", *arguments), PLAN, tool=tool)
     assert found[: len(first)] == first
     assert found[-len(last) :] == last
     return found[len(first) + 1 : -len(last)]
@@ -131,7 +131,37 @@ def test_libraries_of_the_system_are_not_linked_by_their_path(path: str) -> None
 
 def test_a_standard_is_kept_if_the_language_is_said() -> None:
     """The ending `.c` does not count then."""
-    assert translated("-x", "c++", "-std=c++17", "x.c") == ["-x", "c++", "-std=c++17", "x.c"]
+    said = ["-x", "c++", "-std=c++17", "x.c"]
+
+    assert translated(*said) == [*said, "-U_LAMBDA_BUILD_cxx"]
+
+
+def test_a_file_of_c_is_cxx_for_the_compiler_of_cxx() -> None:
+    """`c++ x.c` compiles C++, as `g++ x.c` does, and links other files as what they are."""
+    found = translated("-std=c++17", "-std=c11", "x.c", "-o", "y.c", "z.o", tool="c++")
+
+    as_cxx = ["-x", "c++", "x.c", "-x", "none"]
+    assert found == ["-std=c++17", *as_cxx, "-o", "y.c", "z.o", "-U_LAMBDA_BUILD_cxx_none"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["x.cc"],
+        ["-include", "x.c", "x.cc"],
+        ["-MF", "x.c", "-MT", "x.i", "x.cc"],
+        ["-DFILE=x.c", "-D", "FILE=x.c", "x.cc"],
+        ["-Xclang", "x.c", "x.o"],
+    ],
+)
+def test_what_is_no_source_of_c_is_left_as_it_is(arguments: list[str]) -> None:
+    """Values of options are not compiled, whatever they end with."""
+    assert translated(*arguments, tool="c++") == arguments
+
+
+def test_a_said_language_counts_for_the_compiler_of_cxx() -> None:
+    """What `-x` says is stronger than the name of the compiler."""
+    assert translated("-xc", "x.c", tool="c++") == ["-xc", "x.c", "-U_LAMBDA_BUILD_c"]
 
 
 def test_a_verbose_link_names_no_build() -> None:

@@ -19,7 +19,7 @@ from lambda_build_plugin.runtime.target import RUNTIMES
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = ["completion_script"]
 
@@ -53,19 +53,20 @@ def completion_script(shell: str, commands: Mapping[str, str]) -> str:
         commands: The modules of the commands, by name.
 
     Raises:
-        MissingExtraError: shtab is not installed.
+        MissingExtraError: shtab is not installed, or too old.
     """
     try:
         import shtab
+        from shtab import glob
     except ImportError as error:
         raise MissingExtraError(
-            "--print-completion", library="shtab 1.9 or later", extra="completion"
+            "--print-completion", library="shtab 1.10 or later", extra="completion"
         ) from error
 
     parser = _parser(shell, commands)
     parsers = [parser, *_subparsers(parser)]
     for action in (action for each in parsers for action in _actions(each)):
-        _arrange(action, shtab)
+        _arrange(action, shtab, glob)
     preamble = {"bash": _BASH_FOLDERS, "zsh": _ZSH_FOLDERS}.get(shell, "")
     return (
         str(shtab.complete(parser, shell, root_prefix=_PREFIX, preamble=preamble)).rstrip() + "\n"
@@ -103,7 +104,7 @@ def _subparsers(parser: argparse.ArgumentParser) -> list[argparse.ArgumentParser
     ]
 
 
-def _arrange(action: argparse.Action, shtab: Any) -> None:
+def _arrange(action: argparse.Action, shtab: Any, glob: Callable[..., object]) -> None:
     """Tell shtab what the value of an argument may be, and shorten the explanation."""
     if action.nargs == "A...":
         return
@@ -117,4 +118,4 @@ def _arrange(action: argparse.Action, shtab: Any) -> None:
         vars(action)["complete"] = shtab.DIRECTORY
     elif _PERHAPS_ZIPS.match(name):
         # zsh takes a single pattern in shtab's parentheses for qualifiers, and gives up.
-        vars(action)["complete"] = shtab.glob("*.zip", "*.ZIP")
+        vars(action)["complete"] = glob("*.zip", "*.ZIP")

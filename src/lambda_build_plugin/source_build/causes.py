@@ -89,6 +89,12 @@ _NO_FILES = re.compile(
     r"|Multiple top-level (?:packages|modules) discovered in a flat-layout"
     r"|Expected a Python module (?:at|directory at)"
 )
+_OLD_CMAKE = re.compile(
+    r"Compatibility\s+with\s+CMake\s+<\s+(?P<version>[0-9.]+)\s+has\s+been\s+removed"
+    r"|Policy\s+(?P<policy>CMP[0-9]+)\s+may\s+not\s+be\s+set\s+to\s+OLD\s+behavior\s+because"
+)
+"""CMake breaks its lines where they become too long."""
+
 _PKG_RESOURCES = "pkg_resources"
 _REMOVED_MODULES = {"imp": "3.12", "lib2to3": "3.13", "asynchat": "3.12", "cgi": "3.13"}
 _REMOVED_HEADERS = {"longintrepr.h": "3.11"}
@@ -120,6 +126,7 @@ def find_cause(output: str, *, is_own: bool, is_cross: bool = False) -> Cause | 
     return (
         (_without_code(output) if is_own else None)
         or _without_rust_target(output)
+        or _for_older_cmake(output, is_own=is_own)
         or (_not_for_target(output, is_own=is_own) if is_cross else None)
         or _first_missing(output, is_own=is_own, is_cross=is_cross)
         or _without_compiler(output)
@@ -150,6 +157,30 @@ def _without_rust_target(output: str) -> Cause | None:
     return Cause(
         text=f"rustc has no standard library for {match['target']}",
         hint=f"run `rustup target add {match['target']}`, or lock a version that has a wheel",
+    )
+
+
+def _for_older_cmake(output: str, *, is_own: bool) -> Cause | None:
+    """Find what CMake 4 and later refuse: https://cmake.org/cmake/help/latest/release/4.0.html."""
+    match = _OLD_CMAKE.search(output)
+    if match is None:
+        return None
+    if policy := match["policy"]:
+        return Cause(
+            text=f"its CMakeLists.txt sets the policy {policy} to OLD, which this CMake refuses",
+            hint=f"remove `cmake_policy(SET {policy} OLD)`"
+            if is_own
+            else _build_constraint("cmake<4"),
+        )
+    version = match["version"].rstrip(".")
+    variable = f"CMAKE_POLICY_VERSION_MINIMUM={version}"
+    return Cause(
+        text=f"its CMakeLists.txt is for a CMake older than {version}, which this CMake refuses",
+        hint=f"raise the version in `cmake_minimum_required` to {version} or later"
+        if is_own
+        else f"set `{variable}` in the environment, or for this package in "
+        "[tool.uv.extra-build-variables], to try it all the same; or "
+        f"{_build_constraint('cmake<4')}",
     )
 
 
@@ -249,10 +280,17 @@ def _module(name: str) -> Cause:
     if name == _PKG_RESOURCES:
         return Cause(
             text=f"its build imports `{name}`, which setuptools 81 and later may not have",
-            hint='write `build-constraint-dependencies = ["setuptools<81"]` in [tool.uv], or name '
-            "a file with `setuptools<81` in UV_BUILD_CONSTRAINT or PIP_BUILD_CONSTRAINT",
+            hint=_build_constraint("setuptools<81"),
         )
     return Cause(
         text=text,
         hint="add it in [tool.uv.extra-build-dependencies], or lock a version that has a wheel",
+    )
+
+
+def _build_constraint(requirement: str) -> str:
+    """Say how to hold a build requirement of somebody else's source to older versions."""
+    return (
+        f'write `build-constraint-dependencies = ["{requirement}"]` in [tool.uv], or name '
+        f"a file with `{requirement}` in UV_BUILD_CONSTRAINT or PIP_BUILD_CONSTRAINT"
     )

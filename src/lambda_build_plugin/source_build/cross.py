@@ -59,7 +59,7 @@ class CrossCompiler:
     """The processor whose instructions may be used."""
 
     cache: Path
-    """Where zig keeps what it has compiled, its own libraries among it."""
+    """Where zig keeps its own libraries that it has compiled."""
 
     def __str__(self) -> str:
         return f"zig {self.version} for {self.triple}"
@@ -90,7 +90,7 @@ def find_cross_compiler(
         target: What has to load the machine code.
         interpreter: The Python that runs the backends, whose headers are used.
         environ: The variables; PATH may lead to a zig.
-        cache_dir: The folder in which zig keeps what it has compiled.
+        cache_dir: The folder in which zig keeps its own libraries that it has compiled.
 
     Returns:
         None if the compilers of this machine are to be used.

@@ -164,7 +164,13 @@ def write_cross_files(
     site = folder / "config.site"
     site.write_text(_config_site(compiler), encoding="utf-8")
     return CrossFiles(
-        variables={**_variables(compiler, programs, toolchain), "CONFIG_SITE": str(site)},
+        variables={
+            **_variables(compiler, programs, toolchain),
+            "CONFIG_SITE": str(site),
+            # What is compiled for one build has its folder among the options, so that no other
+            # finds it: only zig's own libraries are kept.
+            "ZIG_LOCAL_CACHE_DIR": str(folder / "objects"),
+        },
         programs=programs,
         modules=_modules(compiler, programs, folder / "include", soabi),
         meson_arguments=(f"--cross-file={cross_file}",),
@@ -262,7 +268,6 @@ def _variables(compiler: CrossCompiler, programs: Path, toolchain: Path) -> dict
         "CARGO_BUILD_TARGET": rust,
         linker: str(programs / "cc"),
         "ZIG_GLOBAL_CACHE_DIR": str(compiler.cache),
-        "ZIG_LOCAL_CACHE_DIR": str(compiler.cache),
         # `__DATE__` and archives have a date; 1980 is the first that a zip can have.
         "SOURCE_DATE_EPOCH": "315532800",
         "ZERO_AR_DATE": "1",

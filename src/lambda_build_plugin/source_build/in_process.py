@@ -18,7 +18,11 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from lambda_build_plugin.source_build.errors import BackendError
-from lambda_build_plugin.source_build.process_state import working_in, writing_to
+from lambda_build_plugin.source_build.process_state import (
+    new_folders_last,
+    working_in,
+    writing_to,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +77,7 @@ def load_backend(project: Project, settings: BuildSettings) -> None:
     """
     backend = usable_backend(project, settings)
     if backend is not None:
-        with suppress(Exception):
+        with suppress(Exception), new_folders_last():
             importlib.import_module(project.build_system.backend)
             importlib.import_module(_WHEEL_BUILDERS[backend])
 
@@ -144,7 +148,12 @@ def build_in_process(source: Source, root: Path, backend: str, folder: Path) -> 
     """
     with tempfile.TemporaryFile("w+", buffering=1, encoding="utf-8", errors="replace") as output:
         try:
-            with writing_to(output), working_in(root), _modules_forgotten(root):
+            with (
+                writing_to(output),
+                working_in(root),
+                new_folders_last(),
+                _modules_forgotten(root),
+            ):
                 hooks = importlib.import_module(source.backend)
                 if hooks.get_requires_for_build_wheel():
                     return False
@@ -169,10 +178,7 @@ def _modules_forgotten(root: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        kept = [each for each in sys.path if each in path or each not in own]
-        # What is new goes behind the rest. Or else a process that is started later with the same
-        # path would import what the backend brings along in place of its own modules.
-        sys.path[:] = sorted(kept, key=lambda each: each not in path)
+        sys.path[:] = [each for each in sys.path if each in path or each not in own]
         for name in set(sys.modules) - modules:
             file = getattr(sys.modules[name], "__file__", None)
             folders = [*_folders(name), *([os.path.split(file)[0]] if file else [])]

@@ -1,4 +1,4 @@
-"""Change the state of this process for a build: temporary files, streams, variables.
+"""Change the state of this process for a build: temporary files, streams, variables, `sys.path`.
 
 This serves backends in this process and the programs that they start: they get no input,
 their output is captured, and their temporary folder is removed afterwards.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from typing import TextIO
 
-__all__ = ["no_input", "scratch", "variables", "working_in", "writing_to"]
+__all__ = ["new_folders_last", "no_input", "scratch", "variables", "working_in", "writing_to"]
 
 
 @contextmanager
@@ -108,3 +108,17 @@ def working_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.chdir(before)
+
+
+@contextmanager
+def new_folders_last() -> Iterator[None]:
+    """Let what is imported put its folders behind all else on `sys.path`, and not first.
+
+    poetry-core puts first what it brings along, its own `packaging` among it. A process that is
+    started later with the same path would import that in place of ours.
+    """
+    before = list(sys.path)
+    try:
+        yield
+    finally:
+        sys.path.sort(key=lambda folder: folder not in before)

@@ -102,13 +102,26 @@ _SYSTEM_FOLDERS = (
 _LIBRARY = re.compile(r".*/lib(?P<name>[^/]+?)\.(?:a|so[.0-9]*)")
 _ORIGIN = ("$ORIGIN", "${ORIGIN}")
 _RPATH = frozenset({"-R", "-rpath", "--rpath"})
+_C_ENDINGS = (".c", ".i")
 _CXX_ENDINGS = frozenset({".C", ".CPP", ".c++", ".cc", ".cp", ".cpp", ".cxx"})
+_VALUE_IS_NEXT = frozenset(
+    {
+        *("-D", "-L", "-MF", "-MQ", "-MT", "-T", "-U", "-Xassembler", "-Xclang", "-Xlinker"),
+        *("-Xpreprocessor", "-e", "-imacros", "-include", "-l", "-o", "-u", "-z"),
+        *_INCLUDES,
+        *_ROOTS,
+    }
+)
+"""Options whose value is an argument of its own, and never a file to compile."""
+
 _NO_LINKING = frozenset({"-c", "-E", "-S", "-M", "-MM", "-fsyntax-only", "--version"})
 _QUESTIONS = ("-dumpm", "-dumpv", "-print-", "--print-")
 """How options begin that ask the compiler about itself."""
 
 
-def compiler_arguments(arguments: Sequence[str], plan: Mapping[str, object]) -> list[str]:
+def compiler_arguments(
+    arguments: Sequence[str], plan: Mapping[str, object], *, tool: str = "cc"
+) -> list[str]:
     """Translate the arguments of a C or C++ compiler.
 
     Args:
@@ -116,6 +129,7 @@ def compiler_arguments(arguments: Sequence[str], plan: Mapping[str, object]) -> 
         plan: What `cross_files` has written for this build: `target` and `cpu` as zig names
             them, `headers` with the folders of Python's headers and those to use in their
             place, and `hidden`, the folders whose names must not get into the result.
+        tool: The compiler that was called: `cc` or `c++`.
     """
     headers: Mapping[str, str] = plan["headers"]  # type: ignore[assignment]
     hidden: Sequence[str] = plan["hidden"]  # type: ignore[assignment]
@@ -126,7 +140,9 @@ def compiler_arguments(arguments: Sequence[str], plan: Mapping[str, object]) -> 
         # clang answers them itself, which knows neither the version of glibc nor our processor.
         return ["-target", target.partition(".")[0], *arguments]
     machine = target.partition("-")[0]
-    dropped = (*_DROPPED_FOR.get(machine, ()), *_standards_of_others(arguments))
+    dropped = (*_DROPPED_FOR.get(machine, ()), *_standards_of_others(arguments, tool))
+    if tool == "c++":
+        arguments = list(_with_c_as_cxx(arguments))
     kept = [
         argument
         for argument in _kept(_joined(arguments), headers)
@@ -139,7 +155,7 @@ def compiler_arguments(arguments: Sequence[str], plan: Mapping[str, object]) -> 
     last += [f"-ffile-prefix-map={folder}=." for folder in hidden]
     if not _NO_LINKING.intersection(arguments):
         last += ["-s", "-Wl,--build-id=none"]
-    return [*added, *kept, *last]
+    return [*added, *kept, *_languages(kept), *last]
 
 
 def _expanded(arguments: Iterable[str]) -> Iterator[str]:
@@ -153,7 +169,42 @@ def _expanded(arguments: Iterable[str]) -> Iterator[str]:
             yield argument
 
 
-def _standards_of_others(arguments: Sequence[str]) -> Iterator[str]:
+def _with_c_as_cxx(arguments: Sequence[str]) -> Iterator[str]:
+    """Say of files that end like C that they are C++, which zig does not assume.
+
+    `g++` does, unless `-x` says otherwise: https://gcc.gnu.org/onlinedocs/gcc/Invoking-G_002b_002b.html
+    """
+    if any(argument.startswith("-x") for argument in arguments):
+        yield from arguments
+        return
+    option = ""
+    for argument in arguments:
+        is_file = not argument.startswith("-") and option not in _VALUE_IS_NEXT
+        if is_file and argument.endswith(_C_ENDINGS):
+            yield from ("-x", "c++", argument, "-x", "none")
+        else:
+            yield argument
+        option = argument
+
+
+def _languages(arguments: Sequence[str]) -> Iterator[str]:
+    """Let zig's cache tell apart what `-x` says of a file.
+
+    zig 0.17 takes an object that was compiled as C for the same file as C++, and the other way
+    round. Options with names of macros are part of what it looks for; this one has no effect.
+    """
+    following = ("", *arguments)
+    said = [
+        argument if option == "-x" else argument[2:]
+        for option, argument in zip(following, arguments)  # noqa: B905 - not in Python 3.9
+        if option == "-x" or (argument.startswith("-x") and argument != "-x")
+    ]
+    if said:
+        name = "_".join(said).replace("+", "x").replace("-", "_")
+        yield f"-U_LAMBDA_BUILD_{name}"
+
+
+def _standards_of_others(arguments: Sequence[str], tool: str) -> Iterator[str]:
     """Name the options with a standard of C++ if C is compiled, and the other way round.
 
     Extensions with sources in both languages have such options, and gcc only warns of them. What
@@ -162,6 +213,8 @@ def _standards_of_others(arguments: Sequence[str]) -> Iterator[str]:
     if any(argument.startswith("-x") for argument in arguments):
         return
     endings = {os.path.splitext(argument)[1] for argument in arguments}  # noqa: PTH122
+    if tool == "c++" and endings.intersection(_C_ENDINGS):
+        endings = endings.difference(_C_ENDINGS) | {".cc"}
     standards = {argument for argument in arguments if argument.startswith("-std=")}
     of_cxx = {argument for argument in standards if "++" in argument}
     if ".c" in endings and not _CXX_ENDINGS & endings:
@@ -283,7 +336,7 @@ def _main() -> None:
         plan = json.load(file)
     tool, arguments = sys.argv[2], sys.argv[3:]
     if tool in {"cc", "c++"}:
-        arguments = compiler_arguments(arguments, plan)
+        arguments = compiler_arguments(arguments, plan, tool=tool)
         if reads_input(arguments) and "-x" not in arguments:
             # zig does not assume a language for what it reads from standard input.
             arguments = ["-x", "c" if tool == "cc" else "c++", *arguments]
