@@ -51,6 +51,10 @@ class Run:
     outputs: Outputs
     """Moves all artifacts into place when the run ends, or none of them after a failure."""
 
+    scratch: Path | None = None
+    """For the temporary files of builds from source, one after the other; None to make a folder
+    for each."""
+
     shared: SharedFolder
     """For what is made once: in this run, or in all runs of several projects."""
 
@@ -143,6 +147,7 @@ class ArtifactBuild:
             context=BuildContext(
                 target=settings.target,
                 folder=folder,
+                scratch=run.scratch,
                 cache=open_cache(host, folder, shared=run.shared),
                 home=host.home,
                 environ=host.environ,

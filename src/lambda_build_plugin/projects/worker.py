@@ -17,7 +17,6 @@ import threading
 import time
 import traceback
 from dataclasses import field
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from lambda_build_plugin.config.settings import Contents, Form
@@ -27,7 +26,7 @@ from lambda_build_plugin.pipeline.run import Run
 from lambda_build_plugin.pipeline.unexpected import unexpected_error
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.projects.model import Failure
-from lambda_build_plugin.system.leftovers import temporary_folder
+from lambda_build_plugin.system.leftovers import empty_folder
 from lambda_build_plugin.system.output import Outputs
 from lambda_build_plugin.system.sharing import SharedFolder
 from lambda_build_plugin.urls import redacted_text
@@ -36,6 +35,7 @@ from lambda_build_plugin.values import dataclass
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from multiprocessing.connection import Connection
+    from pathlib import Path
     from types import FrameType
 
     from lambda_build_plugin.config.settings import Settings
@@ -193,11 +193,12 @@ class _Worker:
         """Go on with the run of a project, or begin one and leave the last one behind."""
         current = self._current
         if current is None or current.number != number:
-            if current is not None:
-                current.folder.cleanup()
-            folder = temporary_folder(ignore_errors=True)
+            folder = self._orders.folder / "run"
+            folder.mkdir(exist_ok=True)
+            empty_folder(folder)
             run = Run(
-                folder=Path(folder.name),
+                folder=folder,
+                scratch=self._orders.folder / "scratch",
                 reporter=self._reporter,
                 builder=None,
                 outputs=Outputs(),
@@ -205,7 +206,7 @@ class _Worker:
                 is_among_others=self._orders.is_among_others,
             )
             project = self._orders.projects[number]
-            current = self._current = _Current(number, project, folder, run)
+            current = self._current = _Current(number, project, run)
         return current
 
 
@@ -215,7 +216,6 @@ class _Current:
 
     number: int
     project: ProjectBuild
-    folder: tempfile.TemporaryDirectory[str]
     run: Run
     _prepared: Sequence[Settings] = ()
 

@@ -84,7 +84,7 @@ def build_wheel(
         SourceBuildError: The backend fails, or no wheel that it makes fits the target.
     """
     begin = time.perf_counter()
-    with scratch() as temporary, no_input(), _leftovers_removed(source.root):
+    with scratch(context.scratch) as temporary, no_input(), _leftovers_removed(source.root):
         root = _writable_root(source, context.reporter)
         try:
             attempts = _Attempts(source, root, context, temporary, builder)

@@ -32,6 +32,10 @@ class BuildContext:
     folder: Path
     """Where the wheels are written; it exists until the artifact is written."""
 
+    scratch: Path | None = None
+    """A folder for temporary files, used for one build after the other; None for a new one each
+    time."""
+
     cache: Cache
     home: Path
     environ: Mapping[str, str] = field(repr=False)

@@ -146,7 +146,7 @@ def build_in_process(source: Source, root: Path, backend: str, folder: Path) -> 
     Raises:
         BackendError: The backend fails; contains what it and its programs wrote.
     """
-    with tempfile.TemporaryFile("w+", buffering=1, encoding="utf-8", errors="replace") as output:
+    with open(_output_place(), "w+", buffering=1, encoding="utf-8", errors="replace") as output:
         try:
             with (
                 writing_to(output),
@@ -163,6 +163,14 @@ def build_in_process(source: Source, root: Path, backend: str, folder: Path) -> 
             said = "\n".join(part for part in (output.read().strip(), str(error)) if part)
             raise BackendError(source, backend, said) from error
     return True
+
+
+def _output_place() -> int:
+    """Open a file without a name, in memory where the system can do that."""
+    with suppress(AttributeError, OSError):  # on other systems, and in some sandboxes
+        return os.memfd_create("output of a build backend")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdo
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lambda_build_plugin.system.leftovers import temporary_folder
+from lambda_build_plugin.system.leftovers import empty_folder, temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -23,19 +23,32 @@ __all__ = ["new_folders_last", "no_input", "scratch", "variables", "working_in",
 
 
 @contextmanager
-def scratch() -> Iterator[Path]:
-    """Make a folder that is also used for the temporary files of a build and its programs.
+def scratch(folder: Path | None) -> Iterator[Path]:
+    """Provide a folder that is also used for the temporary files of a build and its programs.
 
     A backend that is killed cannot clean up after itself, but this can.
+
+    Args:
+        folder: One that is used for one build after the other; None for a new one.
     """
     before = tempfile.tempdir
-    with temporary_folder(ignore_errors=True) as name:
+    with temporary_folder(ignore_errors=True) if folder is None else _used_again(folder) as name:
         tempfile.tempdir = name
         try:
             with variables({"TMPDIR": name}):
                 yield Path(name)
         finally:
             tempfile.tempdir = before
+
+
+@contextmanager
+def _used_again(folder: Path) -> Iterator[str]:
+    """Provide a folder that is left empty."""
+    folder.mkdir(exist_ok=True)
+    try:
+        yield str(folder)
+    finally:
+        empty_folder(folder)
 
 
 @contextmanager

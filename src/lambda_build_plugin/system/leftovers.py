@@ -25,6 +25,7 @@ __all__ = [
     "CACHE_PART",
     "DAY",
     "draft_name",
+    "empty_folder",
     "part_name",
     "sweep",
     "sweep_ended",
@@ -70,6 +71,21 @@ class _TemporaryFolder(tempfile.TemporaryDirectory[str]):
         except KeyboardInterrupt:  # no second signal has an effect
             super().cleanup()
             raise
+
+
+def empty_folder(folder: Path) -> None:
+    """Remove what is in a folder, as far as that is possible, so that it can be used again.
+
+    Where thousands of folders are removed one after the other, some file systems need ever longer
+    to make new ones.
+    """
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                with suppress(OSError):
+                    os.unlink(entry.path)  # noqa: PTH108 - an entry has no other method
 
 
 def part_name() -> str:
