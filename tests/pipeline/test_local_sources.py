@@ -742,7 +742,7 @@ def test_build_is_named_on_a_terminal(tmp_path: Path, environ: dict[str, str]) -
     os.close(terminal)
     drawn = os.read(controller, 10_000).decode()
     os.close(controller)
-    assert "\r\x1b[Kapp: build lib …" in drawn
+    assert "\r\x1b[Kapp python3.13 arm64: build lib …" in drawn
 
 
 def test_failing_build_of_what_has_wheels(tmp_path: Path, environ: dict[str, str]) -> None:

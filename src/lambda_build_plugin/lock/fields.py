@@ -135,7 +135,7 @@ def filename(table: Table, location: str) -> str:
 
 def is_project(path: Path, project: Project) -> bool:
     """Tell whether a local source is the project that is being packaged."""
-    return path.resolve() == project.root
+    return path == project.root or path.resolve() == project.root
 
 
 def project_index(packages: Sequence[LockedPackage], project: Project) -> int | None:

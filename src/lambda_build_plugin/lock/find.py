@@ -13,7 +13,7 @@ from lambda_build_plugin.lock.errors import (
 from lambda_build_plugin.lock.formats import DEFAULT_NAMES, FORMATS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from lambda_build_plugin.config.project import Project
@@ -60,7 +60,7 @@ def find_lock(project: Project, named: Path | None, *, needed: bool = False) -> 
                 named, f"{named} is not a file", hint="check the setting `lock` (--lock)"
             )
         return Found(path=named)
-    there = [name for name in DEFAULT_NAMES if (project.root / name).is_file()]
+    there = [name for name in _names_in(project.root) if (project.root / name).is_file()]
     if there:
         return Found(path=project.root / there[0], others=tuple(there[1:]))
     if (of_workspace := _workspace_lock(project)) is not None:
@@ -68,6 +68,15 @@ def find_lock(project: Project, named: Path | None, *, needed: bool = False) -> 
     if project.needs_no_lock and not needed:
         return None
     raise _not_found(project)
+
+
+def _names_in(folder: Path) -> Sequence[str]:
+    """List the default names of locks that are in a folder; all if it cannot be listed."""
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - names are enough
+    except OSError:
+        return DEFAULT_NAMES
+    return [name for name in DEFAULT_NAMES if name in names]
 
 
 def _not_found(project: Project) -> LockError:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from contextlib import suppress
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from lambda_build_plugin.lock.model import LockedDirectory, LockedPackage, LockedVcs
     from lambda_build_plugin.runtime.target import Target
     from lambda_build_plugin.source_build.context import BuildContext
+    from lambda_build_plugin.source_build.source import Source
 
 __all__ = [
     "build_archive",
@@ -122,7 +124,7 @@ def build_folder(
     from lambda_build_plugin.source_build.unpack import project_below
 
     folder = project_below(directory.path, directory.subdirectory, what=str(directory.path))
-    wheel = _build_local(package.name, folder, context)
+    wheel = _build_local(package.name, folder, context, lambda: local_source(package.name, folder))
     # The locked version may be missing (if dynamic) or out of date.
     return _same(package, wheel, None)
 
@@ -193,7 +195,8 @@ def included(path: Path, context: BuildContext) -> Wheel:
         SourceBuildError: It is neither of these, or does not fit the target.
     """
     if path.is_dir():
-        return _build_local(path.name, path, context)
+        source = local_source(path.name, path)
+        return _build_local(source.package, path, context, lambda: source)
     try:
         tags = parse_wheel_filename(path.name)[3]
         checked, specifier = check_file(path), requires_python(path)
@@ -209,17 +212,25 @@ def included(path: Path, context: BuildContext) -> Wheel:
     return Wheel.of(path, sha256=checked.sha256, source="wheel")
 
 
-def _build_local(name: str, folder: Path, context: BuildContext) -> Wheel:
+def _build_local(
+    package: str, folder: Path, context: BuildContext, find_source: Callable[[], Source]
+) -> Wheel:
     """Build one of the user's folders, or take its wheel from an earlier build of the run.
+
+    Args:
+        package: Normalized name of the package that is to be in it.
+        folder: The folder.
+        context: Where to build it, and for which target.
+        find_source: Reads what is in the folder, if it has not been built yet.
 
     Raises:
         SourceBuildError: It cannot be built; this is found out once a run as well.
     """
-    source = local_source(name, folder)
-    settings = context.policy.settings_for(source.package)
+    settings = context.policy.settings_for(package)
     passed, compiler = sorted(context.build_environment), context.cross_compile.value
     key = "\n".join(("local", str(context.target), settings.key, compiler, *passed))
-    return _build_shared(key, source.root, context, lambda: build_wheel(source, context))
+    root = Path(os.path.realpath(folder))  # `resolve` fails for links that form a circle
+    return _build_shared(key, root, context, lambda: build_wheel(find_source(), context))
 
 
 def _build_shared(key: str, root: Path, context: BuildContext, make: Callable[[], Wheel]) -> Wheel:

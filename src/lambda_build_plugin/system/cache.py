@@ -18,6 +18,7 @@ import hashlib
 import hmac
 import json
 import os
+import stat
 import time
 from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias, get_args
@@ -223,11 +224,14 @@ class Cache:
 
         Files of another user are not found.
         """
-        folders = (_file_path(root, digest) for root in self._own_folders())
-        found = next((path for path in folders if path.is_file()), None)
-        if found is not None:
-            _note_use(found)
-        return found
+        for root in self._own_folders():
+            path = _file_path(root, digest)
+            with suppress(OSError):
+                status = path.stat()
+                if stat.S_ISREG(status.st_mode):
+                    _note_use(path, status)
+                    return path
+        return None
 
     def folder(self, kind: FolderKind, key: str) -> Path:
         """Name the place of a folder that another module keeps here; the key may be secret."""
@@ -278,10 +282,10 @@ class Cache:
         return *_new_file(self._spare / kind), self._spare
 
 
-def _note_use(path: Path) -> None:
+def _note_use(path: Path, status: os.stat_result | None = None) -> None:
     """Say of a file or a folder in the cache that it was used, at most once an hour."""
     with suppress(OSError):  # it is only read, or it is another user's
-        if time.time() - path.stat().st_mtime > _HOUR:
+        if time.time() - (status or path.stat()).st_mtime > _HOUR:
             os.utime(path)
 
 
