@@ -153,9 +153,11 @@ def _zip_problem(settings: Settings, path: Path) -> tuple[str, str]:
 
 def _is_input(path: Path, settings: Settings) -> bool:
     """Tell whether the build reads a file."""
-    inputs = (settings.lock, *settings.include_local)
+    inputs = [each for each in (settings.lock, *settings.include_local) if each is not None]
+    if not inputs and not settings.layer_files:
+        return False
     real = os.path.realpath(path)
-    return any(real == os.path.realpath(each) for each in inputs if each is not None) or any(
+    return any(real == os.path.realpath(each) for each in inputs) or any(
         Path(real).is_relative_to(os.path.realpath(each.path)) for each in settings.layer_files
     )
 
