@@ -269,6 +269,20 @@ def test_outputs_that_would_meet(tmp_path: Path, setting: str, place: str, *, in
     assert zips(root) == {}
 
 
+def test_outputs_that_would_meet_without_folders(tmp_path: Path) -> None:
+    """A zip cannot be the folder of another one, which is told before as well."""
+    root = a_repository(tmp_path, "a", "b")
+    for name, place in (("a", "x.zip"), ("b", "x.zip/b.zip")):
+        with (root / "functions" / name / "pyproject.toml").open("a") as file:
+            file.write(f'output = "../../{place}"\n')
+
+    run = ran(root, "--workspace")
+
+    first = f"error: {root}/x.zip/b.zip would be written by b, inside of what a writes"
+    assert (run.code, run.errors.splitlines()[0]) == (2, first)
+    assert zips(root) == {}
+
+
 @pytest.mark.parametrize("other", ["a", "elsewhere"])
 def test_outputs_that_are_links_to_one_file(tmp_path: Path, other: str) -> None:
     """A link at the place of a zip stands for the file that it points to, also if there is none."""

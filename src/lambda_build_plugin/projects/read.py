@@ -169,14 +169,14 @@ def _check_places(projects: Sequence[ProjectBuild]) -> None:
                 ],
                 hint=hint,
             )
-    if folders and (meeting := list(_meeting(zips, folders))):
+    if meeting := list(_meeting(zips, folders)):
         raise SettingsError(
             meeting, hint="set another `output` or `unpacked` for one of the projects"
         )
 
 
 def _meeting(zips: _Owners, folders: _Owners) -> Iterator[str]:
-    """Yield where the zip of a project and the unpacked files of another one would meet."""
+    """Yield where the outputs of two projects would meet, or one be inside of the other."""
     owners = {place: zips.get(place, {}) | folders.get(place, {}) for place in zips | folders}
     for place, labels in owners.items():
         if len(labels) > 1:
