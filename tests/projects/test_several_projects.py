@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fakes.disks import second_place
 from fakes.index import FakeIndex
-from fakes.projects import quiet_environment, run_lambda_build
+from fakes.projects import a_project, quiet_environment, run_lambda_build
 from fakes.repositories import (
     a_counting_library,
     a_function,
@@ -319,6 +319,19 @@ def test_two_spellings_of_one_path(tmp_path: Path) -> None:
     assert run.errors.startswith(f"error: b: cannot write {root / 'b' / 'x.zip'}\n")
     assert "it is the artifact of a, which was built in the same run" in run.errors
     assert list(zips(root)) == ["a/x.zip"]
+
+
+def test_name_that_is_the_folder_of_another_project(tmp_path: Path) -> None:
+    """Projects of one name are told by their folders, and no other project is called like that."""
+    root = a_repository(tmp_path)
+    for folder, name in (("x", "same"), ("y", "same"), ("z", "x")):
+        table = '[tool.lambda-build]\noutput = "../one.zip"\n'
+        a_project(root / folder, name=name, extra=table)
+
+    run = ran(root, "x", "y", "z")
+
+    first = f"error: {root / 'one.zip'} would be written by x and by y and by z"
+    assert (run.code, run.errors.splitlines()[0]) == (2, first)
 
 
 @pytest.mark.parametrize("output", ["zips/", "zips/deeper/"])
