@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -610,6 +611,31 @@ dependencies = [{needs}]
 
 [tool.lambda-build]
 """
+
+
+@pytest.mark.parametrize("hook", ["before-build", "after-stage"])
+def test_library_that_a_command_changes_is_built_again(tmp_path: Path, hook: str) -> None:
+    """Projects after that get what is in the library by then, as if each were built alone."""
+    root = tmp_path / "repo"
+    library = a_counting_library(root, "common")
+    for name in ("first", "other", "third", "last"):
+        a_poetry_function(root, name, library)
+    command = f"printf 'edition = 2\\n' > {library / 'common' / '__init__.py'}"
+    with (root / "functions" / "other" / "pyproject.toml").open("a") as file:
+        file.write(f"hooks.{hook} = [{json.dumps(command)}]\n")
+    folders = [f"functions/{name}" for name in ("first", "other", "third", "last")]
+
+    run = ran(root, *folders, "--jobs", "1")
+
+    assert (run.code, run.errors) == (0, "")
+    shipped = {}
+    for path in root.rglob("*.zip"):
+        with zipfile.ZipFile(path) as archive:
+            shipped[path.parts[-3]] = archive.read("common/__init__.py").decode().strip()
+    other = "edition = 2" if hook == "before-build" else "edition = 1"
+    second = "edition = 2"
+    assert shipped == {"first": "edition = 1", "other": other, "third": second, "last": second}
+    assert (root / "count").read_text() == "built\n" * (3 if hook == "before-build" else 2)
 
 
 def test_backend_keeps_its_own_libraries(tmp_path: Path) -> None:
