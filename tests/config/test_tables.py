@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -47,6 +48,24 @@ def test_file_becomes_a_table_that_knows_its_name(tmp_path: Path) -> None:
     table = read_toml(a_file(tmp_path, b'name = "demo"\r\n'))
 
     assert (table.text("name"), table.place("name")) == ("demo", "demo.lock: name")
+
+
+def test_file_is_read_again_after_a_change_that_keeps_size_and_time(tmp_path: Path) -> None:
+    """A hook may write a version of the same length, and set the time of the file back."""
+    path = a_file(tmp_path, b'version = "1.0"\n')
+    before = path.stat()
+    assert read_toml(path).text("version") == "1.0"
+    a_file(tmp_path, b'version = "1.1"\n')
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    assert read_toml(path).text("version") == "1.1"
+
+
+def test_same_file_is_parsed_once(tmp_path: Path) -> None:
+    """Members of a workspace get the same table, whether or not the file is new."""
+    path = a_file(tmp_path, b'version = "1.0"\n')
+
+    assert read_toml(path) is read_toml(path)
 
 
 def test_values_of_their_kind() -> None:

@@ -135,6 +135,42 @@ def test_refused_page(project: Path, environ: dict[str, str], name: str, problem
     assert content(project) == before
 
 
+@pytest.mark.parametrize("option", ["--report", "--html", "--sbom"])
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("files/result", "is inside of the artifact, {}/files\n"),
+        ("a.zip/result", "is inside of the artifact, {}/a.zip\n"),
+        ("files", "is also the path of the artifact\n"),
+    ],
+)
+def test_result_inside_of_the_artifact(
+    project: Path, environ: dict[str, str], option: str, name: str, problem: str
+) -> None:
+    """The unpacked files are those of the zip, and nothing beside them."""
+    options = ("-o", "a.zip", "--unpacked", "files", option, name)
+    before = content(project)
+
+    run = run_lambda_build(*options, cwd=project, environ=environ)
+
+    assert (run.code, run.output) == (2, "")
+    assert run.errors.startswith(f"error: {option}: `{project / name}` {problem.format(project)}")
+    assert content(project) == before
+
+
+def test_result_in_place_of_the_folder(project: Path, environ: dict[str, str]) -> None:
+    """A report that could not be written at the end is told before anything is built."""
+    before = content(project)
+
+    run = run_lambda_build("-o", "new/a.zip", "--report", "new", cwd=project, environ=environ)
+
+    output = project / "new" / "a.zip"
+    problem = f"cannot be a file, because the artifact is inside of it, {output}"
+    assert (run.code, run.output) == (2, "")
+    assert run.errors.startswith(f"error: --report: `{project / 'new'}` {problem}\n")
+    assert content(project) == before
+
+
 @pytest.mark.parametrize("old", ["artifact", "another zip", "cut-off zip", "nothing"])
 def test_replaced_output(project: Path, environ: dict[str, str], old: str) -> None:
     """An older zip is replaced, and so is an empty file."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.projects.pool import Worker
 
-CONSOLE = "from lambda_build_plugin.frontends.cli import entry_point; entry_point()"
+CONSOLE = "from lambda_build_plugin.frontends.console import entry_point; entry_point()"
 
 # The hook's shell is the child of the worker; the first artifact is already written then.
 KILLS_ITS_WORKER = """
@@ -44,6 +44,16 @@ output = "new/first.zip"
 [tool.lambda-build.artifacts.second]
 output = "second.zip"
 hooks = {{ before-build = ["sleep 0.5; echo $PPID $$ >> {note}; sleep 60"] }}
+"""
+
+# Of all children of the run, only the worker that this hook belongs to is alive in the end.
+IS_THE_LAST_WORKER = """
+run=$(ps -o ppid= -p $1)
+for attempt in $(seq 300); do
+    test $(ps -o stat= --ppid $run | grep -vc ^Z) = 1 && exit
+    sleep 0.1
+done
+exit 1
 """
 
 
@@ -119,6 +129,21 @@ def test_killed_worker(tmp_path: Path) -> None:
     assert [each["project"] for each in document["projects"]] == ["a", "c"]
     assert [each["exit_code"] for each in document["failures"]] == [1]
     assert repository.left() == ["a", "c"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have another `ps`")
+def test_worker_is_ended_when_nothing_is_left_for_it(tmp_path: Path) -> None:
+    """Its memory is free while the last project is still built."""
+    program = tmp_path / "is-the-last-worker"
+    program.write_text(IS_THE_LAST_WORKER)
+    hook = f'before-build = ["sh {program} $PPID"]'
+    repository = Repository(tmp_path, f"\n[tool.lambda-build.hooks]\n{hook}\n")
+
+    output, errors = repository.start("--json").communicate(timeout=60)
+
+    assert errors == ""
+    assert [each["project"] for each in json.loads(output)["projects"]] == ["a", "b", "c"]
+    assert repository.left() == ["a", "b", "c"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fakes.disks import second_place
 from fakes.index import FakeIndex
-from fakes.projects import quiet_environment, run_lambda_build
+from fakes.projects import a_project, quiet_environment, run_lambda_build
 from fakes.repositories import (
     a_counting_library,
     a_function,
@@ -269,6 +270,20 @@ def test_outputs_that_would_meet(tmp_path: Path, setting: str, place: str, *, in
     assert zips(root) == {}
 
 
+def test_outputs_that_would_meet_without_folders(tmp_path: Path) -> None:
+    """A zip cannot be the folder of another one, which is told before as well."""
+    root = a_repository(tmp_path, "a", "b")
+    for name, place in (("a", "x.zip"), ("b", "x.zip/b.zip")):
+        with (root / "functions" / name / "pyproject.toml").open("a") as file:
+            file.write(f'output = "../../{place}"\n')
+
+    run = ran(root, "--workspace")
+
+    first = f"error: {root}/x.zip/b.zip would be written by b, inside of what a writes"
+    assert (run.code, run.errors.splitlines()[0]) == (2, first)
+    assert zips(root) == {}
+
+
 @pytest.mark.parametrize("other", ["a", "elsewhere"])
 def test_outputs_that_are_links_to_one_file(tmp_path: Path, other: str) -> None:
     """A link at the place of a zip stands for the file that it points to, also if there is none."""
@@ -305,6 +320,19 @@ def test_two_spellings_of_one_path(tmp_path: Path) -> None:
     assert run.errors.startswith(f"error: b: cannot write {root / 'b' / 'x.zip'}\n")
     assert "it is the artifact of a, which was built in the same run" in run.errors
     assert list(zips(root)) == ["a/x.zip"]
+
+
+def test_name_that_is_the_folder_of_another_project(tmp_path: Path) -> None:
+    """Projects of one name are told by their folders, and no other project is called like that."""
+    root = a_repository(tmp_path)
+    for folder, name in (("x", "same"), ("y", "same"), ("z", "x")):
+        table = '[tool.lambda-build]\noutput = "../one.zip"\n'
+        a_project(root / folder, name=name, extra=table)
+
+    run = ran(root, "x", "y", "z")
+
+    first = f"error: {root / 'one.zip'} would be written by x and by y and by z"
+    assert (run.code, run.errors.splitlines()[0]) == (2, first)
 
 
 @pytest.mark.parametrize("output", ["zips/", "zips/deeper/"])
@@ -605,6 +633,31 @@ dependencies = [{needs}]
 
 [tool.lambda-build]
 """
+
+
+@pytest.mark.parametrize("hook", ["before-build", "after-stage"])
+def test_library_that_a_command_changes_is_built_again(tmp_path: Path, hook: str) -> None:
+    """Projects after that get what is in the library by then, as if each were built alone."""
+    root = tmp_path / "repo"
+    library = a_counting_library(root, "common")
+    for name in ("first", "other", "third", "last"):
+        a_poetry_function(root, name, library)
+    command = f"printf 'edition = 2\\n' > {library / 'common' / '__init__.py'}"
+    with (root / "functions" / "other" / "pyproject.toml").open("a") as file:
+        file.write(f"hooks.{hook} = [{json.dumps(command)}]\n")
+    folders = [f"functions/{name}" for name in ("first", "other", "third", "last")]
+
+    run = ran(root, *folders, "--jobs", "1")
+
+    assert (run.code, run.errors) == (0, "")
+    shipped = {}
+    for path in root.rglob("*.zip"):
+        with zipfile.ZipFile(path) as archive:
+            shipped[path.parts[-3]] = archive.read("common/__init__.py").decode().strip()
+    other = "edition = 2" if hook == "before-build" else "edition = 1"
+    second = "edition = 2"
+    assert shipped == {"first": "edition = 1", "other": other, "third": second, "last": second}
+    assert (root / "count").read_text() == "built\n" * (3 if hook == "before-build" else 2)
 
 
 def test_backend_keeps_its_own_libraries(tmp_path: Path) -> None:

@@ -7,21 +7,35 @@ nothing takes a `dict[str, Any]`.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
+import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
+    from typing import TypeAlias
+
+    Stamp: TypeAlias = tuple[int | str, ...]
+    """What two versions of a file differ in."""
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-__all__ = ["Table", "TableError", "is_nested_deeply", "parse_toml", "read_toml", "stamp_of"]
+__all__ = [
+    "Stamp",
+    "Table",
+    "TableError",
+    "is_nested_deeply",
+    "parse_toml",
+    "read_toml",
+    "stamp_of",
+]
 
 _T = TypeVar("_T")
 
@@ -30,6 +44,8 @@ _DEEP = 20
 
 _KEPT = 128
 """Parsed files; a workspace may have as many members."""
+
+_RECENT = 2_000_000_000  # nanoseconds; FAT knows times to two seconds, others more exactly
 
 _NAMES = {str: "a string", bool: "true or false", int: "a whole number", list: "a list"}
 
@@ -70,7 +86,7 @@ def read_toml(path: Path) -> Table:
 
 
 @lru_cache(maxsize=_KEPT)
-def _read_toml(path: Path, _stamp: tuple[int, int, int]) -> Table:
+def _read_toml(path: Path, _stamp: Stamp) -> Table:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -78,14 +94,21 @@ def _read_toml(path: Path, _stamp: tuple[int, int, int]) -> Table:
     return parse_toml(text, at=path.name)
 
 
-def stamp_of(path: Path) -> tuple[int, int, int]:
+def stamp_of(path: Path) -> Stamp:
     """Get what another version of a file would differ in, for what is kept while it is the same.
+
+    Nobody can set the time of the last change back (`ctime`), as `touch -r` and `cp -p` do with
+    the other one. A file that was written just now may be written again before its file system
+    counts one more moment, so that its content has to tell.
 
     Raises:
         OSError: The file cannot be read.
     """
     status = path.stat()
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    times = status.st_mtime_ns, status.st_ctime_ns
+    is_recent = time.time_ns() - max(times) < _RECENT
+    content = hashlib.sha256(path.read_bytes()).hexdigest() if is_recent else ""
+    return *times, status.st_size, status.st_ino, status.st_dev, content
 
 
 def parse_toml(text: str, *, at: str) -> Table:

@@ -18,6 +18,7 @@ from lambda_build_plugin.fetch.raw_sources import is_true
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from lambda_build_plugin.config.tables import Stamp
     from lambda_build_plugin.fetch.raw_sources import RawSources
 
 __all__ = ["add_pip", "pip_values"]
@@ -76,7 +77,7 @@ def _pip_values(environ: Mapping[str, str], files: Iterable[Path]) -> Mapping[st
 
 
 @lru_cache(maxsize=_KEPT)
-def _sections(path: Path, _stamp: tuple[int, int, int]) -> Mapping[str, Mapping[str, str]]:
+def _sections(path: Path, _stamp: Stamp) -> Mapping[str, Mapping[str, str]]:
     """Read a file of pip's, once as long as it is the same: every project of a run asks for it.
 
     Raises:

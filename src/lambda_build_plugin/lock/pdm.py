@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet
     from packaging.utils import NormalizedName
 
+    from lambda_build_plugin.config.tables import Stamp
     from lambda_build_plugin.lock.fields import Context
     from lambda_build_plugin.lock.pdm_graph import Entry
 
@@ -74,7 +75,7 @@ def read(path: Path, context: Context) -> Lock:
 
 
 @lru_cache(maxsize=1)
-def _parsed(path: Path, _stamp: tuple[int, int, int], read_toml: Callable[[Path], Table]) -> Table:
+def _parsed(path: Path, _stamp: Stamp, read_toml: Callable[[Path], Table]) -> Table:
     """Parse a lock once for all members of a workspace, and again if the file has changed."""
     return read_toml(path)
 

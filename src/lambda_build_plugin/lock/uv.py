@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from packaging.utils import NormalizedName
 
     from lambda_build_plugin.config.project import Project
-    from lambda_build_plugin.config.tables import Table
+    from lambda_build_plugin.config.tables import Stamp, Table
     from lambda_build_plugin.lock.fields import Context
     from lambda_build_plugin.lock.markers import LockMarker
 
@@ -123,9 +123,7 @@ class _Packages:
 
 
 @lru_cache(maxsize=1)
-def _document(
-    path: Path, _stamp: tuple[int, int, int], read_toml: Callable[[Path], Table]
-) -> _Document:
+def _document(path: Path, _stamp: Stamp, read_toml: Callable[[Path], Table]) -> _Document:
     """Parse a lock once for all members of a workspace, and again if the file has changed."""
     data = read_toml(path)
     tables = data.tables("package")

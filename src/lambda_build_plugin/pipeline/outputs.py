@@ -216,22 +216,29 @@ def result_problem(artifacts: Sequence[Settings], file: Path, kind: ResultKind) 
     Raises:
         OSError: The file cannot be read.
     """
-    outputs = {
-        os.path.realpath(path)
-        for settings in artifacts
-        for path in (settings.zip_path(settings.project.version), settings.unpacked)
-        if path is not None
-    }
-    if os.path.realpath(file) in outputs:
-        return "is also the path of the artifact"
-    if file.is_dir():
-        return "is a folder"
+    if problem := _meeting_problem(artifacts, file):
+        return problem
     if file.name in _OWN_NAMES or any(_is_input(file, settings) for settings in artifacts):
         return "is one of the project's own files"
     folders = [settings.project.root for settings in artifacts] or [Path.cwd()]
     if not file.is_file() or all(_is_empty(file, each, suffix=kind.suffix) for each in folders):
         return ""
     return "" if kind.is_one(file) else f"already exists and is not {kind.noun} of lambda-build"
+
+
+def _meeting_problem(artifacts: Sequence[Settings], file: Path) -> str:
+    """Say how a result would meet an artifact; empty if it does not, and is no folder."""
+    outputs = [Path(os.path.realpath(path)) for each in artifacts for path in _outputs(each)]
+    place = Path(os.path.realpath(file))
+    if place in outputs:
+        return "is also the path of the artifact"
+    if outer := next((each for each in outputs if each in place.parents), None):
+        return f"is inside of the artifact, {outer}"
+    if file.is_dir():
+        return "is a folder"
+    if inner := next((each for each in outputs if place in each.parents), None):
+        return f"cannot be a file, because the artifact is inside of it, {inner}"
+    return ""
 
 
 def _is_report(file: Path) -> bool:

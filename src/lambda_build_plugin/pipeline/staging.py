@@ -96,6 +96,7 @@ def run_before_build(artifact: ArtifactBuild) -> None:
         from lambda_build_plugin.stage.hooks import before_build
 
         run.hooks.add(commands)
+        run.shared.doubt()
         with artifact.clock.stage("hooks"):
             before_build(artifact.settings, run.reporter)
 
@@ -142,6 +143,7 @@ def stage_artifact(
     if settings.hooks.after_stage:
         from lambda_build_plugin.stage.hooks import after_stage
 
+        artifact.run.shared.doubt()
         with artifact.clock.stage("hooks"):
             folder = artifact.context.folder / "stage"
             tree = after_stage(settings, laid.tree, folder, artifact.run.reporter)

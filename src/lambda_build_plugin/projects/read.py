@@ -77,10 +77,11 @@ def read_projects(folders: Sequence[Path], request: Request) -> list[ProjectBuil
     if len(errors) == len(found) and len({str(error) for error in errors}) == 1:
         raise errors[0]
     names = Counter(each.name for each in found)
+    places = [_shown(folder, request.host.cwd) for folder in folders]
     projects = []
-    for folder, each in zip(folders, found, strict=True):
-        place = _shown(folder, request.host.cwd)
-        label = each.name if each.name and names[each.name] == 1 else place
+    for folder, place, each in zip(folders, places, found, strict=True):
+        is_clear = names[each.name] == 1 and (each.name == place or each.name not in places)
+        label = each.name if each.name and is_clear else place
         failure = None
         if each.error is not None:
             failure = Failure.of(each.error, label, verbose=request.verbose)
@@ -169,14 +170,14 @@ def _check_places(projects: Sequence[ProjectBuild]) -> None:
                 ],
                 hint=hint,
             )
-    if folders and (meeting := list(_meeting(zips, folders))):
+    if meeting := list(_meeting(zips, folders)):
         raise SettingsError(
             meeting, hint="set another `output` or `unpacked` for one of the projects"
         )
 
 
 def _meeting(zips: _Owners, folders: _Owners) -> Iterator[str]:
-    """Yield where the zip of a project and the unpacked files of another one would meet."""
+    """Yield where the outputs of two projects would meet, or one be inside of the other."""
     owners = {place: zips.get(place, {}) | folders.get(place, {}) for place in zips | folders}
     for place, labels in owners.items():
         if len(labels) > 1:

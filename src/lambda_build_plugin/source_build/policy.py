@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from lambda_build_plugin.config.build_policy import FormatRules
     from lambda_build_plugin.config.project import Project
-    from lambda_build_plugin.config.tables import Table
+    from lambda_build_plugin.config.tables import Stamp, Table
     from lambda_build_plugin.lock.model import LockedPackage
     from lambda_build_plugin.wheel.file import Wheel
 
@@ -188,7 +188,7 @@ def _constraint_files(
 
 @lru_cache(maxsize=_KEPT)
 def _constraints_in(
-    path: Path, _stamp: tuple[int, int, int], variables: tuple[tuple[str, str], ...]
+    path: Path, _stamp: Stamp, variables: tuple[tuple[str, str], ...]
 ) -> tuple[tuple[str, ...], bool]:
     """Read the requirements in a file, and whether some have hashes.
 

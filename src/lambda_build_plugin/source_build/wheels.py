@@ -10,6 +10,7 @@ The modules for git and archives are imported only where they are needed.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -17,7 +18,7 @@ import shutil
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 from zipfile import BadZipFile
 
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
@@ -236,34 +237,60 @@ def _build_local(
 def _build_shared(key: str, root: Path, context: BuildContext, make: Callable[[], Wheel]) -> Wheel:
     """Build a folder once in a run; one build at a time, since some backends write into it.
 
+    It is built again if a command of the user's has changed it since then.
+
     Raises:
         SourceBuildError: It cannot be built, now or earlier in the run.
     """
     if context.shared is None:
         return make()
     with context.shared.alone(f"build {root}") as folder:
-        place = folder / hashlib.sha256(key.encode()).hexdigest()
-        if (wheel := _read_shared(place)) is not None:
-            return wheel
+        state = _state(root) if context.shared.is_doubtful else ""
+        start = hashlib.sha256(key.encode()).hexdigest()
+        # Each build has a place of its own: another process may be reading the last one.
+        places = (folder / f"{start}-{number}" for number in itertools.count())
+        place = next(places)
+        while (note := _read_note(place)) is not None:
+            if not state or state == note["state"]:
+                return _shared_wheel(place, note)
+            place = next(places)
         place.mkdir(parents=True, exist_ok=True)
         try:
             built = make()
         except SourceBuildError as error:
-            _write_note(place, {"failure": [error.what, *error.why_lines], "hint": error.hint})
+            failure = {"failure": [error.what, *error.why_lines], "hint": error.hint}
+            _write_note(place, {**failure, "state": _state(root)})
             raise
-        return _share(built, place)
+        return _share(built, place, state=_state(root))
 
 
-def _read_shared(place: Path) -> Wheel | None:
-    """Get the wheel that an earlier build of the run has made; None if there was none.
+def _state(root: Path) -> str:
+    """Get what differs after a file in a folder has been changed, written or removed."""
+    found: list[object] = []
+    for folder, names, files in os.walk(root):
+        names[:] = sorted(each for each in names if each[0] != "." and each != "__pycache__")
+        for name in sorted(files):
+            with suppress(OSError):  # it is being removed
+                status = os.lstat(os.path.join(folder, name))  # noqa: PTH118 - many files
+                times = status.st_mtime_ns, status.st_ctime_ns
+                found.append((folder, name, status.st_ino, status.st_size, *times))
+    return hashlib.sha256(repr(found).encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def _read_note(place: Path) -> Mapping[str, Any] | None:
+    """Read what an earlier build of the run has noted; None if there was none."""
+    try:
+        return cast("Mapping[str, Any]", json.loads((place / _NOTE).read_bytes()))
+    except FileNotFoundError:
+        return None
+
+
+def _shared_wheel(place: Path, note: Mapping[str, Any]) -> Wheel:
+    """Get the wheel that an earlier build of the run has made.
 
     Raises:
         SourceBuildError: The earlier build has failed, so this one would fail as well.
     """
-    try:
-        note = json.loads((place / _NOTE).read_bytes())
-    except FileNotFoundError:
-        return None
     if "failure" in note:
         what, *lines = note["failure"]
         raise SourceBuildError(what, why=lines, hint=note["hint"])
@@ -271,12 +298,12 @@ def _read_shared(place: Path) -> Wheel | None:
     return replace(wheel, built_by=note["built_by"], compiled_by=note["compiled_by"])
 
 
-def _share(wheel: Wheel, place: Path) -> Wheel:
+def _share(wheel: Wheel, place: Path, *, state: str) -> Wheel:
     """Move a wheel to where other builds of the run find it; it is complete with its note."""
     shared = replace(wheel, path=place / wheel.filename)
     shutil.move(wheel.path, shared.path)
     names = ("filename", "sha256", "built_by", "compiled_by")
-    _write_note(place, {name: getattr(wheel, name) for name in names})
+    _write_note(place, {**{name: getattr(wheel, name) for name in names}, "state": state})
     return shared
 
 

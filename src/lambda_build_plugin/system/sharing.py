@@ -39,6 +39,20 @@ class SharedFolder:
                 _lock(file.fileno())
             yield place  # closing the file gives the lock back
 
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether what the results were made of may have changed during the run."""
+        return self._doubt.exists()
+
+    def doubt(self) -> None:
+        """Say that something is about to run which may change what the results were made of."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        self._doubt.touch()
+
+    @property
+    def _doubt(self) -> Path:
+        return self._root / "doubtful"
+
 
 if sys.platform == "win32":
     import msvcrt
