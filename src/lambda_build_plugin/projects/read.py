@@ -11,7 +11,6 @@ import itertools
 import os
 from collections import Counter, defaultdict
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lambda_build_plugin.config.artifacts import read_artifacts
@@ -25,6 +24,7 @@ from lambda_build_plugin.values import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
     from typing import TypeAlias
 
     from lambda_build_plugin.config.settings import Host, Settings
@@ -182,10 +182,17 @@ def _meeting(zips: _Owners, folders: _Owners) -> Iterator[str]:
     for place, labels in owners.items():
         if len(labels) > 1:
             yield f"{place} would be written by {' and by '.join(labels)}"
-        for outer in map(str, Path(place).parents):
-            for label, other in itertools.product(labels, owners.get(outer, ())):
+        for outer in filter(owners.__contains__, _folders_above(place)):
+            for label, other in itertools.product(labels, owners[outer]):
                 if label != other:
                     yield f"{place} would be written by {label}, inside of what {other} writes"
+
+
+def _folders_above(place: str) -> Iterator[str]:
+    """Yield the folder of a place, the folder of that one, and so on."""
+    while (folder := os.path.dirname(place)) != place:  # noqa: PTH120 - many places
+        yield folder
+        place = folder
 
 
 def _owners(claims: Iterable[tuple[ProjectBuild, Path]]) -> _Owners:
