@@ -613,3 +613,27 @@ def test_leftovers_are_looked_for_once_a_day(workplace: Workplace) -> None:
     os.utime(cache / "swept", (OLD, OLD))
     assert ended(workplace.start()).code == 0
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [
+        pytest.param("atexit.register(print, 'later')", ["later"], id="function"),
+        pytest.param(
+            "threading.Thread(target=lambda: (time.sleep(0.3), print('later'))).start()",
+            ["later"],
+            id="thread",
+        ),
+        pytest.param("atexit.register(sys.stdout.close)", [], id="closed-output"),
+    ],
+)
+def test_what_is_left_to_the_end(left: str, said: list[str]) -> None:
+    """What a build hook leaves to the end of the process is done, although it ends quickly."""
+    program = f"import atexit, sys, threading, time; {left}; {CONSOLE}"
+
+    ended = subprocess.run(
+        [sys.executable, "-c", program, "--version"], capture_output=True, text=True, check=True
+    )
+
+    assert ended.stdout.splitlines()[1:] == said
+    assert ended.stderr == ""
