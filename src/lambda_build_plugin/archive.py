@@ -64,6 +64,9 @@ _LEVEL = 6
 
 _BLOCK = 1 << 19  # bytes
 
+_SPARE: list[bytearray] = []
+"""A block for the next archive, which is sooner found than made."""
+
 _BLOCKS = 4  # one is filled, while the others wait to be hashed and written
 
 _MOST_OPEN = 16  # wheels
@@ -376,7 +379,7 @@ class _Output:
 
         self._free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
         for _ in range(_BLOCKS if in_thread else 1):
-            self._free.put(bytearray(_BLOCK))
+            self._free.put(_SPARE.pop() if _SPARE else bytearray(_BLOCK))
         self._filled: queue.SimpleQueue[_Block | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._drain, daemon=True) if in_thread else None
         self._failure: Exception | None = None
@@ -399,6 +402,8 @@ class _Output:
             if self._thread is not None:
                 self._filled.put(None)
                 self._thread.join()
+        if not _SPARE:
+            _SPARE.append(self._buffer)
         if kind is None and self._failure is not None:
             raise self._failure
 

@@ -9,7 +9,7 @@ import re
 from bisect import bisect_left
 from contextlib import ExitStack
 from dataclasses import field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from packaging.utils import canonicalize_name
@@ -54,6 +54,9 @@ __all__ = [
 _LAYER_FOLDERS = ("python/", "bin/", "lib/", "extensions/")
 
 _IMPORTABLE_AT_ROOT = re.compile(r"(?:[^/]+/)?[^/]+\.(?:py|pyc|so)|[^/]+\.dist-info/.*")
+
+_KEPT = 4
+"""Files that were read; several checks look at the handler's."""
 
 NO_CODE = (
     *(".c", ".cfg", ".cpp", ".css", ".csv", ".f90", ".h", ".hpp", ".html", ".ini", ".js"),
@@ -245,6 +248,7 @@ def packed_artifact(
         dist.wheel.name: f"{dist.wheel.name} {dist.wheel.version}" for dist in tree.distributions
     }
 
+    @lru_cache(maxsize=_KEPT)
     def read(path: str) -> bytes:
         with ExitStack() as stack:
             return MemberReader(stack).content(written.member(bisect_left(paths, path), path))
