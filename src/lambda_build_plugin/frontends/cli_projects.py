@@ -14,11 +14,11 @@ from lambda_build_plugin.frontends.session import Shown
 from lambda_build_plugin.frontends.terminal import moves
 from lambda_build_plugin.frontends.terminal_projects import ProjectsTerminal
 from lambda_build_plugin.lock.formats import DEFAULT_NAMES
-from lambda_build_plugin.projects.build import build_projects
 from lambda_build_plugin.projects.model import ProjectBuild, ProjectsReporter, failure_texts
 from lambda_build_plugin.projects.read import Request, count_workers, read_projects, with_jobs
 from lambda_build_plugin.projects.report import as_json, as_table, warning_lines
 from lambda_build_plugin.report import as_text
+from lambda_build_plugin.system.elsewhere import Elsewhere
 from lambda_build_plugin.system.processors import usable_processors
 
 if TYPE_CHECKING:
@@ -54,26 +54,35 @@ def build_several(
         LambdaBuildError: Something is wrong with all projects; nothing was built.
     """
     begin = time.perf_counter()
-    found = find_projects(folders, workspace=workspace, marks=MARKS)
     workers = _jobs(session) or usable_processors()
-    request = Request(
-        flags=session.flags(),
-        host=session.host,
-        artifacts=session.artifact_names,
-        workers=workers,
-        verbose=session.verbose,
-    )
-    projects = read_projects(found, request)
-    session.check_result_files([each for project in projects for each in project.artifacts])
-    reporter = _reporter(session)
-    with reporter.live():
-        results = build_projects(
-            projects,
-            workers=count_workers(projects, workers),
-            fail_fast=fail_fast,
-            reporter=reporter,
+
+    def read() -> list[ProjectBuild]:
+        found = find_projects(folders, workspace=workspace, marks=MARKS)
+        request = Request(
+            flags=session.flags(),
+            host=session.host,
+            artifacts=session.artifact_names,
+            workers=workers,
             verbose=session.verbose,
         )
+        return read_projects(found, request)
+
+    with Elsewhere(read, is_worth_it=workspace or len(folders) > _FEW) as reading:
+        # To load all that builds need takes as long as to read the settings of many projects.
+        from lambda_build_plugin.projects.build import build_projects, load_ahead
+
+        load_ahead()
+        projects = reading.result()
+        session.check_result_files([each for project in projects for each in project.artifacts])
+        reporter = _reporter(session)
+        with reporter.live():
+            results = build_projects(
+                projects,
+                workers=count_workers(projects, workers),
+                fail_fast=fail_fast,
+                reporter=reporter,
+                verbose=session.verbose,
+            )
     code = _show(session, results, seconds=time.perf_counter() - begin)
     return next((result.failure.exit_code for result in results if result.failure), code)
 
@@ -104,6 +113,8 @@ def build_artifacts(
         artifacts=with_jobs(artifacts, workers),
         parts=tuple(parts),
     )
+    from lambda_build_plugin.projects.build import build_projects
+
     reporter = _reporter(session)
     with reporter.live():
         (result,) = build_projects(

@@ -11,6 +11,7 @@ import time
 from collections import Counter, deque
 from contextlib import contextmanager, suppress
 from dataclasses import field
+from importlib import import_module
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +34,13 @@ if TYPE_CHECKING:
     from lambda_build_plugin.projects.pool import Worker
     from lambda_build_plugin.report import BuildReport
 
-__all__ = ["build_projects"]
+__all__ = ["build_projects", "load_ahead"]
+
+_NEEDED_LATER = (
+    *("lock.read", "pipeline.dependencies", "pipeline.left_out", "pipeline.planned"),
+    *("pipeline.target_lock", "source_build.unpack"),
+)
+"""Modules that nearly all builds of a run need."""
 
 
 def build_projects(
@@ -87,6 +94,12 @@ def build_projects(
             is_fail_fast=fail_fast,
         )
         return run.results(workers)
+
+
+def load_ahead() -> None:
+    """Load what a build loads only when it needs it, so that workers that are forked have it."""
+    for name in _NEEDED_LATER:
+        import_module(f"lambda_build_plugin.{name}")
 
 
 @dataclass(kw_only=True)

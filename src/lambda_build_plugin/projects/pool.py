@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-import sys
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lambda_build_plugin.progress import Reporter
 from lambda_build_plugin.projects.worker import SIGNALS, Built, News, Placed, work
+from lambda_build_plugin.system.elsewhere import can_fork
 from lambda_build_plugin.system.output import PlacedOutputs
 
 if TYPE_CHECKING:
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     from lambda_build_plugin.projects.worker import Orders
 
 __all__ = ["Pool", "Worker", "WorkerEndedError", "best_start_method"]
-
-_THREADS = Path("/proc/self/task")
-"""Lists the threads of this process, also those that were not started by Python."""
 
 _PATIENCE = 0.5  # seconds that workers have to clean up
 
@@ -102,16 +98,8 @@ class Worker:
 
 
 def best_start_method() -> str:
-    """Choose how to start processes, see `multiprocessing`.
-
-    A fork has everything loaded at once. But the libraries of macOS do not endure it, and
-    neither does a lock that another thread holds at that moment.
-    """
-    if sys.platform == "linux":
-        with suppress(OSError):
-            if len(list(_THREADS.iterdir())) == 1:
-                return "fork"
-    return "spawn"
+    """Choose how to start processes, see `multiprocessing`: a fork has all loaded at once."""
+    return "fork" if can_fork() else "spawn"
 
 
 class Pool:
