@@ -17,29 +17,37 @@ HERE = os.getpid()
 
 
 @pytest.fixture(autouse=True)
-def _able(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a process that has threads, as those of the tests have, start others."""
+def started(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let a process that has threads, as that of the tests, start others, and list them."""
+    fork, found = os.fork, []
+
+    def noted() -> int:
+        found.append(fork())
+        return found[-1]
+
+    monkeypatch.setattr(os, "fork", noted)
     monkeypatch.setattr(elsewhere, "can_fork", lambda: True)
     monkeypatch.setattr(elsewhere, "usable_processors", lambda: 2)
+    return found
 
 
-def has_children() -> bool:
-    """Tell whether there is a process that nobody has waited for."""
+def is_left(process: int) -> bool:
+    """Tell whether a process is running, or has ended and nobody has waited for it."""
     try:
-        os.waitpid(-1, os.WNOHANG)
-    except ChildProcessError:
+        os.kill(process, 0)
+    except ProcessLookupError:
         return False
     return True
 
 
-def test_result_of_another_process() -> None:
+def test_result_of_another_process(started: list[int]) -> None:
     """The work is done elsewhere, its result is here, and the other process has ended."""
     with Elsewhere(lambda: [os.getpid(), "x" * 200_000]) as other:
         process, text = other.result()
 
-    assert process != HERE
+    assert [process] == started
     assert len(str(text)) == 200_000
-    assert not has_children()
+    assert not is_left(started[0])
 
 
 def fail() -> None:
@@ -47,12 +55,12 @@ def fail() -> None:
     raise SettingsError([f"wrong in {os.getpid()}"])
 
 
-def test_failure_is_raised_here() -> None:
+def test_failure_is_raised_here(started: list[int]) -> None:
     """An error comes with all that belongs to it, because it is found once more."""
     with Elsewhere(fail) as other, pytest.raises(SettingsError, match=f"wrong in {HERE}"):
         other.result()
 
-    assert not has_children()
+    assert [is_left(process) for process in started] == [False]
 
 
 def killed_elsewhere() -> int:
@@ -76,19 +84,20 @@ def test_result_that_cannot_be_sent() -> None:
     assert process == HERE
 
 
-def test_work_that_is_short() -> None:
+def test_work_that_is_short(started: list[int]) -> None:
     """Where it is not worth it, no process is started."""
     with Elsewhere(os.getpid, is_worth_it=False) as other:
-        assert not has_children()
         assert other.result() == HERE
 
+    assert started == []
 
-def test_error_before_the_result() -> None:
+
+def test_error_before_the_result(started: list[int]) -> None:
     """If the result is not wanted any more, the other process is waited for all the same."""
     with pytest.raises(ValueError, match="meanwhile"), Elsewhere(os.getpid):
         raise ValueError("meanwhile")
 
-    assert not has_children()
+    assert [is_left(process) for process in started] == [False]
 
 
 def test_no_room_for_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
