@@ -18,7 +18,7 @@ from lambda_build_plugin.projects.model import ProjectBuild, ProjectsReporter, f
 from lambda_build_plugin.projects.read import Request, count_workers, read_projects, with_jobs
 from lambda_build_plugin.projects.report import as_json, as_table, warning_lines
 from lambda_build_plugin.report import as_text
-from lambda_build_plugin.system.elsewhere import Elsewhere
+from lambda_build_plugin.system.elsewhere import Elsewhere, can_fork
 from lambda_build_plugin.system.processors import usable_processors
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ def build_several(
         # To load all that builds need takes as long as to read the settings of many projects.
         from lambda_build_plugin.projects.build import build_projects, load_ahead
 
-        load_ahead()
+        if can_fork():  # processes that are started in another way load it again
+            load_ahead()
         projects = reading.result()
         session.check_result_files([each for project in projects for each in project.artifacts])
         reporter = _reporter(session)

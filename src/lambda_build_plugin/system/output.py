@@ -223,12 +223,13 @@ class Outputs:
                 restore it.
         """
         self._check_destinations()
-        written: set[tuple[int, int] | None] = set()
+        written: set[tuple[int, int]] = set()
         try:
             for pending in self._pending:
-                pending.check_file(written - {None})
+                pending.check_file(written)
                 pending.move()
-                written.add(only_file(pending.path))
+                if (file := only_file(pending.path)) is not None:
+                    written.add(file)
         except BaseException as error:
             lost = [problem for each in self._pending if (problem := each.roll_back())]
             if lost and isinstance(error, OutputError):
@@ -259,7 +260,7 @@ class _Pending:
         """
         self._seen = _identity(self.path)
 
-    def check_file(self, written: Collection[tuple[int, int] | None]) -> None:
+    def check_file(self, written: Collection[tuple[int, int]]) -> None:
         """Check that what is at the destination is not what another result has written there.
 
         Raises:
